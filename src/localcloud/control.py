@@ -1,0 +1,189 @@
+"""Starting, ending and asking a local cloud from outside: up, down, status, env.
+
+Only what a person or another program asks for; the running cloud itself is server.py.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from localcloud import state
+from localcloud.clock import SystemClock
+from localcloud.cloud import Cloud
+from localcloud.errors import CloudError
+
+_START_LIMIT = 60.0
+_END_LIMIT = 15.0
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What `up` was asked for."""
+
+    directory: Path
+    port: int | None = None
+    region: str | None = None
+    parent_pipe: bool = False
+    internet: bool = False
+    max_guests: int | None = None
+
+
+def up(wish: Wish) -> dict[str, Any]:
+    """Start a cloud in the background and return its facts when it answers; one that runs is returned as it is."""
+    directory = state.open_directory(wish.directory)
+    running = _running(directory)
+    if running is not None:
+        if wish.parent_pipe:
+            raise CloudError(f"A cloud already runs in {directory}.", "Use it, or end it with `down` first.")
+        return running | {"already": True}
+    reader, writer = os.pipe()
+    with (directory / "cloud.log").open("ab") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "localcloud", "up", "--foreground", "--ready-fd", str(writer), *_arguments(wish)],
+            stdin=None if wish.parent_pipe else subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(writer,),
+            start_new_session=True,
+        )
+    os.close(writer)
+    try:
+        return _await_ready(child, reader, directory)
+    finally:
+        os.close(reader)
+
+
+def run(wish: Wish, ready: Callable[[dict[str, Any]], None]) -> None:
+    """Be the cloud: hold the directory, serve until told to end."""
+    directory = state.open_directory(wish.directory)
+    lock = state.take_lock(directory)
+    if lock is None:
+        raise CloudError(f"A cloud already runs in {directory}.", "Use it, or end it with `down` first.")
+    identity = state.load_identity(directory)
+    port = wish.port if wish.port is not None else (identity.port if identity else 0)
+    listener = state.bind(port)
+    bound = listener.getsockname()[1]
+    if identity is None or identity.port != bound or (wish.region and wish.region != identity.region):
+        identity = state.remember(directory, identity, bound, wish.region)
+    cloud = Cloud(
+        state=directory,
+        port=bound,
+        region=identity.region,
+        account=identity.account,
+        access_key=identity.access_key,
+        secret_key=identity.secret_key,
+        clock=SystemClock(),
+        max_guests=wish.max_guests,
+        internet=wish.internet,
+    )
+
+    def tell(facts: dict[str, Any]) -> None:
+        state.write_whole(directory / "ready.json", json.dumps(facts).encode())
+        ready(facts)
+
+    async def live() -> None:
+        from localcloud.server import Server
+
+        server = Server(cloud, listener)
+        if wish.parent_pipe:
+            server.end_with_parent(sys.stdin.fileno())
+        await server.run(tell)
+
+    try:
+        asyncio.run(live())
+    finally:
+        (directory / "ready.json").unlink(missing_ok=True)
+        os.close(lock)
+
+
+def down(directory: Path) -> bool:
+    """End the cloud of this directory and everything it started; False when none runs."""
+    pid = state.holder(directory)
+    if pid is None:
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    if not _until(lambda: state.holder(directory) != pid, _END_LIMIT):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        if not _until(lambda: state.holder(directory) != pid, _END_LIMIT):
+            raise CloudError(f"The cloud (pid {pid}) does not end.", "Look at cloud.log in its state directory.")
+    return True
+
+
+def status(directory: Path) -> dict[str, Any] | None:
+    """The facts of the running cloud, or None."""
+    return state.facts(directory)
+
+
+def exports(directory: Path) -> dict[str, str | None]:
+    """The environment for an AWS client of the running cloud; None means: unset."""
+    facts = state.facts(directory)
+    identity = state.load_identity(directory)
+    if facts is None or identity is None:
+        raise CloudError(f"No cloud runs in {directory}.", "Start one with `up`.")
+    return {
+        "AWS_ENDPOINT_URL": facts["endpoint"],
+        "AWS_ACCESS_KEY_ID": identity.access_key,
+        "AWS_SECRET_ACCESS_KEY": identity.secret_key,
+        "AWS_DEFAULT_REGION": identity.region,
+        "AWS_REGION": identity.region,
+        "AWS_PROFILE": None,
+        "AWS_SESSION_TOKEN": None,
+    }
+
+
+def _arguments(wish: Wish) -> list[str]:
+    said = ["--state", str(wish.directory)]
+    for name, value in (("--port", wish.port), ("--region", wish.region), ("--max-guests", wish.max_guests)):
+        said += [name, str(value)] if value is not None else []
+    said += ["--parent-pipe"] if wish.parent_pipe else []
+    said += ["--internet"] if wish.internet else []
+    return said
+
+
+def _running(directory: Path) -> dict[str, Any] | None:
+    """The facts of a cloud that runs or is just starting."""
+    if state.holder(directory) is None:
+        return None
+    _until(lambda: state.facts(directory) is not None or state.holder(directory) is None, _START_LIMIT)
+    return state.facts(directory)
+
+
+def _await_ready(child: "subprocess.Popen[bytes]", reader: int, directory: Path) -> dict[str, Any]:
+    said = b""
+    deadline = time.monotonic() + _START_LIMIT
+    while not said.endswith(b"\n"):
+        waiting = select.select([reader], [], [], max(0.0, deadline - time.monotonic()))[0]
+        chunk = os.read(reader, 65536) if waiting else b""
+        if not chunk:
+            break
+        said += chunk
+    if not said.endswith(b"\n"):
+        child.kill()
+        child.wait()
+        raise CloudError("The cloud did not start.", f"Look at {directory / 'cloud.log'}.")
+    facts: dict[str, Any] = json.loads(said)
+    if "error" in facts:
+        child.wait()
+        raise CloudError(facts["error"], facts["remedy"])
+    return facts
+
+
+def _until(true: Callable[[], bool], limit: float) -> bool:
+    deadline = time.monotonic() + limit
+    while not true():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True

@@ -1,0 +1,87 @@
+"""The one door to MiniStack: it is imported here, and every private name of it that we touch is named here.
+
+MiniStack reads its settings from the environment when it is imported, so `load` sets them first. `REQUIRED` is checked
+at that moment: a MiniStack that lost one of the names is refused, in words, before the cloud answers anything.
+docs/localcloud-seams.md lists the same names with the reason for each.
+"""
+
+import importlib
+import logging
+import os
+from importlib.metadata import version
+from types import ModuleType
+
+from localcloud.cloud import Cloud
+from localcloud.errors import CloudError
+
+VERSION = "1.5.33"
+
+REQUIRED: dict[str, tuple[str, ...]] = {
+    "ministack.app": ("app", "SERVICE_HANDLERS", "_loaded_modules", "_get_module", "AUTH"),
+    "ministack.core.responses": ("get_account_id", "get_region"),
+    "ministack.services.scheduler": ("start_scheduler",),
+}
+
+_FOREIGN = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE")
+_FOREIGN_PREFIXES = ("MINISTACK_", "LAMBDA_", "LOCALSTACK_", "S3_", "AWS_ENDPOINT_URL", "IOT_", "SFTP_", "DOCKER_")
+
+
+def load(cloud: Cloud) -> ModuleType:
+    """Import MiniStack with this cloud's settings and return `ministack.app`.
+
+    Raises CloudError when the installed version is not the pinned one or a private name is gone.
+    """
+    _settings(cloud)
+    found = version("ministack")
+    if found != VERSION:
+        raise CloudError(
+            f"MiniStack {found} is installed.", f"Install ministack=={VERSION}: its private names are used."
+        )
+    missing = [
+        f"{module}.{name}"
+        for module, names in REQUIRED.items()
+        for name in names
+        if not hasattr(importlib.import_module(module), name)
+    ]
+    if missing:
+        raise CloudError(f"MiniStack {found} has no {', '.join(missing)}.", "Install the pinned version anew.")
+    logging.getLogger().setLevel(logging.WARNING)
+    return importlib.import_module("ministack.app")
+
+
+def module(name: str) -> ModuleType:
+    """A service module of MiniStack, such as "s3", loaded as its own dispatcher would load it."""
+    app = importlib.import_module("ministack.app")
+    loaded: ModuleType = app._get_module(name)
+    return loaded
+
+
+def _settings(cloud: Cloud) -> None:
+    for name in list(os.environ):
+        if name in _FOREIGN or name.startswith(_FOREIGN_PREFIXES):
+            del os.environ[name]
+    os.environ.update(
+        {
+            "AUTH": "true",
+            "BIND_HOST": "127.0.0.1",
+            "GATEWAY_PORT": str(cloud.port),
+            "MINISTACK_HOST": "127.0.0.1",
+            "MINISTACK_ACCOUNT_ID": cloud.account,
+            "MINISTACK_REGION": cloud.region,
+            "AWS_ACCESS_KEY_ID": cloud.access_key,
+            "AWS_SECRET_ACCESS_KEY": cloud.secret_key,
+            "AWS_DEFAULT_REGION": cloud.region,
+            "AWS_REGION": cloud.region,
+            "AWS_ENDPOINT_URL": cloud.endpoint,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            # Listeners beside the one port, and the state it would write only at an orderly end.
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+            "PERSIST_STATE": "0",
+            "S3_PERSIST": "0",
+            "DOCKER_HOST": "unix:///nonexistent/docker.sock",
+            "LOG_LEVEL": "WARNING",
+        }
+    )

@@ -1,0 +1,151 @@
+"""The running cloud: MiniStack under hypercorn on one loopback socket, with our own parts put into it.
+
+Nothing of the command line lives here, and nothing of a single service.
+"""
+
+import asyncio
+import contextlib
+import importlib
+import importlib.util
+import json
+import os
+import signal
+import socket
+import threading
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+
+from localcloud import seams
+from localcloud.cloud import Cloud, Machines, Response
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+_OWN_PATHS = "/_localcloud/"
+_GRACE = 3.0
+
+
+class Server:
+    """One cloud in this process, from the bound socket to the last guest's end."""
+
+    def __init__(self, cloud: Cloud, listener: socket.socket) -> None:
+        self.cloud = cloud
+        self._listener = listener
+        self._app = seams.load(cloud)
+        self._end = asyncio.Event()
+        self.machines = _machines(cloud)
+        if self.machines is not None:
+            self._app.SERVICE_HANDLERS["ec2"] = _ec2_handler(self.machines, self._app.SERVICE_HANDLERS["ec2"])
+
+    async def run(self, ready: Callable[[dict[str, Any]], None]) -> None:
+        """Serve until told to end; `ready` is called once with the facts when the endpoint answers."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, self._end.set)
+        try:
+            if self.machines is not None:
+                await self.machines.start()
+            await self._serve(ready)
+        finally:
+            if self.machines is not None:
+                await self.machines.close()
+
+    def end_with_parent(self, descriptor: int) -> None:
+        """End this cloud when `descriptor` (the caller's pipe) reaches its end."""
+        loop = asyncio.get_running_loop()
+
+        def watch() -> None:
+            with contextlib.suppress(OSError):
+                while os.read(descriptor, 4096):
+                    pass
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._end.set)
+
+        threading.Thread(target=watch, name="parent-pipe", daemon=True).start()
+
+    def facts(self) -> dict[str, Any]:
+        """What `up` and `status` say of this cloud."""
+        said = {
+            "endpoint": self.cloud.endpoint,
+            "pid": os.getpid(),
+            "account": self.cloud.account,
+            "region": self.cloud.region,
+            "state": str(self.cloud.state),
+        }
+        return said | (self.machines.describe() if self.machines is not None else {"guests": "none"})
+
+    async def _serve(self, ready: Callable[[dict[str, Any]], None]) -> None:
+        config = Config()
+        config.bind = [f"fd://{self._listener.fileno()}"]
+        config.keep_alive_timeout = 75
+        config.graceful_timeout = _GRACE
+        config.loglevel = "WARNING"
+        config.accesslog = None
+        started = asyncio.Event()
+
+        async def app(scope: Any, receive: Receive, send: Send) -> None:
+            if scope["type"] == "lifespan":
+                await self._app.app(scope, receive, _tell(send, started))
+            elif scope["type"] == "http" and scope["path"].startswith(_OWN_PATHS):
+                await self._own(scope, receive, send)
+            else:
+                await self._app.app(scope, receive, send)
+
+        serving = asyncio.ensure_future(serve(app, config, shutdown_trigger=self._end.wait))  # type: ignore[arg-type]
+        waiting = asyncio.ensure_future(started.wait())
+        await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            waiting.cancel()
+        else:
+            ready(self.facts())
+        await serving
+
+    async def _own(self, scope: Any, receive: Receive, send: Send) -> None:
+        """Answer the paths under /_localcloud/: `status`, and the controls of the parts."""
+        body = b""
+        more = True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        path = scope["path"]
+        answer: Response = (404, {"Content-Type": "application/json"}, b'{"error": "no such control"}')
+        if path == "/_localcloud/status":
+            answer = (200, {"Content-Type": "application/json"}, json.dumps(self.facts()).encode())
+        elif path.startswith("/_localcloud/ec2/") and self.machines is not None:
+            answer = await self.machines.control(scope["method"], path, body)
+        status, headers, content = answer
+        lines = [(k.lower().encode(), v.encode()) for k, v in headers.items()]
+        await send({"type": "http.response.start", "status": status, "headers": lines})
+        await send({"type": "http.response.body", "body": content})
+
+
+def _tell(send: Send, started: asyncio.Event) -> Send:
+    async def told(message: Message) -> None:
+        await send(message)
+        if message["type"] == "lifespan.startup.complete":
+            started.set()
+
+    return told
+
+
+def _machines(cloud: Cloud) -> Machines | None:
+    if importlib.util.find_spec("localcloud.ec2") is None:
+        return None
+    attach = getattr(importlib.import_module("localcloud.ec2"), "attach", None)
+    if attach is None:
+        return None
+    machines: Machines = attach(cloud)
+    return machines
+
+
+def _ec2_handler(machines: Machines, otherwise: Any) -> Any:
+    async def handle(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
+        answer = await machines.handle(method, path, headers, body, query)
+        return answer if answer is not None else await otherwise(method, path, headers, body, query)
+
+    return handle
