@@ -36,8 +36,8 @@ class Cloud:
 class Machines(Protocol):
     """What `localcloud.ec2.attach(cloud)` returns: the EC2 of this cloud.
 
-    Every method is called on the event loop's thread. The account and region of a request are MiniStack's request variables
-    (`ministack.core.responses.get_account_id`, `get_region`); IAM has judged the action before.
+    Every method is called on the event loop's thread. The account and region of a request are MiniStack's request
+    variables (`ministack.core.responses.get_account_id`, `get_region`); IAM has judged the action before.
     """
 
     async def handle(

@@ -5,20 +5,30 @@ at that moment: a MiniStack that lost one of the names is refused, in words, bef
 docs/localcloud-seams.md lists the same names with the reason for each.
 """
 
+import contextvars
 import importlib
 import logging
 import os
+from collections.abc import Callable
 from importlib.metadata import version
 from types import ModuleType
+from typing import TypeVar
 
 from localcloud.cloud import Cloud
 from localcloud.errors import CloudError
+
+T = TypeVar("T")
 
 VERSION = "1.5.33"
 
 REQUIRED: dict[str, tuple[str, ...]] = {
     "ministack.app": ("app", "SERVICE_HANDLERS", "_loaded_modules", "_get_module", "AUTH"),
-    "ministack.core.responses": ("get_account_id", "get_region"),
+    "ministack.core.responses": ("get_account_id", "get_region", "_request_account_id", "_request_region"),
+    "ministack.core.iam_evaluator": ("EvalContext", "evaluate", "parse_policy_document"),
+    "ministack.services.iam": ("_roles",),
+    "ministack.services.sts": ("_sessions", "register_session"),
+    "ministack.services.lambda_svc": ("_execute_function_warm", "_emit_lambda_logs", "_resolve_layer_zip"),
+    "ministack.services.cloudwatch_logs": ("_log_groups", "_make_group_arn", "_append_log_events"),
     "ministack.services.scheduler": ("start_scheduler",),
 }
 
@@ -54,6 +64,28 @@ def module(name: str) -> ModuleType:
     app = importlib.import_module("ministack.app")
     loaded: ModuleType = app._get_module(name)
     return loaded
+
+
+def put(owner: ModuleType, name: str, ours: object) -> None:
+    """Replace a private name of a MiniStack module that `REQUIRED` has checked."""
+    setattr(owner, name, ours)
+
+
+def evaluator() -> ModuleType:
+    """MiniStack's IAM evaluator."""
+    return importlib.import_module("ministack.core.iam_evaluator")
+
+
+def within(account: str, region: str, call: Callable[[], T]) -> T:
+    """Run `call` as MiniStack runs a request of that account and region."""
+    responses = importlib.import_module("ministack.core.responses")
+
+    def scoped() -> T:
+        responses._request_account_id.set(account)
+        responses._request_region.set(region)
+        return call()
+
+    return contextvars.copy_context().run(scoped)
 
 
 def _settings(cloud: Cloud) -> None:

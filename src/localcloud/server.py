@@ -20,6 +20,7 @@ from hypercorn.config import Config
 
 from localcloud import seams
 from localcloud.cloud import Cloud, Machines, Response
+from localcloud.functions.execution import Functions
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -37,6 +38,7 @@ class Server:
         self._listener = listener
         self._app = seams.load(cloud)
         self._end = asyncio.Event()
+        self._functions = Functions(cloud)
         self.machines = _machines(cloud)
         if self.machines is not None:
             self._app.SERVICE_HANDLERS["ec2"] = _ec2_handler(self.machines, self._app.SERVICE_HANDLERS["ec2"])
@@ -51,6 +53,7 @@ class Server:
                 await self.machines.start()
             await self._serve(ready)
         finally:
+            self._functions.close()
             if self.machines is not None:
                 await self.machines.close()
 

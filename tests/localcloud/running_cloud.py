@@ -1,0 +1,44 @@
+"""Starting and asking a local cloud in a test: its facts, its clients, its command line."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+
+@dataclass
+class Running:
+    """A started cloud: its facts, its administrator's environment and its clients."""
+
+    directory: Path
+    facts: dict[str, Any]
+    environment: dict[str, str]
+
+    def client(self, service: str, region: str = "us-east-1", **credentials: str) -> Any:
+        """A boto3 client, of the administrator unless credentials are given."""
+        keys = credentials or {
+            "aws_access_key_id": self.environment["AWS_ACCESS_KEY_ID"],
+            "aws_secret_access_key": self.environment["AWS_SECRET_ACCESS_KEY"],
+        }
+        config = Config(retries={"total_max_attempts": 1}, max_pool_connections=40, read_timeout=60)
+        return boto3.client(service, region_name=region, endpoint_url=self.facts["endpoint"], config=config, **keys)
+
+
+def command(directory: Path, *words: str, **options: Any) -> "subprocess.CompletedProcess[str]":
+    """Run `python -m localcloud` on a state directory."""
+    line = [sys.executable, "-m", "localcloud", words[0], "--state", str(directory), *words[1:]]
+    return subprocess.run(line, capture_output=True, text=True, timeout=60, check=False, **options)
+
+
+def begin(directory: Path, *words: str) -> Running:
+    """Start a cloud and read what a client needs."""
+    done = command(directory, "up", "--json", *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = command(directory, "env").stdout.splitlines()
+    pairs = [line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export ")]
+    return Running(directory, json.loads(done.stdout), dict(pairs))
