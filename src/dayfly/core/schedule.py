@@ -1,0 +1,309 @@
+"""When a job is due: expressions read into a schedule, its ticks found, its words for screens and for EventBridge.
+
+A schedule names minutes of the local clock. A minute that the clock leaps over has no tick; one that comes twice is one
+tick, the first. Several expressions that name the same minute name one tick. Whether a tick leads to a run is decided
+elsewhere. Standard library only, and never the config: this travels into the functions.
+"""
+
+from __future__ import annotations
+
+import heapq
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from itertools import islice
+from zoneinfo import ZoneInfo
+
+from dayfly.core import readings
+from dayfly.core.cron import LAST_YEAR, WEEKDAYS, Cron, Days, ScheduleError, crontab, eventbridge
+
+__all__ = [
+    "At",
+    "Schedule",
+    "ScheduleError",
+    "describe",
+    "due",
+    "expressions",
+    "instant",
+    "next_ticks",
+    "once_a_day",
+    "parse",
+    "ticks_between",
+]
+
+_MACROS = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+_CALL = re.compile(r"(cron|rate|at)\s*\((.*)\)", re.IGNORECASE | re.DOTALL)
+_RATE = re.compile(r"([0-9]{1,6})\s+(minute|hour|day)s?", re.IGNORECASE)
+_EXPRESSION_LIMIT = 256  # characters, of EventBridge Scheduler
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """One local minute, once. `text` is the EventBridge expression."""
+
+    text: str
+    moment: datetime
+
+    def fits(self, local: datetime) -> bool:
+        return local == self.moment
+
+    def times(self, first: date) -> Iterator[datetime]:
+        if self.moment.date() >= first:
+            yield self.moment
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """What `parse` made of expressions in one zone. No entries: the job runs by hand only."""
+
+    written: tuple[str, ...]
+    entries: tuple[Cron | At, ...]
+    zone: ZoneInfo
+
+
+def parse(written: str | Sequence[str], zone: ZoneInfo) -> Schedule:
+    """One expression or several, read in this zone.
+
+    Five fields are crontab's, `cron(...)` is EventBridge's; `rate(N unit)` is every N-th minute or hour of the clock or
+    every midnight; `at(2027-01-31T06:00:00)` is one time. Raises ScheduleError.
+    """
+    lines = (written,) if isinstance(written, str) else tuple(written)
+    entries: dict[str, Cron | At] = {}
+    for line in lines:
+        for entry in _entries(line.strip(), zone):
+            entries.setdefault(entry.text, entry)
+    return Schedule(lines, tuple(entries.values()), zone)
+
+
+def expressions(schedule: Schedule) -> tuple[str, ...]:
+    """The EventBridge Scheduler expressions to create, each once; their time zone is the schedule's."""
+    return tuple(entry.text for entry in schedule.entries)
+
+
+def due(schedule: Schedule, tick: datetime) -> bool:
+    """Whether this moment (aware) is a tick: a whole minute that fits, and the first of its name."""
+    local = tick.astimezone(schedule.zone)
+    if local.fold:
+        return False
+    plain = local.replace(tzinfo=None)
+    return any(entry.fits(plain) for entry in schedule.entries)
+
+
+def ticks_between(schedule: Schedule, start: datetime, end: datetime) -> Iterator[datetime]:
+    """Ticks from `start` on and before `end` (both aware), ascending, in UTC, each once.
+
+    Lazy: a minutely year has 525,600 of them, and none is made before it is asked for.
+    """
+    # A clock set back over midnight: the date now may be later than that of a tick to come. A day of slack covers it.
+    first = start.astimezone(schedule.zone).date()
+    times = [entry.times(first - timedelta(days=1)) for entry in schedule.entries]
+    previous: datetime | None = None
+    for local in heapq.merge(*times):
+        if local == previous:
+            continue
+        previous = local
+        tick = instant(local, schedule.zone)
+        if tick is None or tick < start:
+            continue
+        if tick >= end:
+            return
+        yield tick
+
+
+def next_ticks(schedule: Schedule, after: datetime, count: int) -> tuple[datetime, ...]:
+    """The next `count` ticks later than `after` (aware), in UTC; fewer when there are no more before the year 2200."""
+    start = after + timedelta(microseconds=1)
+    return tuple(islice(ticks_between(schedule, start, datetime(LAST_YEAR, 12, 30, tzinfo=UTC)), count))
+
+
+def instant(local: datetime, zone: ZoneInfo) -> datetime | None:
+    """The UTC moment of a local time without zone: the first if the clock shows it twice, None if never."""
+    moment = local.replace(tzinfo=zone).astimezone(UTC)
+    return moment if moment.astimezone(zone).replace(tzinfo=None) == local else None
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+
+def _entries(text: str, zone: ZoneInfo) -> tuple[Cron | At, ...]:
+    if call := _CALL.fullmatch(text):
+        inner = call[2].strip()
+        match call[1].lower():
+            case "cron":
+                return _possible(text, (_cron(text, inner),))
+            case "rate":
+                return crontab(_rate(text, inner).split())
+            case _:
+                return (_at(text, inner, zone),)
+    if text.startswith("@"):
+        if text.lower() not in _MACROS:
+            known = ", ".join(_MACROS)
+            raise ScheduleError(f'"{text}" is not known', why="there is no machine that boots", advice=(known,))
+        text = _MACROS[text.lower()]
+    fields = text.split()
+    if len(fields) != 5:
+        raise readings.bare_fields(text)
+    return _possible(text, crontab(fields))
+
+
+def _cron(text: str, inner: str) -> Cron:
+    fields = inner.split()
+    if refusal := readings.inside_cron(text, fields):
+        raise refusal
+    found = eventbridge(fields)
+    if len(found.text) > _EXPRESSION_LIMIT:
+        raise ScheduleError(f"the expression has {len(found.text)} characters; EventBridge takes {_EXPRESSION_LIMIT}")
+    return found
+
+
+def _possible(text: str, crons: tuple[Cron, ...]) -> tuple[Cron, ...]:
+    for cron in crons:
+        if next(cron.times(date.min), None) is None:
+            raise ScheduleError(f'"{text}" never comes: no month of it has such a day')
+    return crons
+
+
+def _rate(text: str, inner: str) -> str:
+    """An interval as five fields of crontab."""
+    found = _RATE.fullmatch(inner)
+    number = int(found[1]) if found else 0
+    if not found or not number:
+        raise ScheduleError(
+            f'"{text}" is not like rate(15 minutes)', why="a number from 1 and minutes, hours or days, one of each"
+        )
+    unit = found[2].lower()
+    if unit == "minute" and number % 60 == 0:
+        number, unit = number // 60, "hour"
+    if unit == "hour" and number == 24:
+        number, unit = 1, "day"
+    match unit:
+        case "minute" if 60 % number == 0:
+            return f"*/{number} * * * *"
+        case "hour" if 24 % number == 0:
+            return f"0 */{number} * * *"
+        case "day" if number == 1:
+            return "0 0 * * *"
+    raise readings.odd_rate(text, number, unit)
+
+
+def _at(text: str, inner: str, zone: ZoneInfo) -> At:
+    try:
+        moment = datetime.strptime(inner, "%Y-%m-%dT%H:%M:%S")
+    except ValueError:
+        raise ScheduleError(
+            f'"{text}" is not like at(2027-01-31T06:00:00)', why="a local time in the job's zone, without Z or offset"
+        ) from None
+    if moment.second:
+        whole = _at_text(moment.replace(second=0))
+        raise ScheduleError(f'"{text}": ticks are whole minutes', readings=(whole,))
+    if instant(moment, zone) is None:
+        later = moment.replace(tzinfo=zone).astimezone(UTC).astimezone(zone)
+        why = "the clock leaps over it"
+        raise ScheduleError(f'"{text}" does not exist in {zone.key}', why=why, readings=(_at_text(later),))
+    return At(_at_text(moment), moment)
+
+
+def _at_text(moment: datetime) -> str:
+    return f"at({moment:%Y-%m-%dT%H:%M:%S})"
+
+
+# --- words ----------------------------------------------------------------------------------------------------------
+
+
+def describe(schedule: Schedule) -> str:
+    """A few words for a column: `every day`, `Mon-Fri`, `Sundays`, `every 15 minutes`, `once`; else the expression."""
+    words = list(dict.fromkeys(_words(entry) for entry in schedule.entries))
+    match words:
+        case []:
+            return "by hand"
+        case [one] if len(schedule.entries) == 1:
+            return one
+        case [one]:
+            return f"{one}, {len(schedule.entries)} expressions"
+        case [one, two]:
+            return f"{one} and {two}"
+        case _:
+            return f"{len(schedule.entries)} expressions"
+
+
+def _words(entry: Cron | At) -> str:
+    if isinstance(entry, At):
+        return "once"
+    days = _day_words(entry.days)
+    if days is None or len(entry.months) < 12 or entry.years is not None:
+        return entry.text
+    often = _hour_words(entry)
+    if entry.days.every:
+        return often or "every day"
+    return f"{days}, {often}" if often else days
+
+
+def _hour_words(cron: Cron) -> str:
+    """How often in a day, or nothing for once."""
+    if len(cron.hours) == 24:
+        return _interval(cron.minutes, 60, "minute") or ("every hour" if len(cron.minutes) == 1 else _times(cron))
+    if len(cron.minutes) == 1:
+        return "" if len(cron.hours) == 1 else _interval(cron.hours, 24, "hour") or _times(cron)
+    return _times(cron)
+
+
+def _times(cron: Cron) -> str:
+    count = len(cron.minutes) * len(cron.hours)
+    return f"{count} times a day"
+
+
+def _interval(values: tuple[int, ...], whole: int, unit: str) -> str:
+    step = whole // len(values)
+    if len(values) > 1 and values == tuple(range(values[0], whole, step)) and step * len(values) == whole:
+        return f"every {unit}" if step == 1 else f"every {step} {unit}s"
+    return ""
+
+
+def _day_words(days: Days) -> str | None:
+    if days.every:
+        return "every day"
+    if days.last:
+        return "the last of the month"
+    if days.weekdays:
+        return _weekday_words(days.weekdays)
+    if days.nth:
+        weekday, number = days.nth
+        return f"{_ordinal(number)} {WEEKDAYS[weekday].title()} of the month"
+    if days.last_weekday is not None:
+        return f"last {WEEKDAYS[days.last_weekday].title()} of the month"
+    if days.nearest is None and len(days.numbers) <= 3:
+        return "monthly, on the " + ", ".join(_ordinal(number) for number in sorted(days.numbers))
+    return None
+
+
+_LONG = ("Sundays", "Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays")
+
+
+def _weekday_words(weekdays: frozenset[int]) -> str:
+    # From Monday on: Sat and Sun stand together.
+    ordered = sorted((day + 6) % 7 for day in weekdays)
+    names = [WEEKDAYS[(day + 1) % 7].title() for day in ordered]
+    if len(ordered) == 1:
+        return _LONG[(ordered[0] + 1) % 7]
+    if len(ordered) > 2 and ordered[-1] - ordered[0] == len(ordered) - 1:
+        return f"{names[0]}-{names[-1]}"
+    return ", ".join(names)
+
+
+def _ordinal(number: int) -> str:
+    ending = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
+def once_a_day(schedule: Schedule) -> bool:
+    """Whether each expression has at most one tick a day: then a minute that is missing is a night that is missing."""
+    return all(isinstance(entry, At) or len(entry.minutes) * len(entry.hours) == 1 for entry in schedule.entries)
