@@ -1,0 +1,320 @@
+"""A guest whose body is a process tree of this machine, seen from the cloud: starting it, hearing it, ending it.
+
+What happens inside it is box.py and init.py; what its end means to an instance is not decided here.
+"""
+
+import array
+import asyncio
+import contextlib
+import json
+import os
+import platform
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from localcloud.guests.console import Console
+from localcloud.guests.guest import BUTTON, CRASH, REBOOT, REFUSED, Events, Plan
+from localcloud.guests.init import GRACE
+from localcloud.guests.relay import Relay
+from localcloud.guests.userdata import BOOTHOOK, Refused, parts_of
+
+_START = "import sys; sys.path.insert(0, sys.argv[1]); from localcloud.guests.box import main; main()"
+_SOURCE = str(Path(__file__).resolve().parents[2])
+_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_SCRIPTS = "var/lib/cloud/instance/scripts"
+_HOOKS = "var/lib/cloud/instance/boothooks"
+
+ServeMetadata = Callable[[str, socket.socket], Awaitable[Callable[[], None]]]
+"""Answer metadata for an instance at a listening socket; the result closes it."""
+
+
+@dataclass(frozen=True)
+class Body:
+    """How process guests are made on this machine."""
+
+    port: int
+    sandbox: bool
+    internet: bool
+    serve_metadata: ServeMetadata
+
+    @property
+    def own_network(self) -> bool:
+        """Whether a guest has a network namespace, with 169.254.169.254 in it."""
+        return self.sandbox and not self.internet
+
+
+def interpreter() -> str:
+    """The program that guests have as `python3`: this interpreter outside of any virtual environment."""
+    return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
+
+
+def facts() -> dict[str, str]:
+    """What really runs in a process guest: `python` (major.minor) and `architecture` as EC2 names it."""
+    machine = platform.machine()
+    architecture = {"aarch64": "arm64", "amd64": "x86_64"}.get(machine.lower(), machine)
+    return {"python": f"{sys.version_info.major}.{sys.version_info.minor}", "architecture": architecture}
+
+
+def can_sandbox() -> bool:
+    """Try once whether this user may make the namespaces of a guest."""
+    program = _START.replace("main", "probe")
+    try:
+        tried = subprocess.run(
+            [interpreter(), "-I", "-S", "-B", "-c", program, _SOURCE],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=20,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return tried.returncode == 0
+
+
+class ProcessGuest:
+    """One boot of a guest, from `start` to its end. Must be started on a thread that lives as long as the cloud:
+    the kernel kills the guest when that thread ends."""
+
+    def __init__(self, body: Body, plan: Plan, console: Console, events: Events) -> None:
+        self._body = body
+        self._plan = plan
+        self._console = console
+        self._events = events
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._output = -1
+        self._pidfd = -1
+        self._heard = b""
+        self._reason = ""
+        self._detail = ""
+        self._over = False
+        self._closers: list[Callable[[], None]] = []
+        self._starting: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Start the guest; `running` or `ended` follows on the event loop."""
+        loop = asyncio.get_running_loop()
+        try:
+            steps = self._write_parts()
+        except Refused as refused:
+            self._console.write(f"localcloud: {refused}\n".encode())
+            loop.call_soon(self._finish, REFUSED, str(refused))
+            return
+        if self._body.own_network:
+            self._spawn(steps, self._environment(""))
+        else:
+            self._starting.append(loop.create_task(self._with_shared_network(steps)))
+
+    def power_button(self) -> None:
+        """Ask the guest to shut down; killed when it has not done so a little after its own grace."""
+        if self._over or self._control is None:
+            self._finish(BUTTON, "")
+            return
+        with contextlib.suppress(OSError):
+            self._control.sendall(b'{"do": "button"}\n')
+        asyncio.get_running_loop().call_later(GRACE + 2, self.kill)
+
+    def kill(self) -> None:
+        """Kill the guest's init; the kernel then kills everything in it."""
+        if self._process is not None and not self._over:
+            self._reason = self._reason or BUTTON
+            if not self._body.sandbox and self._control is not None:
+                # Its init kills what it started; killed itself, it would leave that behind.
+                with contextlib.suppress(OSError):
+                    self._control.shutdown(socket.SHUT_RDWR)
+                return
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    async def _with_shared_network(self, steps: list[dict[str, str]]) -> None:
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(64)
+        port = listener.getsockname()[1]
+        self._closers.append(await self._body.serve_metadata(self._plan.instance, listener))
+        if not self._over:
+            self._spawn(steps, self._environment(f"http://127.0.0.1:{port}/"))
+
+    def _environment(self, metadata: str) -> dict[str, str]:
+        directory = self._plan.directory
+        own = {"PATH": f"/run/localcloud/shims:{_SYSTEM_PATH}", "HOME": "/root", "LANG": "C.UTF-8"}
+        if not self._body.sandbox:
+            own["PATH"] = f"{directory / 'disk/shims'}:{_SYSTEM_PATH}"
+            own["HOME"] = str(directory / "disk/root")
+            own["TMPDIR"] = str(directory / "disk/tmp")
+        own["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{self._body.port}"
+        if metadata:
+            own["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = metadata
+        return own | self._plan.environment
+
+    def _write_parts(self) -> list[dict[str, str]]:
+        """Put the programs of the user data on the disk; the ones of this boot, in their order."""
+        disk = self._plan.directory / "disk"
+        (self._plan.directory / "root").mkdir(parents=True, exist_ok=True)
+        parts = parts_of(self._plan.user_data)
+        steps = []
+        order = sorted(enumerate(parts, 1), key=lambda pair: (pair[1].kind != BOOTHOOK, pair[0]))
+        for number, part in order:
+            folder = _HOOKS if part.kind == BOOTHOOK else _SCRIPTS
+            name = f"{folder}/{number:03d}-{part.name}"
+            if part.kind != BOOTHOOK and self._plan.boot > 1:
+                continue
+            if self._plan.boot == 1:
+                (disk / folder).mkdir(parents=True, exist_ok=True)
+                (disk / name).write_bytes(part.content)
+                (disk / name).chmod(0o700)
+            steps.append({"name": part.name, "path": f"/{name}" if self._body.sandbox else str(disk / name)})
+        return steps
+
+    def _spawn(self, steps: list[dict[str, str]], environment: dict[str, str]) -> None:
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+        arguments = [interpreter(), "-I", "-S", "-B", "-c", _START, _SOURCE, str(theirs.fileno()), str(os.getpid())]
+        try:
+            self._process = subprocess.Popen(
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=writer,
+                stderr=writer,
+                pass_fds=(theirs.fileno(),),
+                env={"LANG": "C.UTF-8"},
+                cwd="/",
+                start_new_session=True,
+            )
+        except OSError as error:
+            os.close(reader)
+            ours.close()
+            loop.call_soon(self._finish, CRASH, f"cannot start a guest: {error}")
+            return
+        finally:
+            theirs.close()
+            os.close(writer)
+        self._control, self._output = ours, reader
+        self._pidfd = os.pidfd_open(self._process.pid)
+        ours.setblocking(False)
+        os.set_blocking(reader, False)
+        loop.add_reader(ours, self._hear)
+        loop.add_reader(reader, self._print)
+        loop.add_reader(self._pidfd, self._gone)
+        self._starting.append(loop.create_task(self._send(self._inside_plan(steps, environment))))
+
+    async def _send(self, plan: dict[str, Any]) -> None:
+        if self._control is not None:
+            with contextlib.suppress(OSError):
+                await asyncio.get_running_loop().sock_sendall(self._control, json.dumps(plan).encode() + b"\n")
+
+    def _inside_plan(self, steps: list[dict[str, str]], environment: dict[str, str]) -> dict[str, Any]:
+        return {
+            "instance": self._plan.instance,
+            "sandbox": self._body.sandbox,
+            "internet": self._body.internet,
+            "hostname": self._plan.hostname,
+            "address": self._plan.address,
+            "port": self._body.port,
+            "disk": str(self._plan.directory / "disk"),
+            "root": str(self._plan.directory / "root"),
+            "prefix": os.path.realpath(sys.base_prefix),
+            "python": interpreter(),
+            "boot": self._plan.boot,
+            "steps": steps,
+            "environment": environment,
+        }
+
+    def _hear(self) -> None:
+        if self._control is None:
+            return
+        try:
+            data, ancillary, _, _ = self._control.recvmsg(65536, socket.CMSG_SPACE(2 * array.array("i").itemsize))
+        except (BlockingIOError, ConnectionResetError):
+            return
+        descriptors = array.array("i")
+        for _, kind, payload in ancillary:
+            if kind == socket.SCM_RIGHTS:
+                descriptors.frombytes(payload[: len(payload) - len(payload) % descriptors.itemsize])
+        if not data:
+            asyncio.get_running_loop().remove_reader(self._control)
+            return
+        self._heard += data
+        *lines, self._heard = self._heard.split(b"\n")
+        for line in lines:
+            self._told(json.loads(line), list(descriptors))
+
+    def _told(self, message: dict[str, str], descriptors: list[int]) -> None:
+        match message["event"]:
+            case "sockets" if len(descriptors) == 2:
+                sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+                self._starting.append(asyncio.get_running_loop().create_task(self._answer(*sockets)))
+            case "running":
+                self._events.running()
+            case "power":
+                if message["verb"] in ("poweroff", BUTTON):
+                    self._events.stopping(message["verb"])
+            case "ended":
+                self._reason = message["reason"]
+            case "failed":
+                self._reason, self._detail = CRASH, message["message"]
+                self._console.write(f"localcloud: guest failed: {message['message']}\n".encode())
+
+    async def _answer(self, metadata: socket.socket, endpoint: socket.socket) -> None:
+        relay = Relay(endpoint, self._body.port)
+        self._closers.append(relay.close)
+        await relay.start()
+        self._closers.append(await self._body.serve_metadata(self._plan.instance, metadata))
+        if self._over:
+            self._close()
+
+    def _print(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            data = os.read(self._output, 256 * 1024)
+            if data:
+                self._console.write(data)
+            else:
+                asyncio.get_running_loop().remove_reader(self._output)
+
+    def _gone(self) -> None:
+        """The guest's outer process ended, and with it everything inside."""
+        loop = asyncio.get_running_loop()
+        process, control = self._process, self._control
+        if process is None or control is None:
+            return
+        process.wait()
+        self._hear()
+        for descriptor in (control.fileno(), self._output, self._pidfd):
+            loop.remove_reader(descriptor)
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(self._output, 256 * 1024):
+                self._console.write(data)
+        control.close()
+        os.close(self._output)
+        os.close(self._pidfd)
+        self._control = None
+        self._finish(self._reason or CRASH, self._detail)
+
+    def _finish(self, reason: str, detail: str) -> None:
+        if self._over:
+            return
+        self._over = True
+        self._close()
+        self._events.ended(reason, detail)
+
+    def _close(self) -> None:
+        for close in self._closers:
+            close()
+        self._closers.clear()
+
+
+def remove_disk(directory: Path) -> None:
+    """Delete what a guest wrote; its console stays."""
+    shutil.rmtree(directory / "disk", ignore_errors=True)
+    shutil.rmtree(directory / "root", ignore_errors=True)
+
+
+__all__ = ["REBOOT", "Body", "ProcessGuest", "can_sandbox", "facts", "interpreter", "remove_disk"]

@@ -1,0 +1,124 @@
+"""The stock images that AWS's public parameters name, with ids of this cloud: the same in every state directory.
+
+Values only. What a guest of such an image really runs is said by EC2, in the image's tags.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+X86, ARM = "x86_64", "arm64"
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image in one region. `size` is its root volume in GiB; `parameters` are its public SSM names."""
+
+    id: str
+    name: str
+    description: str
+    architecture: str
+    owner: str
+    owner_alias: str
+    root_device: str
+    size: int
+    created: str
+    parameters: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Line:
+    name: str
+    description: str
+    owner: str
+    alias: str
+    device: str
+    size: int
+    created: str
+    words: tuple[str, str]
+    parameters: tuple[str, ...]
+
+
+_DEBIAN = "136693071363"
+_CANONICAL = "099720109477"
+_AMAZON = "137112412989"
+_DEB_WORDS = ("amd64", "arm64")
+_LINES = (
+    _Line(
+        "debian-12-{word}-20261027-2277",
+        "Debian 12 ({word})",
+        _DEBIAN,
+        "",
+        "/dev/xvda",
+        8,
+        "2026-10-27T06:10:23.000Z",
+        _DEB_WORDS,
+        ("/aws/service/debian/release/12/latest/{word}",),
+    ),
+    _Line(
+        "debian-13-{word}-20261027-2277",
+        "Debian 13 ({word})",
+        _DEBIAN,
+        "",
+        "/dev/xvda",
+        8,
+        "2026-10-27T06:12:41.000Z",
+        _DEB_WORDS,
+        ("/aws/service/debian/release/13/latest/{word}",),
+    ),
+    _Line(
+        "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-{word}-server-20261015",
+        "Canonical, Ubuntu, 24.04 LTS, {word} noble image",
+        _CANONICAL,
+        "",
+        "/dev/sda1",
+        8,
+        "2026-10-15T04:21:07.000Z",
+        _DEB_WORDS,
+        ("/aws/service/canonical/ubuntu/server/24.04/stable/current/{word}/hvm/ebs-gp3/ami-id",),
+    ),
+    _Line(
+        "al2023-ami-2023.9.20261019.0-kernel-6.18-{word}",
+        "Amazon Linux 2023 AMI 2023.9.20261019.0 {word} HVM kernel-6.18",
+        _AMAZON,
+        "amazon",
+        "/dev/xvda",
+        8,
+        "2026-10-19T22:40:12.000Z",
+        ("x86_64", "arm64"),
+        ("/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{word}",),
+    ),
+)
+
+
+def images(region: str) -> list[Image]:
+    """Every stock image of a region."""
+    found = []
+    for line in _LINES:
+        for architecture, word in zip((X86, ARM), line.words, strict=True):
+            name = line.name.format(word=word)
+            digest = hashlib.sha256(f"{region} {name}".encode()).hexdigest()
+            found.append(
+                Image(
+                    id=f"ami-0{digest[:16]}",
+                    name=name,
+                    description=line.description.format(word=word),
+                    architecture=architecture,
+                    owner=line.owner,
+                    owner_alias=line.alias,
+                    root_device=line.device,
+                    size=line.size,
+                    created=line.created,
+                    parameters=tuple(parameter.format(word=word) for parameter in line.parameters),
+                )
+            )
+    return found
+
+
+def by_id(region: str, image: str) -> Image | None:
+    """The stock image with that id, or None."""
+    return next((one for one in images(region) if one.id == image), None)
+
+
+def parameters(region: str) -> dict[str, str]:
+    """The public SSM parameters of a region: name to image id."""
+    return {name: image.id for image in images(region) for name in image.parameters}
