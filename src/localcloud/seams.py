@@ -24,12 +24,22 @@ VERSION = "1.5.33"
 REQUIRED: dict[str, tuple[str, ...]] = {
     "ministack.app": ("app", "SERVICE_HANDLERS", "_loaded_modules", "_get_module", "AUTH"),
     "ministack.core.responses": ("get_account_id", "get_region", "_request_account_id", "_request_region"),
-    "ministack.core.iam_evaluator": ("EvalContext", "evaluate", "parse_policy_document"),
+    "ministack.core.iam_evaluator": ("EvalContext", "enforce", "evaluate", "parse_policy_document"),
+    "ministack.core.router": ("extract_access_key_id",),
     "ministack.services.iam": ("_roles",),
     "ministack.services.sts": ("_sessions", "register_session"),
     "ministack.services.lambda_svc": ("_execute_function_warm", "_emit_lambda_logs", "_resolve_layer_zip"),
     "ministack.services.cloudwatch_logs": ("_log_groups", "_make_group_arn", "_append_log_events"),
-    "ministack.services.scheduler": ("start_scheduler",),
+    "ministack.services.scheduler": (
+        "start_scheduler",
+        "_schedules",
+        "_schedule_groups",
+        "_tags",
+        "_ensure_default_group",
+        "_schedule_arn",
+        "_create_schedule_group",
+        "_delete_schedule_group",
+    ),
 }
 
 _FOREIGN = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE")
@@ -56,6 +66,8 @@ def load(cloud: Cloud) -> ModuleType:
     if missing:
         raise CloudError(f"MiniStack {found} has no {', '.join(missing)}.", "Install the pinned version anew.")
     logging.getLogger().setLevel(logging.WARNING)
+    # Its own ticker reads every time as UTC; ours takes its place.
+    put(importlib.import_module("ministack.services.scheduler"), "start_scheduler", lambda: None)
     return importlib.import_module("ministack.app")
 
 

@@ -21,6 +21,8 @@ from hypercorn.config import Config
 from localcloud import seams
 from localcloud.cloud import Cloud, Machines, Response
 from localcloud.functions.execution import Functions
+from localcloud.scheduler.api import Api
+from localcloud.scheduler.engine import Engine
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -39,6 +41,8 @@ class Server:
         self._app = seams.load(cloud)
         self._end = asyncio.Event()
         self._functions = Functions(cloud)
+        self._scheduling = Engine(cloud)
+        self._app.SERVICE_HANDLERS["scheduler"] = Api(cloud).handle
         self.machines = _machines(cloud)
         if self.machines is not None:
             self._app.SERVICE_HANDLERS["ec2"] = _ec2_handler(self.machines, self._app.SERVICE_HANDLERS["ec2"])
@@ -51,7 +55,9 @@ class Server:
         try:
             if self.machines is not None:
                 await self.machines.start()
+            firing = asyncio.ensure_future(self._scheduling.run())
             await self._serve(ready)
+            firing.cancel()
         finally:
             self._functions.close()
             if self.machines is not None:

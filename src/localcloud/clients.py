@@ -1,0 +1,29 @@
+"""boto3 clients of this cloud for its own services, as the administrator or as a role that a service assumed."""
+
+import threading
+from typing import Any
+
+import boto3
+import botocore.session
+from botocore.config import Config
+
+from localcloud.cloud import Cloud
+from localcloud.roles import Session
+
+# One loader: a service's model is read once, not at each delivery.
+_core = botocore.session.get_session()
+_lock = threading.Lock()
+
+
+def client(cloud: Cloud, service: str, region: str, session: Session | None = None) -> Any:
+    """A client of `service` at this cloud's endpoint; blocking, so for threads other than the event loop's."""
+    keys = {
+        "aws_access_key_id": session.access_key if session else cloud.access_key,
+        "aws_secret_access_key": session.secret_key if session else cloud.secret_key,
+        "aws_session_token": session.token if session else None,
+    }
+    config = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=60)
+    with _lock:
+        return boto3.Session(botocore_session=_core).client(
+            service, region_name=region, endpoint_url=cloud.endpoint, config=config, **keys
+        )

@@ -1,0 +1,1 @@
+"""EventBridge Scheduler: expressions, the API over MiniStack's stores, the engine, and delivery to targets."""
