@@ -28,7 +28,16 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "ministack.core.router": ("extract_access_key_id",),
     "ministack.services.iam": ("_roles",),
     "ministack.services.sts": ("_sessions", "register_session"),
-    "ministack.services.lambda_svc": ("_execute_function_warm", "_emit_lambda_logs", "_resolve_layer_zip"),
+    "ministack.services.lambda_svc": (
+        "_emit_lambda_logs",
+        "_execute_function",
+        "_execute_function_warm",
+        "_execution_record_for_config",
+        "_get_base_func_record_for_ref",
+        "_get_func_record_for_ref",
+        "_resolve_layer_zip",
+        "invoke_async_with_retry",
+    ),
     "ministack.services.cloudwatch_logs": ("_log_groups", "_make_group_arn", "_append_log_events"),
     "ministack.services.scheduler": (
         "start_scheduler",

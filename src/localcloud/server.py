@@ -20,6 +20,7 @@ from hypercorn.config import Config
 
 from localcloud import seams
 from localcloud.cloud import Cloud, Machines, Response
+from localcloud.functions.events import Events
 from localcloud.functions.execution import Functions
 from localcloud.scheduler.api import Api
 from localcloud.scheduler.engine import Engine
@@ -41,6 +42,7 @@ class Server:
         self._app = seams.load(cloud)
         self._end = asyncio.Event()
         self._functions = Functions(cloud)
+        self._events = Events(cloud)
         self._scheduling = Engine(cloud)
         self._app.SERVICE_HANDLERS["scheduler"] = Api(cloud).handle
         self.machines = _machines(cloud)
@@ -59,6 +61,7 @@ class Server:
             await self._serve(ready)
             firing.cancel()
         finally:
+            self._events.close()
             self._functions.close()
             if self.machines is not None:
                 await self.machines.close()
@@ -110,6 +113,7 @@ class Server:
         if not waiting.done():
             waiting.cancel()
         else:
+            self._events.resume()
             ready(self.facts())
         await serving
 

@@ -195,3 +195,22 @@ def test_new_code_runs_at_the_next_invocation(cloud: Running, role: str) -> None
     assert call(functions, "changes")[0] == 1
     functions.update_function_code(FunctionName="changes", ZipFile=zipped("def handler(e, c): return 2"))
     assert call(functions, "changes")[0] == 2
+
+
+def test_an_asynchronous_event_runs_and_a_failed_one_is_told_to_its_destination(cloud: Running) -> None:
+    url = cloud.client("sqs").create_queue(QueueName="failures")["QueueUrl"]
+    arn = "arn:aws:sqs:us-east-1:000000000000:failures"
+    allowed = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": arn}
+    role = make_role(cloud, "teller", {"Version": "2012-10-17", "Statement": [allowed]})
+    functions = make_function(cloud, "fails", "def handler(e, c): raise ValueError(e['n'])", role)
+    functions.put_function_event_invoke_config(
+        FunctionName="fails", MaximumRetryAttempts=0, DestinationConfig={"OnFailure": {"Destination": arn}}
+    )
+    answer = functions.invoke(FunctionName="fails", InvocationType="Event", Payload=b'{"n": "seven"}')
+    assert answer["StatusCode"] == 202
+    messages = cloud.client("sqs").receive_message(QueueUrl=url, WaitTimeSeconds=10)["Messages"]
+    told = json.loads(messages[0]["Body"])
+    assert told["requestPayload"] == {"n": "seven"}
+    assert told["requestContext"]["condition"] == "RetriesExhausted"
+    assert told["requestContext"]["approximateInvokeCount"] == 1
+    assert told["responsePayload"]["errorType"] == "ValueError"
