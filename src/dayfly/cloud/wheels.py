@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,7 +37,6 @@ _LOCKS = ("uv.lock", "pylock.toml", "requirements.txt")
 _NO_WHEEL = re.compile(
     r"[Ww]heels are required for `([^`]+)`|Because (?:all versions of )?([A-Za-z0-9._-]+)\S* (?:has|have) no "
 )
-_LINKED_FROM = 8_000_000  # bytes; larger files are linked, not copied, into the place where a project is built
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,11 +152,13 @@ def _requirements(source: Path, where: str) -> list[str]:
     for raw in text.replace("\\\n", " ").splitlines():
         line = re.sub(r"(^|\s)#.*$", "", raw).strip()
         included = re.match(r"(?:-r|--requirement)[ =]*(.+)", line)
-        limits = re.match(r"(?:-c|--constraint)[ =]*(.+)", line)
+        beside = re.match(r"(-c|--constraint|-f|--find-links)[ =]*(?!\w+://)(.+)", line)
         if included:
             lines += _requirements(source.parent / included[1], where)
-        elif limits:
-            lines.append(f"-c {(source.parent / limits[1]).resolve()}")
+        elif beside:
+            lines.append(f"{beside[1]} {(source.parent / beside[2]).resolve()}")
+        elif line.startswith("./") and ".whl" in line:
+            lines.append(str(source.parent.resolve()) + line[1:])
         elif line:
             lines.append(line)
     return lines
@@ -230,7 +232,7 @@ def _install(order: _Order, scratch: Path, what: Sequence[str], folder: Path) ->
 
 
 def _project(project: Path, order: _Order) -> Path:
-    """Build a project of the user to a wheel, in a copy (builders write beside the sources), and unpack it."""
+    """Build a project of the user to a wheel, in a copy (builders write beside sources), and unpack it."""
     files = folders.listing(project)
     content = [b"%s %o %s" % (os.fsencode(n), _mode(project / n), _digest(project / n)) for n in sorted(files)]
     root = order.store / _key("project", order.target.python, *content)
@@ -238,11 +240,13 @@ def _project(project: Path, order: _Order) -> Path:
         return root
     order.say(f"building {project.name}")
     with _scratch(order.store) as scratch:
-        copy, wheels = scratch / "project", scratch / "wheels"
-        for name in files:
-            _place(project / name, copy / name)
-        words = ["build", "--wheel", "--out-dir", str(wheels), "--python", sys.executable, str(copy)]
-        _uv(words, copy, order, building=project.name)
+        archive, wheels = scratch / "project.tar", scratch / "wheels"
+        with tarfile.open(archive, "w") as copy:
+            for name in files:
+                copy.add(project / name, f"project/{name}", recursive=False)
+        # An archive is unpacked by uv, while its settings (indexes, by relative paths too) still come from the folder.
+        words = ["build", "--wheel", "--out-dir", str(wheels), "--python", sys.executable, str(archive)]
+        _uv(words, project, order, building=project.name)
         wheel = next(wheels.glob("*.whl"))
         if not wheel.name.endswith("-none-any.whl"):
             raise FileError(
@@ -253,20 +257,10 @@ def _project(project: Path, order: _Order) -> Path:
                 ),
             )
         _install(order, scratch, ["--no-deps", str(wheel)], project)
-        shutil.rmtree(copy)
+        archive.unlink()
         shutil.rmtree(wheels)
         _settle(scratch, root, local=[])
     return root
-
-
-def _place(source: Path, place: Path) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    if source.is_symlink():
-        place.symlink_to(os.readlink(source))
-    elif source.stat().st_size > _LINKED_FROM:
-        place.symlink_to(source.resolve())
-    else:
-        shutil.copy(source, place)
 
 
 def _uv(words: Sequence[str], folder: Path, order: _Order, *, building: str = "") -> str:
