@@ -139,7 +139,9 @@ def version_of(record: Mapping[str, Any]) -> Version:
         effective_from=names.utc_moment(record["effective_from"]),
         job=_job_of(job) if job is not None else None,
         code=Code(**{**record["code"], "wheels": tuple(record["code"]["wheels"])}) if record["code"] else None,
-        launch=Launch(**{**record["launch"], "subnets": tuple(record["launch"]["subnets"])}) if record["launch"] else None,
+        launch=Launch(**{**record["launch"], "subnets": tuple(record["launch"]["subnets"])})
+        if record["launch"]
+        else None,
         tags=dict(record["tags"]),
         deployed_by=record["deployed_by"],
     )

@@ -1,0 +1,325 @@
+"""A cloud in memory that answers the flows' calls by AWS's documented rules: conditional writes, client tokens, one-shot schedules.
+
+It is not a mock: it has state, a clock that tests turn, and servers that live, run the job and go. Faults are thrown before or
+after an effect, as the real cloud does: `Unclear` tells the flow nothing about which.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from dayfly.core import names
+from dayfly.core.facts import FleetAnswer, Server
+from dayfly.core.model import Code, Job, Launch, Version
+from dayfly.core.records import Ended, FleetError, Log, Output, Started, encode
+from dayfly.core.versions import write_version
+from dayfly.errors import Unclear
+from dayfly.flows import calls
+from dayfly.flows.place import CLI_MAY, LAUNCHER_MAY, SWEEPER_MAY, Place
+
+START = datetime(2026, 11, 24, 22, 40, 30, tzinfo=UTC)
+TICK = datetime(2026, 11, 24, 22, 41, tzinfo=UTC)
+PROJECT, BUCKET, REGION, ROLE = "pi", "dayfly-pi-000000000000-eu-west-1", "eu-west-1", "AROAMODEL"
+
+
+def place(who: str) -> Place:
+    may = {"launcher": LAUNCHER_MAY, "sweeper": SWEEPER_MAY}.get(who, CLI_MAY)
+    return Place(project=PROJECT, bucket=BUCKET, region=REGION, who=who, may=may, zones=ZoneInfo)
+
+
+@dataclass
+class ModelCloud:
+    """State and clock. `faults` maps the number of a call to "before" or "after": Unclear is then thrown there."""
+
+    now: datetime = START
+    objects: dict[str, bytes] = field(default_factory=dict)
+    servers: dict[str, Server] = field(default_factory=dict)
+    fleets: dict[str, tuple[str, list[str], tuple[FleetError, ...]]] = field(default_factory=dict)
+    kills: dict[str, datetime] = field(default_factory=dict)
+    refuse: dict[str, tuple[FleetError, ...]] = field(default_factory=dict)
+    hidden: set[str] = field(default_factory=set)
+    consoles: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    faults: dict[int, str] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
+    ends: list[str] = field(default_factory=list)
+    asked: int = 0
+    empty_replay: bool = False
+
+    # --- running flows -------------------------------------------------------------------------------------------------
+
+    def run(self, flow: Generator[calls.Call[Any], Any, Any]) -> Any:
+        """Runs a flow to its end; what it raises is raised."""
+        stepper = Stepper(self, flow)
+        while not stepper.over:
+            stepper.step()
+        return stepper.outcome()
+
+    def answer(self, call: calls.Call[Any]) -> Any:
+        self.asked += 1
+        fault = self.faults.get(self.asked)
+        if fault == "before":
+            raise Unclear("model: not done, not said")
+        result = getattr(self, f"_{type(call).__name__}")(call)
+        if fault == "after":
+            raise Unclear("model: done, not said")
+        return result
+
+    # --- S3 ------------------------------------------------------------------------------------------------------------
+
+    def etag(self, key: str) -> str:
+        return hashlib.md5(self.objects[key]).hexdigest()
+
+    def json(self, key: str) -> dict[str, Any]:
+        return json.loads(self.objects[key])
+
+    def _Get(self, call: calls.Get) -> calls.Stored | None:
+        return calls.Stored(self.objects[call.key], self.etag(call.key)) if call.key in self.objects else None
+
+    def _PutNew(self, call: calls.PutNew) -> bool:
+        return self.objects.setdefault(call.key, call.body) == call.body
+
+    def _PutMatch(self, call: calls.PutMatch) -> bool:
+        if call.key not in self.objects or self.etag(call.key) != call.etag:
+            return self.objects.get(call.key) == call.body
+        self.objects[call.key] = call.body
+        return True
+
+    def _Put(self, call: calls.Put) -> None:
+        self.objects[call.key] = call.body
+
+    def _Delete(self, call: calls.Delete) -> bool:
+        if call.key not in self.objects:
+            return True
+        if call.etag is not None and self.etag(call.key) != call.etag:
+            return False
+        del self.objects[call.key]
+        return True
+
+    def _List(self, call: calls.List) -> tuple[str, ...]:
+        keys = sorted(key for key in self.objects if key.startswith(call.prefix))
+        if call.folders:
+            cut = len(call.prefix)
+            return tuple(sorted({call.prefix + key[cut:].split("/")[0] + "/" for key in keys if "/" in key[cut:]}))
+        return tuple(keys)
+
+    def _SignGet(self, call: calls.SignGet) -> str:
+        return f"https://model/{call.key}?{call.seconds}"
+
+    # --- EC2 -----------------------------------------------------------------------------------------------------------
+
+    def _CreateFleet(self, call: calls.CreateFleet) -> FleetAnswer:
+        request, token = json.dumps(call.request, sort_keys=True), call.request["ClientToken"]
+        if token in self.fleets:
+            told, ids, errors = self.fleets[token]
+            if told != request:
+                return FleetAnswer(
+                    fleet=None, servers=(), errors=(FleetError(code="IdempotentParameterMismatch", message=""),)
+                )
+            if self.empty_replay:
+                return FleetAnswer(fleet=token, servers=(), errors=())
+            return FleetAnswer(fleet=token, servers=tuple(self.servers[one] for one in ids), errors=errors)
+        market = call.request["TargetCapacitySpecification"]["DefaultTargetCapacityType"]
+        errors = self.refuse.get(market, ())
+        ids = [] if errors else [self._launch(call.request, market)]
+        self.fleets[token] = (request, ids, errors)
+        return FleetAnswer(fleet=token, servers=tuple(self.servers[one] for one in ids), errors=errors)
+
+    def _launch(self, request: Mapping[str, Any], market: str) -> str:
+        name = f"i-{len(self.servers):017x}"
+        tags = next(each["Tags"] for each in request["TagSpecifications"] if each["ResourceType"] == "instance")
+        override = request["LaunchTemplateConfigs"][0]["Overrides"][0]
+        self.servers[name] = Server(
+            id=name,
+            state="running",
+            launched=self.now,
+            type=override["InstanceType"],
+            zone="eu-west-1a",
+            market=market,
+            image="ami-0model",
+            tags={tag["Key"]: tag["Value"] for tag in tags},
+        )
+        return name
+
+    def _FleetServers(self, call: calls.FleetServers) -> tuple[str, ...]:
+        return tuple(self.fleets[call.fleet][1])
+
+    def _Servers(self, call: calls.Servers) -> tuple[Server, ...]:
+        shown = [server for server in self.servers.values() if server.id not in self.hidden]
+        mine = [server for server in shown if server.tags.get(names.TAG_PROJECT) == PROJECT]
+        return tuple(server for server in mine if call.run is None or server.run == call.run)
+
+    def _EndServer(self, call: calls.EndServer) -> None:
+        self.ends.append(call.server)
+        self.gone(call.server, "Client.UserInitiatedShutdown")
+
+    def _Console(self, call: calls.Console) -> tuple[str, ...]:
+        return self.consoles.get(call.server, ())
+
+    def _Arm(self, call: calls.Arm) -> None:
+        self.kills.setdefault(call.server, call.at)
+
+    def _IsArmed(self, call: calls.IsArmed) -> bool:
+        return call.server in self.kills
+
+    def _Disarm(self, call: calls.Disarm) -> None:
+        self.kills.pop(call.server, None)
+
+    def _Now(self, _call: calls.Now) -> datetime:
+        return self.now
+
+    def _Say(self, call: calls.Say) -> None:
+        self.said.append(call.line)
+
+    # --- the world -----------------------------------------------------------------------------------------------------
+
+    def pass_time(self, seconds: float) -> None:
+        """The clock goes on, and what AWS does by itself happens: kill schedules fire."""
+        self.now += timedelta(seconds=seconds)
+        for server, at in list(self.kills.items()):
+            if at <= self.now:
+                self.gone(server, "Client.UserInitiatedShutdown")
+                del self.kills[server]
+
+    def gone(self, server: str, reason: str = "Client.InstanceInitiatedShutdown") -> None:
+        there = self.servers[server]
+        if there.state != "terminated":
+            text = f"User initiated ({self.now:%Y-%m-%d %H:%M:%S} GMT)"
+            self.servers[server] = replace(there, state="terminated", reason_code=reason, transition=text)
+
+    def go_of(self, server: str) -> dict[str, Any] | None:
+        key = names.go_key(ROLE, server)
+        return self.json(key) if key in self.objects else None
+
+    def work(self, server: str, exit_code: int = 0, missing: tuple[str, ...] = ()) -> bool:
+        """What the agent does once it is told to go; False when it is not (yet) told, or its server is gone."""
+        go = self.go_of(server)
+        if go is None or self.servers[server].state != "running":
+            return False
+        prefix = go["prefix"]
+        self.objects[prefix + "started.json"] = encode(Started(at=self.now, python="3.13", machine="aarch64"))
+        body = b"3.14\n"
+        output = Output(
+            path="out/pi.txt", key=prefix + "output/out/pi.txt", size=5, sha256=hashlib.sha256(body).hexdigest()
+        )
+        good = exit_code == 0 and not missing
+        if not missing:
+            self.objects[output.key] = body
+        reason = "" if good else "output-missing" if missing and exit_code == 0 else f"exit {exit_code}"
+        ended = Ended(
+            at=self.now,
+            outcome="succeeded" if good else "failed",
+            reason=reason,
+            job_started=self.now,
+            job_ended=self.now,
+            stored_at=self.now,
+            exit=exit_code,
+            outputs=() if missing else (output,),
+            missing=missing,
+            log=Log(pieces=1, bytes=6, lines=1, last=("hello",)),
+        )
+        self.objects[prefix + "ended.json"] = encode(ended)
+        self.gone(server)
+        return True
+
+
+@dataclass
+class Stepper:
+    """One flow, taken a call at a time, so that several can be interleaved."""
+
+    cloud: ModelCloud
+    flow: Generator[calls.Call[Any], Any, Any]
+    over: bool = False
+    result: Any = None
+    error: Exception | None = None
+    _call: calls.Call[Any] | None = None
+    _begun: bool = False
+
+    def step(self) -> None:
+        """Answers one call of the flow."""
+        try:
+            if not self._begun:
+                self._begun = True
+                self._call = next(self.flow)
+                return
+            assert self._call is not None
+            try:
+                answer = self.cloud.answer(self._call)
+            except Unclear as error:
+                self._call = self.flow.throw(error)
+            else:
+                self._call = self.flow.send(answer)
+        except StopIteration as stop:
+            self.over, self.result = True, stop.value
+        except Exception as error:
+            self.over, self.error = True, error
+
+    def outcome(self) -> Any:
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+
+def job(**changes: Any) -> Job:
+    """A job as config would resolve it."""
+    fields: dict[str, Any] = {
+        "name": "pi",
+        "command": "pie 10 out/pi.txt",
+        "servers": ("c8g.large", "c7g.large"),
+        "architecture": "arm64",
+        "schedule": ("* * * * *",),
+        "timezone": "Europe/Tallinn",
+        "market": "spot-first",
+        "time_limit_s": 60,
+        "margin_s": 900,
+        "outputs": ("out/pi.txt",),
+        "disk_gb": 20,
+        "image": "debian-13",
+        "bundle": (".",),
+        "python": "auto",
+        "setup": None,
+        "env": {},
+        "overlap": "skip",
+        "start_within_s": 3600,
+    }
+    return Job(**{**fields, **changes})
+
+
+def version(since: datetime = START - timedelta(days=1), **changes: Any) -> Version:
+    one = job(**changes)
+    code = Code(
+        bundle="bundles/abc.zip", sha256="abc", size=3, files=1, wheels=(), python="3.13", commit="9f2c1ab", dirty=False
+    )
+    launch = Launch(
+        template="lt-1",
+        template_version="1",
+        role_id=ROLE,
+        image="debian-13",
+        root_device="/dev/xvda",
+        subnets=("subnet-1", "subnet-2"),
+    )
+    return Version(
+        name=one.name,
+        effective_from=since,
+        job=one,
+        code=code,
+        launch=launch,
+        tags={"CostCenter": "lake"},
+        deployed_by="ben",
+    )
+
+
+def cloud_with(*versions: Version, **state: Any) -> ModelCloud:
+    """A cloud in which these versions are deployed, and whose clock stands a second after the tick."""
+    cloud = ModelCloud(now=TICK + timedelta(seconds=1), **state)
+    for one in versions or (version(),):
+        cloud.objects[one.key] = write_version(one)
+    return cloud
+
+
+Fault = Callable[[int], str]
