@@ -1,0 +1,171 @@
+"""The clock and the best file so far: starts the search in a process of its own, and ends it when time is up.
+
+Loads no FLINT, so that it can always answer a signal. The search may die, hang or be wrong:
+what was whole before stays.
+"""
+
+import json
+import os
+import select
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from pie import clock, first
+from pie.record import Result, Spent, move, write_description, write_small
+
+FIRST_METHOD = "Machin's formula in whole numbers"
+SAVING = 0.02  # seconds kept for the last rename and the end of the process
+HARD = 0.4  # of the allowance: a search that is not done by then is ended
+
+
+class FirstDigitsDiffer(ArithmeticError):
+    """Two formulas for the first thousand digits do not agree: this machine can not be trusted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How it ended: `reason` for the JSON, `code` for the shell, `message` for stderr (or nothing)."""
+
+    reason: str
+    code: int = 0
+    message: str = ""
+
+
+class Signals:
+    """SIGTERM and SIGINT as bytes in a pipe, from the moment this is made."""
+
+    def __init__(self) -> None:
+        self.reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+
+    def came(self, within: float = 0.0) -> int:
+        """The number of the first signal that came, waiting up to `within` seconds; else 0."""
+        ready, _, _ = select.select([self.reader], [], [], within)
+        return os.read(self.reader, 1)[0] if ready else 0
+
+
+class Keeper:
+    """One call of `pie`: `seconds` from `start` (of time.monotonic()), digits to `output`, JSON to `description`."""
+
+    def __init__(self, seconds: float, output: Path, start: float, signals: Signals) -> None:
+        self.seconds, self.output, self.start, self.signals = seconds, output, start, signals
+        self.description = output.with_suffix(".json")
+        self.cores = usable_cores()
+        self.stem = f".{output.name}.{os.getpid()}"
+        self.result = Result(0, "", "")
+
+    def run(self) -> tuple[Ending, Spent]:
+        """Fill the time. Raises OSError where the files can not be written, FirstDigitsDiffer."""
+        self._write_first()
+        try:
+            ending = self._search()
+        finally:
+            for part in self.output.parent.glob(f"{self.stem}.*.part"):
+                part.unlink(missing_ok=True)
+        spent = self._spent(ending.reason)
+        write_description(self.description, self.result, spent)
+        return ending, spent
+
+    def _write_first(self) -> None:
+        digits = str(first.arctangents(first.MACHIN, first.DIGITS))
+        if digits != str(first.arctangents(first.STORMER, first.DIGITS)):
+            raise FirstDigitsDiffer("Machin's and Stormer's formulas disagree on the first digits of pi")
+        digest = write_small(self.output, f"{digits[0]}.{digits[1:]}\n".encode())
+        entry = {"what": "confirmed by a second formula: Stormer's, in whole numbers", "from": 1, "to": first.DIGITS}
+        self.result = Result(first.DIGITS, digest, FIRST_METHOD, [dict(entry)])
+        write_description(self.description, self.result, self._spent("time"))
+
+    def _spent(self, reason: str) -> Spent:
+        used = time.monotonic() - self.start
+        return Spent(self.seconds, used, used > self.seconds + clock.allowance(self.seconds), self.cores, reason)
+
+    def _search(self) -> Ending:
+        deadline = self.start + self.seconds - SAVING
+        hard = self.start + self.seconds + HARD * clock.allowance(self.seconds)
+        if time.monotonic() >= deadline:
+            return Ending("time")
+        reader, writer = os.pipe()
+        sys.stdout.flush()
+        parent = os.getpid()
+        pid = os.fork()
+        if not pid:
+            _be_the_search(parent, self.output.parent, self.stem, self.cores, deadline, writer)
+        os.close(writer)
+        try:
+            return self._listen(reader, hard)
+        finally:
+            os.close(reader)
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+    def _listen(self, pipe: int, hard: float) -> Ending:
+        buffer = b""
+        while True:
+            left = max(0.0, hard - time.monotonic())
+            ready, _, _ = select.select([pipe, self.signals.reader], [], [], left)
+            if self.signals.reader in ready:
+                return _by_signal(self.signals.came())
+            if not ready:
+                return Ending("time")
+            chunk = os.read(pipe, 1 << 16)
+            if not chunk:
+                # A signal to the whole group ends the search first: give ours a moment to arrive.
+                if number := self.signals.came(within=0.1):
+                    return _by_signal(number)
+                return Ending(
+                    "search lost", 1, f"the search was ended from outside; kept {self.result.digits:,} digits"
+                )
+            *lines, buffer = (buffer + chunk).split(b"\n")
+            for line in lines:
+                if ending := self._take(json.loads(line)):
+                    return ending
+
+    def _take(self, line: dict[str, object]) -> Ending | None:
+        kept = f"kept {self.result.digits:,} digits found before"
+        if "wrong" in line:
+            return Ending("wrong digits", 1, f"{line['wrong']}; {kept}")
+        if "failed" in line:
+            return Ending("not written", 1, f"{line['failed']}; {kept}")
+        if "end" in line:
+            return Ending(str(line["end"]))
+        checked = line["checked"]
+        assert isinstance(checked, list)
+        self.result = Result(int(str(line["digits"])), str(line["sha256"]), str(line["method"]), checked)
+        move(Path(str(line["result"])), self.output)
+        write_description(self.description, self.result, self._spent("time"))
+        return None
+
+
+def usable_cores() -> int:
+    """The processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _by_signal(number: int) -> Ending:
+    return Ending(signal.Signals(number).name, 128 + number)
+
+
+def _be_the_search(parent: int, folder: Path, stem: str, cores: int, deadline: float, pipe: int) -> None:
+    """The child's whole life."""
+    code = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        from pie import search, text  # loads FLINT, which the keeper must not wait for
+
+        text.end_with_parent(parent)
+        search.search(folder, stem, cores, deadline, pipe)
+        code = 0
+    except BaseException as error:
+        sys.stderr.write(f"pie: the search failed: {type(error).__name__}: {error}\n")
+    finally:
+        os._exit(code)

@@ -1,0 +1,82 @@
+"""What the tests of pie share: a call of the real command, and digits by a method of their own."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SOURCE = Path(__file__).resolve().parents[1] / "src"
+WITHOUT_FLINT = "python-flint is not installed here; examples/pi/README.md says how to run these tests"
+
+
+def euler_digits(digits: int) -> str:
+    """`3.` and the first digits by Euler's 20 arctan(1/7) + 8 arctan(3/79), in whole numbers: none of pie's formulas."""
+    one = 10 ** (digits + 30)
+
+    def arctan(a: int, b: int) -> int:
+        # arctan(x) = sum of 2**2n (n!)**2 / (2n + 1)! * x**(2n + 1) / (1 + x**2)**(n + 1)
+        term = one * a * b // (a * a + b * b)
+        total, n = 0, 0
+        while term:
+            total += term
+            n += 1
+            term = term * 2 * n * a * a // ((2 * n + 1) * (a * a + b * b))
+        return total
+
+    text = plain(20 * arctan(1, 7) + 8 * arctan(3, 79), digits + 31)
+    return f"{text[0]}.{text[1 : digits + 1]}"
+
+
+def plain(number: int, size: int) -> str:
+    """`number` as `size` digits, in pieces that Python converts without asking."""
+    if size <= 1000:
+        return str(number).zfill(size)
+    high, low = divmod(number, 10 ** (size // 2))
+    return plain(high, size - size // 2) + plain(low, size // 2)
+
+
+@dataclass(frozen=True)
+class Called:
+    """What one call of the command left."""
+
+    code: int
+    out: str
+    err: str
+    took: float
+    output: Path
+
+    @property
+    def text(self) -> str:
+        return self.output.read_text()
+
+    @property
+    def digits(self) -> int:
+        return len(self.text) - len("3.\n")
+
+    @property
+    def known(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.output.with_suffix(".json").read_text())
+        return found
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    """The command as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "pie.main", *arguments],
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def call(seconds: str, output: Path) -> Called:
+    """Run the command to its end."""
+    began = time.monotonic()
+    process = start(seconds, str(output))
+    out, err = process.communicate(timeout=60)
+    return Called(process.returncode, out, err, time.monotonic() - began, output)

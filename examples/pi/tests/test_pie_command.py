@@ -1,0 +1,161 @@
+"""The command as its user meets it: digits, time, the JSON beside them, signals, refusals."""
+
+import hashlib
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from pie_calls import WITHOUT_FLINT, call, euler_digits, start
+
+pytest.importorskip("flint", reason=WITHOUT_FLINT)
+
+ALLOWANCE = 0.5
+
+
+def parts(folder: Path) -> list[str]:
+    return [p.name for p in folder.iterdir() if p.name.startswith(".")]
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z"
+    except OSError:
+        return True
+
+
+@pytest.mark.parametrize("seconds", ["0.5", "1", "2.5"])
+def test_digits_are_correct_and_never_late(tmp_path: Path, seconds: str) -> None:
+    called = call(seconds, tmp_path / "out" / "pi.txt")
+    assert called.code == 0, called.err
+    assert called.took <= float(seconds) + ALLOWANCE + 0.25  # the test's own start of the process is in `took`
+    assert called.text.startswith(euler_digits(3000)[: min(3000, called.digits)])
+    assert called.text.endswith("\n")
+    assert called.known["digits"] == called.digits >= 1000
+    assert called.known["late"] is False
+    assert called.known["seconds_used"] <= float(seconds) + ALLOWANCE
+    assert parts(tmp_path / "out") == []
+
+
+def test_every_digit_of_a_short_run_is_the_one_another_formula_gives(tmp_path: Path) -> None:
+    called = call("0.3", tmp_path / "pi.txt")
+    # Truncated, not rounded, to the very last digit; capped at what plain integers can do in a test.
+    count = min(called.digits, 20_000)
+    assert called.text[: count + 2] == euler_digits(count)
+
+
+def test_more_time_gives_more_digits(tmp_path: Path) -> None:
+    few, many = call("0.5", tmp_path / "few.txt"), call("4", tmp_path / "many.txt")
+    assert many.digits > few.digits
+    assert many.text.startswith(few.text.strip())
+
+
+def test_known_digits_far_out_are_right(tmp_path: Path) -> None:
+    called = call("4", tmp_path / "pi.txt")
+    if called.digits < 1_000_000:
+        pytest.skip(f"this machine found only {called.digits} digits in 4 s")
+    # The last digits of the first million, printed in many places since 1973.
+    assert called.text[2 + 999_990 : 2 + 1_000_000] == "5779458151"
+
+
+def test_the_json_says_what_was_checked_and_no_more(tmp_path: Path) -> None:
+    called = call("2", tmp_path / "pi.txt")
+    known = called.known
+    assert known["sha256"] == hashlib.sha256(called.output.read_bytes()).hexdigest()
+    assert known["seconds_asked"] == 2
+    assert known["cores"] == len(os.sched_getaffinity(0))
+    assert all(1 == c["from"] <= c["to"] <= called.digits for c in known["checked"])
+    second = max((c["to"] for c in known["checked"] if "second formula" in c["what"]), default=0)
+    if second < called.digits:
+        assert [(c["from"], c["to"]) for c in known["not_checked"]] == [(second + 1, called.digits)]
+    assert f"{called.digits:,} digits of pi in " in called.out
+    assert called.out.count("\n") == 1
+
+
+def test_almost_no_time_still_leaves_a_whole_file(tmp_path: Path) -> None:
+    called = call("0.01", tmp_path / "pi.txt")
+    assert called.code == 0
+    assert called.text == euler_digits(1000) + "\n"
+    assert "all confirmed by a second formula" in called.out
+
+
+@pytest.mark.parametrize("after", [0.3, 2.0])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_leaves_the_best_whole_file(tmp_path: Path, after: float, number: signal.Signals, code: int) -> None:
+    output = tmp_path / "pi.txt"
+    process = start("30", str(output))
+    time.sleep(after)
+    found = children_of(process.pid)
+    began = time.monotonic()
+    process.send_signal(number)
+    process.communicate(timeout=10)
+    assert process.returncode == code
+    assert time.monotonic() - began < 2
+    assert all(gone(pid) for pid in found)
+    text = output.read_text()
+    count = len(text) - 3
+    assert count >= 1000
+    assert text.startswith(euler_digits(min(count, 3000)))
+    assert f'"digits": {count},' in output.with_suffix(".json").read_text()
+    assert parts(tmp_path) == []
+
+
+def test_a_search_that_dies_costs_only_what_it_had_not_finished(tmp_path: Path) -> None:
+    output = tmp_path / "pi.txt"
+    process = start("30", str(output))
+    time.sleep(1)
+    (search,) = children_of(process.pid)
+    os.kill(search, signal.SIGKILL)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert "ended from outside; kept" in err
+    assert output.read_text().startswith(euler_digits(1000))
+
+
+def test_killing_the_command_leaves_no_process(tmp_path: Path) -> None:
+    process = start("30", str(tmp_path / "pi.txt"))
+    time.sleep(1)
+    found = children_of(process.pid)
+    assert found
+    process.kill()
+    process.communicate()
+    until = time.monotonic() + 5
+    while time.monotonic() < until and not all(gone(pid) for pid in found):
+        time.sleep(0.05)
+    assert all(gone(pid) for pid in found)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ([], "needs SECONDS and OUTPUT"),
+        (["10"], "got 1 argument"),
+        (["ten", "pi.txt"], "SECONDS must be a number, not 'ten'"),
+        (["0", "pi.txt"], "above 0"),
+        (["-3", "pi.txt"], "above 0"),
+        (["nan", "pi.txt"], "above 0"),
+        (["inf", "pi.txt"], "above 0"),
+        (["1", ""], "must be a file"),
+        (["1", "/"], "must be a file"),
+        (["1", "pi.json"], "must not end in .json"),
+    ],
+)
+def test_a_wrong_command_line_is_explained(arguments: list[str], word: str) -> None:
+    process = start(*arguments)
+    out, err = process.communicate(timeout=10)
+    assert process.returncode == 2
+    assert out == ""
+    assert word in err
+
+
+def test_a_folder_that_can_not_be_made_is_an_error_of_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    called = call("1", tmp_path / "file" / "pi.txt")
+    assert called.code == 1
+    assert called.err.startswith("pie: ")
+    assert called.err.count("\n") == 1

@@ -1,0 +1,62 @@
+"""How many digits next, by what was measured so far."""
+
+from pathlib import Path
+
+import pytest
+from pie_calls import WITHOUT_FLINT
+
+pytest.importorskip("flint", reason=WITHOUT_FLINT)
+
+from pie import room
+from pie.search import LAST_REACH, PROBE_REACH, Pace, most_digits, next_size
+
+PLENTY = 10**12
+
+
+def paces(*measured: tuple[int, float]) -> tuple[Pace, ...]:
+    pace = Pace()
+    for digits, seconds in measured:
+        pace.add(digits, seconds)
+    return (pace,)
+
+
+def test_the_digits_chosen_fit_the_seconds_by_the_same_estimate() -> None:
+    known = paces((20_000, 0.01), (1_000_000, 0.5))
+    size = most_digits(known, 30.0)
+    assert known[0].seconds(size) <= 30.0 < known[0].seconds(int(size * 1.01))
+
+
+def test_a_machine_ten_times_slower_is_given_fewer_digits() -> None:
+    assert most_digits(paces((20_000, 0.1)), 10) < most_digits(paces((20_000, 0.01)), 10) / 4
+
+
+def test_no_time_left_means_no_digits() -> None:
+    assert most_digits(paces((20_000, 0.01)), -1.0) == 0
+    assert next_size(paces((20_000, 0.01)), 20_000, 0.0, PLENTY) == (0, True)
+
+
+def test_a_far_goal_is_approached_by_a_probe() -> None:
+    size, last = next_size(paces((20_000, 0.005)), 20_000, 600.0, PLENTY)
+    assert not last
+    assert 20_000 < size <= PROBE_REACH * 20_000
+
+
+def test_a_near_goal_is_the_last_result() -> None:
+    size, last = next_size(paces((20_000, 0.01), (1_000_000, 1.0)), 1_000_000, 10.0, PLENTY)
+    assert last
+    assert 1_000_000 < size <= LAST_REACH * 1_000_000
+
+
+def test_a_small_gain_is_not_worth_its_time() -> None:
+    assert next_size(paces((20_000, 0.01), (1_000_000, 1.0)), 1_000_000, 1.2, PLENTY) == (0, True)
+
+
+def test_no_result_is_larger_than_there_is_room_for() -> None:
+    size, _ = next_size(paces((20_000, 0.01), (1_000_000, 1.0)), 1_000_000, 10.0, 1_500_000)
+    assert size == 1_500_000
+
+
+def test_this_machine_has_room_for_something(tmp_path: Path) -> None:
+    digits, what = room.largest(tmp_path)
+    assert 0 < digits < room.UNLIMITED
+    assert what in ("memory", "disk")
