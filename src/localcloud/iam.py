@@ -1,13 +1,38 @@
 """Where MiniStack's IAM falls short of AWS on the paths we need, and the questions our own services ask it.
 
-MiniStack gathers the policies and evaluates them; what changes here is what it evaluates with: resource names,
-condition keys, policy variables, and who an unsigned request is. No service's own behaviour lives here.
+MiniStack gathers the policies and evaluates them; what changes here is what it evaluates with: policy variables,
+condition keys, who an unsigned request is, and that the administrator's signature counts too. How a request becomes a
+resource name is in resources.py. No service's own behaviour lives here.
 """
 
 import importlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from localcloud import seams
+from localcloud import resources, seams
+from localcloud.cloud import Cloud
+
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
+_LITERAL = {"*": "*", "?": "?", "$": "$"}
+_PASSED = re.compile(r"^/\d{4}-\d\d-\d\d/functions(/[^/]+/configuration)?/?$")
+
+
+def install(cloud: Cloud) -> None:
+    """Put everything below into MiniStack; once, before the first request."""
+    app, evaluator = importlib.import_module("ministack.app"), seams.evaluator()
+    _only_one_root(cloud, evaluator)
+    first_match = _first_match(evaluator)
+    seams.put(evaluator, "_first_match", first_match)
+    seams.put(evaluator, "enforce", _enforce(evaluator))
+    # Loopback has no third party: it is what TLS is to a client of AWS, so a policy that demands TLS is satisfied.
+    seams.put(app, "pin_request_origin", lambda address, _: evaluator.pin_request_origin(address, True))
+    actions = importlib.import_module("ministack.core.iam_actions")
+    seams.put(actions, "s3_service_context", _s3_keys(actions.s3_service_context))
+    seams.put(actions, "extract_resource_arn", resources.extract(actions.extract_resource_arn))
+    app.SERVICE_HANDLERS["lambda"] = _lambda_roles(app.SERVICE_HANDLERS["lambda"])
 
 
 def pass_role(headers: Any, query: Any, role_arn: str, service: str) -> str | None:
@@ -26,3 +51,158 @@ def pass_role(headers: Any, query: Any, role_arn: str, service: str) -> str | No
         return None
     who = getattr(denied, "principal_arn", "") or "The caller"
     return f"User: {who} is not authorized to perform: iam:PassRole on resource: {role_arn}"
+
+
+def _only_one_root(cloud: Cloud, evaluator: Any) -> None:
+    """The administrator's key alone is root, and only with a good signature; "test" and account ids are nobody."""
+
+    def is_root(key: str) -> bool:
+        return key == cloud.access_key
+
+    seams.put(evaluator, "is_root_access_key", is_root)
+    seams.put(seams.module("sts"), "is_root_access_key", is_root)
+    # Asked where a signature's check would be left out, which happens for nobody here.
+    seams.put(evaluator, "_is_root_key", lambda _: False)
+
+
+def _first_match(evaluator: Any) -> Callable[..., Any]:
+    """The first statement of an effect that fits, its policy variables replaced by the request's values."""
+
+    def first_match(context: Any, statements: list[Any], effect: str) -> Any:
+        for statement in statements:
+            if statement.effect != effect or not evaluator._action_matches(
+                context.action, statement.actions, statement.not_actions
+            ):
+                continue
+            filled = _filled(statement, lambda key: evaluator._resolve_condition_key(key, context))
+            if (
+                filled is not None
+                and evaluator._resource_matches(context.resource_arn, filled.resources, filled.not_resources)
+                and evaluator._conditions_met(filled.conditions, context)
+            ):
+                return statement
+        return None
+
+    return first_match
+
+
+def _filled(statement: Any, value: Callable[[str], Any]) -> Any:
+    """The statement without variables; None when a resource list names only values that the request lacks."""
+    texts = [*statement.resources, *statement.not_resources, json.dumps(statement.conditions)]
+    if not any("${" in text for text in texts):
+        return statement
+    found = {
+        name: [text for text in (expand(entry, value) for entry in getattr(statement, name)) if text is not None]
+        for name in ("resources", "not_resources")
+    }
+    if any(getattr(statement, name) and not found[name] for name in found):
+        return None
+    return replace(statement, **found, conditions=_conditions(statement.conditions, value))
+
+
+def _conditions(conditions: dict[str, Any], value: Callable[[str], Any]) -> dict[str, Any]:
+    filled: dict[str, Any] = {}
+    for operator, keys in conditions.items():
+        filled[operator] = {
+            key: [
+                text
+                for entry in (wanted if isinstance(wanted, list) else [wanted])
+                if (text := expand(str(entry), value)) is not None
+            ]
+            for key, wanted in keys.items()
+        }
+    return filled
+
+
+def expand(text: str, value: Callable[[str], Any]) -> str | None:
+    """Replace `${key}` and `${key, 'default'}` by the request's values; None when one is missing."""
+    missing = False
+
+    def one(found: "re.Match[str]") -> str:
+        nonlocal missing
+        key, _, default = (part.strip() for part in found[1].partition(","))
+        if key in _LITERAL:
+            return _LITERAL[key]
+        known = value(key)
+        if isinstance(known, str):
+            return known
+        if default:
+            return default.strip("'")
+        missing = True
+        return ""
+
+    expanded = _VARIABLE.sub(one, text)
+    return None if missing else expanded
+
+
+def _enforce(evaluator: Any) -> Callable[..., Any]:
+    judged = evaluator.enforce
+
+    def enforce(
+        access_key: str,
+        action: str,
+        service: str,
+        region: str,
+        resource_arn: str = "*",
+        service_context: dict[str, Any] | None = None,
+    ) -> Any:
+        if service == "s3" and not access_key and evaluator._anonymous.get():
+            return _anonymous(evaluator, action, region, resource_arn, service_context or {})
+        for arn in resources.several(resource_arn):
+            denied = judged(access_key, action, service, region, resource_arn=arn, service_context=service_context)
+            if denied is not None:
+                return denied
+        return None
+
+    return enforce
+
+
+def _anonymous(evaluator: Any, action: str, region: str, arn: str, keys: dict[str, Any]) -> Any:
+    """An unsigned request to S3 may do what the bucket's policy gives to everybody, nothing else."""
+    context = evaluator.EvalContext(
+        principal_arn="anonymous",
+        principal_type="Anonymous",
+        principal_account="",
+        action=action,
+        resource_arn=arn,
+        region=region,
+        service_context={key.lower(): value for key, value in keys.items()},
+    )
+    found = evaluator._resource_policy("s3", arn)
+    result = evaluator.evaluate_resource_policy(found[0] if found else None, context)
+    result.principal_arn = "anonymous"
+    return None if result.decision == "Allow" else result
+
+
+def _s3_keys(known: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """MiniStack's S3 condition keys and those of conditional writes."""
+
+    def keys(action: str, query: Any, path: str = "", headers: dict[str, str] | None = None) -> dict[str, Any]:
+        found, said, asked = known(action, query, path, headers), headers or {}, query or {}
+        if action in ("s3:PutObject", "s3:DeleteObject"):
+            found |= {f"s3:{name}": said[name] for name in ("if-match", "if-none-match") if name in said}
+        if action == "s3:PutObject":
+            creates = not ("uploads" in asked or "partNumber" in asked)
+            found["s3:ObjectCreationOperation"] = str(creates).lower()
+        return found
+
+    return keys
+
+
+def _lambda_roles(handler: Any) -> Any:
+    """Judge iam:PassRole where a function is given a role."""
+
+    async def handle(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
+        if method in ("POST", "PUT") and _PASSED.match(path):
+            try:
+                said = json.loads(body)
+            except ValueError:
+                said = {}
+            role = said.get("Role") if isinstance(said, dict) else None
+            denied = pass_role(headers, query, role, "lambda.amazonaws.com") if role else None
+            if denied:
+                text = json.dumps({"Message": denied, "__type": "AccessDeniedException"}).encode()
+                return 403, {"Content-Type": "application/json", "x-amzn-errortype": "AccessDeniedException"}, text
+        return await handler(method, path, headers, body, query)
+
+    return handle

@@ -22,12 +22,29 @@ T = TypeVar("T")
 VERSION = "1.5.33"
 
 REQUIRED: dict[str, tuple[str, ...]] = {
-    "ministack.app": ("app", "SERVICE_HANDLERS", "_loaded_modules", "_get_module", "AUTH"),
+    "ministack.app": ("app", "SERVICE_HANDLERS", "_loaded_modules", "_get_module", "pin_request_origin", "AUTH"),
     "ministack.core.responses": ("get_account_id", "get_region", "_request_account_id", "_request_region"),
-    "ministack.core.iam_evaluator": ("EvalContext", "enforce", "evaluate", "parse_policy_document"),
+    "ministack.core.iam_evaluator": (
+        "EvalContext",
+        "_action_matches",
+        "_anonymous",
+        "_conditions_met",
+        "_first_match",
+        "_is_root_key",
+        "_resolve_condition_key",
+        "_resource_matches",
+        "_resource_policy",
+        "enforce",
+        "evaluate",
+        "evaluate_resource_policy",
+        "is_root_access_key",
+        "parse_policy_document",
+        "pin_request_origin",
+    ),
+    "ministack.core.iam_actions": ("extract_resource_arn", "s3_service_context"),
     "ministack.core.router": ("extract_access_key_id",),
-    "ministack.services.iam": ("_roles",),
-    "ministack.services.sts": ("_sessions", "register_session"),
+    "ministack.services.iam": ("_instance_profiles", "_roles"),
+    "ministack.services.sts": ("_sessions", "is_root_access_key", "register_session"),
     "ministack.services.lambda_svc": (
         "_emit_lambda_logs",
         "_execute_function",
@@ -133,7 +150,8 @@ def _settings(cloud: Cloud) -> None:
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
             "PERSIST_STATE": "0",
-            "S3_PERSIST": "0",
+            "S3_PERSIST": "1",
+            "S3_DATA_DIR": str(cloud.state / "s3"),
             "DOCKER_HOST": "unix:///nonexistent/docker.sock",
             "LOG_LEVEL": "WARNING",
         }

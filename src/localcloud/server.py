@@ -18,7 +18,7 @@ from typing import Any
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-from localcloud import seams
+from localcloud import iam, seams
 from localcloud.cloud import Cloud, Machines, Response
 from localcloud.functions.events import Events
 from localcloud.functions.execution import Functions
@@ -41,6 +41,7 @@ class Server:
         self._listener = listener
         self._app = seams.load(cloud)
         self._end = asyncio.Event()
+        iam.install(cloud)
         self._functions = Functions(cloud)
         self._events = Events(cloud)
         self._scheduling = Engine(cloud)
