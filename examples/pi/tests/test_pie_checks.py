@@ -46,6 +46,21 @@ def test_a_digit_changed_in_the_file_is_seen(fraction: compute.Fraction, file: i
         text.read_piece(file, 0, piece, DIGITS)
 
 
+def test_zeros_at_the_front_of_a_piece_are_written(file: int) -> None:
+    assert text.write_piece(file, 0, flint.fmpz(70), 5) == 70
+    assert os.pread(file, 10, 0) == b"00070"
+
+
+def test_a_confirmation_is_told_even_if_no_result_follows(tmp_path: Path) -> None:
+    told: list[dict[str, object]] = []
+    search = Search(tmp_path, "digits", 1, time.monotonic() + 60, told.append)
+    search.make(DIGITS)
+    search.ask_second()
+    assert set(told[-1]) == {"checked"}
+    assert "second formula" in str(told[-1])
+    assert "earlier" not in str(told[-1])
+
+
 @pytest.mark.parametrize("bad", [b" ", b"\n", b"_", b"-"])
 def test_what_is_no_digit_is_seen(fraction: compute.Fraction, file: int, bad: bytes) -> None:
     (piece,) = text.cut(fraction, DIGITS, 1).pieces

@@ -117,9 +117,24 @@ def test_a_search_that_dies_costs_only_what_it_had_not_finished(tmp_path: Path) 
     assert output.read_text().startswith(euler_digits(1000))
 
 
+def test_a_search_that_hangs_does_not_make_it_late(tmp_path: Path) -> None:
+    output = tmp_path / "pi.txt"
+    began = time.monotonic()
+    process = start("2", str(output))
+    time.sleep(0.7)
+    (search,) = children_of(process.pid)
+    os.kill(search, signal.SIGSTOP)
+    process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert time.monotonic() - began <= 2 + ALLOWANCE + 0.25
+    assert gone(search)
+    assert output.read_text().startswith(euler_digits(1000))
+    assert parts(tmp_path) == []
+
+
 def test_killing_the_command_leaves_no_process(tmp_path: Path) -> None:
-    process = start("30", str(tmp_path / "pi.txt"))
-    time.sleep(1)
+    process = start("40", str(tmp_path / "pi.txt"))
+    time.sleep(5)  # by now it is in the last result, which takes most of the 40 s
     found = children_of(process.pid)
     assert found
     process.kill()

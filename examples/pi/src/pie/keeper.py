@@ -136,8 +136,10 @@ class Keeper:
             return Ending(str(line["end"]))
         checked = line["checked"]
         assert isinstance(checked, list)
-        self.result = Result(int(str(line["digits"])), str(line["sha256"]), str(line["method"]), checked)
-        move(Path(str(line["result"])), self.output)
+        if "result" in line:
+            move(Path(str(line["result"])), self.output)
+            self.result = Result(int(str(line["digits"])), str(line["sha256"]), str(line["method"]))
+        self.result.checked = checked
         write_description(self.description, self.result, self._spent("time"))
         return None
 

@@ -1,8 +1,9 @@
 """How many digits next: a growing row of whole results, the last as large as the time left allows.
 
 Runs in a process of its own (FLINT does not stop for a signal) and tells its parent by lines of JSON: of each result
-`{"result": PATH, ...}`, at last `{"end": "time" | "memory" | "disk"}`, `{"wrong": MESSAGE}` or `{"failed": MESSAGE}`. The
-parent keeps the clock and the names of files; this side may be killed at any moment.
+`{"result": PATH, ...}`, or `{"checked": [...]}` when more of the last one was checked; at last one line of `end` (time,
+memory or disk), `wrong` or `failed`. The parent keeps the clock and the names of files; this side may be killed at any
+moment.
 """
 
 import json
@@ -87,6 +88,7 @@ class Search:
         self.folder, self.stem, self.cores, self.deadline, self.tell = folder, stem, cores, deadline, tell
         self.computing, self.writing = Pace(), Pace()
         self.best = 0
+        self.compared = 0
         self.second = b""
         self.before = b""
         self.parent = os.getppid()
@@ -115,10 +117,11 @@ class Search:
     def ask_second(self) -> None:
         """Confirm the first digits by the second formula, as many as a small share of the time is enough for."""
         share = SECOND_SHARE * self._left() / SECOND_COST
-        size = min(most_digits((self.computing,), share), _digits(self.before))
-        if size > _digits(self.second):
+        size = min(most_digits((self.computing,), share), digits_in(self.before))
+        if size > digits_in(self.second):
             self.second = compute.second_opinion(size, self.cores).encode()
             self.compare(self.before)
+            self.tell({"checked": self._checked(self.best)})
 
     def make(self, size: int) -> None:
         """One result of `size` digits, or of fewer where the time left is too short to write them. Raises WrongDigits."""
@@ -137,6 +140,7 @@ class Search:
         with path.open("rb") as file:
             start = file.read(len(text.HEAD) + min(size, KEPT))
         self.compare(start)
+        self.compared = digits_in(self.before)
         told = {"result": str(path), "digits": size, "sha256": digest, "method": compute.METHOD}
         self.tell({**told, "checked": self._checked(size)})
         self.before, self.best = start, size
@@ -145,20 +149,20 @@ class Search:
         """Raise WrongDigits unless a result that begins with `start` agrees with what is known so far."""
         for other, name in ((self.before, "an earlier result"), (self.second, compute.SECOND)):
             if not start.startswith(other):
-                raise text.WrongDigits(f"{name} disagrees within the first {_digits(other):,} digits")
+                raise text.WrongDigits(f"{name} disagrees within the first {digits_in(other):,} digits")
 
     def _checked(self, size: int) -> list[dict[str, object]]:
         """What was checked of this result and how far: each entry is true of digits `from` to `to`, of no more."""
         found = [
             (size, "the file, read back and parsed, is the number that was computed"),
             (size, "the digits in the file add up, modulo 2**61 - 1, to the binary fraction they were cut from"),
-            (_digits(self.before), "the same digits as an earlier computation at a lower precision"),
-            (_digits(self.second), f"confirmed by a second formula: {compute.SECOND}"),
+            (self.compared, "the same digits as an earlier computation at a lower precision"),
+            (digits_in(self.second), f"confirmed by a second formula: {compute.SECOND}"),
         ]
         return [{"what": what, "from": 1, "to": to} for to, what in found if to]
 
 
-def _digits(start: bytes) -> int:
+def digits_in(start: bytes) -> int:
     return max(0, len(start) - len(text.HEAD))
 
 
