@@ -62,6 +62,7 @@ def test_modes_are_755_or_644_and_links_stay_links(tmp_path: Path) -> None:
     with zipfile.ZipFile(pack(home, tmp_path / "out").path) as archive:
         modes = {info.filename: info.external_attr >> 16 for info in archive.infolist()}
         assert archive.read("link") == b"data/x"
+        assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
     assert modes["run.sh"] == stat.S_IFREG | 0o755
     assert modes["data/x"] == stat.S_IFREG | 0o644
     assert stat.S_ISLNK(modes["link"])
@@ -170,6 +171,14 @@ def test_the_commit_is_told_and_whether_the_folder_differs_from_it(tmp_path: Pat
     assert (clean.commit, clean.dirty) == (head, False)
     fill(home, {"untracked.py": ""})
     assert pack(home, tmp_path / "out").dirty
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.txt", b"a\\b.txt"])
+def test_a_name_that_no_archive_carries_safely_is_refused(tmp_path: Path, name: bytes) -> None:
+    home = fill(tmp_path / "home", {"a.py": ""})
+    Path(os.fsdecode(os.fsencode(home) + b"/" + name)).write_text("")
+    with pytest.raises(FileError, match=r"jobs\.pi\.bundle: 1 file name"):
+        pack(home, tmp_path / "out")
 
 
 def test_only_the_paths_named_travel(tmp_path: Path) -> None:

@@ -95,6 +95,7 @@ def test_the_agents_sources_are_its_python_files(tmp_path: Path) -> None:
     assert bundle.read_agent_sources(package) == {"main.py": "print(1)\n"}
     with pytest.raises(FileNotFoundError):
         bundle.read_agent_sources(tmp_path)
+    assert "main.py" in bundle.read_agent_sources(PACKAGE)
 
 
 @pytest.mark.parametrize("handler", HANDLERS)

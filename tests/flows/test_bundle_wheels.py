@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import uv
 
-from dayfly.cloud import bundle
+from dayfly.cloud import bundle, wheels
 from dayfly.errors import FileError
 
 ARM = bundle.Target(machine="aarch64", python="3.13", glibc="2.41")
@@ -172,11 +172,29 @@ def test_hashes_hold_where_they_are_given(home: Path) -> None:
 def test_a_uv_lock_comes_before_other_files_and_leaves_development_out(home: Path) -> None:
     package(home, PYPROJECT + '\n[dependency-groups]\ndev = ["fast"]\n')
     lock = [uv.find_uv_bin(), "lock", "--python", sys.executable, "--no-python-downloads", "-q"]
-    subprocess.run(lock, cwd=home, check=True)
+    subprocess.run(lock, cwd=home, check=True, timeout=60)
     (home / "requirements.txt").write_text("nonsense-that-is-not-read\n")
     built = pack(home, HERE)
     assert built.source == "uv.lock"
     assert built.wheels == ("greet-1.2-py3-none-any", "words-1.0-py3-none-any")
+
+
+def test_a_uv_lock_that_does_not_fit_the_project_is_refused(home: Path) -> None:
+    package(home)
+    lock = [uv.find_uv_bin(), "lock", "--python", sys.executable, "--no-python-downloads", "-q"]
+    subprocess.run(lock, cwd=home, check=True, timeout=60)
+    (home / "pyproject.toml").write_text(PYPROJECT.replace('["words"]', '["words", "Fast_Thing[x]>=2"]'))
+    with pytest.raises(FileError, match=r"uv\.lock does not fit pyproject\.toml: it lacks fast-thing"):
+        pack(home, ARM)
+
+
+def test_a_pylock_is_installed_as_it_says(home: Path) -> None:
+    wheel = "wheelhouse/words-1.0-py3-none-any.whl"
+    digest = hashlib.sha256((home / wheel).read_bytes()).hexdigest()
+    entry = f'name = "words"\nversion = "1.0"\nwheels = [{{ path = "{wheel}", hashes = {{ sha256 = "{digest}" }} }}]\n'
+    (home / "pylock.toml").write_text(f'lock-version = "1.0"\ncreated-by = "us"\n[[packages]]\n{entry}')
+    built = pack(home, ARM)
+    assert (built.wheels, built.source) == (("words-1.0-py3-none-any",), "pylock.toml")
 
 
 def test_a_projects_own_script_runs_from_the_bundle_alone(home: Path) -> None:
@@ -202,14 +220,14 @@ def test_building_leaves_nothing_in_the_users_folder(home: Path) -> None:
 def test_a_project_with_compiled_parts_is_refused(home: Path) -> None:
     package(home)
     (home / "backend.py").write_text(BACKEND.replace("py3-none-any", "cp311-cp311-linux_x86_64"))
-    with pytest.raises(FileError, match="home has compiled parts"):
+    with pytest.raises(FileError, match="greet has compiled parts"):
         pack(home, ARM)
 
 
 def test_a_project_that_can_not_be_built_says_why(home: Path) -> None:
     package(home)
     (home / "backend.py").write_text("def build_wheel(*_, **__):\n    raise RuntimeError('no compiler of dreams')\n")
-    with pytest.raises(FileError, match="home can not be built") as refused:
+    with pytest.raises(FileError, match="greet can not be built") as refused:
         pack(home, ARM)
     assert any("no compiler of dreams" in text for _, text in refused.value.lines)
 
@@ -230,6 +248,8 @@ def test_a_second_call_finds_its_wheels_in_the_cache(home: Path) -> None:
     shutil.rmtree(home / "wheelhouse")  # what is asked for again could not be found any more
     again = pack(home, ARM, cache=cache)
     assert (again.sha256, again.wheels) == (first.sha256, first.wheels)
+    again.path.write_bytes(b"broken since")
+    assert pack(home, ARM, cache=cache).path.stat().st_size == first.size
     assert not [path for path in cache.iterdir() if path.name.startswith("unfinished-")]
     (home / "pyproject.toml").write_text(PYPROJECT.replace('["words"]', '["words==9"]'))
     with pytest.raises(FileError):
@@ -276,6 +296,12 @@ def test_a_named_file_is_taken_in_place_of_the_lock(home: Path) -> None:
 )
 def test_a_target_asks_for_the_newest_wheels_that_its_glibc_carries(glibc: str | None, platform_name: str) -> None:
     assert bundle.Target(machine="aarch64", python="3.13", glibc=glibc).platform == f"aarch64-{platform_name}"
+
+
+def test_stock_images_have_a_known_python_and_others_do_not() -> None:
+    assert str(wheels.image_target("debian-13", "arm64")) == "Linux arm64, Python 3.13"
+    assert wheels.image_target("ami-0123456789abcdef0", "arm64") is None
+    assert wheels.local_target(platform.machine(), HERE.python) == HERE
 
 
 @pytest.mark.parametrize("target", [ARM, bundle.Target(machine="x86_64", python="3.11", glibc="2.36")], ids=str)

@@ -50,6 +50,7 @@ class ModelCloud:
     ends: list[str] = field(default_factory=list)
     asked: int = 0
     empty_replay: bool = False
+    token_forgets: bool = False  # what AWS never promised: that a token is known for ever
 
     # --- running flows -------------------------------------------------------------------------------------------------
 
@@ -115,7 +116,7 @@ class ModelCloud:
 
     def _CreateFleet(self, call: calls.CreateFleet) -> FleetAnswer:
         request, token = json.dumps(call.request, sort_keys=True), call.request["ClientToken"]
-        if token in self.fleets:
+        if token in self.fleets and not self.token_forgets:
             told, ids, errors = self.fleets[token]
             if told != request:
                 return FleetAnswer(
@@ -239,9 +240,11 @@ class Stepper:
     error: Exception | None = None
     _call: calls.Call[Any] | None = None
     _begun: bool = False
+    watch: Callable[[], object] = bool
 
     def step(self) -> None:
         """Answers one call of the flow."""
+        self.watch()
         try:
             if not self._begun:
                 self._begun = True
@@ -320,6 +323,3 @@ def cloud_with(*versions: Version, **state: Any) -> ModelCloud:
     for one in versions or (version(),):
         cloud.objects[one.key] = write_version(one)
     return cloud
-
-
-Fault = Callable[[int], str]
