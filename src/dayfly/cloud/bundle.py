@@ -109,9 +109,8 @@ def build_job_bundle(
         gathered = wheels.gather(folder, python, target, cache or Path(scratch), where=f"{prefix}python", say=say)
         entries = [_entry(name, folder / name) for name in names]
         entries += _package_entries(gathered.roots)
-        say(f"packing {len(names)} files")
         try:
-            path, sha256, size = _pack(entries, out, limit_bytes)
+            path, sha256, size = _packed(entries, out, limit_bytes, cache, say)
         except _TooLarge:
             raise _too_large(entries, limit_bytes, f"{prefix}bundle") from None
     revision = folders.revision(folder)
@@ -225,6 +224,37 @@ def _entry(name: str, path: Path) -> _Entry:
     if stat.S_ISLNK(mode):
         return _Entry(name, stat.S_IFLNK | 0o777, os.fsencode(os.readlink(path)))
     return _Entry(name, stat.S_IFREG | (0o755 if mode & 0o111 else 0o644), path)
+
+
+def _packed(
+    entries: Sequence[_Entry], out: Path, limit: int, cache: Path | None, say: Callable[[str], None]
+) -> tuple[Path, str, int]:
+    """`_pack`, or the zip that it made of the same entries before. Raises _TooLarge."""
+    note = cache / f"packed-{_entries_digest(entries)}" if cache else None
+    if note is not None and note.is_file():
+        sha256 = note.read_text(encoding="ascii")
+        path = out / f"{sha256}.zip"
+        if path.is_file() and path.stat().st_size <= limit and _file_digest(path) == sha256:
+            return path, sha256, path.stat().st_size
+    say(f"packing {len(entries)} files, packages included")
+    path, sha256, size = _pack(entries, out, limit)
+    if note is not None:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(sha256, encoding="ascii")
+    return path, sha256, size
+
+
+def _entries_digest(entries: Iterable[_Entry]) -> str:
+    whole = hashlib.sha256()
+    for name, mode, source in sorted(entries, key=lambda entry: entry.name):
+        content = hashlib.sha256(source).hexdigest() if isinstance(source, bytes) else _file_digest(source)
+        whole.update(f"{name}\0{mode:o}\0{content}\0".encode())
+    return whole.hexdigest()
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _pack(entries: Iterable[_Entry], out: Path, limit: int | None) -> tuple[Path, str, int]:

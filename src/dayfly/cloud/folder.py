@@ -88,11 +88,12 @@ def _inside(folder: Path, text: str, where: str) -> str:
 
 
 def _refuse_bad_names(names: set[str], where: str) -> None:
-    bad = sorted(name for name in names if not _is_utf8(name))
+    bad = sorted(name for name in names if not _is_utf8(name) or "\\" in name)
     if bad:
         shown = ", ".join(repr(os.fsencode(name)) for name in bad[:3])
         raise FileError(
-            f"{where}: {len(bad)} file name(s) are not UTF-8: {shown}", lines=(("do", "rename or ignore them"),)
+            f"{where}: {len(bad)} file name(s) are not UTF-8 or hold a backslash: {shown}",
+            lines=(("do", "rename them or add them to .gitignore"),),
         )
 
 

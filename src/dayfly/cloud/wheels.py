@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -27,12 +28,15 @@ import uv
 
 from dayfly.cloud import folder as folders
 from dayfly.cloud import traces
+from dayfly.core.model import Architecture
 from dayfly.errors import FileError
 
 Say = Callable[[str], None]
 
 _LAYOUT = 1  # of what lies in the cache; a change makes older entries unknown
 _GLIBC = ("2.40", "2.39", "2.38", "2.37", "2.36", "2.35", "2.34", "2.33", "2.32", "2.31", "2.28", "2.17")
+_STOCK = {"debian-13": ("3.13", "2.41")}
+_MACHINES: Mapping[Architecture, str] = {"arm64": "aarch64", "x86_64": "x86_64"}
 _LOCKS = ("uv.lock", "pylock.toml", "requirements.txt")
 _NO_WHEEL = re.compile(
     r"[Ww]heels are required for `([^`]+)`|Because (?:all versions of )?([A-Za-z0-9._-]+)\S* (?:has|have) no "
@@ -55,6 +59,19 @@ class Target:
 
     def __str__(self) -> str:
         return f"Linux {'arm64' if self.machine == 'aarch64' else self.machine}, Python {self.python}"
+
+
+def image_target(image: str, architecture: Architecture) -> Target | None:
+    """What a stock image runs. None for an image that is not ours: its Python is not known here."""
+    if image not in _STOCK:
+        return None
+    python, glibc = _STOCK[image]
+    return Target(machine=_MACHINES[architecture], python=python, glibc=glibc)
+
+
+def local_target(machine: str, python: str) -> Target:
+    """For a guest that is a process of this machine: its C library is ours."""
+    return Target(machine=machine, python=python, glibc=platform.libc_ver()[1] or None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +103,8 @@ def gather(folder: Path, python: str, target: Target, store: Path, *, where: str
         return Gathered()
     order = _Order(target=target, store=store, where=where, say=say)
     source = _source(folder, python, where)
+    if source is not None and source.name == "uv.lock":
+        _refuse_stale(source, where)
     roots: list[Path] = []
     projects: list[Path] = []
     if source is not None:
@@ -142,6 +161,28 @@ def _is_package(folder: Path) -> bool:
     return "project" in declared and ("build-system" in declared or bool(declared["project"].get("scripts")))
 
 
+def _refuse_stale(lock: Path, where: str) -> None:
+    """A lock that was made before the last change of pyproject.toml would leave a package out, and the job would find out."""
+    project = _pyproject(lock.parent).get("project", {})
+    try:
+        locked = tomllib.loads(lock.read_text(encoding="utf-8")).get("package", [])
+    except ValueError as error:
+        raise FileError(f"{where}: uv.lock can not be read: {error}", lines=(("do", "uv lock"),)) from error
+    if not project:  # the root of a workspace
+        return
+    own = next((p for p in locked if p["name"] == _plain(project.get("name", ""))), None)
+    known = {item["name"] for item in own.get("metadata", {}).get("requires-dist", [])} if own else set()
+    missing = sorted({_plain(text) for text in project.get("dependencies", [])} - known)
+    if own is None or missing:
+        what = f"it lacks {', '.join(missing)}" if missing else "this project is not in it"
+        raise FileError(f"{where}: uv.lock does not fit pyproject.toml: {what}", lines=(("do", "uv lock"),))
+
+
+def _plain(requirement: str) -> str:
+    """The name in a requirement, as locks write it."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", requirement.strip(), maxsplit=1)[0]).lower()
+
+
 def _requirements(source: Path, where: str) -> list[str]:
     """The lines of a requirements file, what it includes by `-r` in place, without comments."""
     try:
@@ -195,14 +236,13 @@ def _dependencies(folder: Path, source: Path, order: _Order) -> tuple[Path, list
     if not _is_whole(root):
         with _scratch(order.store) as scratch:
             local = _install_source(source, order, scratch)
-            order.say(f"installing what {source.relative_to(folder)} names, as wheels for {order.target}")
             _settle(scratch, root, local=[os.path.relpath(path, folder.resolve()) for path in local])
     record = json.loads((root / "wheels.json").read_text())
     return root, [(folder / path).resolve() for path in record["local"]]
 
 
 def _install_source(source: Path, order: _Order, scratch: Path) -> list[Path]:
-    order.say(f"looking for wheels for {order.target}")
+    order.say(f"installing what {source.name} names, as wheels for {order.target}")
     if source.suffix == ".toml":
         _install(order, scratch, ["-r", str(source)], source.parent)
         return []
@@ -238,19 +278,20 @@ def _project(project: Path, order: _Order) -> Path:
     root = order.store / _key("project", order.target.python, *content)
     if _is_whole(root):
         return root
-    order.say(f"building {project.name}")
+    name = _pyproject(project).get("project", {}).get("name", project.name)
+    order.say(f"building {name}")
     with _scratch(order.store) as scratch:
         archive, wheels = scratch / "project.tar", scratch / "wheels"
         with tarfile.open(archive, "w") as copy:
-            for name in files:
-                copy.add(project / name, f"project/{name}", recursive=False)
+            for file in files:
+                copy.add(project / file, f"project/{file}", recursive=False)
         # An archive is unpacked by uv, while its settings (indexes, by relative paths too) still come from the folder.
         words = ["build", "--wheel", "--out-dir", str(wheels), "--python", sys.executable, str(archive)]
-        _uv(words, project, order, building=project.name)
+        _uv(words, project, order, building=name)
         wheel = next(wheels.glob("*.whl"))
         if not wheel.name.endswith("-none-any.whl"):
             raise FileError(
-                f"{order.where}: the project {project.name} has compiled parts; it can not be built for {order.target}",
+                f"{order.where}: the project {name} has compiled parts; it can not be built for {order.target}",
                 lines=(
                     ("why", f"its wheel is {wheel.name}"),
                     ("do", "publish its wheels to an index and lock them, or compile in `setup` on the server"),
@@ -274,6 +315,8 @@ def _uv(words: Sequence[str], folder: Path, order: _Order, *, building: str = ""
 
 def _refusal(stderr: str, order: _Order, building: str) -> FileError:
     told = [line.strip() for line in stderr.splitlines() if line.strip() and not line.startswith(("Using ", "hint:"))]
+    told = [re.sub(r"^(error|cause): ", "", line) for line in told]
+    told = [re.sub(r"[^\s`]*/unfinished-[^/\s]+/", "", line) for line in told]  # a folder of ours that is gone by now
     why = tuple(("" if index else "why", line) for index, line in enumerate(told[-6:]))
     no_wheel = _NO_WHEEL.search(stderr)
     if building:
