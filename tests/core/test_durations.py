@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dayfly.core import durations
@@ -29,6 +29,7 @@ def test_seconds_are_told_shortly(seconds: int, text: str) -> None:
     assert durations.text(seconds) == text
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**9))
 def test_what_is_told_is_read_again(seconds: int) -> None:
     assert durations.seconds(durations.text(seconds)) == seconds

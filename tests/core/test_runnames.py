@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dayfly.core import runnames
@@ -107,6 +107,7 @@ def test_a_short_name_has_seconds_only_where_two_would_look_alike() -> None:
     assert runnames.short(BY_HAND, [*RUNS, twin]) == "ingest@2026-11-25T13:03:22Z"
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 400_000), min_size=1, max_size=8, unique=True))
 def test_every_short_name_finds_its_run(seconds: list[int]) -> None:
     start = datetime(2026, 10, 24, tzinfo=UTC)

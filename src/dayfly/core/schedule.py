@@ -277,9 +277,9 @@ def _day_words(days: Days) -> str | None:
         return _weekday_words(days.weekdays)
     if days.nth:
         weekday, number = days.nth
-        return f"{_ordinal(number)} {WEEKDAYS[weekday].title()} of the month"
+        return f"{_ordinal(number)} {_short(weekday)} of the month"
     if days.last_weekday is not None:
-        return f"last {WEEKDAYS[days.last_weekday].title()} of the month"
+        return f"last {_short(days.last_weekday)} of the month"
     if days.nearest is None and len(days.numbers) <= 3:
         return "monthly, on the " + ", ".join(_ordinal(number) for number in sorted(days.numbers))
     return None
@@ -289,14 +289,18 @@ _LONG = ("Sundays", "Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays",
 
 
 def _weekday_words(weekdays: frozenset[int]) -> str:
+    if len(weekdays) == 1:
+        return _LONG[min(weekdays)]
+    # A run of three and more, also over the end of the week; its first day is the one whose day before is not in it.
+    first = [day for day in weekdays if (day - 1) % 7 not in weekdays]
+    if len(first) == 1 and len(weekdays) > 2:
+        return f"{_short(first[0])}-{_short((first[0] + len(weekdays) - 1) % 7)}"
     # From Monday on: Sat and Sun stand together.
-    ordered = sorted((day + 6) % 7 for day in weekdays)
-    names = [WEEKDAYS[(day + 1) % 7].title() for day in ordered]
-    if len(ordered) == 1:
-        return _LONG[(ordered[0] + 1) % 7]
-    if len(ordered) > 2 and ordered[-1] - ordered[0] == len(ordered) - 1:
-        return f"{names[0]}-{names[-1]}"
-    return ", ".join(names)
+    return ", ".join(_short(day) for day in sorted(weekdays, key=lambda day: (day + 6) % 7))
+
+
+def _short(weekday: int) -> str:
+    return WEEKDAYS[weekday].title()
 
 
 def _ordinal(number: int) -> str:

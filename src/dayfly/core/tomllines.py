@@ -1,0 +1,149 @@
+"""Where each key of a TOML text stands: its line. The values are tomllib's, which gives no places; this finds only places.
+
+The text must be valid TOML already (tomllib has read it): nothing is judged here.
+"""
+
+from __future__ import annotations
+
+import bisect
+import re
+import tomllib
+
+Path = tuple[str | int, ...]
+"""Keys from the outermost in; an element of an array by its number."""
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+_SPACE = re.compile(r"[ \t]*")
+_BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
+_SCALAR = re.compile(r"[^,\]}#\r\n]+")
+_STRINGS = (
+    re.compile(r'"""(?:[^"\\]|\\.|"(?!""))*"{3,5}', re.DOTALL),
+    re.compile(r"'''(?:[^']|'(?!''))*'{3,5}", re.DOTALL),
+    re.compile(r'"(?:[^"\\\n]|\\.)*"'),
+    re.compile(r"'[^'\n]*'"),
+)
+
+
+def find(text: str) -> dict[Path, int]:
+    """Path of every table, key and array element -> its line, from 1. Raises ValueError for text that is no TOML."""
+    return _Scanner(text).run()
+
+
+class _Scanner:
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+        self.ends = [found.start() for found in re.finditer("\n", text)]
+        self.found: dict[Path, int] = {}
+        self.counts: dict[Path, int] = {}
+
+    def run(self) -> dict[Path, int]:
+        table: Path = ()
+        self.skip(_BLANK)
+        while self.at < len(self.text):
+            if self.text[self.at] == "[":
+                table = self.header()
+            else:
+                self.pair(table)
+            self.skip(_BLANK)
+        return self.found
+
+    def skip(self, pattern: re.Pattern[str]) -> str:
+        found = pattern.match(self.text, self.at)
+        if not found:
+            raise ValueError(f"line {self.line()}: no TOML")
+        self.at = found.end()
+        return found.group()
+
+    def line(self) -> int:
+        return bisect.bisect_left(self.ends, self.at) + 1
+
+    def note(self, path: Path) -> None:
+        for length in range(1, len(path) + 1):
+            self.found.setdefault(path[:length], self.line())
+
+    def expect(self, sign: str) -> None:
+        if not self.text.startswith(sign, self.at):
+            raise ValueError(f"line {self.line()}: no TOML")
+        self.at += len(sign)
+
+    def header(self) -> Path:
+        array = self.text.startswith("[[", self.at)
+        self.at += 2 if array else 1
+        path: Path = ()
+        for key in self.keys():
+            path = self.inside(path)
+            path = (*path, key)
+        if array:
+            self.counts[path] = self.counts.get(path, -1) + 1
+            path = self.inside(path)
+        self.note(path)
+        self.expect("]]" if array else "]")
+        return path if array else self.inside(path)
+
+    def inside(self, path: Path) -> Path:
+        """An array of tables stands for its newest element."""
+        return (*path, self.counts[path]) if path in self.counts else path
+
+    def pair(self, table: Path) -> None:
+        path = (*table, *self.keys())
+        self.note(path)
+        self.expect("=")
+        self.skip(_SPACE)
+        self.value(path)
+
+    def keys(self) -> list[str]:
+        """A key, dotted or not, and the space around its parts."""
+        parts = []
+        while True:
+            self.skip(_SPACE)
+            if self.text[self.at] in "\"'":
+                parts.append(str(tomllib.loads(f"key = {self.string()}")["key"]))
+            else:
+                parts.append(self.skip(_BARE))
+            self.skip(_SPACE)
+            if self.text[self.at] != ".":
+                return parts
+            self.at += 1
+
+    def string(self) -> str:
+        for pattern in _STRINGS:
+            if pattern.match(self.text, self.at):
+                return self.skip(pattern)
+        raise ValueError(f"line {self.line()}: no TOML")
+
+    def value(self, path: Path) -> None:
+        match self.text[self.at : self.at + 1]:
+            case '"' | "'":
+                self.string()
+            case "[":
+                self.array(path)
+            case "{":
+                self.inline(path)
+            case _:
+                self.skip(_SCALAR)
+
+    def array(self, path: Path) -> None:
+        self.expect("[")
+        self.skip(_BLANK)
+        number = 0
+        while not self.text.startswith("]", self.at):
+            self.note((*path, number))
+            self.value((*path, number))
+            number += 1
+            self.comma()
+        self.expect("]")
+
+    def inline(self, path: Path) -> None:
+        self.expect("{")
+        self.skip(_BLANK)
+        while not self.text.startswith("}", self.at):
+            self.pair(path)
+            self.comma()
+        self.expect("}")
+
+    def comma(self) -> None:
+        self.skip(_BLANK)
+        if self.text.startswith(",", self.at):
+            self.at += 1
+            self.skip(_BLANK)

@@ -1,0 +1,459 @@
+"""dayfly.toml: what a file means, and every problem of a file at once, each with its line and remedy."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.resources import files
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from dayfly.core import config, keys
+from dayfly.core.model import Network, Project
+from dayfly.core.problems import Problem, Problems
+
+NOW = datetime(2026, 11, 24, 13, 0, tzinfo=UTC)
+EXAMPLE = (files("dayfly") / "example.toml").read_text(encoding="utf-8")
+
+LEAST = """\
+project = "pi"
+regions = ["eu-west-1"]
+
+[jobs.pi]
+command = "pie 600 out/pi.txt"
+servers = ["c8g.large"]
+"""
+
+
+def read(text: str, *, allow_short_margin: bool = False) -> Project:
+    return config.read(text, zones=ZoneInfo, now=NOW, allow_short_margin=allow_short_margin)
+
+
+def problems(text: str) -> tuple[Problem, ...]:
+    with pytest.raises(Problems) as caught:
+        read(text)
+    return caught.value.problems
+
+
+def only(text: str) -> Problem:
+    found = problems(text)
+    assert len(found) == 1, found
+    return found[0]
+
+
+def with_job_key(line: str) -> str:
+    return LEAST + line + "\n"
+
+
+# --- what a file means ----------------------------------------------------------------------------------------------
+
+
+def test_the_shortest_file_gets_every_default() -> None:
+    project = read(LEAST)
+    job = project.jobs["pi"]
+    assert (project.account, project.keep_s, dict(project.tags), dict(project.networks)) == (None, 90 * 86_400, {}, {})
+    assert (job.market, job.time_limit_s, job.margin_s, job.start_within_s) == ("on-demand", 3600, 900, 3600)
+    assert (job.disk_gb, job.image, job.bundle, job.python, job.setup) == (20, "debian-13", (".",), "auto", None)
+    assert (job.schedule, job.timezone, job.overlap, job.outputs, dict(job.env)) == ((), "UTC", "skip", (), {})
+    assert job.architecture == "arm64"
+    assert job.lifetime_s == 4500
+
+
+def test_each_key_of_a_job_is_read() -> None:
+    job = read(EXAMPLE).jobs["ingest"]
+    assert job.servers == ("c8g.4xlarge", "m8g.4xlarge")
+    assert (job.schedule, job.timezone) == (("30 4 * * MON-FRI",), "Europe/Berlin")
+    assert (job.disk_gb, job.setup, dict(job.env)) == (50, "apt-get install -y pigz", {"MODE": "full"})
+    assert read(EXAMPLE).networks == {
+        "eu-west-1": Network(
+            subnets=("subnet-0a1b2c3d4e5f60718", "subnet-0b2c3d4e5f6071829"),
+            security_groups=("sg-0c3d4e5f60718293a",),
+            public_ip=True,
+        )
+    }
+
+
+def test_a_job_s_own_value_wins_over_the_defaults_and_env_is_merged() -> None:
+    project = read(
+        'project = "pi"\nregions = ["eu-west-1"]\n'
+        '[defaults]\nservers = ["m7i.large"]\ntime_limit = "2h"\nenv = { A = "1", B = "1" }\n'
+        '[jobs.one]\ncommand = ["run", "--now"]\ntime_limit = "30m"\nenv = { B = "2" }\n'
+        '[jobs.two]\ncommand = "x"\n'
+    )
+    one, two = project.jobs["one"], project.jobs["two"]
+    assert one.command == ("run", "--now")
+    assert (one.time_limit_s, two.time_limit_s) == (1800, 7200)
+    assert (dict(one.env), dict(two.env)) == ({"A": "1", "B": "2"}, {"A": "1", "B": "1"})
+    assert one.architecture == two.architecture == "x86_64"
+
+
+def test_a_schedule_may_be_a_list() -> None:
+    text = with_job_key('schedule = ["0 6 * * *", "rate(1 hour)"]')
+    assert read(text).jobs["pi"].schedule == ("0 6 * * *", "rate(1 hour)")
+
+
+def test_a_short_margin_is_for_demos_and_tests_only() -> None:
+    text = with_job_key('margin = "1m"')
+    assert read(text, allow_short_margin=True).jobs["pi"].margin_s == 60
+    found = only(text)
+    assert (found.path, found.line, found.remedies) == ("jobs.pi.margin", 7, ('at least "10m"',))
+
+
+def test_windows_line_ends_and_a_byte_order_mark_are_read() -> None:
+    assert read("\ufeff" + LEAST.replace("\n", "\r\n")) == read(LEAST)
+
+
+# --- the list of keys ---------------------------------------------------------------------------------------------------
+
+
+def comments(text: str) -> dict[str, list[str]]:
+    """Key -> what stands behind it in the example, for every line that has a key or opens a table."""
+    found: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        if named := re.match(r"(?:([a-z_]+) = |\[(network|defaults|jobs)\b)", line):
+            found.setdefault(named[1] or named[2], []).append(line.rsplit("  # ", 1)[1])
+    return found
+
+
+def test_the_example_shows_each_key_once_with_its_type_default_and_meaning() -> None:
+    behind = comments(EXAMPLE)
+    for key in keys.ALL:
+        assert behind.pop(key.name) == [f"{key.type}, {key.default}: {key.text}"]
+    assert {table: f"[{table}]" for table in behind} == {table: f"[{table}]" for table in keys.TABLES}
+    for table, text in keys.TABLES.items():
+        assert behind[table] == [text.split("]: ", 1)[1]]
+
+
+def test_the_documented_defaults_are_those_of_a_file_without_the_key() -> None:
+    """The example with each documented default written out means the same as without the line."""
+    lines = EXAMPLE.splitlines()
+    for key in keys.ALL:
+        number = next(index for index, line in enumerate(lines) if line.startswith(f"{key.name} = "))
+        try:
+            tomllib.loads(f"value = {key.default}")
+        except tomllib.TOMLDecodeError:
+            continue  # `required`, `none` and the words for a default that AWS or a file decides
+        written = [*lines[:number], f"{key.name} = {key.default}", *lines[number + 1 :]]
+        left_out = [*lines[:number], *lines[number + 1 :]]
+        assert read("\n".join(written)) == read("\n".join(left_out)), key.name
+
+
+def test_required_keys_are_those_a_file_can_not_do_without() -> None:
+    lines = EXAMPLE.splitlines()
+    for key in keys.ALL:
+        text = "\n".join(line for line in lines if not line.startswith(f"{key.name} = "))
+        if key.default == "required":
+            assert "is missing" in only(text).message
+        else:
+            read(text)
+
+
+def test_no_key_is_both_known_and_of_a_later_version() -> None:
+    for scope, later in keys.LATER.items():
+        assert not set(later) & set(keys.names(scope))
+
+
+def test_rows_give_every_key_of_a_scope() -> None:
+    assert [row[0] for row in keys.rows("network")] == ["subnets", "security_groups", "public_ip"]
+    assert len(keys.rows()) == len(keys.ALL)
+
+
+# --- refused ------------------------------------------------------------------------------------------------------------
+
+
+def test_every_problem_is_told_at_once_in_the_order_of_the_file() -> None:
+    found = problems(
+        'project = "P"\nregions = []\nkep = "1d"\n[jobs.a]\ncommand = ""\nservers = ["c8g.large", "m7i.large"]\n'
+        'outputs = ["/x", "../y"]\n[jobs."b c"]\nservers = ["c8g.large"]\ncommand = "x"\n'
+    )
+    assert [(problem.path, problem.line) for problem in found] == [
+        ("project", 1),
+        ("regions", 2),
+        ("kep", 3),
+        ("jobs.a.command", 5),
+        ("jobs.a.servers", 6),
+        ("jobs.a.outputs", 7),
+        ("jobs.a.outputs", 7),
+        ('jobs."b c"', 8),
+    ]
+
+
+def test_the_two_first_messages_of_a_newcomer_read_as_promised() -> None:
+    text = (
+        'project = "lake"\nregions = ["eu-west-1"]\n\n[jobs.ingest]\ncommand = "x"\nservers = ["c8g.large"]\n'
+        'timezone = "Europe/Berlin"\nschedule = "30 2 * * 1-5 *"\ntime_limt = "1h"\n'
+    )
+    with pytest.raises(Problems) as caught:
+        read(text)
+    error = caught.value
+    assert error.exit_code == 2
+    assert error.message == "2 errors in dayfly.toml; nothing was changed"
+    assert error.lines == (
+        ("error", 'jobs.ingest.schedule (line 8): "30 2 * * 1-5 *" has 6 fields but no cron(...)'),
+        ("why", "5 fields are cron's (1 = Monday). 6 fields belong to EventBridge (1 = SUNDAY), inside cron(...)"),
+        ("do", 'schedule = "30 2 * * 1-5"               Mon-Fri, next Wed 25 Nov 02:30 Europe/Berlin'),
+        ("or", 'schedule = "cron(30 2 ? * MON-FRI *)"   the same'),
+        ("or", 'schedule = "cron(30 2 ? * 1-5 *)"       Sun-Thu, next Wed 25 Nov 02:30 Europe/Berlin'),
+        ("error", "jobs.ingest.time_limt (line 9): unknown key"),
+        ("do", "did you mean time_limit? All keys of a job: dayfly check --keys"),
+    )
+
+
+@pytest.mark.parametrize("key", keys.LATER["job"])
+def test_a_job_key_of_a_later_version_is_refused_with_what_to_do(key: str) -> None:
+    found = only(with_job_key(f'{key} = "x"'))
+    assert (found.path, found.line, found.message) == (f"jobs.pi.{key}", 7, "not in this version of dayfly")
+    assert found.remedies[0].startswith("remove it")
+
+
+@pytest.mark.parametrize("key", keys.LATER["project"])
+def test_a_project_key_of_a_later_version_is_refused_with_what_to_do(key: str) -> None:
+    found = only(f'{key} = "x"\n{LEAST}')
+    assert (found.path, found.line, found.message) == (key, 1, "not in this version of dayfly")
+
+
+@pytest.mark.parametrize(
+    ("line", "remedy"),
+    [
+        ('overlap = "queue"', '"skip" or "allow"'),
+        ('overlap = "replace"', '"skip" or "allow"'),
+        ('image = "al2023"', '"debian-13", or an image of yours by its ami-...'),
+        ('image = "ubuntu-24.04"', '"debian-13", or an image of yours by its ami-...'),
+    ],
+)
+def test_a_value_of_a_later_version_is_refused_with_what_to_do(line: str, remedy: str) -> None:
+    found = only(with_job_key(line))
+    assert "not in this version of dayfly" in found.message
+    assert found.remedies == (remedy,)
+
+
+def test_a_second_region_is_of_a_later_version() -> None:
+    found = only(LEAST.replace('["eu-west-1"]', '["eu-west-1", "us-east-1"]'))
+    assert (found.path, found.remedies) == ("regions", ('["eu-west-1"]',))
+    assert "not in this version" in found.message
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ('servers = "c8g.large"', "a list is wanted"),
+        ("servers = []", "the list is empty"),
+        ('servers = ["c8g.large", "c8g.large"]', "twice"),
+        ('servers = ["c8g"]', "no EC2 type"),
+        ('servers = ["mac2.metal"]', "macOS"),
+        ('servers = ["c8g.large", "c7i.large"]', "c8g.large (arm64) with c7i.large (x86_64)"),
+        ('command = " "', "empty"),
+        ("command = []", "no program"),
+        ('command = ["sh", 1]', "1 is a number"),
+        ("command = 5", "a string is wanted"),
+        ('command = "a\\u0000b"', "character 0"),
+    ],
+)
+def test_a_required_key_that_can_not_be_is_refused(line: str, word: str) -> None:
+    key = line.split(" = ")[0]
+    text = "\n".join(line if old.startswith(key) else old for old in LEAST.splitlines())
+    found = only(text)
+    assert found.path == f"jobs.pi.{key}"
+    assert word in found.message
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ('market = "cheap"', '"cheap" is not known'),
+        ('time_limit = "0s"', "too short"),
+        ("time_limit = 30", "has no unit"),
+        ('time_limit = "1 hour"', "not a duration"),
+        ('time_limit = "400d"', "too long"),
+        ('margin = "9m"', "too short"),
+        ('start_within = "30s"', "too short"),
+        ('start_within = "2d"', "too long"),
+        ('disk = "4GB"', "8GB to 16TB"),
+        ('disk = "17TB"', "8GB to 16TB"),
+        ('disk = "50"', "not a size"),
+        ('image = "ami-xyz"', "no image"),
+        ('outputs = ["/tmp/x"]', "not relative"),
+        ('outputs = ["a/../../x"]', "leads out"),
+        ('outputs = ["~/x"]', "not relative"),
+        ('outputs = ["out/"]', "is a folder"),
+        ('outputs = ["."]', "is a folder"),
+        ('bundle = [".."]', "leads out"),
+        ('bundle = ["C:\\\\x"]', "not relative"),
+        ('python = "3.13"', "no list of dependencies"),
+        ('setup = ""', "empty"),
+        ("env = { N = 3 }", "3 is a number"),
+        ('env = { "A-B" = "3" }', "no name of a variable"),
+        ('env = { DAYFLY_X = "3" }', "set by dayfly"),
+        ('env = { AWS_SECRET_ACCESS_KEY = "3" }', "set by dayfly"),
+        ('env = { AWS_ENDPOINT_URL_S3 = "3" }', "set by dayfly"),
+        ('env = "A=3"', "a table is wanted"),
+        ('timezone = "Europe/Berlln"', "no time zone"),
+        ('timezone = "europe/berlin"', "no time zone"),
+        ('timezone = "../../etc/passwd"', "no time zone"),
+        ('schedule = "99 * * * *"', "not 0-59"),
+        ('schedule = ["0 6 * * *", "0 0 31 2 *"]', "never comes"),
+        ("schedule = 5", "a list of strings is wanted"),
+    ],
+)
+def test_a_value_that_can_not_be_is_refused(line: str, word: str) -> None:
+    found = only(with_job_key(line))
+    assert found.path.startswith(f"jobs.pi.{line.split(' = ')[0]}")
+    assert found.line == 7
+    assert word in found.message
+
+
+@pytest.mark.parametrize(
+    ("line", "path", "word"),
+    [
+        ('account = "1234"', "account", "12 digits"),
+        ("account = 123456789012", "account", "a string"),
+        ('keep = "12h"', "keep", "too short"),
+        ('permissions_boundary = "dev"', "permissions_boundary", "ARN"),
+        ('tags = { "a b" = "c" }', 'tags."a b"', "letters, digits"),
+        ('tags = { "aws:x" = "c" }', 'tags."aws:x"', "not yours"),
+        ('tags = { "dayfly:run" = "c" }', 'tags."dayfly:run"', "not yours"),
+        ('tags = { a = "c;d" }', "tags.a", "256"),
+        ('tags = { Owner = "a", owner = "b" }', "tags.owner", "twice"),
+        ("tags = { a = 1 }", "tags.a", "a string is wanted"),
+        ('jobs = "x"', "jobs", "a table is wanted"),
+    ],
+)
+def test_a_project_key_that_can_not_be_is_refused(line: str, path: str, word: str) -> None:
+    text = f"{line}\n{LEAST}" if not line.startswith("jobs") else f'{line}\nproject = "pi"\nregions = ["eu-west-1"]\n'
+    found = only(text)
+    assert (found.path, found.line) == (path, 1)
+    assert word in found.message
+
+
+def test_tags_are_forty_at_most() -> None:
+    many = ", ".join(f'k{number} = "v"' for number in range(41))
+    assert "41 tags" in only(f"tags = {{ {many} }}\n{LEAST}").message
+
+
+def test_a_boundary_of_another_account_is_refused() -> None:
+    boundary = 'permissions_boundary = "arn:aws:iam::999999999999:policy/dev"'
+    found = only(f'account = "123456789012"\n{boundary}\n{LEAST}')
+    assert (found.path, found.line) == ("permissions_boundary", 2)
+    read(f'account = "123456789012"\npermissions_boundary = "arn:aws:iam::aws:policy/PowerUserAccess"\n{LEAST}')
+
+
+@pytest.mark.parametrize(
+    ("network", "path", "word"),
+    [
+        ('[network.us-east-1]\nsubnets = ["subnet-0a1b2c3d"]', "network.us-east-1", "not in regions"),
+        ('[network.eu-west-1]\nsubnets = ["sn-1"]', "network.eu-west-1.subnets", "not an id"),
+        ('[network.eu-west-1]\npublic_ip = "no"', "network.eu-west-1.public_ip", "true or false"),
+        ('[network.eu-west-1]\nvpc = "vpc-1"', "network.eu-west-1.vpc", "unknown key"),
+    ],
+)
+def test_a_network_that_can_not_be_is_refused(network: str, path: str, word: str) -> None:
+    found = only(f"{LEAST}{network}\n")
+    assert found.path == path
+    assert word in found.message
+
+
+def test_a_key_in_the_wrong_table_is_told_where_it_belongs() -> None:
+    assert only(f'schedule = "@daily"\n{LEAST}').remedies == ("schedule belongs to [jobs.NAME]",)
+    assert only(with_job_key('keep = "7d"')).remedies == ("keep belongs to the top of the file",)
+
+
+def test_a_job_needs_a_table_and_a_file_a_job() -> None:
+    assert only('project = "pi"\nregions = ["eu-west-1"]\n').message == "there is no job"
+    found = only('project = "pi"\nregions = ["eu-west-1"]\n[jobs]\ncommand = "x"\n')
+    assert (found.path, found.remedies) == ("jobs.command", ("put it under [jobs.NAME]",))
+
+
+def test_a_wrong_default_is_told_once_and_where_it_stands() -> None:
+    text = (
+        LEAST
+        + '[jobs.two]\ncommand = "x"\nservers = ["c8g.large"]\n[defaults]\ndisk = "1GB"\nschedule = "99 * * * *"\n'
+    )
+    assert [(problem.path, problem.line) for problem in problems(text)] == [
+        ("defaults.disk", 11),
+        ("defaults.schedule", 12),
+    ]
+
+
+def test_a_wrong_default_is_told_even_if_every_job_has_its_own_value() -> None:
+    assert only(with_job_key('disk = "20GB"\n[defaults]\ndisk = "1GB"')).path == "defaults.disk"
+
+
+def test_a_text_that_is_no_toml_names_its_line() -> None:
+    found = only('project = "pi"\nregions = [eu-west-1]\n')
+    assert (found.path, found.line) == ("", 2)
+    assert str(found).startswith("line 2: is not TOML")
+    assert only('project = "pi').line == 1
+    assert only('a = [\n"x"\n').line == 2
+
+
+def test_an_empty_file_asks_for_what_is_required() -> None:
+    assert [problem.path for problem in problems("")] == ["regions", "project", "jobs"]
+
+
+# --- warnings -----------------------------------------------------------------------------------------------------------
+
+
+def warned(schedule: str, timezone: str, now: datetime = NOW) -> list[str]:
+    project = read(with_job_key(f"schedule = {schedule}\ntimezone = {timezone!r}"))
+    return [str(warning) for warning in config.warnings(project, now, ZoneInfo)]
+
+
+def test_a_nightly_job_in_the_hour_that_changes_is_warned_of() -> None:
+    assert warned('"30 2 * * *"', "Europe/Berlin") == [
+        "jobs.pi.schedule: on 28 Mar 2027 there is no 02:30 in Europe/Berlin: no run that night"
+        " (31 Oct: 02:30 comes twice, one run)"
+    ]
+
+
+def test_the_remedy_names_the_hours_to_leave() -> None:
+    project = read(with_job_key('schedule = "15 2 * * *"\ntimezone = "America/New_York"'))
+    (warning,) = config.warnings(project, NOW, ZoneInfo)
+    assert warning.remedies == ('move it out of 02:00-03:00, or use timezone = "UTC"',)
+
+
+def test_an_hour_that_only_comes_twice_is_warned_of() -> None:
+    # New York goes back from 02:00 to 01:00 and forward over 02:00-03:00.
+    assert warned('"30 1 * * *"', "America/New_York") == [
+        "jobs.pi.schedule: on 7 Nov 2027 01:30 comes twice in America/New_York: one run, the first"
+    ]
+
+
+def test_half_an_hour_is_found_too() -> None:
+    (found,) = warned('"45 1 * * *"', "Australia/Lord_Howe")
+    assert "comes twice" in found
+    assert warned('"15 1 * * *"', "Australia/Lord_Howe") == []
+
+
+def test_an_hourly_job_loses_nothing_by_a_missing_hour() -> None:
+    (found,) = warned('"0 * * * *"', "Europe/Berlin")
+    assert "on 31 Oct 2027 02:00 comes twice" in found
+
+
+@pytest.mark.parametrize(
+    ("schedule", "timezone"),
+    [
+        ('"30 2 * * *"', "UTC"),
+        ('"30 2 * * *"', "Asia/Kolkata"),
+        ('"30 3 * * *"', "Europe/Berlin"),
+        ('"30 2 * * MON"', "Europe/Berlin"),
+        ("[]", "Europe/Berlin"),
+    ],
+)
+def test_a_schedule_that_no_change_touches_has_no_warning(schedule: str, timezone: str) -> None:
+    assert warned(schedule, timezone) == []
+
+
+def test_a_time_that_is_past_is_warned_of() -> None:
+    assert warned('"at(2026-11-24T12:00:00)"', "UTC") == [
+        "jobs.pi.schedule: at(2026-11-24T12:00:00) is past: no run is to come"
+    ]
+    assert warned('"at(2026-11-24T13:01:00)"', "UTC") == []
+
+
+def test_the_same_project_reads_the_same_without_now() -> None:
+    project = config.read(LEAST, zones=ZoneInfo)
+    assert replace(project, name="x") != project
+    assert project == read(LEAST)
