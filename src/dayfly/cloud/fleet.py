@@ -1,0 +1,136 @@
+"""EC2: one server by CreateFleet, servers as EC2 shows them, their end, their console. Only ever this project's.
+
+What EC2 says is translated, not judged: a definite refusal becomes an answer with errors, no clear answer is raised.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from dayfly.cloud.clients import code_of, is_unclear
+from dayfly.core import names
+from dayfly.core.facts import FleetAnswer, Server
+from dayfly.core.records import FleetError
+from dayfly.flows import calls
+
+REPLAYED = {"IdempotentParameterMismatch", "IdempotentInstanceTerminated"}
+"""Says that this token was used before: a server may exist, so it is no refusal."""
+
+
+def answer(ec2: Any, project: str, call: calls.Call[Any]) -> Any:
+    """Answers the calls about servers."""
+    match call:
+        case calls.CreateFleet(request):
+            return _create(ec2, request)
+        case calls.FleetServers(fleet):
+            return _of_fleet(ec2, fleet)
+        case calls.Servers(run):
+            return _servers(ec2, project, run)
+        case calls.EndServer(server):
+            return _end(ec2, project, server)
+        case calls.Console(server):
+            return _console(ec2, server)
+        case _:
+            raise TypeError(type(call).__name__)
+
+
+def _create(ec2: Any, request: Mapping[str, Any]) -> FleetAnswer:
+    try:
+        told = ec2.create_fleet(**request)
+    except ClientError as error:
+        if is_unclear(error):
+            raise
+        if code_of(error) in REPLAYED:
+            return FleetAnswer(fleet=None, servers=(), errors=())
+        message = str(error.response.get("Error", {}).get("Message", ""))
+        return FleetAnswer(fleet=None, servers=(), errors=(FleetError(code=code_of(error), message=message[:500]),))
+    tags = next(each["Tags"] for each in request["TagSpecifications"] if each["ResourceType"] == "instance")
+    servers = tuple(
+        Server(
+            id=name,
+            state="pending",
+            launched=datetime.now(UTC),
+            type=each.get("InstanceType", ""),
+            zone=(each.get("LaunchTemplateAndOverrides", {}).get("Overrides", {}) or {}).get("AvailabilityZone", ""),
+            market=each.get("Lifecycle", "on-demand"),
+            image="",
+            tags={tag["Key"]: tag["Value"] for tag in tags},
+        )
+        for each in told.get("Instances", [])
+        for name in each.get("InstanceIds", [])
+    )
+    errors = tuple(
+        FleetError(code=each.get("ErrorCode", ""), message=each.get("ErrorMessage", "")[:500], pool=_pool(each))
+        for each in told.get("Errors", [])
+    )
+    return FleetAnswer(fleet=told.get("FleetId"), servers=servers, errors=errors)
+
+
+def _pool(error: Mapping[str, Any]) -> str:
+    override = error.get("LaunchTemplateAndOverrides", {}).get("Overrides", {}) or {}
+    place = override.get("AvailabilityZone") or override.get("SubnetId") or ""
+    return f"{error.get('Lifecycle', '')} {override.get('InstanceType', '')} {place}".strip()
+
+
+def _of_fleet(ec2: Any, fleet: str) -> tuple[str, ...]:
+    told = ec2.describe_fleets(FleetIds=[fleet])
+    found = [each for one in told.get("Fleets", []) for each in one.get("Instances", [])]
+    return tuple(name for each in found for name in each.get("InstanceIds", []))
+
+
+def _servers(ec2: Any, project: str, run: str | None) -> tuple[Server, ...]:
+    filters = [{"Name": f"tag:{names.TAG_PROJECT}", "Values": [project]}]
+    if run is not None:
+        filters.append({"Name": f"tag:{names.TAG_RUN}", "Values": [run]})
+    pages = ec2.get_paginator("describe_instances").paginate(Filters=filters)
+    found = [one for page in pages for group in page["Reservations"] for one in group["Instances"]]
+    # The filter is EC2's word; that nothing foreign is ever ended is ours, so the tag is looked at again.
+    shown = (_server(one) for one in found)
+    return tuple(server for server in shown if server.tags.get(names.TAG_PROJECT) == project)
+
+
+def _server(one: Mapping[str, Any]) -> Server:
+    return Server(
+        id=one["InstanceId"],
+        state=one["State"]["Name"],
+        launched=one["LaunchTime"],
+        type=one.get("InstanceType", ""),
+        zone=one.get("Placement", {}).get("AvailabilityZone", ""),
+        market=one.get("InstanceLifecycle") or "on-demand",
+        image=one.get("ImageId", ""),
+        tags={tag["Key"]: tag["Value"] for tag in one.get("Tags", [])},
+        reason_code=one.get("StateReason", {}).get("Code", ""),
+        transition=one.get("StateTransitionReason", ""),
+    )
+
+
+def _end(ec2: Any, project: str, server: str) -> None:
+    """Ends one server, alone: one unknown id in a batch would keep all of them alive."""
+    try:
+        told = ec2.describe_instances(InstanceIds=[server])
+    except ClientError as error:
+        if code_of(error) == "InvalidInstanceID.NotFound":
+            return
+        raise
+    found = [_server(one) for group in told["Reservations"] for one in group["Instances"]]
+    if not found or found[0].gone:
+        return
+    if found[0].tags.get(names.TAG_PROJECT) != project:
+        raise RuntimeError(f"{server} is not of project {project}; it is not ended")
+    ec2.terminate_instances(InstanceIds=[server])
+
+
+def _console(ec2: Any, server: str) -> tuple[str, ...]:
+    try:
+        told = ec2.get_console_output(InstanceId=server)
+    except ClientError as error:
+        if is_unclear(error):
+            raise
+        return ()
+    text = base64.b64decode(told.get("Output") or "").decode(errors="replace")
+    return tuple(line[-300:] for line in text.splitlines() if "dayfly" in line)[-20:]

@@ -1,0 +1,45 @@
+"""Lambda: the schedule fired, or a human asked. Reads the event, walks the run, answers what became of it.
+
+Travels in the function's zip. Thinks nothing: the event is core/event.py's, the flow is flows/launch.py's.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from dayfly.cloud import function
+from dayfly.core.event import wish
+from dayfly.errors import DayflyError, Unclear
+from dayfly.flows.launch import launch
+from dayfly.flows.place import LAUNCHER_MAY
+
+say = function.story("launcher", lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201
+
+
+def handler(event: Any, context: Any) -> dict[str, Any]:
+    """The launcher's entry. What has no clear answer is raised, so that Lambda delivers the event again; a refusal is answered."""
+    hands = function.hands(os.environ, say)
+    try:
+        wanted = wish(event, str(getattr(context, "aws_request_id", "")))
+        launched = hands.run(launch(wanted, function.place(os.environ, "launcher", LAUNCHER_MAY)))
+    except Unclear:
+        say("no clear answer; the event will be delivered again", {"event": event})
+        raise
+    except DayflyError as error:
+        say(f"refused: {error.message}", {"event": event})
+        return {"run": None, "refused": error.message, "hint": error.hint, "exit": error.exit_code}
+    facts = launched.walked.facts if launched.walked else None
+    claim = facts.claim if facts else None
+    attempt = facts.attempt if facts else None
+    elected = attempt.elected if attempt else None
+    return {
+        "run": str(launched.run) if launched.run else None,
+        "decision": claim.decision if claim else None,
+        "reason": claim.reason if claim else "",
+        "why": claim.why if claim else launched.why,
+        "attempt": attempt.number if attempt else None,
+        "server": elected.server if elected else None,
+        "refused": launched.why if launched.run is None else "",
+    }
