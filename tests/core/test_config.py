@@ -10,6 +10,8 @@ from importlib.resources import files
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dayfly.core import config, keys
 from dayfly.core.model import Network, Project
@@ -202,6 +204,14 @@ def test_the_two_first_messages_of_a_newcomer_read_as_promised() -> None:
     )
 
 
+def test_the_keys_of_later_versions_are_known_by_name() -> None:
+    project = {"notify", "heartbeat", "monthly_cap", "images"}
+    job = {"secrets", "reads", "writes", "policy", "retries", "retry_on", "catchup", "expect_by", "stalled_after"}
+    more = {"checkpoint", "after", "regions", "placement", "on_silence"}
+    assert set(keys.LATER["project"]) == project
+    assert set(keys.LATER["job"]) == job | more
+
+
 @pytest.mark.parametrize("key", keys.LATER["job"])
 def test_a_job_key_of_a_later_version_is_refused_with_what_to_do(key: str) -> None:
     found = only(with_job_key(f'{key} = "x"'))
@@ -391,6 +401,47 @@ def test_a_text_that_is_no_toml_names_its_line() -> None:
 
 def test_an_empty_file_asks_for_what_is_required() -> None:
     assert [problem.path for problem in problems("")] == ["regions", "project", "jobs"]
+
+
+SCALARS = [
+    "1",
+    "-1",
+    "1e9",
+    "inf",
+    "true",
+    '""',
+    '"*"',
+    '"\\u0000"',
+    '"1h"',
+    '"99999999999999d"',
+    "2026-11-24",
+    "07:00:00",
+]
+ODD = st.recursive(
+    st.sampled_from(SCALARS),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3).map(lambda parts: "[" + ", ".join(parts) + "]"),
+        st.dictionaries(st.sampled_from(['""', "a", '"a b"', "eu-west-1", "command"]), inner, max_size=2).map(
+            lambda table: "{ " + ", ".join(f"{key} = {value}" for key, value in table.items()) + " }"
+        ),
+    ),
+    max_leaves=5,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.sampled_from([*keys.ALL, *keys.TABLES]), ODD)
+def test_no_value_of_any_key_is_worse_than_refused(key: keys.Key | str, value: str) -> None:
+    name = key if isinstance(key, str) else key.name
+    headers = {"network": "[network.eu-west-1]", "job": "[jobs.pi]"}
+    line = f"{name} = {value}"
+    if isinstance(key, str) or key.scope == "project":
+        text = f'{line}\n[jobs.pi]\ncommand = "x"\n' if name != "jobs" else line
+    else:
+        text = f"{headers[key.scope]}\n{line}"
+    for problem in problems(text):  # none of these texts has all that is required
+        assert problem.message
+        assert problem.line is None or 1 <= problem.line <= 3
 
 
 # --- warnings -----------------------------------------------------------------------------------------------------------

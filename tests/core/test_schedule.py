@@ -233,6 +233,8 @@ def test_a_trap_is_refused_with_the_readings_it_may_have_meant(written: str, rea
         ("rate(minute)", "rate(15 minutes)"),
         ("at(2027-01-31 06:00)", "at(2027-01-31T06:00:00)"),
         ("at(2027-01-31T06:00:00Z)", "at(2027-01-31T06:00:00)"),
+        ("at(0001-01-01T00:00:00)", "1970 to 2199"),
+        ("at(9999-12-31T23:59:00)", "1970 to 2199"),
         ("@reboot", "@reboot"),
         ("every day", "no schedule"),
         ("", "no schedule"),

@@ -16,7 +16,7 @@ from itertools import islice
 from zoneinfo import ZoneInfo
 
 from dayfly.core import readings
-from dayfly.core.cron import LAST_YEAR, WEEKDAYS, Cron, Days, ScheduleError, crontab, eventbridge
+from dayfly.core.cron import FIRST_YEAR, LAST_YEAR, WEEKDAYS, Cron, Days, ScheduleError, crontab, eventbridge
 
 __all__ = [
     "At",
@@ -202,6 +202,8 @@ def _at(text: str, inner: str, zone: ZoneInfo) -> At:
         raise ScheduleError(
             f'"{text}" is not like at(2027-01-31T06:00:00)', why="a local time in the job's zone, without Z or offset"
         ) from None
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise ScheduleError(f'"{text}" is not in the years {FIRST_YEAR} to {LAST_YEAR}')
     if moment.second:
         whole = _at_text(moment.replace(second=0))
         raise ScheduleError(f'"{text}": ticks are whole minutes', readings=(whole,))
