@@ -133,16 +133,20 @@ def test_a_search_that_hangs_does_not_make_it_late(tmp_path: Path) -> None:
 
 
 def test_killing_the_command_leaves_no_process(tmp_path: Path) -> None:
-    process = start("40", str(tmp_path / "pi.txt"))
-    time.sleep(5)  # by now it is in the last result, which takes most of the 40 s
+    process = start("300", str(tmp_path / "pi.txt"))
+    time.sleep(2)  # by now it is in a result that takes many seconds, and can not notice by itself
     found = children_of(process.pid)
     assert found
     process.kill()
-    process.communicate()
-    until = time.monotonic() + 5
+    process.wait()  # not for the end of its output, which whatever it left behind would keep open
+    until = time.monotonic() + 2
     while time.monotonic() < until and not all(gone(pid) for pid in found):
         time.sleep(0.05)
-    assert all(gone(pid) for pid in found)
+    left = [pid for pid in found if not gone(pid)]
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    process.communicate()
+    assert left == []
 
 
 @pytest.mark.parametrize(
