@@ -5,6 +5,7 @@ Nothing is believed but size and hash from go.json; no path leaves the folder.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -14,7 +15,7 @@ import zipfile
 from urllib.parse import urlsplit
 
 from dayfly.remote.agent import web
-from dayfly.remote.agent.s3 import say
+from dayfly.remote.agent.words import say
 
 _BLOCK = 256 << 10
 
@@ -29,35 +30,29 @@ class Broken(Exception):
 
 def fetch(url: str, sha256: str, size: int, path: str, until: float) -> None:
     """Download to `path`, again and again until `until` (monotonic). Raises Broken, OSError for the disk."""
-    pause = 0.5
     while True:
         try:
             found = _download(url, size, path)
             break
         except web.FAILURES as problem:
-            if getattr(problem, "filename", None) is not None or getattr(problem, "errno", None) == 28:
+            if getattr(problem, "errno", None) == errno.ENOSPC:
                 raise
-            words = f"{type(problem).__name__}: {problem}"
-        if time.monotonic() + pause > until:
-            raise Broken(f"the bundle could not be fetched: {words}", network=True)
-        say(f"bundle: {words}; again in {pause:.1f} s")
-        time.sleep(pause)
-        pause = min(10.0, pause * 2)
+            if time.monotonic() > until:
+                raise Broken(f"the bundle could not be fetched: {problem!r}", network=True) from problem
+            say(f"bundle: {problem!r}")
+            time.sleep(2)
     if found != (size, sha256):
         raise Broken(f"the bundle is not the one that was named: {found[0]} bytes, SHA-256 {found[1]}")
 
 
 def _download(url: str, size: int, path: str) -> tuple[int, str]:
     """Size and hash of what came; at most one block more than `size` is kept. Raises Broken, HTTPException, OSError."""
-    parts = urlsplit(url)
-    site = web.Site(f"{parts.scheme}://{parts.netloc}", 60)
+    site = web.Site(url, 60)
     digest, count = hashlib.sha256(), 0
     try:
-        answer = site.open("GET", parts.path + ("?" + parts.query if parts.query else ""), {})
-        if answer.status >= 500 or answer.status == 429:
-            raise OSError(f"status {answer.status}")
+        answer = site.open("GET", "?" + urlsplit(url).query, {})
         if answer.status != 200:
-            raise Broken(f"the bundle could not be fetched: status {answer.status}: {answer.read(300)!r}", network=True)
+            raise OSError(f"status {answer.status}: {answer.read(300)!r}")
         with open(path, "wb") as file:
             while count <= size:
                 block = answer.read(_BLOCK)
@@ -92,14 +87,14 @@ def unpack(path: str, folder: str) -> None:
 
 def _place(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, root: str) -> None:
     path = _inside(root, entry.filename)
-    mode: int | None = (entry.external_attr >> 16) & 0o777 or None
+    mode = (entry.external_attr >> 16) & 0o777
     if entry.is_dir():
         os.makedirs(path, exist_ok=True)
     else:
         with archive.open(entry) as source, open(path, "wb") as file:
             shutil.copyfileobj(source, file, _BLOCK)
-    if mode is not None:
-        os.chmod(path, mode | (stat.S_IRWXU if entry.is_dir() else stat.S_IRUSR | stat.S_IWUSR))
+    if mode:
+        os.chmod(path, mode | (0o700 if entry.is_dir() else 0o600))
 
 
 def _inside(root: str, name: str) -> str:

@@ -13,7 +13,6 @@ from dayfly.remote.agent import words
 from dayfly.remote.agent.job import Course
 from dayfly.remote.agent.outputs import Found
 
-_KILLED = 9
 _DETAIL = 2000
 
 
@@ -48,9 +47,7 @@ def judge(
         return Verdict("failed", "output-missing", "; ".join(f"{pattern} matched nothing" for pattern in found.missing))
     kept = [f"{path} is a link that leads outside the job's folder" for path in found.refused] + unsaved
     if kept:
-        return Verdict(
-            "failed", "not-saved", "; ".join(kept[:10]) + (f"; and {len(kept) - 10} more" if len(kept) > 10 else "")
-        )
+        return Verdict("failed", "not-saved", "; ".join(kept))
     return Verdict("succeeded", "", "")
 
 
@@ -58,8 +55,7 @@ def _failed(course: Course, guest: bool) -> Verdict:
     if course.exit is None and course.signal is None:
         return Verdict("failed", "unknown", "the command's end was not seen")
     end = f"exit {course.exit}" if course.exit is not None else f"killed by signal {course.signal}"
-    by_kernel = course.signal == _KILLED or course.exit == 128 + _KILLED or (course.exit or 0) > 0
-    if course.memory_kills > 0 and by_kernel and not guest:
+    if course.memory_kills > 0 and not guest:
         return Verdict("failed", "out-of-memory", f"{end}; the kernel killed for want of memory")
     if course.disk_full:
         return Verdict("failed", "disk-full", f"{end}; no space was left on the server's disk")
@@ -78,17 +74,17 @@ def record(
     return {
         "format": words.FORMAT,
         "at": now,
-        "job_started": words.utc_millis(course.started) if course else None,
-        "job_ended": words.utc_millis(course.ended) if course else None,
-        "exit": course.exit if course else None,
-        "signal": course.signal if course else None,
+        "job_started": course and words.utc_millis(course.started),
+        "job_ended": course and words.utc_millis(course.ended),
+        "exit": course and course.exit,
+        "signal": course and course.signal,
         "outcome": verdict.outcome,
         "reason": verdict.reason,
         "detail": verdict.detail[:_DETAIL],
         "outputs": outputs,
         "missing": found.missing,
         "log": dict(log),
-        "job_peak_memory_mb": course.peak_mb or None if course else None,
+        "job_peak_memory_mb": (course and course.peak_mb) or None,
         "agent_peak_memory_mb": peak_mb(),
         "stored_at": now,
     }

@@ -70,7 +70,7 @@ def give(folder: str, to: Owner) -> None:
         os.chown(folder, to.uid, to.gid)
         for at, folders, files in os.walk(folder):
             for name in folders + files:
-                os.chown(os.path.join(at, name), to.uid, to.gid, follow_symlinks=False)
+                os.chown(f"{at}/{name}", to.uid, to.gid, follow_symlinks=False)
 
 
 def environment(

@@ -33,7 +33,7 @@ class Kin:
     def __init__(self) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self._own = _own_cgroup()
-        self._cgroup = self._own and os.path.join(self._own, "job")
+        self._cgroup = self._own and self._own + "/job"
         self._peak = 0
         if self._cgroup:
             try:

@@ -12,7 +12,8 @@ from collections import deque
 from typing import Any, BinaryIO
 
 from dayfly.remote.agent import words
-from dayfly.remote.agent.s3 import Bucket, Changed, Refused, Slice, say
+from dayfly.remote.agent.s3 import Bucket, Changed, Refused, Slice
+from dayfly.remote.agent.words import say
 
 PIECE = 4 << 20
 _BLOCK = 64 << 10
@@ -70,7 +71,7 @@ class Log:
             try:
                 if self._file is None:
                     self._serial += 1
-                    self._path = os.path.join(self._folder, f"log-{self._serial}")
+                    self._path = f"{self._folder}/log-{self._serial}"
                     self._file, self._held = open(self._path, "wb", buffering=0), 0  # noqa: SIM115 - closed by _cut
                 done = self._file.write(block) or 0
                 while done < len(block):

@@ -9,12 +9,11 @@ import calendar
 import json
 import threading
 import time
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from dayfly.remote.agent import web
+from dayfly.remote.agent import web, words
 
-DEFAULT = "http://169.254.169.254"
-_PATIENCE = 60.0
 _REFRESH = 300.0
 
 
@@ -26,67 +25,63 @@ class Credentials(NamedTuple):
 
 
 class Metadata:
-    """The instance metadata service at `endpoint`."""
+    """The instance metadata service; `environ` may name another endpoint. All paths are below /latest/meta-data/."""
 
-    def __init__(self, endpoint: str) -> None:
-        self._site = web.Site(endpoint, 5)
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._site = web.Site(environ.get(words.METADATA_ENDPOINT) or "http://169.254.169.254", 5)
         self._token = ""
         self._credentials: Credentials | None = None
         self._lock = threading.RLock()
 
-    def get(self, path: str) -> str | None:
-        """Text under /latest/PATH, None where there is none. Raises OSError."""
-        until = time.monotonic() + _PATIENCE
-        pause = 0.2
+    def get(self, path: str, patience: float = 60.0, needed: bool = False) -> str | None:
+        """The text, None where there is none and it is not `needed`. Raises OSError when `patience` (seconds) is over."""
+        until = time.monotonic() + patience
         while True:
-            status, text = self._once("/latest/" + path)
+            status, text = self._once(path)
             if status == 200:
-                return text
-            if status == 404:
+                return text.strip()
+            if status == 404 and not needed:
                 return None
             if time.monotonic() > until:
                 raise OSError(f"instance metadata {path}: {text or status}")
-            time.sleep(pause)
-            pause = min(5.0, pause * 2)
+            time.sleep(0.5)
 
-    def tag(self, name: str) -> str:
-        """The value of one of the server's tags. Raises OSError where it is missing."""
-        value = self.get("meta-data/tags/instance/" + name)
-        if value is None:
-            raise OSError(f"the server has no tag {name} (or metadata does not show tags)")
-        return value.strip()
+    def tag(self, name: str, patience: float = 60.0) -> str:
+        """The value of one of the server's tags. Raises OSError."""
+        return self.get("tags/instance/" + name, patience, True) or ""
 
     def credentials(self, fresh: bool = False) -> Credentials:
         """The role's, at least 5 minutes before their end where there are newer ones; `fresh` asks again. Raises OSError."""
         with self._lock:
             held = self._credentials
             if held is None or fresh or held.ends - time.time() < _REFRESH:
-                self._credentials = held = self._ask(held)
+                try:
+                    held = self._credentials = self._ask()
+                except (OSError, ValueError, LookupError) as problem:
+                    if held is None or held.ends < time.time():
+                        raise OSError(f"no credentials in instance metadata: {problem}") from problem
             return held
 
-    def _ask(self, held: Credentials | None) -> Credentials:
-        folder = "meta-data/iam/security-credentials/"
-        try:
-            role = (self.get(folder) or "").strip().split("\n")[0]
-            found = json.loads(self.get(folder + role) or "{}")
-            ends = calendar.timegm(time.strptime(found["Expiration"][:19], "%Y-%m-%dT%H:%M:%S"))
-            return Credentials(found["AccessKeyId"], found["SecretAccessKey"], found["Token"], ends)
-        except (OSError, ValueError, LookupError) as problem:
-            if held is not None and held.ends > time.time():
-                return held
-            raise OSError(f"no credentials in instance metadata: {problem}") from problem
+    def _ask(self) -> Credentials:
+        folder = "iam/security-credentials/"
+        found = json.loads(self.get(folder + (self.get(folder) or "").split("\n")[0]) or "{}")
+        ends = calendar.timegm(time.strptime(found["Expiration"][:19], "%Y-%m-%dT%H:%M:%S"))
+        return Credentials(found["AccessKeyId"], found["SecretAccessKey"], found["Token"], ends)
 
-    def _once(self, target: str) -> tuple[int, str]:
+    def _once(self, path: str) -> tuple[int, str]:
         """Status and text; 0 and the words of the failure where no answer came."""
         with self._lock:
             try:
                 if not self._token:
-                    ttl = {"X-aws-ec2-metadata-token-ttl-seconds": "21600", "Content-Length": "0"}
-                    status, _, body = self._site.exchange("PUT", "/latest/api/token", ttl)
+                    status, _, body = self._site.exchange(
+                        "PUT", "/latest/api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "21600"}
+                    )
                     if status != 200:
-                        return status if status != 404 else 0, f"no token: status {status}"
+                        return 0, f"no token: status {status}"
                     self._token = body.decode()
-                status, _, body = self._site.exchange("GET", target, {"X-aws-ec2-metadata-token": self._token})
+                status, _, body = self._site.exchange(
+                    "GET", "/latest/meta-data/" + path, {"X-aws-ec2-metadata-token": self._token}
+                )
             except web.FAILURES as problem:
                 return 0, f"{type(problem).__name__}: {problem}"
             if status == 401:

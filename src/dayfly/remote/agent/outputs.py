@@ -7,13 +7,12 @@ must be named.
 from __future__ import annotations
 
 import os
-import re
 import stat
 from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
-from dayfly.remote.agent import words
-from dayfly.remote.agent.s3 import PART, Bucket, Changed, Refused, Slice
+from dayfly.remote.agent.s3 import Bucket, Changed, Refused, Slice
 
 _AT_ONCE = 6
 
@@ -26,7 +25,6 @@ class Found(NamedTuple):
 
 def find(folder: str, patterns: list[str]) -> Found:
     """Regular files (or links to such inside the folder) that match, sorted, each once."""
-    tests = {pattern: re.compile(expression(pattern)) for pattern in patterns}
     hits: dict[str, list[str]] = {pattern: [] for pattern in patterns}
     refused: set[str] = set()
     root = os.path.realpath(folder)
@@ -34,12 +32,12 @@ def find(folder: str, patterns: list[str]) -> Found:
         if at == root and ".dayfly" in folders:
             folders.remove(".dayfly")
         for name in files:
-            path = os.path.relpath(os.path.join(at, name), root)
-            for pattern, test in tests.items():
-                if test.fullmatch(path):
+            path = os.path.relpath(f"{at}/{name}", root)
+            for pattern in patterns:
+                if matches(path.split("/"), _parts(pattern)):
                     if _storable(root, path):
                         hits[pattern].append(path)
-                    elif os.path.islink(os.path.join(root, path)):
+                    elif os.path.islink(f"{root}/{path}"):
                         refused.add(path)
     found = sorted({path for paths in hits.values() for path in paths})
     return Found(found, [pattern for pattern in patterns if not hits[pattern]], sorted(refused))
@@ -49,12 +47,12 @@ def store(bucket: Bucket, prefix: str, folder: str, paths: list[str]) -> tuple[l
     """Store them all; records as in ended.json of those that are whole in the bucket, and words for those that are not."""
 
     def one(path: str) -> tuple[dict[str, Any], str]:
-        key, full = words.output_key(prefix, path), os.path.join(folder, path)
+        key, full = f"{prefix}output/{path}", f"{folder}/{path}"
         try:
             key.encode()
             before = os.stat(full)
             size = before.st_size
-            digest = bucket.put_large(key, full, size) if size > PART else bucket.put(key, Slice(full, 0, size))
+            digest = bucket.put(key, Slice(full, 0, size))
             after = os.stat(full)
             if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
                 raise Changed("it changed while it was stored")
@@ -67,45 +65,24 @@ def store(bucket: Bucket, prefix: str, folder: str, paths: list[str]) -> tuple[l
     return [record for record, words_ in done if not words_], [words_ for _, words_ in done if words_]
 
 
-def expression(pattern: str) -> str:
-    """The pattern as a regular expression for a whole relative path."""
-    while pattern.startswith("./"):
-        pattern = pattern[2:]
-    if pattern.endswith("/"):
-        pattern += "**"
-    parts = pattern.split("/")
-    text = ""
-    for number, part in enumerate(parts):
-        last = number == len(parts) - 1
-        if part == "**":
-            text += r"(?:(?!\.)[^/]+/)*" + (r"(?!\.)[^/]+" if last else "")
-        else:
-            text += _name(part) + ("" if last else "/")
-    return "(?s:" + text + ")"
+def matches(path: list[str], pattern: list[str]) -> bool:
+    """Whether a relative path fits a pattern, both split at `/`."""
+    head, rest = pattern[0], pattern[1:]
+    if head == "**":
+        below = len(path) > 1 and not path[0].startswith(".") and matches(path[1:], pattern)
+        return below or matches(path, rest or ["*"])
+    if not path or path[0].startswith(".") > head.startswith(".") or not fnmatchcase(path[0], head):
+        return False
+    return matches(path[1:], rest) if rest else len(path) == 1
 
 
-def _name(part: str) -> str:
-    text = "" if part.startswith(".") else r"(?!\.)"
-    at = 0
-    while at < len(part):
-        sign = part[at]
-        end = part.find("]", at + 2) if sign == "[" else -1
-        if sign == "*":
-            text += "[^/]*"
-        elif sign == "?":
-            text += "[^/]"
-        elif end > 0:
-            inner = part[at + 1 : end].replace("\\", "\\\\").replace("[", "\\[")
-            text += "[" + ("^" + inner[1:] if inner[0] == "!" else inner.replace("^", "\\^")) + "]"
-            at = end
-        else:
-            text += re.escape(sign)
-        at += 1
-    return text
+def _parts(pattern: str) -> list[str]:
+    """`./out/` -> ["out", "**"]: a folder means all that is in it."""
+    return [part or "**" for part in pattern.split("/") if part != "."]
 
 
 def _storable(root: str, path: str) -> bool:
-    real = os.path.realpath(os.path.join(root, path))
+    real = os.path.realpath(f"{root}/{path}")
     if real != root and not real.startswith(root + os.sep):
         return False
     try:
