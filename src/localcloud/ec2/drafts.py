@@ -1,0 +1,315 @@
+"""A launch request made whole: the template's data and the request's own merged, every name looked up, every value checked.
+
+Nothing is launched here and no capacity is asked.
+"""
+
+import base64
+import binascii
+import importlib
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from localcloud import images, seams
+from localcloud.ec2 import types
+from localcloud.ec2.judge import Caller, Resource
+from localcloud.ec2.network import Subnet
+from localcloud.ec2.records import ON_DEMAND, SPOT
+from localcloud.ec2.refusals import Refusal, invalid, missing, not_offered
+from localcloud.ec2.stage import Request, Stage
+
+_USER_DATA_LIMIT = 16384
+_METADATA_KEY = re.compile(r"^[A-Za-z0-9+\-=.,_:@]{1,256}$")
+_TAGGED = ("instance", "volume", "network-interface", "spot-instances-request", "fleet", "elastic-gpu")
+
+# Asking for what a guest cannot have is refused; what changes nothing for it is taken and kept.
+_NOT_OFFERED = (
+    "ElasticGpuSpecifications",
+    "ElasticInferenceAccelerators",
+    "LicenseSpecifications",
+    "InstanceRequirements",
+    "HibernationOptions",
+    "EnclaveOptions",
+)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """An instance profile and the role in it."""
+
+    name: str
+    arn: str
+    id: str
+    role: str
+    role_arn: str
+
+
+@dataclass(frozen=True)
+class Draft:
+    """An instance that may be launched: everything is known but its id and address."""
+
+    image: images.Image
+    kind: types.InstanceType
+    subnet: Subnet
+    groups: dict[str, str]
+    market: str
+    shutdown: str
+    user_data: bytes
+    profile: Profile | None
+    metadata: dict[str, Any]
+    volume: dict[str, Any]
+    tags: dict[str, dict[str, str]]
+    data: dict[str, Any]
+    template: str = ""
+    template_version: str = ""
+    image_parameter: str = ""
+    private_address: str = ""
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Launch data `base` with the request's `over` it: a parameter of the request wins, tags and options are joined."""
+    found = {**base, **over}
+    for name in ("MetadataOptions", "Placement"):
+        if name in base and name in over:
+            found[name] = {**base[name], **over[name]}
+    if "TagSpecifications" in base and "TagSpecifications" in over:
+        found["TagSpecifications"] = [*base["TagSpecifications"], *over["TagSpecifications"]]
+    return found
+
+
+def tags_of(specifications: list[dict[str, Any]] | None) -> dict[str, dict[str, str]]:
+    """Tags per resource type; a later value of a key wins. Raises Refusal for what AWS does not take as a tag."""
+    found: dict[str, dict[str, str]] = {}
+    for one in specifications or ():
+        kind = one.get("ResourceType", "")
+        if kind not in _TAGGED:
+            raise Refusal(
+                "InvalidParameterValue", f"'{kind}' is not a valid taggable resource type for this operation."
+            )
+        for tag in one.get("Tags", ()):
+            check_tag(tag.get("Key", ""), tag.get("Value", ""))
+            found.setdefault(kind, {})[tag["Key"]] = tag.get("Value", "")
+    for tags in found.values():
+        if len(tags) > 50:
+            raise Refusal("TagLimitExceeded", "The maximum number of Tags for a resource has been reached.")
+    return found
+
+
+def check_tag(key: str, value: str) -> None:
+    """Raise Refusal for a tag AWS would not take."""
+    if not key or len(key) > 128 or len(value) > 256:
+        raise Refusal("InvalidParameterValue", "Tag keys have 1 to 128 characters, values at most 256.")
+    if key.lower().startswith("aws:"):
+        raise Refusal("InvalidParameterValue", f"Tag keys starting with 'aws:' are reserved for internal use: {key}")
+
+
+def draft(request: Request, data: dict[str, Any], market: str) -> Draft:
+    """Check launch data for one market. Raises Refusal as RunInstances would."""
+    stage, region = request.stage, request.region
+    for name in _NOT_OFFERED:
+        if data.get(name):
+            raise not_offered(f"The launch parameter {name}")
+    image, parameter = _image(request, data)
+    kind = types.named(data.get("InstanceType", "m1.small"))
+    if kind.architecture != image.architecture:
+        text = (
+            f"The architecture '{kind.architecture}' of the specified instance type does not match "
+            f"the architecture '{image.architecture}' of the specified AMI. Specify an instance type and an AMI that "
+            "have matching architectures, and try again."
+        )
+        raise Refusal("InvalidParameterValue", text)
+    card = _card(data)
+    subnet = _subnet(stage, region, data, card)
+    groups = stage.network.groups(
+        region,
+        [*data.get("SecurityGroupIds", ()), *card.get("Groups", ())],
+        data.get("SecurityGroups", ()),
+        subnet.vpc,
+    )
+    tags = tags_of(data.get("TagSpecifications"))
+    metadata = _metadata(data, tags.get("instance", {}))
+    return Draft(
+        image=image,
+        kind=kind,
+        subnet=subnet,
+        groups=groups,
+        market=market,
+        shutdown=_shutdown(data, market),
+        user_data=_user_data(data),
+        profile=_profile(request.caller, data),
+        metadata=metadata,
+        volume=_volume(image, data),
+        tags=tags,
+        data=data,
+        image_parameter=parameter,
+        private_address=data.get("PrivateIpAddress", "") or card.get("PrivateIpAddress", ""),
+    )
+
+
+def market_of(data: dict[str, Any]) -> str:
+    """The market that RunInstances' or a template's InstanceMarketOptions ask for."""
+    options = data.get("InstanceMarketOptions") or {}
+    said = options.get("MarketType", ON_DEMAND)
+    if said not in (SPOT, ON_DEMAND):
+        raise not_offered(f"The market type {said}")
+    spot = options.get("SpotOptions") or {}
+    if spot.get("SpotInstanceType", "one-time") != "one-time":
+        raise not_offered("A persistent spot request")
+    return str(said)
+
+
+def _image(request: Request, data: dict[str, Any]) -> tuple[images.Image, str]:
+    said = data.get("ImageId", "")
+    if not said:
+        raise missing("ImageId")
+    parameter = ""
+    if said.startswith("resolve:ssm:"):
+        parameter = said.removeprefix("resolve:ssm:")
+        said = _parameter(request, parameter)
+    if not re.fullmatch(r"ami-[0-9a-f]{8}(?:[0-9a-f]{9})?", said):
+        raise Refusal("InvalidAMIID.Malformed", f'Invalid id: "{said}"')
+    image = images.by_id(request.region, said)
+    if image is None:
+        raise Refusal("InvalidAMIID.NotFound", f"The image id '[{said}]' does not exist")
+    return image, parameter
+
+
+def _parameter(request: Request, name: str) -> str:
+    """The value of an SSM parameter, a public one or one of the account, read as the caller."""
+    plain = name.split(":")[0]
+    region, account = request.region, request.caller.account
+    public = images.parameters(region)
+    owner = "" if plain.startswith("/aws/service/") else account
+    request.caller.require(
+        "ssm:GetParameters", [Resource(f"arn:aws:ssm:{region}:{owner}:parameter/{plain.lstrip('/')}")]
+    )
+    if plain in public:
+        return public[plain]
+    with importlib.import_module("ministack.core.responses").request_scope(account, region):
+        kept = seams.module("ssm")._parameters.get(plain)
+    if not kept:
+        raise Refusal("InvalidParameterValue", f"The SSM parameter {name} does not exist")
+    return str(kept["Value"])
+
+
+def _card(data: dict[str, Any]) -> dict[str, Any]:
+    cards = data.get("NetworkInterfaces") or []
+    if len(cards) > 1:
+        raise not_offered("A second network interface")
+    if cards and (data.get("SecurityGroupIds") or data.get("SubnetId")):
+        text = "Network interfaces and an instance-level subnet ID or security groups may not be specified on the same request"
+        raise Refusal("InvalidParameterCombination", text)
+    return dict(cards[0]) if cards else {}
+
+
+def _subnet(stage: Stage, region: str, data: dict[str, Any], card: dict[str, Any]) -> Subnet:
+    placement = data.get("Placement") or {}
+    if placement.get("Tenancy", "default") != "default":
+        raise not_offered("Dedicated tenancy")
+    zone = placement.get("AvailabilityZone", "")
+    if placement.get("AvailabilityZoneId"):
+        names = {identifier: name for name, identifier in stage.network.zones(region)}
+        zone = names.get(placement["AvailabilityZoneId"], placement["AvailabilityZoneId"])
+    identifier = data.get("SubnetId") or card.get("SubnetId")
+    if not identifier:
+        return stage.network.default_subnet(region, zone)
+    subnet = stage.network.subnet(region, identifier)
+    if zone and zone != subnet.zone:
+        raise Refusal("InvalidParameterValue", f"The subnet {identifier} is not in the availability zone {zone}")
+    return subnet
+
+
+def _shutdown(data: dict[str, Any], market: str) -> str:
+    said = data.get("InstanceInitiatedShutdownBehavior")
+    if said not in (None, "stop", "terminate"):
+        raise invalid(said, "instanceInitiatedShutdownBehavior")
+    if market == SPOT:
+        if said == "stop":
+            text = "You can't specify the stop shutdown behavior for a one-time Spot Instance request."
+            raise Refusal("InvalidParameterCombination", text)
+        return "terminate"
+    return said or "stop"
+
+
+def _user_data(data: dict[str, Any]) -> bytes:
+    try:
+        found = base64.b64decode(data.get("UserData") or "", validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise Refusal("InvalidUserData.Malformed", "Invalid BASE64 encoding of user data.") from error
+    if len(found) > _USER_DATA_LIMIT:
+        raise Refusal("InvalidParameterValue", "User data is limited to 16384 bytes")
+    return found
+
+
+def _profile(caller: Caller, data: dict[str, Any]) -> Profile | None:
+    said = data.get("IamInstanceProfile") or {}
+    name, arn = said.get("Name", ""), said.get("Arn", "")
+    if not name and not arn:
+        return None
+    iam = seams.module("iam")
+    with importlib.import_module("ministack.core.responses").request_scope(caller.account, caller.region):
+        found = iam._lookup_instance_profile(name=name, arn=arn)
+        role_name = next(iter(found.get("Roles") or ()), "") if found else ""
+        role = iam._roles.get(role_name) if role_name else None
+    if found is None:
+        part, value = ("name", name) if name else ("arn", arn)
+        raise invalid(value, f"iamInstanceProfile.{part}", f"Invalid IAM Instance Profile {part}")
+    role_arn = role["Arn"] if role else ""
+    return Profile(found["InstanceProfileName"], found["Arn"], found["InstanceProfileId"], role_name, role_arn)
+
+
+def _metadata(data: dict[str, Any], tags: dict[str, str]) -> dict[str, Any]:
+    said = data.get("MetadataOptions") or {}
+    found = {
+        "HttpTokens": said.get("HttpTokens", "required"),
+        "HttpEndpoint": said.get("HttpEndpoint", "enabled"),
+        "HttpPutResponseHopLimit": said.get("HttpPutResponseHopLimit", 2),
+        "HttpProtocolIpv6": said.get("HttpProtocolIpv6", "disabled"),
+        "InstanceMetadataTags": said.get("InstanceMetadataTags", "disabled"),
+    }
+    allowed = {"HttpTokens": ("optional", "required")} | dict.fromkeys(
+        ("HttpEndpoint", "HttpProtocolIpv6", "InstanceMetadataTags"), ("enabled", "disabled")
+    )
+    for name, values in allowed.items():
+        if found[name] not in values:
+            raise invalid(found[name], name)
+    if not 1 <= found["HttpPutResponseHopLimit"] <= 64:
+        raise invalid(found["HttpPutResponseHopLimit"], "HttpPutResponseHopLimit")
+    if found["InstanceMetadataTags"] == "enabled":
+        for key in tags:
+            check_metadata_key(key)
+    return found
+
+
+def check_metadata_key(key: str) -> None:
+    """Raise Refusal for a tag key that cannot be a path of instance metadata."""
+    if not _METADATA_KEY.match(key) or key in (".", "..", "_index"):
+        text = (
+            f"'{key}' is not a valid tag key. Tag keys must match pattern ([0-9a-zA-Z\\-_+=,.@:]{{1,256}}), "
+            "and must not be a reserved name ('.', '..', '_index')"
+        )
+        raise Refusal("InvalidParameterValue", text)
+
+
+def _volume(image: images.Image, data: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {"size": image.size, "kind": "gp3", "encrypted": False, "delete": True}
+    for mapping in data.get("BlockDeviceMappings") or ():
+        if mapping.get("DeviceName") != image.root_device:
+            raise not_offered(f"A volume at {mapping.get('DeviceName')} (the root device is {image.root_device})")
+        disk = mapping.get("Ebs") or {}
+        if disk.get("VolumeSize", image.size) < image.size:
+            text = f"Volume of size {disk['VolumeSize']}GB is smaller than snapshot, expect size>= {image.size}GB"
+            raise Refusal("InvalidBlockDeviceMapping", text)
+        found = {
+            "size": disk.get("VolumeSize", image.size),
+            "kind": disk.get("VolumeType", "gp3"),
+            "encrypted": bool(disk.get("Encrypted", False)),
+            "delete": bool(disk.get("DeleteOnTermination", True)),
+            "iops": disk.get("Iops"),
+            "throughput": disk.get("Throughput"),
+        }
+    if found["kind"] == "gp3":
+        found["iops"] = found.get("iops") or 3000
+        found["throughput"] = found.get("throughput") or 125
+    return found

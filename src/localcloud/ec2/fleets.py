@@ -1,0 +1,306 @@
+"""Instant fleets: CreateFleet, DescribeFleets, DeleteFleets, DescribeFleetInstances.
+
+The other fleet types, which keep capacity over time, are refused.
+"""
+
+import uuid
+from dataclasses import dataclass, replace
+from typing import Any
+
+from localcloud.ec2 import launch, templates, types
+from localcloud.ec2.drafts import Draft, draft, merged, tags_of
+from localcloud.ec2.filters import page, select
+from localcloud.ec2.judge import Resource, request_tags, resource_tags
+from localcloud.ec2.records import ON_DEMAND, SPOT, TERMINATED, Fleet
+from localcloud.ec2.refusals import Refusal, dry_run, invalid, missing, not_offered
+from localcloud.ec2.stage import Handler, Request, iso, tag_list
+
+_SPOT_STRATEGIES = (
+    "price-capacity-optimized",
+    "capacity-optimized",
+    "capacity-optimized-prioritized",
+    "diversified",
+    "lowest-price",
+)
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """One override of one template: what is asked, and the draft or the refusal that became of it."""
+
+    specification: dict[str, Any]
+    override: dict[str, Any]
+    draft: Draft | None
+    refusal: Refusal | None
+
+    def named(self) -> dict[str, Any]:
+        """How answers name it."""
+        return {"LaunchTemplateSpecification": self.specification, "Overrides": self.override}
+
+
+def create(request: Request) -> dict[str, Any]:
+    """CreateFleet of type instant. Raises Refusal; a pool's refusal is an entry of `Errors` in an answer with status 200."""
+    params = request.params
+    if params.get("Type") != "instant":
+        raise not_offered(f"A fleet of type {params.get('Type', 'maintain')}")
+    total, market = _target(params)
+    tags = tags_of(params.get("TagSpecifications"))
+    _judge_fleet(request, tags.get("fleet", {}))
+    if params.get("DryRun"):
+        raise dry_run()
+    key, digest = launch.token_key("CreateFleet", params)
+    known = launch.replayed(request, key, digest)
+    if known is not None:
+        return known
+    request.stage.capacity.call("CreateFleet", request.region, after=False)
+    pools = _pools(request, market)
+    fleet = Fleet(f"fleet-{uuid.uuid4()}", iso(request.stage.clock.now()), params, {}, tags.get("fleet", {}))
+    launched, errors = _fill(request, fleet.id, _ordered(params, market, pools), total)
+    answer = {"FleetId": fleet.id, "Errors": errors, "Instances": launched}
+    fleet.answer = answer
+    request.records.fleets[fleet.id] = fleet
+    request.save()
+    launch.bind_token(request, key, digest, answer)
+    request.stage.capacity.call("CreateFleet", request.region, after=True)
+    return answer
+
+
+def describe(request: Request) -> dict[str, Any]:
+    """DescribeFleets: instant fleets are shown only when asked for by id."""
+    params = request.params
+    request.caller.require("ec2:DescribeFleets")
+    found = []
+    for identifier in params.get("FleetIds") or ():
+        if identifier not in request.records.fleets:
+            raise Refusal("InvalidFleetId.NotFound", f"The fleet ID '{identifier}' does not exist")
+        found.append(request.records.fleets[identifier])
+    shown = select(
+        [_shown(request, one) for one in found],
+        params.get("Filters"),
+        {
+            "activity-status": lambda one: one["ActivityStatus"],
+            "fleet-state": lambda one: one["FleetState"],
+            "type": lambda one: one["Type"],
+            "excess-capacity-termination-policy": lambda _: None,
+        },
+    )
+    part, following = page(shown, params, least=1)
+    return {"Fleets": part, "NextToken": following}
+
+
+def describe_instances(request: Request) -> dict[str, Any]:
+    """DescribeFleetInstances is refused for instant fleets, as AWS refuses it."""
+    request.caller.require("ec2:DescribeFleetInstances")
+    raise Refusal(
+        "Unsupported", "DescribeFleetInstances is not supported for fleets of type instant; use DescribeFleets."
+    )
+
+
+def delete(request: Request) -> dict[str, Any]:
+    """DeleteFleets: an instant fleet goes with its instances."""
+    params = request.params
+    done, left = [], []
+    for identifier in params.get("FleetIds") or ():
+        fleet = request.records.fleets.get(identifier)
+        if fleet is None:
+            error = {"Code": "fleetIdDoesNotExist", "Message": f"The fleet ID '{identifier}' does not exist"}
+            left.append({"FleetId": identifier, "Error": error})
+            continue
+        resource = Resource(request.caller.arn("fleet", identifier), resource_tags(fleet.tags))
+        request.caller.require("ec2:DeleteFleets", [resource])
+        if params.get("DryRun"):
+            raise dry_run()
+        if not params.get("TerminateInstances"):
+            raise Refusal("InvalidParameterValue", "An instant fleet cannot be deleted without its instances.")
+        for one in request.records.instances.values():
+            if one.fleet == identifier and one.ended is None:
+                request.stage.floor.end(one)
+        del request.records.fleets[identifier]
+        done.append({"FleetId": identifier, "CurrentFleetState": "deleted_terminating", "PreviousFleetState": "active"})
+    request.save()
+    return {"SuccessfulFleetDeletions": done, "UnsuccessfulFleetDeletions": left}
+
+
+def _target(params: dict[str, Any]) -> tuple[int, str]:
+    said = params.get("TargetCapacitySpecification")
+    if not said or "TotalTargetCapacity" not in said:
+        raise missing("TargetCapacitySpecification.TotalTargetCapacity")
+    total, spot = said["TotalTargetCapacity"], said.get("SpotTargetCapacity", 0)
+    on_demand = said.get("OnDemandTargetCapacity", 0)
+    if total < 1:
+        raise invalid(total, "TotalTargetCapacity")
+    if spot and on_demand:
+        raise not_offered("A fleet of both markets")
+    if spot or on_demand:
+        return total, SPOT if spot else ON_DEMAND
+    market = said.get("DefaultTargetCapacityType", ON_DEMAND)
+    if market not in (SPOT, ON_DEMAND):
+        raise invalid(market, "DefaultTargetCapacityType")
+    return total, market
+
+
+def _judge_fleet(request: Request, tags: dict[str, str]) -> None:
+    arn = request.caller.arn
+    resources = [Resource(arn("fleet", "*"), request_tags(tags))]
+    for configuration in request.params.get("LaunchTemplateConfigs") or ():
+        template = templates.find(request.records, configuration.get("LaunchTemplateSpecification") or {})
+        resources.append(Resource(arn("launch-template", template.id), resource_tags(template.tags)))
+    request.caller.require("ec2:CreateFleet", resources)
+    if tags:
+        keys = request_tags(tags) | {"ec2:CreateAction": "CreateFleet"}
+        request.caller.require("ec2:CreateTags", [Resource(arn("fleet", "*"), keys)])
+
+
+def _pools(request: Request, market: str) -> list[_Pool]:
+    configurations = request.params.get("LaunchTemplateConfigs")
+    if not configurations:
+        raise missing("LaunchTemplateConfigs")
+    found = []
+    for configuration in configurations:
+        said = configuration.get("LaunchTemplateSpecification") or {}
+        template = templates.find(request.records, said)
+        if not said.get("Version"):
+            raise missing("LaunchTemplateSpecification.Version")
+        number = templates.version(template, said["Version"])
+        data = dict(template.versions[number]["data"])
+        if said.get("LaunchTemplateSpecificationUserData"):
+            data["UserData"] = said["LaunchTemplateSpecificationUserData"]
+        if data.get("InstanceMarketOptions"):
+            text = "A fleet's launch template must not have InstanceMarketOptions."
+            raise Refusal("InvalidFleetConfig", text)
+        specification = {"LaunchTemplateId": template.id, "LaunchTemplateName": template.name, "Version": number}
+        for override in configuration.get("Overrides") or [{}]:
+            found.append(_pool(request, market, specification, data, override))
+    return found
+
+
+def _pool(
+    request: Request, market: str, specification: dict[str, Any], data: dict[str, Any], override: dict[str, Any]
+) -> _Pool:
+    if override.get("InstanceRequirements"):
+        raise not_offered("Attribute-based instance selection")
+    own = {key: value for key, value in override.items() if key not in ("MaxPrice", "WeightedCapacity", "Priority")}
+    place = {key: own.pop(key) for key in ("AvailabilityZone", "AvailabilityZoneId") if key in own}
+    if place:
+        own["Placement"] = {**(own.get("Placement") or {}), **place}
+    asked = {
+        "TagSpecifications": [
+            s for s in request.params.get("TagSpecifications") or () if s.get("ResourceType") != "fleet"
+        ]
+    }
+    if own.get("SubnetId") and data.get("NetworkInterfaces"):
+        # A fleet's subnet replaces the one of the template's interface.
+        card = {**data["NetworkInterfaces"][0], "SubnetId": own.pop("SubnetId")}
+        data = {**data, "NetworkInterfaces": [card]}
+    shown = {
+        key: value for key, value in override.items() if key in ("InstanceType", "SubnetId", "MaxPrice", "Priority")
+    }
+    shown.setdefault("InstanceType", data.get("InstanceType"))
+    try:
+        one = draft(request, merged(merged(data, own), asked), market)
+        one = replace(one, template=specification["LaunchTemplateId"], template_version=specification["Version"])
+        shown["AvailabilityZone"] = one.subnet.zone
+        ceiling = override.get("MaxPrice")
+        if market == SPOT and ceiling and float(ceiling) < types.spot_dollars(one.kind, one.subnet.zone):
+            raise Refusal(
+                "SpotMaxPriceTooLow", f"Your Spot request price of {ceiling} is lower than the minimum required."
+            )
+        launch.judge(request, one, "CreateFleet")
+    except Refusal as refusal:
+        return _Pool(specification, shown, None, refusal)
+    return _Pool(specification, shown, one, None)
+
+
+def _ordered(params: dict[str, Any], market: str, pools: list[_Pool]) -> list[_Pool]:
+    """The pools in the order in which they are tried; the sort is stable, so equal ones keep the request's order."""
+    options = params.get("SpotOptions" if market == SPOT else "OnDemandOptions") or {}
+    strategy = options.get("AllocationStrategy", "lowest-price")
+    if market == SPOT and strategy not in _SPOT_STRATEGIES:
+        raise invalid(strategy, "SpotOptions.AllocationStrategy")
+    if market == ON_DEMAND and strategy not in ("lowest-price", "prioritized"):
+        raise invalid(strategy, "OnDemandOptions.AllocationStrategy")
+    if strategy in ("prioritized", "capacity-optimized-prioritized"):
+        return sorted(pools, key=lambda pool: float(pool.override.get("Priority", "inf")))
+    return sorted(pools, key=lambda pool: _price(pool, market))
+
+
+def _price(pool: _Pool, market: str) -> float:
+    if pool.draft is None:
+        return 0.0
+    one = pool.draft
+    return types.spot_dollars(one.kind, one.subnet.zone) if market == SPOT else one.kind.dollars
+
+
+def _fill(
+    request: Request, fleet: str, pools: list[_Pool], total: int
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Launch in the first pool that gives, and say what the ones before it answered."""
+    errors: list[dict[str, Any]] = []
+    for pool in pools:
+        refusal, one = pool.refusal, pool.draft
+        if one is not None:
+            refusal = request.stage.capacity.pool(request.region, one.subnet.zone, one.kind.name, one.market)
+        if refusal is None and one is not None:
+            try:
+                made = launch.start(request, one, total, fleet, request.params.get("ClientToken") or "")
+            except Refusal as full:
+                refusal = full
+            else:
+                answer = {
+                    "LaunchTemplateAndOverrides": pool.named(),
+                    "Lifecycle": one.market,
+                    "InstanceIds": [instance.id for instance in made],
+                    "InstanceType": one.kind.name,
+                    "AvailabilityZone": one.subnet.zone,
+                    "AvailabilityZoneId": one.subnet.zone_id,
+                    "SubnetId": one.subnet.id,
+                }
+                return [answer], errors
+        if refusal is not None:
+            market = one.market if one is not None else _target(request.params)[1]
+            errors.append(
+                {
+                    "LaunchTemplateAndOverrides": pool.named(),
+                    "Lifecycle": market,
+                    "ErrorCode": refusal.code,
+                    "ErrorMessage": refusal.message,
+                }
+            )
+    return [], errors
+
+
+def _shown(request: Request, fleet: Fleet) -> dict[str, Any]:
+    ids = [one for entry in fleet.answer["Instances"] for one in entry["InstanceIds"]]
+    alive = [
+        one for one in ids if one in request.records.instances and request.records.instances[one].state != TERMINATED
+    ]
+    said = fleet.request["TargetCapacitySpecification"]
+    instances = [
+        {
+            key: value
+            for key, value in entry.items()
+            if key not in ("AvailabilityZone", "AvailabilityZoneId", "SubnetId")
+        }
+        for entry in fleet.answer["Instances"]
+    ]
+    return {
+        "FleetId": fleet.id,
+        "CreateTime": fleet.created,
+        "FleetState": "active",
+        "ActivityStatus": "fulfilled" if ids else "error",
+        "ClientToken": fleet.request.get("ClientToken"),
+        "Type": "instant",
+        "FulfilledCapacity": float(len(alive)),
+        "TargetCapacitySpecification": {"DefaultTargetCapacityType": _target(fleet.request)[1], **said},
+        "Tags": tag_list(fleet.tags),
+        "Errors": fleet.answer["Errors"],
+        "Instances": instances,
+    }
+
+
+HANDLERS: dict[str, Handler] = {
+    "CreateFleet": create,
+    "DescribeFleets": describe,
+    "DescribeFleetInstances": describe_instances,
+    "DeleteFleets": delete,
+}

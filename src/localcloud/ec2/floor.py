@@ -1,0 +1,233 @@
+"""The floor of guests: lets at most so many run, starts and ends them, and turns their life into the states of instances.
+
+What a guest is made of is in localcloud.guests; what the API may ask is in the actions' own files.
+"""
+
+import asyncio
+import base64
+import contextlib
+import datetime
+import shutil
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+from localcloud.clock import Clock
+from localcloud.ec2.records import (
+    PENDING,
+    RUNNING,
+    SHUTTING_DOWN,
+    STOPPED,
+    STOPPING,
+    TERMINATED,
+    Book,
+    Instance,
+)
+from localcloud.guests.console import Console
+from localcloud.guests.guest import BUTTON, POWEROFF, REBOOT, REFUSED, Events, Plan
+from localcloud.guests.process import Body, ProcessGuest, remove_disk
+
+MOST_GUESTS = 8
+LONGEST_LIFE = 24 * 3600.0
+KEPT_SECONDS = 75 * 60.0
+"""How long a terminated instance stays visible; AWS keeps it for about an hour."""
+
+_FAULT = "Server.InternalError"
+_CLOSE_LIMIT = 5.0
+
+
+@dataclass
+class _Running:
+    region: str
+    instance: Instance
+    guest: ProcessGuest
+    alarm: asyncio.TimerHandle
+    boot_again: bool = False
+    overdue: bool = False
+
+
+class GuestFloor:
+    """Every guest of one cloud. All of it happens on the event loop's thread."""
+
+    def __init__(
+        self,
+        directory: Path,
+        book: Book,
+        clock: Clock,
+        body: Body,
+        most: int = MOST_GUESTS,
+        longest: float = LONGEST_LIFE,
+    ) -> None:
+        self._directory = directory
+        self._book = book
+        self._clock = clock
+        self._body = body
+        self._most = most
+        self._longest = longest
+        self._waiting: deque[tuple[str, Instance]] = deque()
+        self._running: dict[str, _Running] = {}
+        self._closing = False
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def launch(self, region: str, instance: Instance) -> None:
+        """Start the guest of a pending instance now, or as soon as there is room."""
+        self._waiting.append((region, instance))
+        self._admit()
+
+    def end(self, instance: Instance) -> None:
+        """Bring the guest of a `shutting-down` or `stopping` instance to its end."""
+        running = self._running.get(instance.id)
+        if running is not None:
+            running.boot_again = False
+            running.guest.power_button()
+            return
+        self._waiting = deque((region, one) for region, one in self._waiting if one is not instance)
+        asyncio.get_running_loop().call_soon(self._settle, instance)
+
+    def reboot(self, instance: Instance) -> None:
+        """Press the power button and boot the same disk again."""
+        running = self._running.get(instance.id)
+        if running is not None:
+            running.boot_again = True
+            running.guest.power_button()
+
+    def console(self, instance: Instance) -> bytes:
+        """The newest 64 KiB of the console; nothing before the first boot."""
+        return Console(self._console_path(instance)).tail()
+
+    def reconcile(self) -> None:
+        """At the start of a cloud: no guest of the last one lives, so say it of their instances."""
+        for name, region in self._book.regions().items():
+            for one in region.instances.values():
+                if one.state in (PENDING, RUNNING, SHUTTING_DOWN, STOPPING):
+                    self._finish_lost(one, "the local cloud ended while this instance ran")
+            self._book.save(name)
+        self.forget_old()
+
+    def forget_old(self) -> None:
+        """Drop what was terminated long enough ago."""
+        before = self._clock.now().timestamp() - KEPT_SECONDS
+        for name, region in self._book.regions().items():
+            gone = [one for one in region.instances.values() if one.ended is not None and one.ended < before]
+            for one in gone:
+                del region.instances[one.id]
+                shutil.rmtree(self._directory / one.id, ignore_errors=True)
+            if gone:
+                self._book.save(name)
+
+    async def close(self) -> None:
+        """End every guest at once and say so of their instances."""
+        self._closing = True
+        self._waiting.clear()
+        for running in list(self._running.values()):
+            running.guest.kill()
+        deadline = asyncio.get_running_loop().time() + _CLOSE_LIMIT
+        while self._running and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.01)
+        self.reconcile()
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """(guests that run, instances that wait for room)."""
+        return len(self._running), len(self._waiting)
+
+    def _console_path(self, instance: Instance) -> Path:
+        return self._directory / instance.id / "console.log"
+
+    def _admit(self) -> None:
+        while self._waiting and len(self._running) < self._most and not self._closing:
+            region, instance = self._waiting.popleft()
+            if instance.state == PENDING:
+                self._start(region, instance)
+
+    def _start(self, region: str, instance: Instance) -> None:
+        directory = self._directory / instance.id
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        instance.boots += 1
+        plan = Plan(
+            instance=instance.id,
+            directory=directory,
+            hostname=instance.hostname,
+            address=instance.address,
+            user_data=base64.b64decode(instance.user_data),
+            boot=instance.boots,
+        )
+        events = Events(
+            running=lambda: self._on_running(instance),
+            stopping=lambda verb: self._on_stopping(instance, verb),
+            ended=lambda reason, detail: self._on_ended(instance, reason, detail),
+        )
+        guest = ProcessGuest(self._body, plan, Console(self._console_path(instance)), events)
+        life = self._longest - max(0.0, self._age(instance))
+        alarm = asyncio.get_running_loop().call_later(max(0.0, life), self._overdue, instance.id)
+        self._running[instance.id] = _Running(region, instance, guest, alarm)
+        guest.start()
+
+    def _age(self, instance: Instance) -> float:
+        launched = datetime.datetime.fromisoformat(instance.launched)
+        return (self._clock.now() - launched).total_seconds()
+
+    def _overdue(self, identifier: str) -> None:
+        """This machine's own guard: no guest lives for ever here, whatever it was meant to do."""
+        running = self._running.get(identifier)
+        if running is not None:
+            running.overdue = True
+            running.guest.kill()
+
+    def _on_running(self, instance: Instance) -> None:
+        if instance.state == PENDING:
+            instance.state = RUNNING
+            instance.reason_code = instance.reason = ""
+            self._save(instance)
+
+    def _on_stopping(self, instance: Instance, verb: str) -> None:
+        if instance.state not in (PENDING, RUNNING) or verb != POWEROFF:
+            return
+        instance.state = SHUTTING_DOWN if instance.shutdown == "terminate" else STOPPING
+        instance.reason_code = "Client.InstanceInitiatedShutdown"
+        instance.reason = "Client.InstanceInitiatedShutdown: Instance initiated shutdown"
+        self._save(instance)
+
+    def _on_ended(self, instance: Instance, reason: str, detail: str) -> None:
+        running = self._running.pop(instance.id)
+        running.alarm.cancel()
+        if self._closing:
+            return
+        again = reason == REBOOT or (reason == BUTTON and running.boot_again)
+        if again and instance.state == RUNNING and not running.overdue:
+            # The same disk, at once: a reboot waits for nobody.
+            self._start(running.region, instance)
+            return
+        if running.overdue:
+            self._finish_lost(
+                instance, f"this machine ended it: no guest lives longer than {self._longest / 3600:g} h on it"
+            )
+        elif reason == REFUSED:
+            self._finish(instance, TERMINATED, "Client.InternalError", f"Client.InternalError: {detail}")
+        elif instance.state in (PENDING, RUNNING) and reason not in (POWEROFF, BUTTON):
+            self._finish_lost(instance, detail or "its guest died")
+        self._settle(instance)
+        self._save(instance)
+        self._admit()
+
+    def _settle(self, instance: Instance) -> None:
+        """Bring an instance without a guest to the state it was going to."""
+        if instance.state == STOPPING:
+            instance.state = STOPPED
+        elif instance.state != TERMINATED and instance.state != STOPPED:
+            self._finish(instance, TERMINATED, instance.reason_code, instance.reason)
+        self._save(instance)
+
+    def _finish_lost(self, instance: Instance, why: str) -> None:
+        self._finish(instance, TERMINATED, _FAULT, f"{_FAULT}: {why}")
+
+    def _finish(self, instance: Instance, state: str, code: str, reason: str) -> None:
+        instance.state, instance.reason_code, instance.reason = state, code, reason
+        instance.ended = self._clock.now().timestamp()
+        remove_disk(self._directory / instance.id)
+
+    def _save(self, instance: Instance) -> None:
+        found = self._book.find(instance.id)
+        if found is not None:
+            with contextlib.suppress(FileNotFoundError):
+                self._book.save(found[0])

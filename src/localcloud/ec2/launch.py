@@ -1,0 +1,226 @@
+"""Launching: what RunInstances and CreateFleet share, from a judged draft to a pending instance, and the tokens of both.
+
+The actions themselves are in runs.py and fleets.py; checking a request's values is in drafts.py.
+"""
+
+import hashlib
+import json
+import secrets
+from typing import Any
+
+from localcloud.ec2.drafts import Draft
+from localcloud.ec2.judge import Keys, Resource, request_tags
+from localcloud.ec2.network import free_address
+from localcloud.ec2.records import PENDING, SPOT, Instance, Volume
+from localcloud.ec2.refusals import Refusal
+from localcloud.ec2.stage import Request, iso, new_id
+
+_TOKEN_LENGTH = 64
+
+
+def judge(request: Request, draft: Draft, create_action: str) -> None:
+    """Raise Refusal unless the caller may launch this draft: ec2:RunInstances on every resource it needs, the tags, the role."""
+    request.caller.require("ec2:RunInstances", _resources(request, draft))
+    for kind, tags in draft.tags.items():
+        if tags and kind in ("instance", "volume", "network-interface", "spot-instances-request"):
+            keys = request_tags(tags) | {"ec2:CreateAction": create_action}
+            request.caller.require("ec2:CreateTags", [Resource(request.caller.arn(kind, "*"), keys)])
+    if draft.profile is not None and draft.profile.role_arn:
+        request.caller.pass_role(draft.profile.role_arn)
+
+
+def start(request: Request, draft: Draft, count: int, fleet: str = "", token: str = "") -> list[Instance]:
+    """Make `count` pending instances of a draft and give them to the floor. Raises Refusal when the subnet is full."""
+    records, stage = request.records, request.stage
+    reservation = new_id("r")
+    taken = {one.address for one in records.instances.values() if one.ended is None and one.subnet == draft.subnet.id}
+    made = []
+    for _ in range(count):
+        address = draft.private_address or free_address(draft.subnet, taken)
+        if address in taken:
+            raise Refusal("InvalidIPAddress.InUse", f"Address {address} is in use.")
+        taken.add(address)
+        made.append(_instance(request, draft, reservation, address, fleet, token))
+    for one in made:
+        records.instances[one.id] = one
+    request.save()
+    for one in made:
+        stage.floor.launch(request.region, one)
+    return made
+
+
+def token_key(action: str, params: dict[str, Any], zone: str = "") -> tuple[str, str]:
+    """(key, digest) of a request with a ClientToken; ("", "") without. Raises Refusal for a token AWS would not take."""
+    token = params.get("ClientToken")
+    if not token:
+        return "", ""
+    if len(token) > _TOKEN_LENGTH or not token.isascii():
+        raise Refusal("InvalidParameterValue", "The client token must be at most 64 ASCII characters.")
+    said = {key: value for key, value in params.items() if key not in ("DryRun", "ClientToken")}
+    digest = hashlib.sha256(json.dumps(said, sort_keys=True, default=repr).encode()).hexdigest()
+    return f"{action} {zone} {token}", digest
+
+
+def replayed(request: Request, key: str, digest: str) -> dict[str, Any] | None:
+    """The answer already given to this token. Raises Refusal (IdempotentParameterMismatch) when the parameters differ."""
+    known = request.records.tokens.get(key) if key else None
+    if known is None:
+        return None
+    if known["digest"] != digest:
+        text = "Arguments on this idempotent request are inconsistent with arguments used in previous request(s)."
+        raise Refusal("IdempotentParameterMismatch", text)
+    answer: dict[str, Any] | None = known["answer"]
+    return answer
+
+
+def bind_token(request: Request, key: str, digest: str, answer: dict[str, Any] | None) -> None:
+    """Remember the token and what it was answered; None while, or because, nothing was launched."""
+    if key:
+        request.records.tokens[key] = {"digest": digest, "answer": answer}
+        request.save()
+
+
+def _resources(request: Request, draft: Draft) -> list[Resource]:
+    arn = request.caller.arn
+    template: Keys = {}
+    if draft.template:
+        template = {
+            "ec2:LaunchTemplate": arn("launch-template", draft.template),
+            "ec2:IsLaunchTemplateResource": "true",
+        }
+    zone: Keys = {"ec2:AvailabilityZone": draft.subnet.zone}
+    vpc: Keys = {"ec2:Vpc": arn("vpc", draft.subnet.vpc)}
+    network = request.stage.network
+    found = [
+        Resource(
+            arn("instance", "*"), _instance_keys(draft) | zone | template | request_tags(draft.tags.get("instance", {}))
+        ),
+        Resource(arn("image", draft.image.id), _image_keys(draft) | template),
+        Resource(
+            arn("subnet", draft.subnet.id),
+            zone
+            | vpc
+            | template
+            | {"ec2:SubnetID": draft.subnet.id}
+            | _tags(network.tags(request.region, draft.subnet.id)),
+        ),
+        Resource(
+            arn("network-interface", "*"),
+            zone
+            | vpc
+            | template
+            | {"ec2:Subnet": arn("subnet", draft.subnet.id)}
+            | request_tags(draft.tags.get("network-interface", {})),
+        ),
+        Resource(
+            arn("volume", "*"),
+            zone
+            | template
+            | {
+                "ec2:VolumeSize": str(draft.volume["size"]),
+                "ec2:VolumeType": draft.volume["kind"],
+                "ec2:Encrypted": str(draft.volume["encrypted"]).lower(),
+            }
+            | request_tags(draft.tags.get("volume", {})),
+        ),
+    ]
+    for group in draft.groups:
+        keys = vpc | template | {"ec2:SecurityGroupID": group} | _tags(network.tags(request.region, group))
+        found.append(Resource(arn("security-group", group), keys))
+    if draft.template:
+        own = request.records.templates[draft.template].tags
+        found.append(Resource(arn("launch-template", draft.template), template | _tags(own)))
+    if draft.data.get("KeyName"):
+        found.append(
+            Resource(arn("key-pair", draft.data["KeyName"]), template | {"ec2:KeyPairName": draft.data["KeyName"]})
+        )
+    if draft.market == SPOT and draft.tags.get("spot-instances-request"):
+        found.append(Resource(arn("spot-instances-request", "*"), request_tags(draft.tags["spot-instances-request"])))
+    return found
+
+
+def _tags(tags: dict[str, str]) -> Keys:
+    return {f"{prefix}:ResourceTag/{key}": value for key, value in tags.items() for prefix in ("aws", "ec2")}
+
+
+def _instance_keys(draft: Draft) -> Keys:
+    return {
+        "ec2:InstanceType": draft.kind.name,
+        "ec2:InstanceMarketType": draft.market,
+        "ec2:InstanceProfile": draft.profile.arn if draft.profile else None,
+        "ec2:MetadataHttpTokens": draft.metadata["HttpTokens"],
+        "ec2:MetadataHttpEndpoint": draft.metadata["HttpEndpoint"],
+        "ec2:MetadataHttpPutResponseHopLimit": str(draft.metadata["HttpPutResponseHopLimit"]),
+        "ec2:RootDeviceType": "ebs",
+        "ec2:Tenancy": "default",
+        "ec2:EbsOptimized": str(bool(draft.data.get("EbsOptimized"))).lower(),
+    }
+
+
+def _image_keys(draft: Draft) -> Keys:
+    return {
+        "ec2:ImageID": draft.image.id,
+        "ec2:ImageType": "machine",
+        "ec2:Owner": [draft.image.owner, draft.image.owner_alias] if draft.image.owner_alias else draft.image.owner,
+        "ec2:Public": "true",
+        "ec2:RootDeviceType": "ebs",
+    }
+
+
+def _instance(request: Request, draft: Draft, reservation: str, address: str, fleet: str, token: str) -> Instance:
+    now = iso(request.stage.clock.now())
+    own = dict(draft.tags.get("instance", {}))
+    if fleet:
+        own["aws:ec2:fleet-id"] = fleet
+    if draft.template:
+        own["aws:ec2launchtemplate:id"] = draft.template
+        own["aws:ec2launchtemplate:version"] = draft.template_version
+    profile = {}
+    if draft.profile is not None:
+        one = draft.profile
+        profile = {"name": one.name, "arn": one.arn, "id": one.id, "role": one.role, "role_arn": one.role_arn}
+    volume = Volume(
+        id=new_id("vol"),
+        device=draft.image.root_device,
+        size=draft.volume["size"],
+        kind=draft.volume["kind"],
+        encrypted=draft.volume["encrypted"],
+        delete_on_termination=draft.volume["delete"],
+        created=now,
+        iops=draft.volume.get("iops"),
+        throughput=draft.volume.get("throughput"),
+        tags=dict(draft.tags.get("volume", {})),
+    )
+    return Instance(
+        id=new_id("i"),
+        reservation=reservation,
+        image=draft.image.id,
+        kind=draft.kind.name,
+        architecture=draft.kind.architecture,
+        state=PENDING,
+        launched=now,
+        zone=draft.subnet.zone,
+        zone_id=draft.subnet.zone_id,
+        subnet=draft.subnet.id,
+        vpc=draft.subnet.vpc,
+        address=address,
+        mac="0a:" + ":".join(f"{byte:02x}" for byte in secrets.token_bytes(5)),
+        groups=list(draft.groups),
+        market=draft.market,
+        shutdown=draft.shutdown,
+        volume=volume,
+        user_data=draft.data.get("UserData") or "",
+        tags=own,
+        metadata=draft.metadata,
+        profile=profile,
+        token=token,
+        fleet=fleet,
+        template=draft.template,
+        template_version=draft.template_version,
+        key=draft.data.get("KeyName") or "",
+        spot_request=f"sir-{secrets.token_hex(4)}" if draft.market == SPOT else "",
+        auto_recovery=(draft.data.get("MaintenanceOptions") or {}).get("AutoRecovery", "default"),
+        api_termination_disabled=bool(draft.data.get("DisableApiTermination")),
+        ebs_optimized=bool(draft.data.get("EbsOptimized")),
+        monitoring=bool((draft.data.get("Monitoring") or {}).get("Enabled")),
+    )

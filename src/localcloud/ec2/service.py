@@ -1,0 +1,199 @@
+"""The EC2 of one cloud, put together: requests in, answers out, guests behind them. See localcloud.cloud.Machines."""
+
+import asyncio
+import importlib
+import json
+import logging
+import uuid
+from typing import Any
+from urllib.parse import parse_qsl
+
+from localcloud.cloud import Cloud, Response
+from localcloud.ec2 import catalog, codec, fleets, instances, judge, runs, tags, templates
+from localcloud.ec2.capacity import Capacity
+from localcloud.ec2.floor import LONGEST_LIFE, MOST_GUESTS, GuestFloor
+from localcloud.ec2.identity import Identity
+from localcloud.ec2.network import Network
+from localcloud.ec2.records import RUNNING, SPOT, Book
+from localcloud.ec2.refusals import Refusal, not_offered
+from localcloud.ec2.stage import Handler, Request, Stage
+from localcloud.guests import process
+from localcloud.metadata import MetadataService
+
+HANDLERS: dict[str, Handler] = {
+    **templates.HANDLERS,
+    **fleets.HANDLERS,
+    **runs.HANDLERS,
+    **instances.HANDLERS,
+    **tags.HANDLERS,
+    **catalog.HANDLERS,
+}
+
+# What MiniStack has under these words would speak of instances, images or disks of its own that do not exist here.
+_OURS_ALONE = (
+    "Instance",
+    "Image",
+    "Volume",
+    "Snapshot",
+    "Spot",
+    "Fleet",
+    "LaunchTemplate",
+    "NetworkInterface",
+    "CapacityReservation",
+    "Host",
+    "Console",
+)
+_FORGET_EVERY = 60.0
+_XML = {"Content-Type": "text/xml;charset=UTF-8"}
+
+_log = logging.getLogger("localcloud.ec2")
+
+
+class Ec2:
+    """The machines of a cloud (localcloud.cloud.Machines)."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        directory = cloud.state / "ec2"
+        self._book = Book(directory)
+        self._network = Network(cloud.account)
+        self._identity = Identity(cloud.account, self._book, self._network, cloud.clock)
+        self._metadata = MetadataService(self._identity.facts, self._identity.credentials)
+        self._capacity = Capacity()
+        self._facts = process.facts()
+        self._sandbox = False
+        self._most = MOST_GUESTS if cloud.max_guests is None else cloud.max_guests
+        self._longest = float(getattr(cloud, "max_life", None) or LONGEST_LIFE)
+        self._floor: GuestFloor | None = None
+        self._stage: Stage | None = None
+        self._forgot = 0.0
+        self._router = importlib.import_module("ministack.core.router")
+        self._responses = importlib.import_module("ministack.core.responses")
+        judge.install(frozenset(HANDLERS))
+
+    async def start(self) -> None:
+        """Find out what guests can be made of here, and settle what the last cloud left."""
+        self._sandbox = await asyncio.to_thread(process.can_sandbox)
+        body = process.Body(self._cloud.port, self._sandbox, self._cloud.internet, self._metadata.serve)
+        self._floor = GuestFloor(
+            self._cloud.state / "guests", self._book, self._cloud.clock, body, self._most, self._longest
+        )
+        self._floor.reconcile()
+        self._stage = Stage(
+            account=self._cloud.account,
+            book=self._book,
+            network=self._network,
+            capacity=self._capacity,
+            clock=self._cloud.clock,
+            floor=self._floor,
+            facts=self._facts | {"guests": "process"},
+        )
+        templates.install(self._stage)
+        # Reading the model takes a moment that the first request need not wait for.
+        self._warming = asyncio.ensure_future(asyncio.to_thread(codec.service))
+
+    async def close(self) -> None:
+        """End every guest."""
+        if self._floor is not None:
+            await self._floor.close()
+
+    def describe(self) -> dict[str, Any]:
+        """Facts for `up` and `status`."""
+        limits = ["no cloud-init, systemd or second user: #! scripts and boothooks of the user data are run as root"]
+        if not self._sandbox:
+            limits.append("no namespaces here: guests share this user's files, processes and network")
+        elif self._cloud.internet:
+            limits.append("guests share this machine's network; metadata by AWS_EC2_METADATA_SERVICE_ENDPOINT")
+        running, waiting = self._floor.counts if self._floor is not None else (0, 0)
+        return {
+            "guests": "process",
+            "sandbox": "namespaces" if self._sandbox else "none",
+            "accelerator": None,
+            "interpreter": f"python {self._facts['python']}",
+            "architecture": self._facts["architecture"],
+            "max_guests": self._most,
+            "max_life_hours": self._longest / 3600,
+            "guests_running": running,
+            "guests_waiting": waiting,
+            "guest_limits": limits,
+        }
+
+    async def handle(
+        self, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]
+    ) -> Response | None:
+        """Answer an EC2 request; None leaves it to MiniStack (VPCs, gateways, key pairs ...)."""
+        del path
+        flat = {name: values[0] for name, values in query.items() if values}
+        if method == "POST":
+            flat |= dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
+        action = flat.get("Action", "")
+        identifier = str(uuid.uuid4())
+        try:
+            if action not in HANDLERS:
+                self._leave(action, flat)
+                return None
+            key = self._router.extract_access_key_id(headers, query)
+            answer = self._act(action, flat, key)
+            return 200, dict(_XML), codec.render(action, answer, identifier)
+        except Refusal as refusal:
+            return refusal.status, dict(_XML), codec.render_refusal(refusal, identifier)
+        except Exception:
+            _log.exception("%s failed", action)
+            fault = Refusal("InternalError", "An internal error has occurred", 500)
+            return 500, dict(_XML), codec.render_refusal(fault, identifier)
+
+    async def control(self, method: str, path: str, body: bytes) -> Response:
+        """`/_localcloud/ec2/capacity` (see capacity.py) and `/_localcloud/ec2/interrupt` with `{"instance": ID}`: the spot notice."""
+        try:
+            said = json.loads(body or b"{}")
+            if path.endswith("/capacity"):
+                if method in ("POST", "PUT"):
+                    self._capacity.replace(said)
+                elif method == "DELETE":
+                    self._capacity.replace({"rules": []})
+                return _json(200, {"rules": self._capacity.listing()})
+            if path.endswith("/interrupt") and method == "POST":
+                return self._interrupt(said)
+        except ValueError as error:
+            return _json(400, {"error": str(error)})
+        return _json(404, {"error": "no such control"})
+
+    def _act(self, action: str, flat: dict[str, str], key: str) -> dict[str, Any]:
+        if self._stage is None or self._floor is None:
+            raise Refusal("Unavailable", "The service is starting.", 503)
+        now = asyncio.get_running_loop().time()
+        if now - self._forgot > _FORGET_EVERY:
+            self._forgot = now
+            self._floor.forget_old()
+        caller = judge.Caller(key, self._responses.get_region(), self._responses.get_account_id())
+        request = Request(self._stage, caller, action, codec.parse(action, flat))
+        with self._book.lock:
+            return HANDLERS[action](request)
+
+    def _leave(self, action: str, flat: dict[str, str]) -> None:
+        """Raise Refusal for what must not be left to MiniStack."""
+        if not codec.knows(action):
+            raise Refusal("InvalidAction", f"The action {action} is not valid for this web service.")
+        if any(word in action for word in _OURS_ALONE) and "SecurityGroup" not in action:
+            raise not_offered(action)
+        if action == "DeleteSecurityGroup":
+            region = self._book.region(self._responses.get_region())
+            if any(flat.get("GroupId") in one.groups for one in region.instances.values() if one.ended is None):
+                raise Refusal("DependencyViolation", f"resource {flat.get('GroupId')} has a dependent object")
+
+    def _interrupt(self, said: Any) -> Response:
+        found = self._book.find(str(said.get("instance", ""))) if isinstance(said, dict) else None
+        if found is None or found[1].market != SPOT or found[1].state != RUNNING:
+            return _json(404, {"error": "no running spot instance of that id"})
+        notice = {"action": "terminate", "time": f"{self._cloud.clock.now():%Y-%m-%dT%H:%M:%SZ}"}
+        self._identity.notice(found[1].id, notice)
+        return _json(200, {"instance": found[1].id, "notice": notice})
+
+
+def _json(status: int, said: dict[str, Any]) -> Response:
+    return status, {"Content-Type": "application/json"}, json.dumps(said).encode()
+
+
+def attach(cloud: Cloud) -> Ec2:
+    """The EC2 of this cloud; MiniStack must be loaded."""
+    return Ec2(cloud)

@@ -1,0 +1,324 @@
+"""Launch templates: making, changing and reading them, by the API and by CloudFormation.
+
+What a launch makes of a template is in drafts.py.
+"""
+
+import base64
+import importlib
+import re
+from typing import Any
+
+from localcloud.ec2 import codec
+from localcloud.ec2.drafts import check_tag, tags_of
+from localcloud.ec2.filters import page, select
+from localcloud.ec2.judge import Resource, request_tags, resource_tags
+from localcloud.ec2.records import Region, Template
+from localcloud.ec2.refusals import Refusal, dry_run, invalid, missing
+from localcloud.ec2.stage import Handler, Request, Stage, iso, new_id, tag_list
+
+_NAME = re.compile(r"^[a-zA-Z0-9().\-/_]{3,128}$")
+_DATA_SHAPE = "RequestLaunchTemplateData"
+
+
+def create(request: Request) -> dict[str, Any]:
+    """CreateLaunchTemplate."""
+    params = request.params
+    name = params.get("LaunchTemplateName") or ""
+    tags = _own_tags(params.get("TagSpecifications"))
+    resource = Resource(request.caller.arn("launch-template", "*"), request_tags(tags))
+    request.caller.require("ec2:CreateLaunchTemplate", [resource])
+    if tags:
+        keys = resource.keys | {"ec2:CreateAction": "CreateLaunchTemplate"}
+        request.caller.require("ec2:CreateTags", [Resource(resource.arn, keys)])
+    if params.get("DryRun"):
+        raise dry_run()
+    token = params.get("ClientToken")
+    known = request.records.tokens.get(f"CreateLaunchTemplate {token}") if token else None
+    if known is not None:
+        return {"LaunchTemplate": _summary(request, request.records.templates[known["answer"]["id"]])}
+    template = _new(
+        request.stage, request.region, name, params.get("LaunchTemplateData"), params.get("VersionDescription")
+    )
+    template.tags.update(tags)
+    if token:
+        request.records.tokens[f"CreateLaunchTemplate {token}"] = {"digest": "", "answer": {"id": template.id}}
+    request.save()
+    return {"LaunchTemplate": _summary(request, template)}
+
+
+def create_version(request: Request) -> dict[str, Any]:
+    """CreateLaunchTemplateVersion."""
+    params = request.params
+    template = _asked(request)
+    _require(request, template)
+    data = checked_data(params.get("LaunchTemplateData"))
+    if params.get("SourceVersion"):
+        source = version(template, params["SourceVersion"])
+        data = {**template.versions[source]["data"], **data}
+    number = _add_version(request.stage, template, data, params.get("VersionDescription"))
+    request.save()
+    return {"LaunchTemplateVersion": _version(request, template, number)}
+
+
+def modify(request: Request) -> dict[str, Any]:
+    """ModifyLaunchTemplate: the default version."""
+    template = _asked(request)
+    _require(request, template)
+    template.default = int(version(template, request.params.get("DefaultVersion") or ""))
+    request.save()
+    return {"LaunchTemplate": _summary(request, template)}
+
+
+def delete(request: Request) -> dict[str, Any]:
+    """DeleteLaunchTemplate."""
+    template = _asked(request)
+    _require(request, template)
+    del request.records.templates[template.id]
+    request.save()
+    return {"LaunchTemplate": _summary(request, template)}
+
+
+def delete_versions(request: Request) -> dict[str, Any]:
+    """DeleteLaunchTemplateVersions: the default one stays."""
+    template = _asked(request)
+    _require(request, template)
+    done, left = [], []
+    for said in request.params.get("Versions") or ():
+        line = {"LaunchTemplateId": template.id, "LaunchTemplateName": template.name, "VersionNumber": int(said)}
+        if said in template.versions and int(said) != template.default:
+            del template.versions[said]
+            done.append(line)
+        else:
+            code = "launchTemplateVersionDoesNotExist" if said not in template.versions else "unexpectedError"
+            left.append(line | {"ResponseError": {"Code": code, "Message": "It is the default, or does not exist."}})
+    request.save()
+    return {
+        "SuccessfullyDeletedLaunchTemplateVersions": done,
+        "UnsuccessfullyDeletedLaunchTemplateVersions": left,
+    }
+
+
+def describe(request: Request) -> dict[str, Any]:
+    """DescribeLaunchTemplates."""
+    params = request.params
+    request.caller.require("ec2:DescribeLaunchTemplates")
+    found = list(request.records.templates.values())
+    for identifier in params.get("LaunchTemplateIds") or ():
+        find(request.records, {"LaunchTemplateId": identifier})
+    for name in params.get("LaunchTemplateNames") or ():
+        find(request.records, {"LaunchTemplateName": name})
+    if params.get("LaunchTemplateIds"):
+        found = [one for one in found if one.id in params["LaunchTemplateIds"]]
+    if params.get("LaunchTemplateNames"):
+        found = [one for one in found if one.name in params["LaunchTemplateNames"]]
+    found = select(
+        found,
+        params.get("Filters"),
+        {"launch-template-name": lambda one: one.name, "create-time": lambda one: one.created},
+        tags=lambda one: one.tags,
+    )
+    part, following = page(found, params, least=1)
+    return {"LaunchTemplates": [_summary(request, one) for one in part], "NextToken": following}
+
+
+def describe_versions(request: Request) -> dict[str, Any]:
+    """DescribeLaunchTemplateVersions of one template."""
+    request.caller.require("ec2:DescribeLaunchTemplateVersions")
+    template = _asked(request)
+    numbers = sorted(template.versions, key=int)
+    if request.params.get("Versions"):
+        numbers = [version(template, said) for said in request.params["Versions"]]
+    shown = [_version(request, template, number) for number in numbers]
+    shown = select(
+        shown,
+        request.params.get("Filters"),
+        {
+            "is-default-version": lambda one: one["DefaultVersion"],
+            "image-id": lambda one: one["LaunchTemplateData"].get("ImageId"),
+            "instance-type": lambda one: one["LaunchTemplateData"].get("InstanceType"),
+        },
+    )
+    part, following = page(shown, request.params, least=1)
+    return {"LaunchTemplateVersions": part, "NextToken": following}
+
+
+def find(records: Region, said: dict[str, Any]) -> Template:
+    """The template by LaunchTemplateId or LaunchTemplateName. Raises Refusal as AWS does."""
+    identifier, name = said.get("LaunchTemplateId"), said.get("LaunchTemplateName")
+    if bool(identifier) == bool(name):
+        raise Refusal("MissingParameter", "Either a launch template ID or a launch template name must be specified.")
+    if identifier:
+        if identifier not in records.templates:
+            text = f"The specified launch template, with template ID {identifier}, does not exist."
+            raise Refusal("InvalidLaunchTemplateId.NotFound", text)
+        return records.templates[identifier]
+    for one in records.templates.values():
+        if one.name == name:
+            return one
+    text = f"The specified launch template, with template name {name}, does not exist."
+    raise Refusal("InvalidLaunchTemplateName.NotFoundException", text)
+
+
+def version(template: Template, said: str) -> str:
+    """The number that a version word (`$Latest`, `$Default`, a number) names. Raises Refusal."""
+    number = {"$Latest": str(template.latest), "$Default": str(template.default)}.get(str(said), str(said))
+    if number not in template.versions:
+        text = f"Could not find the specified version {said} for the launch template with ID {template.id}."
+        raise Refusal("InvalidLaunchTemplateId.VersionNotFound", text)
+    return number
+
+
+def checked_data(said: Any) -> dict[str, Any]:
+    """Launch template data that fits the model. Raises Refusal."""
+    if not said:
+        raise missing("LaunchTemplateData")
+    data: dict[str, Any] = codec.coerce(_DATA_SHAPE, said)
+    tags_of(data.get("TagSpecifications"))
+    if len(base64.b64decode(data.get("UserData") or "")) > 16384:
+        raise Refusal("InvalidParameterValue", "User data is limited to 16384 bytes")
+    return data
+
+
+def install(stage: Stage) -> None:
+    """Let CloudFormation make its launch templates here instead of in MiniStack's own records."""
+    provisioners = importlib.import_module("ministack.services.cloudformation.provisioners")
+    responses = importlib.import_module("ministack.core.responses")
+
+    def attributes(template: Template) -> dict[str, str]:
+        return {
+            "LaunchTemplateId": template.id,
+            "LaunchTemplateName": template.name,
+            "DefaultVersionNumber": str(template.default),
+            "LatestVersionNumber": str(template.latest),
+        }
+
+    def create_one(logical_id: str, props: dict[str, Any], stack: str) -> tuple[str, dict[str, str]]:
+        region = responses.get_region()
+        name = props.get("LaunchTemplateName") or provisioners._physical_name(stack, logical_id)
+        with stage.book.lock:
+            template = _new(stage, region, name, props.get("LaunchTemplateData"), props.get("VersionDescription"))
+            template.tags.update(_own_tags(props.get("TagSpecifications")))
+            stage.book.save(region)
+        return template.id, attributes(template)
+
+    def update_one(
+        physical_id: str, old: dict[str, Any], new: dict[str, Any], stack: str, logical_id: str | None = None
+    ) -> tuple[str, dict[str, str]]:
+        region = responses.get_region()
+        template = stage.book.region(region).templates.get(physical_id)
+        if template is None or new.get("LaunchTemplateName") != old.get("LaunchTemplateName"):
+            return create_one(logical_id or physical_id, new, stack)
+        with stage.book.lock:
+            template.tags = _own_tags(new.get("TagSpecifications"))
+            if new.get("LaunchTemplateData") != old.get("LaunchTemplateData"):
+                _add_version(
+                    stage, template, checked_data(new.get("LaunchTemplateData")), new.get("VersionDescription")
+                )
+            stage.book.save(region)
+        return physical_id, attributes(template)
+
+    def delete_one(physical_id: str, props: dict[str, Any]) -> None:
+        del props
+        region = responses.get_region()
+        with stage.book.lock:
+            stage.book.region(region).templates.pop(physical_id, None)
+            stage.book.save(region)
+
+    provisioners._RESOURCE_HANDLERS["AWS::EC2::LaunchTemplate"] = {
+        "create": _as_value_error(create_one),
+        "update": _as_value_error(update_one),
+        "update_with_logical_id": True,
+        "delete": delete_one,
+    }
+
+
+def _as_value_error(act: Any) -> Any:
+    def wrapped(*arguments: Any, **named: Any) -> Any:
+        try:
+            return act(*arguments, **named)
+        except Refusal as refusal:
+            raise ValueError(f"{refusal.message} (Service: Ec2, Error Code: {refusal.code})") from refusal
+
+    return wrapped
+
+
+def _new(stage: Stage, region: str, name: str, data: Any, description: str | None) -> Template:
+    if not _NAME.match(name):
+        raise invalid(name, "launchTemplateName")
+    records = stage.book.region(region)
+    if any(one.name == name for one in records.templates.values()):
+        raise Refusal("InvalidLaunchTemplateName.AlreadyExistsException", "Launch template name already in use.")
+    template = Template(new_id("lt"), name, iso(stage.clock.now()), 1, 0, {})
+    _add_version(stage, template, checked_data(data), description)
+    records.templates[template.id] = template
+    return template
+
+
+def _add_version(stage: Stage, template: Template, data: dict[str, Any], description: str | None) -> str:
+    template.latest += 1
+    number = str(template.latest)
+    template.versions[number] = {
+        "data": data,
+        "description": description or "",
+        "created": iso(stage.clock.now()),
+    }
+    return number
+
+
+def _own_tags(specifications: list[dict[str, Any]] | None) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for one in specifications or ():
+        if one.get("ResourceType") != "launch-template":
+            raise Refusal("InvalidParameterValue", f"'{one.get('ResourceType')}' is not a valid taggable resource type")
+        for tag in one.get("Tags", ()):
+            check_tag(str(tag.get("Key", "")), str(tag.get("Value", "")))
+            found[str(tag["Key"])] = str(tag.get("Value", ""))
+    return found
+
+
+def _asked(request: Request) -> Template:
+    return find(request.records, request.params)
+
+
+def _require(request: Request, template: Template) -> None:
+    resource = Resource(request.caller.arn("launch-template", template.id), resource_tags(template.tags))
+    request.caller.require(f"ec2:{request.action}", [resource])
+    if request.params.get("DryRun"):
+        raise dry_run()
+
+
+def _summary(request: Request, template: Template) -> dict[str, Any]:
+    return {
+        "LaunchTemplateId": template.id,
+        "LaunchTemplateName": template.name,
+        "CreateTime": template.created,
+        "CreatedBy": f"arn:aws:iam::{request.caller.account}:root",
+        "DefaultVersionNumber": template.default,
+        "LatestVersionNumber": template.latest,
+        "Tags": tag_list(template.tags),
+    }
+
+
+def _version(request: Request, template: Template, number: str) -> dict[str, Any]:
+    one = template.versions[number]
+    return {
+        "LaunchTemplateId": template.id,
+        "LaunchTemplateName": template.name,
+        "VersionNumber": int(number),
+        "VersionDescription": one["description"] or None,
+        "CreateTime": one["created"],
+        "CreatedBy": f"arn:aws:iam::{request.caller.account}:root",
+        "DefaultVersion": int(number) == template.default,
+        "LaunchTemplateData": one["data"],
+    }
+
+
+HANDLERS: dict[str, Handler] = {
+    "CreateLaunchTemplate": create,
+    "CreateLaunchTemplateVersion": create_version,
+    "ModifyLaunchTemplate": modify,
+    "DeleteLaunchTemplate": delete,
+    "DeleteLaunchTemplateVersions": delete_versions,
+    "DescribeLaunchTemplates": describe,
+    "DescribeLaunchTemplateVersions": describe_versions,
+}
