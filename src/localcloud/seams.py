@@ -22,7 +22,19 @@ T = TypeVar("T")
 VERSION = "1.5.33"
 
 REQUIRED: dict[str, tuple[str, ...]] = {
-    "ministack.app": ("app", "SERVICE_HANDLERS", "_loaded_modules", "_get_module", "pin_request_origin", "AUTH"),
+    "ministack.app": (
+        "app",
+        "SERVICE_HANDLERS",
+        "_loaded_modules",
+        "_get_module",
+        "pin_request_origin",
+        "_load_persisted_state",
+        "_build_persistence_save_dict",
+        "_state_map",
+        "SERVICE_REGISTRY",
+        "AUTH",
+    ),
+    "ministack.core.persistence": ("PERSIST_STATE", "_json_default", "_state_format_version"),
     "ministack.core.responses": ("get_account_id", "get_region", "_request_account_id", "_request_region"),
     "ministack.core.iam_evaluator": (
         "EvalContext",
@@ -52,10 +64,13 @@ REQUIRED: dict[str, tuple[str, ...]] = {
         "_execution_record_for_config",
         "_get_base_func_record_for_ref",
         "_get_func_record_for_ref",
+        "_prune_orphan_code_blobs",
+        "_functions",
         "_resolve_layer_zip",
         "invoke_async_with_retry",
     ),
     "ministack.services.cloudwatch_logs": ("_log_groups", "_make_group_arn", "_append_log_events"),
+    "ministack.services.cloudformation": ("_stacks",),
     "ministack.services.scheduler": (
         "start_scheduler",
         "_schedules",
@@ -146,10 +161,11 @@ def _settings(cloud: Cloud) -> None:
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            # Listeners beside the one port, and the state it would write only at an orderly end.
+            # Listeners beside the one port.
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
-            "PERSIST_STATE": "0",
+            "PERSIST_STATE": "1",
+            "STATE_DIR": str(cloud.state / "services"),
             "S3_PERSIST": "1",
             "S3_DATA_DIR": str(cloud.state / "s3"),
             "DOCKER_HOST": "unix:///nonexistent/docker.sock",

@@ -24,6 +24,7 @@ from localcloud.functions.events import Events
 from localcloud.functions.execution import Functions
 from localcloud.scheduler.api import Api
 from localcloud.scheduler.engine import Engine
+from localcloud.store import Store, mend_objects
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -39,7 +40,12 @@ class Server:
     def __init__(self, cloud: Cloud, listener: socket.socket) -> None:
         self.cloud = cloud
         self._listener = listener
+        mend_objects(cloud.state)
         self._app = seams.load(cloud)
+        self._store = Store(cloud.state)
+        self._store.restore()
+        # Reading and writing it are the store's from here on.
+        seams.put(self._app, "PERSIST_STATE", False)
         self._end = asyncio.Event()
         iam.install(cloud)
         self._functions = Functions(cloud)
@@ -49,6 +55,7 @@ class Server:
         self.machines = _machines(cloud)
         if self.machines is not None:
             self._app.SERVICE_HANDLERS["ec2"] = _ec2_handler(self.machines, self._app.SERVICE_HANDLERS["ec2"])
+        self._store.watch()
 
     async def run(self, ready: Callable[[dict[str, Any]], None]) -> None:
         """Serve until told to end; `ready` is called once with the facts when the endpoint answers."""
@@ -58,12 +65,14 @@ class Server:
         try:
             if self.machines is not None:
                 await self.machines.start()
-            firing = asyncio.ensure_future(self._scheduling.run())
+            going = [asyncio.ensure_future(part) for part in (self._scheduling.run(), self._store.run())]
             await self._serve(ready)
-            firing.cancel()
+            for task in going:
+                task.cancel()
         finally:
             self._events.close()
             self._functions.close()
+            self._store.write(everything=True)
             if self.machines is not None:
                 await self.machines.close()
 

@@ -1,0 +1,160 @@
+"""Keeping the services' state on disk as it changes, so that a cloud that is killed comes back as it was.
+
+    DIR/services/NAME.json    one service's state, in MiniStack's own format, written whole and renamed
+    DIR/s3/                   objects: written by MiniStack at each PutObject, before it answers
+
+A request that changes something is answered when its service's file is written; what services change by themselves
+(logs, queues, stacks that are being made) is written within half a second. A service whose state takes long to write
+is written less often, at most a twentieth of the time. Nothing is forced through the machine's own disk cache: a killed
+process loses nothing that it had answered, a power cut may.
+"""
+
+import asyncio
+import hashlib
+import importlib
+import json
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from localcloud import seams
+from localcloud.state import write_whole
+
+_log = logging.getLogger("localcloud.store")
+_STEP = 0.25
+_CHEAP = 0.02
+_SHARE = 20
+_READING = ("Get", "Describe", "List", "Head", "BatchGet", "Lookup", "Search", "Query", "Scan", "Filter")
+
+
+class Store:
+    """Writes the state of MiniStack's services; `restore` has MiniStack read it before the first request."""
+
+    def __init__(self, directory: Path) -> None:
+        self._home = directory / "services"
+        self._home.mkdir(mode=0o700, exist_ok=True)
+        self._persistence = importlib.import_module("ministack.core.persistence")
+        self._app = importlib.import_module("ministack.app")
+        self._written: dict[str, bytes] = {}
+        self._cost: dict[str, float] = {}
+        self._free_at: dict[str, float] = {}
+
+    def restore(self) -> None:
+        """Load what an earlier cloud wrote, and settle what it left half done."""
+        functions = seams.module("lambda_svc")
+        prune = functions._prune_orphan_code_blobs
+        # Pruned before the new state is written, a crash in between would leave names of code that is gone.
+        seams.put(functions, "_prune_orphan_code_blobs", lambda _: None)
+        self._app._load_persisted_state()
+        referenced: set[str] = set()
+        for record in functions._functions._data.values():
+            for version in (record, *record.get("versions", {}).values()):
+                if isinstance(version.get("code_zip"), bytes):
+                    referenced.add(hashlib.sha256(version["code_zip"]).hexdigest())
+        prune(referenced)
+        _settle_functions(functions)
+        _settle_stacks(seams.module("cloudformation"))
+
+    def watch(self) -> None:
+        """From now on write a service's state before a request that changed it is answered."""
+        names = {module: key for key, module in self._app._state_map.items()}
+        for service, config in self._app.SERVICE_REGISTRY.items():
+            key = names[config["module"]]
+            self._app.SERVICE_HANDLERS[service] = self._kept(key, self._app.SERVICE_HANDLERS[service])
+
+    async def run(self) -> None:
+        """Write what changed without a request, until cancelled."""
+        while True:
+            await asyncio.sleep(_STEP)
+            self.write()
+
+    def write(self, everything: bool = False) -> None:
+        """Write every service whose state differs from its file; `everything` also those written a moment ago."""
+        now = time.monotonic()
+        for key, read in self._app._build_persistence_save_dict().items():
+            if everything or self._free_at.get(key, 0.0) <= now:
+                self._write(key, read)
+
+    def _kept(self, key: str, handler: Any) -> Any:
+        async def handle(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
+            answer = await handler(method, path, headers, body, query)
+            if key == "cloudformation":
+                # A stack goes on by itself, in many services: what a caller has seen of it must be kept.
+                self.write()
+            elif _changes(key, method, path, headers, body, query) and self._cost.get(key, 0.0) < _CHEAP:
+                read = self._app._build_persistence_save_dict().get(key)
+                if read is not None:
+                    self._write(key, read)
+            return answer
+
+        return handle
+
+    def _write(self, key: str, read: Callable[[], Any]) -> None:
+        began = time.monotonic()
+        try:
+            state = read()
+            if state is None:
+                return
+            whole = {"__ministack_format__": self._persistence._state_format_version(key), "payload": state}
+            data = json.dumps(whole, default=self._persistence._json_default).encode()
+        except RuntimeError:
+            # A thread changed it meanwhile; the next turn reads it again.
+            return
+        except (TypeError, ValueError):
+            _log.exception("the state of %s cannot be written", key)
+            return
+        digest = hashlib.blake2b(data).digest()
+        if self._written.get(key) != digest:
+            write_whole(self._home / f"{key}.json", data)
+            self._written[key] = digest
+        ended = time.monotonic()
+        self._cost[key] = ended - began
+        self._free_at[key] = ended + (ended - began) * _SHARE
+
+
+def mend_objects(directory: Path) -> None:
+    """Before MiniStack reads the objects: drop a description older than its object, which a kill left behind."""
+    for described in (directory / "s3").rglob("*.meta.json"):
+        data = described.with_name(described.name.removesuffix(".meta.json"))
+        if data.is_file() and data.stat().st_mtime_ns > described.stat().st_mtime_ns:
+            described.unlink()
+
+
+def _changes(key: str, method: str, path: str, headers: Any, body: bytes, query: Any) -> bool:
+    """Whether a request may have changed its service's state."""
+    if method in ("GET", "HEAD", "OPTIONS"):
+        return False
+    if key == "s3":
+        # An object's own request: MiniStack has written it already.
+        return len([part for part in path.split("/") if part]) < 2
+    if key == "lambda" and path.endswith("/invocations"):
+        return False
+    action = headers.get("x-amz-target", "").rpartition(".")[2]
+    if not action and "Action" in query:
+        action = query["Action"][0]
+    if not action and body.startswith(b"Action="):
+        action = body[7:80].partition(b"&")[0].decode("ascii", "replace")
+    return not action.startswith(_READING)
+
+
+def _settle_functions(functions: Any) -> None:
+    """A function that was still being made is ready: nothing goes on in the background here."""
+    for record in functions._functions._data.values():
+        for version in (record, *record.get("versions", {}).values()):
+            config = version.get("config") or {}
+            if config.get("State") == "Pending":
+                config["State"] = "Active"
+            if config.get("LastUpdateStatus") == "InProgress":
+                config["LastUpdateStatus"] = "Successful"
+
+
+def _settle_stacks(stacks: Any) -> None:
+    """A stack that was being changed when the cloud ended will not be changed any further."""
+    for stack in stacks._stacks._data.values():
+        status = stack.get("StackStatus", "")
+        if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
+            verb = status.split("_")[0]
+            stack["StackStatus"] = "UPDATE_ROLLBACK_FAILED" if verb == "UPDATE" else f"{verb}_FAILED"
+            stack["StackStatusReason"] = "The local cloud ended while this went on."
