@@ -55,7 +55,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     ),
     "ministack.core.iam_actions": ("extract_resource_arn", "s3_service_context"),
     "ministack.core.router": ("extract_access_key_id",),
-    "ministack.services.iam": ("_instance_profiles", "_roles"),
+    "ministack.services.iam": ("_create_instance_profile", "_instance_profiles", "_roles"),
     "ministack.services.sts": ("_sessions", "is_root_access_key", "register_session"),
     "ministack.services.lambda_svc": (
         "_emit_lambda_logs",
@@ -71,6 +71,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     ),
     "ministack.services.cloudwatch_logs": ("_log_groups", "_make_group_arn", "_append_log_events"),
     "ministack.services.cloudformation": ("_stacks",),
+    "ministack.services.cloudformation.provisioners": ("_RESOURCE_HANDLERS", "_physical_name"),
     "ministack.services.scheduler": (
         "start_scheduler",
         "_schedules",

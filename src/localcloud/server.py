@@ -18,7 +18,7 @@ from typing import Any
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-from localcloud import iam, seams
+from localcloud import iam, seams, stacks
 from localcloud.cloud import Cloud, Machines, Response
 from localcloud.functions.events import Events
 from localcloud.functions.execution import Functions
@@ -31,7 +31,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 _OWN_PATHS = "/_localcloud/"
-_GRACE = 3.0
+_GRACE = 0.5
 
 
 class Server:
@@ -51,7 +51,9 @@ class Server:
         self._functions = Functions(cloud)
         self._events = Events(cloud)
         self._scheduling = Engine(cloud)
-        self._app.SERVICE_HANDLERS["scheduler"] = Api(cloud).handle
+        schedules = Api(cloud)
+        self._app.SERVICE_HANDLERS["scheduler"] = schedules.handle
+        stacks.install(schedules)
         self.machines = _machines(cloud)
         if self.machines is not None:
             self._app.SERVICE_HANDLERS["ec2"] = _ec2_handler(self.machines, self._app.SERVICE_HANDLERS["ec2"])
