@@ -1,0 +1,149 @@
+"""Starts and ends the local cloud of a folder: `python -m localcloud` as a process of its own. Nothing of it is imported here."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dayfly.errors import FileError, SupplyError
+
+STATE = Path(".dayfly/cloud")
+REGION = "eu-west-1"
+"""Used where no dayfly.toml names a region."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neighbour:
+    """A local cloud that runs: its endpoint, an administrator's keys, and its own facts (guests, architecture, Python)."""
+
+    state: Path
+    endpoint: str
+    keys: tuple[str, str]
+    facts: dict[str, Any]
+    started_here: bool = False
+
+    @property
+    def account(self) -> str:
+        return str(self.facts["account"])
+
+    @property
+    def machine(self) -> str:
+        """Architecture of what really runs: x86_64 or aarch64."""
+        return str(self.facts["architecture"])
+
+    @property
+    def python(self) -> str:
+        """Python that really runs in a guest: `3.11`."""
+        return str(self.facts["interpreter"]).removeprefix("python ")
+
+
+def running(folder: Path) -> Neighbour | None:
+    """The local cloud of this folder, if it runs."""
+    if not (folder / STATE).is_dir():
+        return None
+    told = _call(folder, "status", "--json")
+    facts = json.loads(told.stdout or "{}")
+    return _neighbour(folder, facts) if facts.get("running") else None
+
+
+def up(folder: Path, region: str, *, internet: bool = False) -> Neighbour:
+    """Starts a local cloud that lives on; or finds the one that does. Raises SupplyError with its own words."""
+    _installed()
+    told = _call(folder, "up", "--json", "--region", region, *(["--internet"] if internet else []))
+    return _neighbour(folder, _facts(told.stdout, told.stderr))
+
+
+class Held:
+    """A local cloud that ends with this process, however that ends: it holds the other end of a pipe."""
+
+    def __init__(self, folder: Path, region: str) -> None:
+        _installed()
+        command = [*_command(folder, "up"), "--foreground", "--parent-pipe", "--json", "--region", region]
+        self.folder = folder
+        (folder / STATE).mkdir(parents=True, exist_ok=True)
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+
+    def __enter__(self) -> Neighbour:
+        assert self.process.stdout is not None
+        return _neighbour(self.folder, _facts(self.process.stdout.readline(), ""), started_here=True)
+
+    def __exit__(self, *_error: object) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        try:
+            self.process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def down(folder: Path) -> bool:
+    """Ends it and all it started; False when none ran."""
+    _installed()
+    told = _call(folder, "down", "--json")
+    return bool(_facts(told.stdout, told.stderr).get("ended"))
+
+
+def exports(folder: Path) -> str:
+    """Shell exports for AWS clients, as the local cloud prints them. Raises SupplyError when none runs."""
+    _installed()
+    told = _call(folder, "env")
+    if told.returncode != 0:
+        raise SupplyError("no local cloud runs here", hint="dayfly local up")
+    return told.stdout
+
+
+def _neighbour(folder: Path, facts: dict[str, Any], *, started_here: bool = False) -> Neighbour:
+    exported = dict(
+        line.removeprefix("export ").split("=", 1)
+        for line in exports(folder).splitlines()
+        if line.startswith("export ")
+    )
+    return Neighbour(
+        state=folder / STATE,
+        endpoint=facts["endpoint"],
+        keys=(exported["AWS_ACCESS_KEY_ID"], exported["AWS_SECRET_ACCESS_KEY"]),
+        facts=facts,
+        started_here=started_here,
+    )
+
+
+def _command(folder: Path, command: str) -> list[str]:
+    return [sys.executable, "-m", "localcloud", command, "--state", str(folder / STATE)]
+
+
+def _call(folder: Path, command: str, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*_command(folder, command), *options], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+    )
+
+
+def _facts(out: str, err: str) -> dict[str, Any]:
+    try:
+        facts: dict[str, Any] = json.loads(out.strip().splitlines()[-1])
+    except (ValueError, IndexError):
+        raise SupplyError("the local cloud did not start", lines=(("says", (err or out).strip()[-500:]),)) from None
+    if "error" in facts:
+        raise SupplyError(f"the local cloud: {facts['error']}", hint=str(facts.get("remedy", "")))
+    return facts
+
+
+def _installed() -> None:
+    if sys.platform != "linux":
+        raise FileError(
+            "the local cloud runs on Linux", hint="on macOS use a Linux VM or container; AWS itself works from here"
+        )
+    if importlib.util.find_spec("ministack") is None:
+        raise FileError("the local cloud is not installed", hint="uv tool install 'dayfly[local]'")

@@ -1,0 +1,147 @@
+"""Where a command goes: the local cloud of this folder, or an AWS account and region. Found once, named first on every screen.
+
+What changes anything goes through `for_changes`, which refuses another account, and an endpoint that nobody asked for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from dayfly.cli import neighbour, say
+from dayfly.cloud.clients import Aws, told
+from dayfly.cloud.hands import Hands
+from dayfly.core import config, names
+from dayfly.core.model import Project
+from dayfly.errors import FileError
+from dayfly.flows.place import CLI_MAY, Place
+
+FILE = "dayfly.toml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A cloud and a region in it, and who asks. `local` is the neighbour when it is the local cloud."""
+
+    aws: Aws
+    account: str
+    who: str
+    region: str
+    local: neighbour.Neighbour | None
+
+    @property
+    def title(self) -> str:
+        """What the first line of every screen says."""
+        if self.local is not None:
+            return "local cloud on this machine; servers are sandboxed processes here, not virtual machines"
+        profile = f" (profile {self.aws.profile}, {self.who})" if self.aws.profile else f" ({self.who})"
+        return f"AWS {self.account}{profile}, {self.region}"
+
+    def facts(self) -> dict[str, Any]:
+        """The target for `--json`."""
+        return {"local": self.local is not None, "account": self.account, "region": self.region}
+
+    def bucket(self, project: str) -> str:
+        return names.bucket(project, self.account, self.region)
+
+    def hands(self, project: str) -> Hands:
+        """Hands for the later steps of a run; they arm nothing, so the kill role is not theirs to know."""
+        return Hands(
+            aws=self.aws,
+            project=project,
+            bucket=self.bucket(project),
+            group=names.stack(project),
+            kill_role="",
+            dead_letters="",
+            say=lambda _line, _facts: None,
+        )
+
+    def place(self, project: str) -> Place:
+        return Place(
+            project=project,
+            bucket=self.bucket(project),
+            region=self.region,
+            who=f"cli:{self.who}",
+            may=CLI_MAY,
+            zones=ZoneInfo,
+        )
+
+
+def folder() -> Path:
+    """The project's folder: the nearest one up from here that has a dayfly.toml, else this one."""
+    here = Path.cwd()
+    return next((each for each in (here, *here.parents) if (each / FILE).is_file()), here)
+
+
+def project(*, short_margin: bool = False) -> Project:
+    """The project of this folder. Raises FileError, with all problems at once."""
+    path = folder() / FILE
+    if not path.is_file():
+        raise FileError(f"there is no {FILE} here", hint="dayfly init")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileError(f"{FILE} can not be read: {error}") from error
+    short = short_margin or os.environ.get("DAYFLY_SHORT_MARGIN") == "1"
+    return config.read(text, zones=ZoneInfo, now=datetime.now(UTC), allow_short_margin=short)
+
+
+def local(cloud: neighbour.Neighbour, region: str) -> Target:
+    """The local cloud as a target."""
+    aws = Aws(region=region, endpoint=cloud.endpoint, keys=cloud.keys)
+    return Target(aws=aws, account=cloud.account, who=_user(os.environ), region=region, local=cloud)
+
+
+def find(read: Project, *, use_local: bool) -> Target:
+    """The target of a command that only looks. Raises FileError when `--local` is asked and no local cloud runs."""
+    region = read.regions[0]
+    if use_local:
+        cloud = neighbour.running(folder())
+        if cloud is None:
+            raise FileError("no local cloud runs in this folder", hint="dayfly local up")
+        return local(cloud, region)
+    aws = Aws(region=region, profile=os.environ.get("AWS_PROFILE"), endpoint=os.environ.get("AWS_ENDPOINT_URL"))
+    identity = told("who am I", lambda: aws.client("sts").get_caller_identity())
+    return Target(aws=aws, account=identity["Account"], who=_role(identity["Arn"]), region=region, local=None)
+
+
+def for_changes(read: Project, *, use_local: bool) -> Target:
+    """The target of a command that changes things. Raises FileError for another account, or an endpoint without `--local`."""
+    refuse_stray_endpoint(use_local=use_local)
+    target = find(read, use_local=use_local)
+    if not use_local and read.account is not None and read.account != target.account:
+        raise FileError(
+            f"these credentials are of account {target.account}; dayfly.toml says {read.account}",
+            hint="use the profile of that account, or change `account`",
+        )
+    return target
+
+
+def refuse_stray_endpoint(*, use_local: bool) -> None:
+    """An AWS endpoint in the environment would send changes somewhere else than the screen says."""
+    stray = sorted(key for key in os.environ if key.startswith("AWS_ENDPOINT_URL") and os.environ[key])
+    if stray and not use_local:
+        raise FileError(
+            f"{stray[0]} is set, so this would not go to AWS",
+            hint=f"unset {stray[0]}, or add --local for the local cloud",
+        )
+
+
+def announce(target: Target, *, as_json: bool) -> None:
+    """The first line of every screen. With `--json` it stays a note."""
+    line = say.labelled("target", target.title)
+    say.note(line) if as_json else say.answer(line)
+
+
+def _role(arn: str) -> str:
+    kind, _, rest = arn.rsplit(":", 1)[-1].partition("/")
+    return f"role {rest.split('/')[0]}" if kind == "assumed-role" else f"{kind} {rest}".strip()
+
+
+def _user(environment: Mapping[str, str]) -> str:
+    return environment.get("USER") or environment.get("LOGNAME") or "someone"
