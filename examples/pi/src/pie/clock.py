@@ -1,4 +1,4 @@
-"""When this process began, and how late it may be. No digits, no files but /proc."""
+"""When this process began, how long it had to wait, how late it may be. No digits, no files but /proc."""
 
 import os
 import time
@@ -18,6 +18,15 @@ def process_start() -> float:
     except (OSError, ValueError, IndexError, AttributeError):
         age = time.process_time()
     return time.monotonic() - max(0.0, age)
+
+
+def queued() -> float:
+    """Seconds that this process's first thread was ready to run and others ran in its place; 0 where nobody counts."""
+    try:
+        with open("/proc/self/schedstat", "rb") as file:
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 def allowance(seconds: float) -> float:

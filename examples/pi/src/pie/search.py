@@ -14,15 +14,17 @@ from dataclasses import dataclass, field
 from math import log2
 from pathlib import Path
 
-from pie import compute, room, text
+from pie import clock, compute, room, text
 
 FIRST = 20_000  # digits of the first result
 GROWTH = 1.23  # seconds grow with digits to this power, at least: measured from 1 to 60 million digits
 STEEPEST = 1.35
-LAST_SHARE = 0.9  # of the time left, for the last result: what remains is for load that comes and estimates that fail
+LAST_SHARE = 0.9  # of the time left, for the last result: what remains is for estimates that fail
+LAST_SHARE_BUSY = 0.65  # the same where others want the cores too: their load comes and goes
+BUSY = 0.82  # a share below this means a busy machine: nearer steps, so that losing the last result loses less
 WRITE_SHARE = 0.85  # of the time left once the last number is computed, for writing it
-PROBE_SHARE = 0.08  # of the time left, for a result that shows how fast this machine is
-LAST_REACH = 12  # the last result is at most so many times larger than what was measured
+PROBE_SHARE, PROBE_SHARE_BUSY = 0.08, 0.25  # of the time left, for a result that shows how fast this machine is
+LAST_REACH, LAST_REACH_BUSY = 12, 4  # the last result is at most so many times larger than what was measured
 PROBE_REACH = 64
 WORTH = 1.15  # a result that is not so much larger is not worth its time
 SECOND_SHARE = 0.05  # of the time left, for the second formula
@@ -69,14 +71,23 @@ def most_digits(paces: tuple[Pace, ...], seconds: float) -> int:
     return low
 
 
-def next_size(paces: tuple[Pace, ...], best: int, left: float, room_for: int) -> tuple[int, bool]:
-    """Digits of the next result with `left` seconds to go (0: none is worth it), and whether it is to be the last."""
-    full = min(most_digits(paces, LAST_SHARE * left), room_for)
+def last_share(elapsed: float, queued: float) -> float:
+    """The share of the time left that the last result may plan for, where we waited `queued` of `elapsed` seconds."""
+    return max(LAST_SHARE_BUSY, LAST_SHARE - queued / max(elapsed, 1e-3))
+
+
+def next_size(paces: tuple[Pace, ...], best: int, left: float, room_for: int, share: float) -> tuple[int, bool]:
+    """Digits of the next result with `left` seconds to go (0: none is worth it), and whether it is to be the last.
+
+    `share` is how much of `left` the last result may plan for; `room_for` the most digits there is room for.
+    """
+    full = min(most_digits(paces, share * left), room_for)
     if full < WORTH * best:
         return 0, True
-    if full <= LAST_REACH * best:
+    reach, probe = (LAST_REACH_BUSY, PROBE_SHARE_BUSY) if share < BUSY else (LAST_REACH, PROBE_SHARE)
+    if full <= reach * best:
         return full, True
-    return max(min(most_digits(paces, PROBE_SHARE * left), PROBE_REACH * best), 2 * best), False
+    return max(min(most_digits(paces, probe * left), PROBE_REACH * best), 2 * best), False
 
 
 class Search:
@@ -89,6 +100,7 @@ class Search:
         self.computing, self.writing = Pace(), Pace()
         self.best = 0
         self.compared = 0
+        self.began = time.monotonic()
         self.second = b""
         self.before = b""
         self.parent = os.getppid()
@@ -105,11 +117,12 @@ class Search:
         """Digits of the next result (0: none) and what would hold it back."""
         paces = (self.computing, self.writing)
         limit, reason = room.largest(self.folder)
-        size, last = next_size(paces, self.best, self._left(), limit)
+        share = last_share(time.monotonic() - self.began, clock.queued())
+        size, last = next_size(paces, self.best, self._left(), limit, share)
         if size and last:
             self.ask_second()
-            size, _ = next_size(paces, self.best, self._left(), limit)
-        return size, reason if most_digits(paces, LAST_SHARE * self._left()) > limit else "time"
+            size, _ = next_size(paces, self.best, self._left(), limit, share)
+        return size, reason if most_digits(paces, share * self._left()) > limit else "time"
 
     def _left(self) -> float:
         return self.deadline - time.monotonic()
