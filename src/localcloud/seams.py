@@ -56,6 +56,16 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "ministack.core.iam_actions": ("extract_resource_arn", "s3_service_context"),
     "ministack.core.router": ("extract_access_key_id",),
     "ministack.services.iam": ("_create_instance_profile", "_instance_profiles", "_roles"),
+    "ministack.services.s3": (
+        "_buckets",
+        "_check_put_preconditions",
+        "_copy_object",
+        "_error",
+        "_object_disk_path",
+        "_put_object",
+        "_read_body",
+    ),
+    "ministack.services.ssm": ("_get_parameters_by_path", "_public_parameter"),
     "ministack.services.sts": ("_sessions", "is_root_access_key", "register_session"),
     "ministack.services.lambda_svc": (
         "_emit_lambda_logs",

@@ -18,7 +18,7 @@ from typing import Any
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-from localcloud import iam, seams, stacks
+from localcloud import iam, parameters, s3, seams, stacks
 from localcloud.cloud import Cloud, Machines, Response
 from localcloud.functions.events import Events
 from localcloud.functions.execution import Functions
@@ -48,12 +48,14 @@ class Server:
         seams.put(self._app, "PERSIST_STATE", False)
         self._end = asyncio.Event()
         iam.install(cloud)
+        s3.install()
         self._functions = Functions(cloud)
         self._events = Events(cloud)
         self._scheduling = Engine(cloud)
         schedules = Api(cloud)
         self._app.SERVICE_HANDLERS["scheduler"] = schedules.handle
         stacks.install(schedules)
+        parameters.install()
         self.machines = _machines(cloud)
         if self.machines is not None:
             self._app.SERVICE_HANDLERS["ec2"] = _ec2_handler(self.machines, self._app.SERVICE_HANDLERS["ec2"])

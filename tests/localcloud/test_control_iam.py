@@ -167,3 +167,12 @@ def test_a_function_is_given_only_a_role_that_its_maker_may_pass(cloud: Running)
         "Code": {"ZipFile": b"no matter"},
     }
     assert refusal(cloud.client("lambda", **keys).create_function, **said) == "AccessDeniedException"
+
+
+def test_who_may_not_list_is_not_told_that_an_object_is_absent(cloud: Running) -> None:
+    objects, everything = f"arn:aws:s3:::{BUCKET}/go/*", f"arn:aws:s3:::{BUCKET}"
+    keys, _ = session(cloud, "blind", [allow("s3:GetObject", objects)])
+    assert refusal(cloud.client("s3", **keys).get_object, Bucket=BUCKET, Key="go/a") == "AccessDenied"
+    keys, _ = session(cloud, "seeing", [allow("s3:GetObject", objects), allow("s3:ListBucket", everything)])
+    assert refusal(cloud.client("s3", **keys).get_object, Bucket=BUCKET, Key="go/a") == "NoSuchKey"
+    assert refusal(cloud.client("s3", **keys).head_object, Bucket=BUCKET, Key="go/a") == "404"
