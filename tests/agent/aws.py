@@ -23,7 +23,8 @@ from botocore.credentials import Credentials
 KEY, SECRET, TOKEN = "ASIATEST", "secret/+x", "session=="
 REGION = "eu-west-1"
 Fault = Callable[[str, str, int], int | str | None]
-"""method, path with query, how many such requests came before -> status to answer with, `late` (done, then no answer), or nothing."""
+"""Given method, path with query, and how many such requests came before: a status to answer with, `late` (done, but never
+answered), `ExpiredToken`, or nothing."""
 
 
 class Aws:
@@ -107,6 +108,8 @@ def _handler(aws: Aws) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - one smal
                 self.error(fault, "Planted")
             elif self.path.startswith("/meta/"):
                 self.metadata(method, self.path[len("/meta/latest/") :])
+            elif fault == "ExpiredToken":
+                self.error(400, fault)
             elif fault == "late":
                 self.answer = lambda *_args, **_named: None  # type: ignore[method-assign]
                 self.s3(method, body)

@@ -119,10 +119,11 @@ class Server:
     def wait_off(self, seconds: float = 30.0) -> str:
         """Wait until the server asked to be powered off; its console."""
         until = time.monotonic() + seconds
-        while not (self.home / "shutdown").exists():
+        asked = self.home / "shutdown"
+        while not (asked.exists() and asked.read_text().endswith("\n")):
             assert time.monotonic() < until, f"still on after {seconds} s:\n{self.words()}"
             time.sleep(0.02)
-        assert (self.home / "shutdown").read_text().startswith("-h now")
+        assert asked.read_text().startswith("-h now\n")
         return self.words()
 
     def words(self) -> str:

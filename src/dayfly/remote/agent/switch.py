@@ -126,13 +126,13 @@ def watch(control: str, kind: str, environ: Mapping[str, str]) -> NoReturn:
                 say(f"armed for {seconds} s after boot")
         alive = agent_alive(control)
         missing = missing + 1 if alive is False else 0
-        why = _why(time.monotonic() - began, seconds, alive, missing)
-        if why:
-            power.off(why, kind, "switch")
+        reason = why(time.monotonic() - began, seconds, alive, missing)
+        if reason:
+            power.off(reason, kind, "switch")
         time.sleep(_STEP)
 
 
-def _why(age: float, seconds: int | None, alive: bool | None, missing: int) -> str:
+def why(age: float, seconds: int | None, alive: bool | None, missing: int) -> str:
     """Why the server must go now, or nothing. `age` in seconds since boot; `missing` looks in a row without the agent."""
     if seconds is not None and age >= seconds:
         return _over(seconds)
