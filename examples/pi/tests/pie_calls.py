@@ -63,11 +63,17 @@ class Called:
         return found
 
 
+def surroundings() -> dict[str, str]:
+    """This process's environment, with the package beside these tests first on the path."""
+    path = [str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
+
+
 def start(*arguments: str) -> subprocess.Popen[str]:
     """The command as a process of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "pie.main", *arguments],
-        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        env=surroundings(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

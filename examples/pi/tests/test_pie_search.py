@@ -1,12 +1,11 @@
 """How many digits next, by what was measured so far."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from pie_calls import SOURCE, WITHOUT_FLINT
+from pie_calls import WITHOUT_FLINT, surroundings
 
 pytest.importorskip("flint", reason=WITHOUT_FLINT)
 
@@ -83,9 +82,7 @@ def test_waiting_for_a_core_is_counted() -> None:
         "while time.monotonic() < end: pass\n"
         "if child: print(clock.queued()); os.waitpid(child, 0)"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(SOURCE)}, capture_output=True, text=True
-    )
+    run = subprocess.run([sys.executable, "-c", code], env=surroundings(), capture_output=True, text=True)
     assert float(run.stdout) > 0.05, run.stderr
 
 
