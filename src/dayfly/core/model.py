@@ -113,9 +113,11 @@ class Version:
 
     @property
     def digest(self) -> str:
-        """Hex sha256 of all but `effective_from` and `deployed_by`: equal digests run the same."""
+        """Hex sha256 of what decides how it runs: equal digests run the same, whoever deployed them and from which commit."""
         record = version_record(self)
         del record["effective_from"], record["deployed_by"]
+        if record["code"]:
+            del record["code"]["commit"], record["code"]["dirty"]
         return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
     @property
