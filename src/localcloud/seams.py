@@ -25,7 +25,6 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "ministack.app": (
         "app",
         "SERVICE_HANDLERS",
-        "_loaded_modules",
         "_get_module",
         "pin_request_origin",
         "_load_persisted_state",
@@ -35,8 +34,15 @@ REQUIRED: dict[str, tuple[str, ...]] = {
         "AUTH",
     ),
     "ministack.core.persistence": ("PERSIST_STATE", "_json_default", "_state_format_version"),
-    "ministack.core.responses": ("get_account_id", "get_region", "_request_account_id", "_request_region"),
+    "ministack.core.responses": (
+        "_request_account_id",
+        "_request_region",
+        "get_account_id",
+        "get_region",
+        "request_scope",
+    ),
     "ministack.core.iam_evaluator": (
+        "AuthError",
         "EvalContext",
         "_action_matches",
         "_anonymous",
@@ -46,6 +52,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
         "_resolve_condition_key",
         "_resource_matches",
         "_resource_policy",
+        "check_credentials",
         "enforce",
         "evaluate",
         "evaluate_resource_policy",
@@ -55,7 +62,8 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     ),
     "ministack.core.iam_actions": ("extract_resource_arn", "s3_service_context"),
     "ministack.core.router": ("extract_access_key_id",),
-    "ministack.services.iam": ("_create_instance_profile", "_instance_profiles", "_roles"),
+    "ministack.services.ec2": ("_az_id_for_zone_name", "_ensure_defaults_initialized", "_tags"),
+    "ministack.services.iam": ("_create_instance_profile", "_instance_profiles", "_lookup_instance_profile", "_roles"),
     "ministack.services.s3": (
         "_buckets",
         "_check_put_preconditions",
@@ -65,7 +73,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
         "_put_object",
         "_read_body",
     ),
-    "ministack.services.ssm": ("_get_parameters_by_path", "_public_parameter"),
+    "ministack.services.ssm": ("_get_parameters_by_path", "_parameters", "_public_parameter"),
     "ministack.services.sts": ("_sessions", "is_root_access_key", "register_session"),
     "ministack.services.lambda_svc": (
         "_emit_lambda_logs",
