@@ -7,9 +7,10 @@ version is there before anything can ask for it. Never in a function's zip.
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from botocore.exceptions import ClientError
@@ -140,6 +141,8 @@ def apply(aws: Aws, project: Project, prepared: Prepared, by: str, now: datetime
         role=stands.outputs["ScheduleRole"],
         dead_letters=stands.outputs["DeadLetters"],
     )
+    # "Deployed" is said when it holds: versions begin with a whole second.
+    time.sleep(max(0.0, (since - datetime.now(UTC)).total_seconds()))
     return Done(
         uploaded=uploaded,
         stack=prepared.plan.stack,
