@@ -7,10 +7,8 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from dayfly.cli.target import Target
-from dayfly.cloud.clients import code_of, told
+from dayfly.cloud import invoke
 from dayfly.core import names
 from dayfly.errors import DayflyError, FileError, NotFoundError, RightsError, SupplyError, Unclear
 
@@ -24,7 +22,7 @@ def send(where: Target, project: str, event: Mapping[str, Any]) -> dict[str, Any
     body = json.dumps({"request": uuid.uuid4().hex, "by": where.who, **event})
     last = ""
     for _ in range(TRIES):
-        answer = told("ask the launcher", lambda: _invoke(where, names.launcher_function(project), body))
+        answer = _asked(where, names.launcher_function(project), body)
         if "error" not in answer:
             if answer.get("refused"):
                 kind = _CLASSES.get(int(answer.get("exit") or 4), NotFoundError)
@@ -36,18 +34,11 @@ def send(where: Target, project: str, event: Mapping[str, Any]) -> dict[str, Any
     )
 
 
-def _invoke(where: Target, function: str, body: str) -> dict[str, Any]:
-    try:
-        answer = where.aws.client("lambda").invoke(FunctionName=function, Payload=body.encode())
-    except ClientError as error:
-        if code_of(error) == "ResourceNotFoundException":
-            raise NotFoundError(
-                f"there is no {function}: this project is not deployed here",
-                hint="dayfly deploy --local" if where.local else "dayfly deploy",
-            ) from error
-        raise
-    said = json.loads(answer["Payload"].read() or b"null")
-    if "FunctionError" in answer:
-        return {"error": (said or {}).get("errorMessage") or answer["FunctionError"]}
-    result: dict[str, Any] = said
-    return result
+def _asked(where: Target, function: str, body: str) -> dict[str, Any]:
+    answer = invoke.invoke(where.aws, function, body)
+    if answer is None:
+        raise NotFoundError(
+            f"there is no {function}: this project is not deployed here",
+            hint="dayfly deploy --local" if where.local else "dayfly deploy",
+        )
+    return answer
