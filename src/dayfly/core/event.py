@@ -54,7 +54,9 @@ def wish(event: Any, request: str) -> Wish:
     tick = _tick(event["tick"]) if event.get("tick") else None
     if tick is None and source == "schedule":
         raise _bad("a schedule's event names its tick")
-    return Wish(job=job, tick=tick, source=source, env=dict(env), publish=bool(event.get("publish")), by=by, request=request)
+    return Wish(
+        job=job, tick=tick, source=source, env=dict(env), publish=bool(event.get("publish")), by=by, request=request
+    )
 
 
 def _tick(text: Any) -> datetime:
