@@ -1,0 +1,98 @@
+"""A run's files and log out of the bucket: files whole or not at all, each checked against its hash; a log piece by piece.
+
+Which run, and whether it is a good one, is decided before. Nothing is written in the bucket.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path, PurePosixPath
+
+from dayfly.cloud import objects
+from dayfly.cloud.clients import Aws, told
+from dayfly.core.records import Output
+from dayfly.errors import FileError, LeftError, NotFoundError
+
+_PIECE = 1 << 20
+
+
+def fetch(
+    aws: Aws, bucket: str, outputs: Iterable[Output], to: Path, *, say: Callable[[str], None] = lambda _: None
+) -> None:
+    """Downloads these files into the folder `to`: beside it first, checked, then in its place; what was there goes.
+
+    `say` hears each path before it is downloaded. Raises NotFoundError for a file that is not there any more, LeftError for one
+    that is not what was stored, FileError for a folder that can not be written. In each case `to` is as it was.
+    """
+    files = list(outputs)
+    for output in files:
+        _refuse_outside(output.path)
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{to.name}-unfinished-", dir=to.parent))
+    except OSError as error:
+        raise FileError(f"{to} can not be written: {error.strerror}") from error
+    try:
+        unfinished.chmod(0o755)
+        for output in files:
+            say(output.path)
+            _download(aws, bucket, output, unfinished / output.path)
+        _put_in_place(unfinished, to)
+    except OSError as error:
+        raise FileError(f"{to} can not be written: {error}") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def piece(aws: Aws, bucket: str, key: str) -> bytes:
+    """One piece of a log (at most 4 MiB). Raises NotFoundError when it is not there any more."""
+    found = told("read the log", lambda: objects.get(aws.client("s3"), bucket, key))
+    if found is None:
+        raise NotFoundError(f"{key} is not in the bucket any more")
+    return found.body
+
+
+def _refuse_outside(path: str) -> None:
+    # The record was written on the job's own server: its word about a path is not to be trusted.
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or ".." in parts or "\0" in path:
+        raise LeftError(f"the record of this run names a file outside its folder: {path!r}; nothing was written")
+
+
+def _download(aws: Aws, bucket: str, output: Output, to: Path) -> None:
+    s3 = aws.client("s3")
+
+    def body() -> str:
+        digest = hashlib.sha256()
+        found = s3.get_object(Bucket=bucket, Key=output.key)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        with to.open("wb") as file:
+            for block in found["Body"].iter_chunks(_PIECE):
+                file.write(block)
+                digest.update(block)
+        return digest.hexdigest()
+
+    try:
+        got = told(f"fetch {output.path}", body)
+    except s3.exceptions.NoSuchKey as error:
+        raise NotFoundError(f"{output.path} is not in the bucket any more", hint="dayfly runs") from error
+    if got != output.sha256 or to.stat().st_size != output.size:
+        raise LeftError(
+            f"{output.path} is not what was stored: its hash differs; nothing was kept of it",
+            hint="the same command again",
+        )
+
+
+def _put_in_place(unfinished: Path, to: Path) -> None:
+    if not to.exists():
+        unfinished.rename(to)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{to.name}-old-", dir=to.parent))
+    try:
+        to.rename(old / to.name)
+        unfinished.rename(to)
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
