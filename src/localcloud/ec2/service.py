@@ -73,11 +73,12 @@ class Ec2:
 
     async def start(self) -> None:
         """Find out what guests can be made of here, and settle what the last cloud left."""
-        self._sandbox = await asyncio.to_thread(process.can_sandbox)
-        body = process.Body(self._cloud.port, self._sandbox, self._cloud.internet, self._metadata.serve)
-        self._floor = GuestFloor(
-            self._cloud.state / "guests", self._book, self._cloud.clock, body, self._most, self._longest
+        guests = self._cloud.state / "guests"
+        self._sandbox, _ = await asyncio.gather(
+            asyncio.to_thread(process.can_sandbox), asyncio.to_thread(process.make_etc_template, guests)
         )
+        body = process.Body(self._cloud.port, self._sandbox, self._cloud.internet, self._metadata.serve)
+        self._floor = GuestFloor(guests, self._book, self._cloud.clock, body, self._most, self._longest)
         self._floor.reconcile()
         self._stage = Stage(
             account=self._cloud.account,

@@ -7,6 +7,7 @@ library only. What runs on the cloud's side of the control socket does not live 
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -186,7 +187,9 @@ def _build(plan: dict[str, Any]) -> None:
         _fill_disk(disk)
     for name in _OWN:
         os.mkdir(os.path.join(root, name))
-        kernel.bind(os.path.join(disk, name), os.path.join(root, name))
+        if name != "etc":
+            kernel.bind(os.path.join(disk, name), os.path.join(root, name))
+    _mount_etc(plan["etc"], disk, os.path.join(root, "etc"))
     os.mkdir(root + _HOST)
     kernel.change_root(root, _HOST)
     os.mkdir("/proc")
@@ -215,11 +218,29 @@ def _fill_disk(disk: str) -> None:
     for name in ("tmp", "var/tmp"):
         os.chmod(os.path.join(disk, name), 0o1777)
     os.chmod(os.path.join(disk, "root"), 0o700)
-    _etc(os.path.join(disk, "etc"))
 
 
-def _etc(own: str) -> None:
-    """Copy what the host's /etc says to programs; no secret, no host's users."""
+def _mount_etc(template: str, disk: str, target: str) -> None:
+    """Give the guest an /etc of its own: the template with the guest's changes over it, or a copy of the template."""
+    upper, work = os.path.join(disk, "etc"), os.path.join(disk, "etc-work")
+    if not os.listdir(upper) or os.path.isdir(work):
+        os.makedirs(work, exist_ok=True)
+        lower, above, beside = (re.sub(r"([\\\\:,])", r"\\\1", path) for path in (template, upper, work))
+        try:
+            options = f"lowerdir={lower},upperdir={above},workdir={beside},userxattr"
+            kernel.mount("overlay", target, "overlay", kernel.MS_NODEV, options)
+            return
+        except OSError:
+            # A file system, or a kernel before 5.11, that cannot; a copy costs a moment more.
+            if os.listdir(upper):
+                raise
+            shutil.rmtree(work)
+            shutil.copytree(template, upper, symlinks=True, dirs_exist_ok=True)
+    kernel.bind(upper, target)
+
+
+def make_etc(own: str) -> None:
+    """Make the template of every guest's /etc: what the host's says to programs; no secret, no host's users."""
     for directory, names, files in os.walk("/etc"):
         names[:] = [name for name in names if not name.startswith(_SECRET)]
         there = own + directory[len("/etc") :]

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from localcloud.guests.box import make_etc
 from localcloud.guests.console import Console
 from localcloud.guests.guest import BUTTON, CRASH, REBOOT, REFUSED, Events, Plan
 from localcloud.guests.init import GRACE
@@ -223,6 +224,7 @@ class ProcessGuest:
             "root": str(self._plan.directory / "root"),
             "prefix": os.path.realpath(sys.base_prefix),
             "python": interpreter(),
+            "etc": str(etc_template(self._plan.directory.parent)),
             "boot": self._plan.boot,
             "steps": steps,
             "environment": environment,
@@ -311,10 +313,32 @@ class ProcessGuest:
         self._closers.clear()
 
 
+def etc_template(guests: Path) -> Path:
+    """Where the template of every guest's /etc is, in the directory of all guests."""
+    return guests / ".etc"
+
+
+def make_etc_template(guests: Path) -> None:
+    """Make that template anew, from what this machine's /etc is now. Takes a moment."""
+    guests.mkdir(mode=0o700, parents=True, exist_ok=True)
+    shutil.rmtree(etc_template(guests), ignore_errors=True)
+    make_etc(str(etc_template(guests)))
+
+
 def remove_disk(directory: Path) -> None:
-    """Delete what a guest wrote; its console stays."""
-    shutil.rmtree(directory / "disk", ignore_errors=True)
-    shutil.rmtree(directory / "root", ignore_errors=True)
+    """Delete what a guest wrote, whatever modes it gave to it; its console stays."""
+    for name in ("disk", "root"):
+        shutil.rmtree(directory / name, onerror=_open_and_retry)
+
+
+def _open_and_retry(act: Callable[..., Any], path: str, _: Any) -> None:
+    with contextlib.suppress(OSError):
+        os.chmod(os.path.dirname(path), 0o700)
+        os.chmod(path, 0o700)
+        if act in (os.open, os.scandir, os.listdir, os.lstat):
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            act(path)
 
 
 __all__ = ["REBOOT", "Body", "ProcessGuest", "can_sandbox", "facts", "interpreter", "remove_disk"]

@@ -1,0 +1,163 @@
+"""Guests of other kinds than the usual: without namespaces, with this machine's network, and past their longest life."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import machine_tools as tools
+import pytest
+from running_cloud import Running
+
+from localcloud.clock import SystemClock
+from localcloud.ec2.floor import GuestFloor
+from localcloud.ec2.records import ON_DEMAND, PENDING, Book, Instance, Volume
+from localcloud.guests.console import Console
+from localcloud.guests.guest import Events, Plan
+from localcloud.guests.process import Body, ProcessGuest, make_etc_template, remove_disk
+
+
+def alive(word: str) -> bool:
+    """Whether a process with that word in its command line lives."""
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if word in entry.read_bytes().decode(errors="replace").split("\0"):
+                return True
+        except OSError:
+            continue
+    return False
+
+
+async def no_metadata(instance: str, listener: socket.socket) -> Callable[[], None]:
+    """Stands at the metadata socket and answers nobody."""
+    del instance
+    return listener.close
+
+
+async def live_once(directory: Path, script: str, press: str = "", sandbox: bool = False) -> tuple[str, str]:
+    """Run one guest to its end; (why it ended, its console). With `press`, the power button once that is printed."""
+    over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    events = Events(lambda: None, lambda _: None, lambda reason, _: over.set_result(reason))
+    console = Console(directory / "console.log")
+    plan = Plan("i-0123456789abcdef0", directory, "ip-172-31-0-9", "172.31.0.9", script.encode(), 1)
+    guest = ProcessGuest(Body(1, sandbox, False, no_metadata), plan, console, events)
+    guest.start()
+    if press:
+        while press not in console.tail().decode():
+            await asyncio.sleep(0.02)
+        guest.power_button()
+    return await asyncio.wait_for(over, 20), console.tail().decode()
+
+
+def test_without_namespaces_shutdown_ends_the_tree_and_what_left_it(tmp_path: Path) -> None:
+    seconds = f"600.{os.getpid()}1"
+    script = (
+        f"#!/bin/bash\n(setsid sh -c 'sleep {seconds} & exec sleep {seconds}' &)\nsleep 0.3\n"
+        'echo "$HOME $AWS_EC2_METADATA_SERVICE_ENDPOINT"\nshutdown -h now\nsleep 30\necho never\n'
+    )
+    reason, said = asyncio.run(live_once(tmp_path, script))
+    assert reason == "poweroff"
+    assert f"{tmp_path}/disk/root http://127.0.0.1:" in said
+    assert "never" not in said
+    assert not alive(seconds)
+
+
+def test_without_namespaces_the_power_button_ends_everything(tmp_path: Path) -> None:
+    seconds = f"600.{os.getpid()}2"
+    script = f"#!/bin/bash\n(setsid setsid sleep {seconds} &)\necho armed\n"
+    reason, _ = asyncio.run(live_once(tmp_path, script, press="armed"))
+    assert reason == "button"
+    assert not alive(seconds)
+
+
+def test_without_namespaces_nothing_outlives_a_killed_cloud(tmp_path: Path) -> None:
+    seconds = f"600.{os.getpid()}3"
+    program = (
+        "import asyncio, sys\nfrom pathlib import Path\nfrom test_guest_plain import live_once\n"
+        f"asyncio.run(live_once(Path(sys.argv[1]), '#!/bin/bash\\n(setsid sleep {seconds} &)\\nexec sleep {seconds}\\n'))\n"
+    )
+    places = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2] / "src")])
+    cloud = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], env={**os.environ, "PYTHONPATH": places})
+    tools.until(lambda: alive(seconds))
+    cloud.kill()
+    cloud.wait()
+    tools.until(lambda: not alive(seconds), limit=10)
+
+
+def test_a_disk_is_removed_whatever_its_guest_did_to_it(tmp_path: Path) -> None:
+    make_etc_template(tmp_path)
+    script = "#!/bin/sh\nmkdir -p /opt/a/b /etc/x\ntouch /opt/a/b/c\nchmod 0 /opt/a/b /opt/a\npoweroff\n"
+    directory = tmp_path / "guest"
+    directory.mkdir()
+    reason, _ = asyncio.run(live_once(directory, script, sandbox=True))
+    assert reason == "poweroff"
+    remove_disk(directory)
+    assert sorted(path.name for path in directory.iterdir()) == ["console.log"]
+
+
+def test_no_guest_lives_longer_than_this_machine_allows(tmp_path: Path) -> None:
+    async def play() -> Instance:
+        clock = SystemClock()
+        book = Book(tmp_path / "book")
+        make_etc_template(tmp_path / "guests")
+        floor = GuestFloor(tmp_path / "guests", book, clock, Body(1, True, False, no_metadata), 1, longest=1.5)
+        launched = clock.now().isoformat()
+        one = Instance(
+            id="i-0123456789abcdef0",
+            reservation="r-1",
+            image="ami-1",
+            kind="t3.micro",
+            architecture="x86_64",
+            state=PENDING,
+            launched=launched,
+            zone="us-east-1a",
+            zone_id="use1-az1",
+            subnet="subnet-1",
+            vpc="vpc-1",
+            address="172.31.0.9",
+            mac="0a:00:00:00:00:01",
+            groups=[],
+            market=ON_DEMAND,
+            shutdown="stop",
+            volume=Volume("vol-1", "/dev/xvda", 8, "gp3", False, True, launched),
+        )
+        book.region("us-east-1").instances[one.id] = one
+        floor.launch("us-east-1", one)
+        for _ in range(400):
+            if one.ended is not None:
+                break
+            await asyncio.sleep(0.02)
+        await floor.close()
+        return one
+
+    one = asyncio.run(play())
+    assert (one.state, one.reason_code) == ("terminated", "Server.InternalError")
+    assert "this machine ended it" in one.reason
+
+
+@pytest.mark.cloud
+def test_with_internet_a_guest_has_this_machines_network_and_metadata_by_a_variable(
+    start: Callable[..., Running],
+) -> None:
+    cloud = start("--internet")
+    ec2 = cloud.client("ec2")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        script = (
+            "#!/usr/bin/env python3\nimport os, socket, urllib.request\n"
+            f"socket.create_connection(('127.0.0.1', {port}), 2).close()\n"
+            "base = os.environ['AWS_EC2_METADATA_SERVICE_ENDPOINT']\n"
+            "put = urllib.request.Request(base + 'latest/api/token', method='PUT',\n"
+            "    headers={'X-aws-ec2-metadata-token-ttl-seconds': '60'})\n"
+            "token = urllib.request.urlopen(put).read().decode()\n"
+            "ask = urllib.request.Request(base + 'latest/meta-data/instance-id',\n"
+            "    headers={'X-aws-ec2-metadata-token': token})\n"
+            "print('I am', urllib.request.urlopen(ask).read().decode(), flush=True)\n"
+        )
+        server = tools.run(ec2, script)
+        tools.prints(ec2, server, f"I am {server}")
+    ec2.terminate_instances(InstanceIds=[server])
+    tools.becomes(ec2, server, "terminated")
