@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import click
@@ -52,20 +53,18 @@ def deploy_command(plan_only: bool, yes: bool, use_local: bool, as_json: bool) -
     return 0
 
 
-def prepare(where: target.Target, project: Project) -> deploy.Prepared:
-    """Looks and builds; says on stderr what takes its time."""
-    home = target.folder()
-    folder = deploy.Folder(path=home, cache=home / ".dayfly" / "cache")
+def prepare(where: target.Target, project: Project, home: Path | None = None) -> deploy.Prepared:
+    """Looks and builds; says on stderr what takes its time. `home`: the project's folder, when it is not the usual one."""
+    folder = deploy.Folder(path=home or target.home(), cache=target.folder() / ".dayfly" / "cache")
     bucket = where.bucket(project.name)
     return deploy.prepare(where.aws, project, bucket, folder, where.who, ZoneInfo, datetime.now(UTC), _progress)
 
 
-def quietly(where: target.Target, project: Project) -> deploy.Prepared:
+def quietly(where: target.Target, project: Project, home: Path | None = None) -> deploy.Prepared:
     """Deploys without asking and without a word but progress: for the local cloud only."""
     assert where.local is not None
-    prepared = prepare(where, project)
-    if not prepared.plan.empty:
-        deploy.apply(where.aws, project, prepared, where.who, datetime.now(UTC), lambda _part: None)
+    prepared = prepare(where, project, home)
+    deploy.apply(where.aws, project, prepared, where.who, datetime.now(UTC), lambda _part: None)
     return prepared
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import click
+
 from dayfly.cli import neighbour, say
 from dayfly.cloud.clients import Aws, told
 from dayfly.cloud.hands import Hands
@@ -73,21 +75,28 @@ class Target:
 
 
 def folder() -> Path:
-    """The project's folder: the nearest one up from here that has a dayfly.toml, else this one."""
+    """The folder whose `.dayfly` is used: the nearest one up from here that has a dayfly.toml, else this one."""
     here = Path.cwd()
     return next((each for each in (here, *here.parents) if (each / FILE).is_file()), here)
 
 
+def home() -> Path:
+    """The project's own folder: that folder, or the demo's project in it where there is no other."""
+    here = folder()
+    demo = here / ".dayfly" / "demo"
+    return demo if not (here / FILE).is_file() and (demo / FILE).is_file() else here
+
+
 def project(*, short_margin: bool = False) -> Project:
     """The project of this folder. Raises FileError, with all problems at once."""
-    path = folder() / FILE
+    path = home() / FILE
     if not path.is_file():
         raise FileError(f"there is no {FILE} here", hint="dayfly init")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise FileError(f"{FILE} can not be read: {error}") from error
-    short = short_margin or os.environ.get("DAYFLY_SHORT_MARGIN") == "1"
+    short = short_margin or home() != folder() or os.environ.get("DAYFLY_SHORT_MARGIN") == "1"
     return config.read(text, zones=ZoneInfo, now=datetime.now(UTC), allow_short_margin=short)
 
 
@@ -98,16 +107,40 @@ def local(cloud: neighbour.Neighbour, region: str) -> Target:
 
 
 def find(read: Project, *, use_local: bool) -> Target:
-    """The target of a command that only looks. Raises FileError when `--local` is asked and no local cloud runs."""
+    """The target of a command that only looks.
+
+    A local cloud that does not run is started for this one command: its history is on disk. Raises FileError when there never was one.
+    """
     region = read.regions[0]
     if use_local:
         cloud = neighbour.running(folder())
         if cloud is None:
-            raise FileError("no local cloud runs in this folder", hint="dayfly local up")
+            if not (folder() / neighbour.STATE).is_dir():
+                raise FileError("there is no local cloud in this folder", hint="dayfly local up")
+            cloud = _held(region)
         return local(cloud, region)
     aws = Aws(region=region, profile=os.environ.get("AWS_PROFILE"), endpoint=os.environ.get("AWS_ENDPOINT_URL"))
     identity = told("who am I", lambda: aws.client("sts").get_caller_identity())
     return Target(aws=aws, account=identity["Account"], who=_role(identity["Arn"]), region=region, local=None)
+
+
+def for_run(read: Project, *, use_local: bool, wait: bool) -> Target:
+    """The target of `run`: with `--local --wait` a cloud is started if none runs, and ends with this command."""
+    if not use_local:
+        return for_changes(read, use_local=False)
+    cloud = neighbour.running(folder())
+    if cloud is None and not wait:
+        raise FileError(
+            "no local cloud runs in this folder, and without --wait nothing would keep one alive",
+            hint="dayfly local up, or add --wait",
+        )
+    return local(cloud or _held(read.regions[0]), read.regions[0])
+
+
+def _held(region: str) -> neighbour.Neighbour:
+    """A local cloud that ends with this command."""
+    held: neighbour.Neighbour = click.get_current_context().with_resource(neighbour.Held(folder(), region))
+    return held
 
 
 def for_changes(read: Project, *, use_local: bool) -> Target:

@@ -1,0 +1,298 @@
+"""`dayfly demo`: the main job, by a scheduled tick, on a local cloud of this folder; or the same with something broken.
+
+The project it runs travels in the package (examples/pi); a copy with a short time limit is laid under .dayfly/demo.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import click
+
+import dayfly
+from dayfly.cli import deploy, launching, neighbour, say, target
+from dayfly.cli.main import dayfly_command, json_option
+from dayfly.cli.run import receipt_of, watch
+from dayfly.cli.watch import Watcher
+from dayfly.cloud import deploy as clouds
+from dayfly.cloud import results, schedules
+from dayfly.core import config, names
+from dayfly.core.facts import Facts
+from dayfly.core.model import Project
+from dayfly.core.screens import end_lines, ending
+from dayfly.errors import DayflyError, FileError
+from dayfly.flows import calls
+
+JOB = "pi"
+BROKEN_LIMIT_S, BROKEN_MARGIN_S = 20, 60
+BOUND_S = 7 * 60
+"""The promise: gone by the deadline, at the very latest 7 minutes after."""
+
+# The job kills its parent, the agent; then it would sleep for ten minutes on a server that nobody watches from inside.
+AGENT_DIES = 'kill -KILL "$PPID"; sleep 600'
+# The job hears no TERM and never ends.
+JOB_HANGS = "trap '' TERM; echo 'hanging, deaf to TERM'; while :; do sleep 1; done"
+BREAKS = {"agent": AGENT_DIES, "hang": JOB_HANGS}
+
+
+@dayfly_command.command("demo")
+@click.option("--seconds", type=click.IntRange(1, 600), default=10, show_default=True, help="how long pi is computed")
+@click.option(
+    "--break", "broken", type=click.Choice(sorted(BREAKS)), help="kill the agent, or hang the job, and see it end"
+)
+@json_option
+def demo_command(seconds: int, broken: str | None, as_json: bool) -> int:
+    """Run the main job here: a scheduled tick, one server, a result, the server gone. About a minute."""
+    shown = Demo(folder=Path.cwd(), seconds=seconds, broken=broken, as_json=as_json)
+    project = shown.project()
+    running = neighbour.running(shown.folder)
+    cloud = running or click.get_current_context().with_resource(neighbour.Held(shown.folder, project.regions[0]))
+    where = target.local(cloud, project.regions[0])
+    return shown.break_it(where, project) if broken else shown.run(where, project)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    """One demo in a folder."""
+
+    folder: Path
+    seconds: int
+    broken: str | None
+    as_json: bool
+
+    @property
+    def home(self) -> Path:
+        """The demo's project."""
+        return self.folder / ".dayfly" / "demo"
+
+    def project(self) -> Project:
+        """Lays the example's copy down, and reads it."""
+        source = _example()
+        if self.home.exists():
+            shutil.rmtree(self.home)
+        shutil.copytree(
+            source, self.home, ignore=shutil.ignore_patterns("__pycache__", ".*", "tests", "dayfly.toml", "dist")
+        )
+        text = self._file()
+        (self.home / target.FILE).write_text(text, encoding="utf-8")
+        return config.read(text, zones=ZoneInfo, now=datetime.now(UTC), allow_short_margin=True)
+
+    def _file(self) -> str:
+        if self.broken:
+            return _BROKEN_FILE.format(
+                command=json.dumps(BREAKS[self.broken]), limit=BROKEN_LIMIT_S, margin=BROKEN_MARGIN_S
+            )
+        # The command's own time, a third more for a busy machine, and room to load and save.
+        return _FILE.format(seconds=self.seconds, limit=max(60, self.seconds * 4 // 3 + 30))
+
+    def run(self, where: target.Target, project: Project) -> int:
+        """The whole path, by the schedule."""
+        self._title(where, project, f"every minute, on {project.jobs[JOB].servers[0]}")
+        prepared = self._deploy(where, project)
+        run = names.RunName(JOB, _next_tick(prepared))
+        watcher = Watcher(ZoneInfo("UTC"), as_json=self.as_json, tenths=True)
+        watcher.below(f"waiting for the tick of {names.utc_text(run.tick)[11:19]} UTC")
+        if not watcher.live:
+            say.note(f"  waiting for the tick of {names.utc_text(run.tick)[11:19]} UTC")
+        _sleep_until(run.tick)
+        # Only this tick: the next minute's would start a second server while the first is looked at.
+        _wait_for_claim(where, project, run)
+        schedules.remove_all(where.aws, project.name)
+        facts = watch(where, project, run, watcher)
+        return self._tell(where, project, facts)
+
+    def break_it(self, where: target.Target, project: Project) -> int:
+        """The same path with something broken; exit 0 when the server went as promised."""
+        what = {"agent": "the agent is killed by the job", "hang": "the job hangs and hears no TERM"}[str(self.broken)]
+        self._title(where, project, f"by hand, on {project.jobs[JOB].servers[0]}; {what}")
+        self._deploy(where, project)
+        answer = launching.send(where, project.name, {"job": JOB})
+        run = names.run_name(str(answer["run"]))
+        facts = watch(where, project, run, Watcher(ZoneInfo("UTC"), as_json=self.as_json, tenths=True))
+        return self._tell(where, project, facts)
+
+    def _title(self, where: target.Target, project: Project, how: str) -> None:
+        assert where.local is not None
+        job = project.jobs[JOB]
+        cores = where.local.facts.get("cores")
+        played = f"played by this machine: {f'{cores} cores, ' if cores else ''}{where.local.machine}"
+        target.announce(where, as_json=self.as_json)
+        line = say.labelled("job", f"{JOB}, {how} ({played}), time limit {job.time_limit_s} s")
+        (say.note if self.as_json else say.answer)(line)
+        (say.note if self.as_json else say.answer)("")
+
+    def _deploy(self, where: target.Target, project: Project) -> clouds.Prepared:
+        return deploy.quietly(where, project, home=self.home)
+
+    def _tell(self, where: target.Target, project: Project, facts: Facts) -> int:
+        receipt = receipt_of(where, project, facts)
+        end = ending(facts, local=True)
+        left = _servers_left(where, project)
+        attempt = facts.attempt
+        fetched = self._fetch(where, project, facts) if end.succeeded else None
+        digits = _digits(fetched)
+        as_promised = left == 0 and attempt is not None and _in_time(facts)
+        code = (0 if as_promised else 1) if self.broken else (0 if end.succeeded and left == 0 and digits else 1)
+        if self.as_json:
+            say.document(_document(facts, receipt, fetched, digits, left, as_promised if self.broken else None))
+            return code
+        say.answer()
+        if end.succeeded and fetched is not None:
+            say.answer(f"{'succeeded':<13} {_words(digits, fetched)}")
+            say.answer(f"{'result':<13} {fetched / 'out/pi.txt'}")
+        else:
+            say.answers(
+                line for line in end_lines(facts, ZoneInfo("UTC"), receipt, local=True) if not line.startswith("next")
+            )
+        if self.broken and attempt is not None and attempt.closed is not None:
+            verdict = "as promised" if as_promised else "NOT as promised"
+            say.answer(
+                f"{'ended by':<13} {attempt.closed.ended_by}; {verdict}: gone by {attempt.intent.deadline:%H:%M:%S} at the latest"
+            )
+        say.answer(f"{'servers left':<13} {left}")
+        say.answer(f"{'next':<13} {self._next()}")
+        return code
+
+    def _next(self) -> str:
+        return "dayfly demo --break hang" if self.broken == "agent" else f"dayfly show {JOB} --local"
+
+    def _fetch(self, where: target.Target, project: Project, facts: Facts) -> Path:
+        assert facts.attempt is not None
+        assert facts.attempt.ended is not None
+        to = Path(".dayfly/results") / str(facts.run)
+        results.fetch(where.aws, where.bucket(project.name), facts.attempt.ended.outputs, self.folder / to)
+        return to
+
+
+_FILE = """# Written by `dayfly demo` from the example; changed ones are laid anew each time.
+project = "pi-demo"
+regions = ["eu-west-1"]
+
+[jobs.pi]
+command    = "pie {seconds} out/pi.txt"
+schedule   = "* * * * *"
+servers    = ["c8g.large"]
+market     = "spot-first"
+time_limit = "{limit}s"
+outputs    = ["out/pi.txt", "out/pi.json"]
+"""
+
+_BROKEN_FILE = """# Written by `dayfly demo --break`.
+project = "pi-demo"
+regions = ["eu-west-1"]
+
+[jobs.pi]
+command    = {command}
+servers    = ["c8g.large"]
+time_limit = "{limit}s"
+margin     = "{margin}s"
+bundle     = []
+"""
+
+
+def _example() -> Path:
+    """examples/pi: in the installed package, or beside it in a clone. Raises FileError when it is in neither."""
+    package = Path(dayfly.__file__).parent
+    for place in (package / "examples" / "pi", package.parents[1] / "examples" / "pi"):
+        if (place / "pyproject.toml").is_file():
+            return place
+    raise FileError("the demo's project is not in this installation", hint="reinstall dayfly")
+
+
+def _next_tick(prepared: clouds.Prepared) -> datetime:
+    """The first whole minute at which what was deployed is in force and the schedule is there."""
+    now = datetime.now(UTC)
+    assert prepared.plan.schedules
+    return now.replace(second=0, microsecond=0) + timedelta(minutes=1)
+
+
+def _sleep_until(moment: datetime) -> None:
+    while (left := (moment - datetime.now(UTC)).total_seconds()) > 0:
+        time.sleep(min(left, 0.5))
+
+
+def _wait_for_claim(where: target.Target, project: Project, run: names.RunName) -> None:
+    hands = where.hands(project.name)
+    until = time.monotonic() + 30
+    while hands.answer(calls.Get(names.claim_key(run))) is None:
+        if time.monotonic() > until:
+            raise DayflyError(f"the tick of {names.utc_text(run.tick)} was not delivered within 30 s")
+        time.sleep(0.1)
+
+
+def _servers_left(where: target.Target, project: Project) -> int:
+    servers = where.hands(project.name).answer(calls.Servers())
+    return sum(not server.gone for server in servers)
+
+
+def _in_time(facts: Facts) -> bool:
+    attempt = facts.attempt
+    if attempt is None or attempt.closed is None:
+        return False
+    gone = attempt.closed.gone or attempt.closed.at
+    return gone <= attempt.intent.deadline + timedelta(seconds=BOUND_S)
+
+
+def _digits(fetched: Path | None) -> int | None:
+    """The digits counted in the file itself; None when it is not one whole line that begins with `3.`"""
+    if fetched is None:
+        return None
+    with (fetched / "out/pi.txt").open("rb") as file:
+        body = file.read()
+    whole = body.startswith(b"3.") and body.endswith(b"\n") and body[2:-1].isdigit()
+    return len(body) - 3 if whole else None
+
+
+def _words(digits: int | None, fetched: Path) -> str:
+    """What pie's own JSON says was checked, never more."""
+    told = json.loads((fetched / "out/pi.json").read_text())
+    checked = "; ".join(dict.fromkeys(str(each["what"]) for each in told.get("checked", [])))
+    return f"{digits:,} digits of pi; checked: {checked}" if digits else "out/pi.txt is not a whole file of digits"
+
+
+def _document(
+    facts: Facts,
+    receipt: dict[str, Any] | None,
+    fetched: Path | None,
+    digits: int | None,
+    left: int,
+    promised: bool | None,
+) -> dict[str, Any]:
+    end = ending(facts, local=True)
+    times = dict((receipt or {}).get("times") or {})
+    server = dict((receipt or {}).get("server") or {})
+    document: dict[str, Any] = {
+        **end.document(),
+        "digits": digits,
+        "result": str(fetched / "out/pi.txt") if fetched else None,
+        "receipt": receipt,
+        "tick": {"at": names.utc_text(facts.run.tick), "source": facts.claim.source if facts.claim else None},
+        "times": {name: times.get(name) for name in _TIMES},
+        "server": {
+            "id": server.get("id"),
+            "type": server.get("type"),
+            "life_s": _between(times, "server_started", "server_gone"),
+            "job_s": _between(times, "job_started", "job_ended"),
+        },
+        "servers_left": left,
+    }
+    if promised is not None:
+        document |= {"ended_by": server.get("ended_by"), "as_promised": promised}
+    return document
+
+
+_TIMES = ("tick", "claimed", "server_started", "job_started", "job_ended", "stored", "server_gone")
+
+
+def _between(times: dict[str, Any], start: str, end: str) -> float | None:
+    if not times.get(start) or not times.get(end):
+        return None
+    spent = datetime.fromisoformat(times[end]) - datetime.fromisoformat(times[start])
+    return round(spent.total_seconds(), 1)
