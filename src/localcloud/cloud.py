@@ -47,7 +47,7 @@ class Machines(Protocol):
         ...
 
     async def control(self, method: str, path: str, body: bytes) -> Response:
-        """Answer a request under `/_localcloud/ec2/` (signed by the administrator)."""
+        """Answer a request under `/_localcloud/ec2/` (never one of a guest or a function)."""
         ...
 
     async def start(self) -> None:

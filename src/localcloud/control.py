@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,8 +123,20 @@ def down(directory: Path) -> bool:
 
 
 def status(directory: Path) -> dict[str, Any] | None:
-    """The facts of the running cloud, or None."""
-    return state.facts(directory)
+    """The facts of the running cloud as they are now, or None when none runs."""
+    facts = state.facts(directory)
+    if facts is None:
+        return None
+    try:
+        # A proxy of the user's shell has no business on loopback.
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(f"{facts['endpoint']}/_localcloud/status", timeout=5) as answer:
+            now: dict[str, Any] = json.load(answer)
+    except (OSError, ValueError) as error:
+        raise CloudError(
+            f"The cloud (pid {facts['pid']}) does not answer: {error}.", "End it with `down` and start it again."
+        ) from error
+    return now
 
 
 def exports(directory: Path) -> dict[str, str | None]:

@@ -105,6 +105,8 @@ REQUIRED: dict[str, tuple[str, ...]] = {
 _FOREIGN = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE")
 _FOREIGN_PREFIXES = ("MINISTACK_", "LAMBDA_", "LOCALSTACK_", "S3_", "AWS_ENDPOINT_URL", "IOT_", "SFTP_", "DOCKER_")
 
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+
 
 def load(cloud: Cloud) -> ModuleType:
     """Import MiniStack with this cloud's settings and return `ministack.app`.
@@ -162,7 +164,7 @@ def within(account: str, region: str, call: Callable[[], T]) -> T:
 
 def _settings(cloud: Cloud) -> None:
     for name in list(os.environ):
-        if name in _FOREIGN or name.startswith(_FOREIGN_PREFIXES):
+        if name in _FOREIGN or name.startswith(_FOREIGN_PREFIXES) or name.lower() in _PROXIES:
             del os.environ[name]
     os.environ.update(
         {

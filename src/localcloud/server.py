@@ -19,6 +19,7 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
 from localcloud import iam, parameters, s3, seams, stacks
+from localcloud.callers import is_ours
 from localcloud.cloud import Cloud, Machines, Response
 from localcloud.functions.events import Events
 from localcloud.functions.execution import Functions
@@ -31,6 +32,10 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 _OWN_PATHS = "/_localcloud/"
+# MiniStack's own controls ask nobody who they are, and one of them wipes everything.
+_CLOSED = ("/_ministack/", "/_localstack/", "/_aws/")
+_OPEN = ("/_ministack/cfn-response/", "/_ministack/cfn-signal/")
+_JSON = {"Content-Type": "application/json"}
 _GRACE = 0.5
 
 
@@ -118,6 +123,8 @@ class Server:
                 await self._app.app(scope, receive, _tell(send, started))
             elif scope["type"] == "http" and scope["path"].startswith(_OWN_PATHS):
                 await self._own(scope, receive, send)
+            elif scope.get("path", "").startswith(_CLOSED) and not scope["path"].startswith(_OPEN):
+                await _send(send, (403, dict(_JSON), b'{"error": "not served here"}'))
             else:
                 await self._app.app(scope, receive, send)
 
@@ -140,15 +147,21 @@ class Server:
             body += message.get("body", b"")
             more = message.get("more_body", False)
         path = scope["path"]
-        answer: Response = (404, {"Content-Type": "application/json"}, b'{"error": "no such control"}')
-        if path == "/_localcloud/status":
-            answer = (200, {"Content-Type": "application/json"}, json.dumps(self.facts()).encode())
+        answer: Response = (404, dict(_JSON), b'{"error": "no such control"}')
+        if is_ours(scope["client"][1], self.cloud.port):
+            answer = (403, dict(_JSON), b'{"error": "controls are not for guests and functions"}')
+        elif path == "/_localcloud/status":
+            answer = (200, dict(_JSON), json.dumps(self.facts()).encode())
         elif path.startswith("/_localcloud/ec2/") and self.machines is not None:
             answer = await self.machines.control(scope["method"], path, body)
-        status, headers, content = answer
-        lines = [(k.lower().encode(), v.encode()) for k, v in headers.items()]
-        await send({"type": "http.response.start", "status": status, "headers": lines})
-        await send({"type": "http.response.body", "body": content})
+        await _send(send, answer)
+
+
+async def _send(send: Send, answer: Response) -> None:
+    status, headers, content = answer
+    lines = [(k.lower().encode(), v.encode()) for k, v in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": lines})
+    await send({"type": "http.response.body", "body": content})
 
 
 def _tell(send: Send, started: asyncio.Event) -> Send:

@@ -235,3 +235,30 @@ def test_up_says_that_a_cloud_already_runs(start: Callable[..., Running]) -> Non
     again = start()
     assert again.facts["pid"] == first.facts["pid"]
     assert again.facts["already"] is True
+
+
+def test_a_function_can_use_neither_the_controls_nor_ministacks(start: Callable[..., Running]) -> None:
+    cloud = start()
+    source = """
+import os, urllib.error, urllib.request
+def handler(event, context):
+    answers = []
+    for method, path in event:
+        request = urllib.request.Request(os.environ["AWS_ENDPOINT_URL"] + path, method=method, data=b"{}")
+        try:
+            answers.append(urllib.request.urlopen(request).status)
+        except urllib.error.HTTPError as error:
+            answers.append(error.code)
+    return answers
+"""
+    functions = make_function(cloud, "asks", source, make_role(cloud, "asks"))
+    asked = [
+        ("GET", "/_localcloud/status"),
+        ("POST", "/_localcloud/ec2/capacity"),
+        ("POST", "/_ministack/reset"),
+        ("GET", "/_ministack/lambda-code/000000000000/us-east-1/asks"),
+    ]
+    answer = functions.invoke(FunctionName="asks", Payload=json.dumps(asked))
+    assert json.loads(answer["Payload"].read()) == [403, 403, 403, 403]
+    assert functions.get_function(FunctionName="asks")["Configuration"]["State"] == "Active"
+    assert json.loads(command(cloud.directory, "status", "--json").stdout)["pid"] == cloud.facts["pid"]
