@@ -31,7 +31,7 @@ def shrink(sources: Mapping[str, str]) -> dict[str, str]:
     for name, tree in trees.items():
         _Bare().visit(tree)
         ast.fix_missing_locations(tree)
-        _drop_unused_imports(tree)
+        _pack_imports(tree)
         for function in _outermost(tree.body):
             _shorten_locals(function, keywords, _globals(tree))
         text = re.sub(r"^(?:    )+", lambda found: "\t" * (len(found[0]) // 4), ast.unparse(tree), flags=re.MULTILINE)
@@ -83,6 +83,11 @@ class _Bare(ast.NodeTransformer):
             return self.generic_visit(node)
         return None if node.value is None else self.generic_visit(ast.Assign([node.target], node.value))
 
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        if isinstance(node.cause, ast.Name):  # the traceback shows it all the same
+            node.cause = None
+        return self.generic_visit(node)
+
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
         return None if node.module == "__future__" else node
 
@@ -111,12 +116,19 @@ def _is_text(line: ast.AST) -> bool:
     return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
 
 
-def _drop_unused_imports(tree: ast.Module) -> None:
+def _pack_imports(tree: ast.Module) -> None:
+    """One line for all plain imports; names that are not used are not imported."""
     used = {place.id for place in ast.walk(tree) if isinstance(place, ast.Name)}
+    plain = ast.Import([])
+    rest: list[ast.stmt] = []
     for line in tree.body:
         if isinstance(line, ast.ImportFrom):
             line.names = [name for name in line.names if (name.asname or name.name) in used]
-    tree.body = [line for line in tree.body if not isinstance(line, ast.ImportFrom) or line.names]
+        if isinstance(line, ast.Import):
+            plain.names += line.names
+        elif not isinstance(line, ast.ImportFrom) or line.names:
+            rest.append(line)
+    tree.body = [plain, *rest] if plain.names else rest
 
 
 def _outermost(body: list[ast.stmt]) -> Iterator[ast.FunctionDef]:

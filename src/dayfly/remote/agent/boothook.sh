@@ -15,7 +15,10 @@ fi
 package=$control/package
 mkdir -p "$package/dayfly/remote/agent"
 cat >"$control/off.sh" <<'END'
-if [ ! -e /run/dayfly/agent-ended ] && [ "$(systemctl is-system-running)" != stopping ]; then
+# Says why, then powers off, ever harder. With a second word in a unit of its own, which holds up nobody's stop.
+[ "$2" ] && exec systemd-run --no-block -p DefaultDependencies=no sh "$0" "$1"
+# One reason is said: the first. None where the agent or EC2 ended the server.
+if [ ! -e /run/dayfly/agent-ended ] && [ "$(systemctl is-system-running)" != stopping ] && mkdir /run/dayfly/off; then
 	echo "dayfly switch: powering off: $1" | tee /dev/console
 fi
 systemctl --no-block poweroff
@@ -28,7 +31,7 @@ echo o >/proc/sysrq-trigger
 END
 if [ $kind = systemd ]; then
 	systemd-run --no-block --unit=dayfly-first --on-boot=600 --timer-property=AccuracySec=1s \
-		--timer-property=DefaultDependencies=no --property=DefaultDependencies=no \
+		--timer-property=DefaultDependencies=no -p DefaultDependencies=no \
 		/bin/sh -c 'why=$(python3 -I -S /run/dayfly/package check /run/dayfly systemd 2>&1) || exec sh /run/dayfly/off.sh "${why:-no python3}"'
 fi
 echo "exec python3 -I -S '$package' start '$control' $kind" >"$control/start.sh"

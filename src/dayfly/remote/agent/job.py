@@ -85,7 +85,6 @@ def environment(
         "USER": who.name,
         "LOGNAME": who.name,
         "LANG": "C.UTF-8",
-        "PWD": folder,
     }
     for name in (words.ENDPOINT, words.METADATA_ENDPOINT):
         if environ.get(name):

@@ -27,7 +27,6 @@ from dayfly.remote.agent.words import say
 _LAST_SECONDS = 15.0
 """Patience with S3 ends so long before the deadline, at which the switch acts."""
 _NONE = outputs.Found([], [], [])
-_NO_LOG = {"pieces": 0, "bytes": 0, "lines": 0, "last": []}
 
 
 class Bound(NamedTuple):
@@ -80,9 +79,8 @@ class Life:
         bucket.until = time.monotonic() + max(20.0, deadline - time.time() - _LAST_SECONDS)
         for folder in (self._spool, self._folder):
             os.makedirs(folder, exist_ok=True)
-        log: Log | None = None
+        log = Log(bucket, prefix, self._spool)
         try:
-            log = Log(bucket, prefix, self._spool)
             course, trouble = self._job(bucket, go, log, limit)
             log.finish()
             patterns = [str(pattern) for pattern in go.get("outputs") or []]
@@ -96,7 +94,7 @@ class Life:
             traceback.print_exc()
             self._kin.kill()
             verdict = ended.Verdict("failed", "unknown", f"the agent broke: {type(problem).__name__}: {problem}")
-            facts = ended.record(verdict, None, _NONE, [], log.facts() if log else _NO_LOG)
+            facts = ended.record(verdict, None, _NONE, [], log.facts())
         bucket.until = max(bucket.until, time.monotonic() + 10)
         bucket.put(prefix + "ended.json", json.dumps(facts).encode())
         return " ".join(word for word in (verdict.outcome, verdict.reason) if word)

@@ -87,7 +87,7 @@ def _arm_timer(control: str, environ: Mapping[str, str]) -> None:
         f"--on-boot={seconds}",
         "--timer-property=AccuracySec=1s",
         "--timer-property=" + early,
-        "--property=" + early,
+        "-p" + early,
     ]
     act = ["/bin/sh", control + "/off.sh", _over(seconds)]
     subprocess.run(["systemd-run", "--no-block", "--unit=dayfly-lifetime", *settings, *act], check=True)
@@ -172,11 +172,11 @@ def start(control: str, kind: str, environ: Mapping[str, str]) -> None:
         _detach("agent", control, kind)
         return
     settings = (
-        *("Delegate=yes", "OOMPolicy=continue", "OOMScoreAdjust=-900"),
+        *("Delegate=yes", "KillMode=mixed", "OOMPolicy=continue", "OOMScoreAdjust=-900"),
         *("LimitNOFILE=65536", "StandardOutput=journal+console", "StandardError=journal+console"),
-        f"ExecStopPost=/bin/sh {control}/off.sh 'agent gone'",
+        f"ExecStopPost=/bin/sh {control}/off.sh 'agent gone' apart",
     )
-    properties = [f"--property={setting}" for setting in settings]
+    properties = [f"-p{setting}" for setting in settings]
     handed = [f"--setenv={words.ENDPOINT}={environ[words.ENDPOINT]}"] if environ.get(words.ENDPOINT) else []
     unit = ["systemd-run", "--no-block", "--unit=dayfly-agent", *handed, *properties]
     subprocess.run([*unit, *_again("agent", control, kind)], check=True)
