@@ -11,10 +11,12 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
+from botocore.exceptions import ClientError
+
 from dayfly.cloud import objects
-from dayfly.cloud.clients import Aws, told
+from dayfly.cloud.clients import Aws, code_of, told
 from dayfly.core.records import Output
-from dayfly.errors import FileError, LeftError, NotFoundError
+from dayfly.errors import FileError, LeftError, NotFoundError, RightsError
 
 _PIECE = 1 << 20
 
@@ -45,6 +47,22 @@ def fetch(
         raise FileError(f"{to} can not be written: {error}") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def present(aws: Aws, bucket: str) -> bool:
+    """Whether the project's bucket is there: without it nothing was ever deployed."""
+    s3 = aws.client("s3")
+    try:
+        told("look for the bucket", lambda: s3.head_bucket(Bucket=bucket))
+    except ClientError as error:
+        if code_of(error) in ("404", "NoSuchBucket"):
+            return False
+        if code_of(error) == "403":
+            raise RightsError(
+                f"these credentials may not read {bucket}", hint="use the profile of its account"
+            ) from error
+        raise
+    return True
 
 
 def piece(aws: Aws, bucket: str, key: str) -> bytes:
@@ -93,6 +111,10 @@ def _put_in_place(unfinished: Path, to: Path) -> None:
     old = Path(tempfile.mkdtemp(prefix=f".{to.name}-old-", dir=to.parent))
     try:
         to.rename(old / to.name)
-        unfinished.rename(to)
+        try:
+            unfinished.rename(to)
+        except OSError:
+            (old / to.name).rename(to)
+            raise
     finally:
         shutil.rmtree(old, ignore_errors=True)
