@@ -25,6 +25,8 @@ from localcloud.state import write_whole
 _log = logging.getLogger("localcloud.store")
 _STEP = 0.25
 _CHEAP = 0.02
+_SLOW = 20
+_BUSY_SECONDS = 10.0
 _SHARE = 20
 _READING = ("Get", "Describe", "List", "Head", "BatchGet", "Lookup", "Search", "Query", "Scan", "Filter")
 
@@ -40,6 +42,7 @@ class Store:
         self._written: dict[str, bytes] = {}
         self._cost: dict[str, float] = {}
         self._free_at: dict[str, float] = {}
+        self._quiet_at = 0.0
 
     def restore(self) -> None:
         """Load what an earlier cloud wrote, and settle what it left half done."""
@@ -66,9 +69,13 @@ class Store:
 
     async def run(self) -> None:
         """Write what changed without a request, until cancelled."""
+        turn = 0
         while True:
             await asyncio.sleep(_STEP)
-            self.write()
+            turn += 1
+            # Nothing changes long after the last request; a slow look remains for what nobody thought of.
+            if time.monotonic() < self._quiet_at or turn % _SLOW == 0:
+                self.write()
 
     def write(self, everything: bool = False) -> None:
         """Write every service whose state differs from its file; `everything` also those written a moment ago."""
@@ -80,6 +87,7 @@ class Store:
     def _kept(self, key: str, handler: Any) -> Any:
         async def handle(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
             answer = await handler(method, path, headers, body, query)
+            self._quiet_at = time.monotonic() + _BUSY_SECONDS
             if key == "cloudformation":
                 # A stack goes on by itself, in many services: what a caller has seen of it must be kept.
                 self.write()
