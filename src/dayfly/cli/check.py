@@ -1,0 +1,107 @@
+"""`dayfly check`: what dayfly.toml means, and what would travel, built. Asks no cloud; wheels come from the package index once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import click
+
+from dayfly.cli import say, target
+from dayfly.cli.main import dayfly_command, json_option
+from dayfly.cloud import bundle, deploy
+from dayfly.core import config, keys
+from dayfly.core.model import Job, Project
+from dayfly.core.screens import words
+from dayfly.core.screens.check import Packed, check_document, check_lines, packed_lines
+from dayfly.errors import DayflyError
+
+
+@dayfly_command.command("check")
+@click.option("--keys", "list_keys", is_flag=True, help="list every key of dayfly.toml and stop")
+@json_option
+def check_command(list_keys: bool, as_json: bool) -> int:
+    """Read dayfly.toml: every problem at once, each job's next tick, what its server gets."""
+    if list_keys:
+        return _keys(as_json=as_json)
+    project = target.project()
+    now = datetime.now(UTC)
+    warnings = config.warnings(project, now, ZoneInfo)
+    packed: list[Packed] = []
+    errors: list[DayflyError] = []
+    for jobs in _alike(project):
+        try:
+            packed.append(_pack(jobs))
+        except DayflyError as error:
+            errors.append(error)
+    if as_json:
+        refused = [
+            {"error": each.message, "hint": each.hint, "lines": [list(line) for line in each.lines]} for each in errors
+        ]
+        say.document({**check_document(project, warnings, packed, now, ZoneInfo), "errors": refused})
+        return 2 if errors else 0
+    say.answers(check_lines(project, warnings, len(errors), now, ZoneInfo))
+    say.answers(packed_lines(packed))
+    for each in errors:
+        say.refusal(each, as_json=False)
+    first = next(iter(project.jobs), "")
+    say.answer(say.labelled("next", "dayfly check" if errors else words.dayfly("run", first, "--wait", local=True)))
+    return 2 if errors else 0
+
+
+def _keys(*, as_json: bool) -> int:
+    if as_json:
+        say.document({"keys": [key._asdict() for key in keys.ALL], "tables": keys.TABLES})
+        return 0
+    scopes: tuple[tuple[keys.Scope, str], ...] = (
+        ("project", "the top of the file"),
+        ("network", keys.TABLES["network"]),
+        ("job", f"{keys.TABLES['jobs']}; {keys.TABLES['defaults']}"),
+    )
+    for scope, title in scopes:
+        say.answer(title)
+        rows = [("KEY", "TYPE", "DEFAULT", "MEANING"), *keys.rows(scope)]
+        say.answers(f"  {line}" for line in words.table(rows))
+        say.answer()
+    say.answer(say.labelled("next", "dayfly check"))
+    return 0
+
+
+def _alike(project: Project) -> Iterator[tuple[Job, ...]]:
+    """Jobs in groups: those of one group get the same bundle."""
+    groups: dict[tuple[object, ...], list[Job]] = {}
+    for job in project.jobs.values():
+        groups.setdefault((job.bundle, job.python, job.image, job.architecture), []).append(job)
+    yield from (tuple(group) for group in groups.values())
+
+
+def _pack(jobs: tuple[Job, ...]) -> Packed:
+    """Builds the bundle of a group. Raises FileError for what can not travel."""
+    job, named = jobs[0], tuple(job.name for job in jobs)
+    runs = deploy.target_of(job, None)
+    if runs is None:
+        return Packed(
+            jobs=named, unknown=f"not built here: which Python {job.image} has is known to a deploy at the most"
+        )
+    cache = target.folder() / ".dayfly" / "cache"
+    built = bundle.build_job_bundle(
+        target.home(),
+        job.bundle,
+        job.python,
+        runs,
+        cache / "bundles",
+        job=job.name,
+        cache=cache,
+        say=lambda text: say.note(f"  {text}"),
+    )
+    if built is None:
+        return Packed(jobs=named)
+    return Packed(
+        jobs=named,
+        files=built.files,
+        size=built.size,
+        wheels=len(built.wheels),
+        platform=str(runs) if built.python else None,
+        source=built.source,
+    )
