@@ -145,7 +145,7 @@ class Demo:
             return code
         say.answer()
         if end.succeeded and fetched is not None:
-            say.answer(f"{'succeeded':<13} {_words(digits, fetched)}")
+            say.answer(f"{'succeeded':<13} {_words(digits, facts)}")
             say.answer(f"{'result':<13} {fetched / 'out/pi.txt'}")
         else:
             say.answers(
@@ -250,11 +250,13 @@ def _digits(fetched: Path | None) -> int | None:
     return len(body) - 3 if whole else None
 
 
-def _words(digits: int | None, fetched: Path) -> str:
-    """What pie's own JSON says was checked, never more."""
-    told = json.loads((fetched / "out/pi.json").read_text())
-    checked = "; ".join(dict.fromkeys(str(each["what"]) for each in told.get("checked", [])))
-    return f"{digits:,} digits of pi; checked: {checked}" if digits else "out/pi.txt is not a whole file of digits"
+def _words(digits: int | None, facts: Facts) -> str:
+    """What pie itself said last, which names what it checked and never more."""
+    ended = facts.attempt.ended if facts.attempt else None
+    said = ended.log.last[-1] if ended and ended.log.last else ""
+    if digits is None:
+        return "but out/pi.txt is not a whole file of digits"
+    return said if said.startswith(f"{digits:,} digits") else f"{digits:,} digits of pi"
 
 
 def _document(

@@ -5,7 +5,6 @@ What EC2 says is translated, not judged: a definite refusal becomes an answer wi
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -132,5 +131,6 @@ def _console(ec2: Any, server: str) -> tuple[str, ...]:
         if is_unclear(error):
             raise
         return ()
-    text = base64.b64decode(told.get("Output") or "").decode(errors="replace")
+    # botocore has decoded it already.
+    text = str(told.get("Output") or "")
     return tuple(line[-300:] for line in text.splitlines() if "dayfly" in line)[-20:]

@@ -116,7 +116,7 @@ def _from_outside(attempt: Attempt, server: Server, cancel: Cancel | None) -> st
 def _from_inside(attempt: Attempt, console: tuple[str, ...]) -> str:
     switch = next((line for line in reversed(console) if SWITCH_LINE in line), None)
     if attempt.ended is not None:
-        return "agent: the job was over"
+        return "agent: the job's time limit" if attempt.ended.outcome == "timed-out" else "agent: the job was over"
     if switch is not None:
         return f"switch: {switch.split(SWITCH_LINE, 1)[1].strip()}"
     return "the server itself powered off; its console does not say why"
