@@ -96,8 +96,10 @@ class Server:
                     [str(path)], env=self.environ, stdout=out, stderr=out, stdin=subprocess.DEVNULL, timeout=20
                 )
 
-    def agent(self, go_wait: float = 600.0, grace: float = 1.0) -> subprocess.Popen[bytes]:
-        """The agent alone, as it travels, with shorter times."""
+    def agent(
+        self, go_wait: float = 600.0, grace: float = 1.0, within: tuple[str, ...] = ()
+    ) -> subprocess.Popen[bytes]:
+        """The agent alone, as it travels, with shorter times; `within` is a command that starts it."""
         self.package = self.home / "package"
         folder = self.package / "dayfly" / "remote" / "agent"
         folder.mkdir(parents=True, exist_ok=True)
@@ -109,7 +111,7 @@ class Server:
         )
         with self.console.open("ab") as out:
             return subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", code],
+                [*within, sys.executable, "-I", "-S", "-c", code],
                 env=self.environ,
                 stdout=out,
                 stderr=out,

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import time
 from pathlib import Path
+
+import pytest
 
 from agent.conftest import RUN, Server
 
@@ -204,3 +207,25 @@ def test_a_setup_that_fails_ends_the_run(server: Server) -> None:
     assert "exit 7" in ended["detail"]
     assert server.log() == b"trying\n"
     assert server.prefix + "started.json" not in server.aws.objects
+
+
+SMALL_DISK = (
+    "unshare",
+    "-rm",
+    "sh",
+    "-c",
+    'mkdir -p "$HOME/job" && mount -t tmpfs -o size=2m t "$HOME/job" && exec "$@"',
+    "sh",
+)
+
+
+def test_a_job_that_fails_on_a_full_disk_has_that_reason_and_keeps_its_log(server: Server) -> None:
+    if subprocess.run([*SMALL_DISK, "true"], env=server.environ, capture_output=True).returncode:
+        pytest.skip("needs user namespaces, which this machine does not allow")
+    server.go("echo before; head -c 9000000 /dev/zero > big", outputs=["big"])
+    server.agent(within=SMALL_DISK)
+    ended = server.ended()
+    assert (ended["outcome"], ended["reason"]) == ("failed", "disk-full")
+    assert "exit 1" in ended["detail"]
+    assert server.log().startswith(b"before\n")
+    assert b"No space left" in server.log()
