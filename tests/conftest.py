@@ -1,0 +1,41 @@
+"""What holds for every test: nothing leaves this machine, and no setting of the user's leaks in."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import sys
+
+import pytest
+
+ALLOWED = {"localhost", ""}
+
+
+def _guard(event: str, arguments: tuple) -> None:
+    """Any connection of this process to another machine raises. (Package clients that build bundles are processes of their own.)"""
+    if event != "socket.connect":
+        return
+    address = arguments[1]
+    if not isinstance(address, tuple):  # a Unix socket
+        return
+    host = str(address[0])
+    if host in ALLOWED:
+        return
+    try:
+        inside = ipaddress.ip_address(host.split("%")[0]).is_loopback
+    except ValueError:
+        inside = False
+    if not inside:
+        raise RuntimeError(f"a test tried to reach {host}; tests talk to this machine only")
+
+
+sys.addaudithook(_guard)
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No AWS or dayfly variable of the user's environment reaches a test."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "DAYFLY_")) and name != "DAYFLY_TEST_AWS":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

@@ -1,0 +1,79 @@
+"""A local cloud for all tests of this folder that ask for one, started once, and the CLI run in a folder as a user would."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+DAYFLY = [sys.executable, "-m", "dayfly"]
+
+
+@dataclass
+class Folder:
+    """A folder with its own local cloud, and `dayfly` run in it."""
+
+    path: Path
+    env: dict[str, str] = field(default_factory=dict)
+
+    def dayfly(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "DAYFLY_SHORT_MARGIN": "1", **self.env}
+        return subprocess.run(
+            [*DAYFLY, *arguments],
+            cwd=self.path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=timeout,
+            check=False,
+        )
+
+    def json(self, *arguments: str, code: int = 0, timeout: float = 120) -> dict[str, Any]:
+        """The one document of a command with `--json`; its exit code must be `code`."""
+        done = self.dayfly(*arguments, "--json", timeout=timeout)
+        assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return json.loads(done.stdout)
+
+    def write(self, text: str) -> None:
+        (self.path / "dayfly.toml").write_text(text)
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of this folder's cloud, as its administrator."""
+        exports = self.dayfly("local", "env").stdout
+        given = dict(
+            line.removeprefix("export ").split("=", 1) for line in exports.splitlines() if line.startswith("export ")
+        )
+        return boto3.client(
+            service,
+            endpoint_url=given["AWS_ENDPOINT_URL"],
+            aws_access_key_id=given["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=given["AWS_SECRET_ACCESS_KEY"],
+            region_name="eu-west-1",
+        )
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Folder]:
+    """One folder with a running local cloud; tests in it use projects of their own names."""
+    folder = Folder(tmp_path_factory.mktemp("cloud"))
+    up = folder.dayfly("local", "up")
+    assert up.returncode == 0, up.stderr
+    yield folder
+    folder.dayfly("local", "down")
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[Folder]:
+    """An empty folder whose cloud, if any is started, ends with the test."""
+    folder = Folder(tmp_path)
+    yield folder
+    folder.dayfly("local", "down")
