@@ -128,7 +128,13 @@ class Server:
             else:
                 await self._app.app(scope, receive, send)
 
-        serving = asyncio.ensure_future(serve(app, config, shutdown_trigger=self._end.wait))  # type: ignore[arg-type]
+        async def ended() -> None:
+            await self._end.wait()
+            # A request that waits for a function would otherwise hold the end up until the function's own.
+            self._events.close()
+            self._functions.close()
+
+        serving = asyncio.ensure_future(serve(app, config, shutdown_trigger=ended))  # type: ignore[arg-type]
         waiting = asyncio.ensure_future(started.wait())
         await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
         if not waiting.done():

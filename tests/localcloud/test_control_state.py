@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -262,3 +263,17 @@ def handler(event, context):
     assert json.loads(answer["Payload"].read()) == [403, 403, 403, 403]
     assert functions.get_function(FunctionName="asks")["Configuration"]["State"] == "Active"
     assert json.loads(command(cloud.directory, "status", "--json").stdout)["pid"] == cloud.facts["pid"]
+
+
+def test_a_cloud_ends_at_once_although_a_function_is_waited_for(start: Callable[..., Running]) -> None:
+    cloud = start()
+    source = "import time\ndef handler(e, c):\n    open(e, 'w').close()\n    time.sleep(50)"
+    functions = make_function(cloud, "long", source, make_role(cloud, "long"), Timeout=60)
+    flag = cloud.directory.parent / "flag"
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(functions.invoke, FunctionName="long", Payload=json.dumps(str(flag)))
+        assert until(flag.exists)
+        began = time.monotonic()
+        assert command(cloud.directory, "down").returncode == 0
+        assert time.monotonic() - began < 5
+        assert waiting.result(5)["FunctionError"] == "Unhandled"

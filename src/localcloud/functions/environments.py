@@ -257,6 +257,8 @@ class Pool:
 
     def _lease(self, spec: Spec) -> Environment | None:
         with self._lock:
+            if self._closed:
+                raise ValueError("The cloud is ending.")
             idle = self._idle.get(spec.function, [])
             good = [e for e in idle if e.spec == spec and e.fresh]
             outdated = [e for e in idle if e not in good]
