@@ -145,7 +145,7 @@ def test_a_run_by_hand_is_counted_from_its_claim_in_the_jobs_zone():
         lines[1]
         == "  23:41:01       +1s  server       i-0c2f81d6a7e94b350, c8g.large spot in eu-west-1a, gone by 23:57:01"
     )
-    assert lines[-1] == "  23:41:13      +12s  gone         lived 11 s for a job of 9 s"
+    assert lines[-1] == "  23:41:13      +13s  gone         lived 11 s for a job of 9 s"
 
 
 def test_the_picture_only_grows_at_its_end_as_facts_come():

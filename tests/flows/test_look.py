@@ -255,6 +255,21 @@ def test_show_of_a_live_run_says_what_stands_between_it_and_the_bill():
     assert document["server"]["id"] == server
 
 
+def test_a_server_that_is_gone_waits_for_its_run_to_be_closed():
+    cloud = deployed(since=TICK)
+    tick(cloud)
+    cloud.work(next(iter(cloud.servers)))
+    text, document = show(cloud)
+    assert "server    i-00000000000000000: its server is gone; closed at the next sweep" in text
+    assert "ends by" not in text
+    assert "ends_by" not in document
+    assert (
+        table(cloud)
+        .splitlines()[1]
+        .endswith(" saving   0s   c8g.large spot  its server is gone; closed at the next sweep")
+    )
+
+
 def test_show_assumes_no_layer_that_it_did_not_see():
     cloud = deployed(since=TICK)
     tick(cloud)

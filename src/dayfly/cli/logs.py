@@ -12,7 +12,7 @@ import click
 
 from dayfly.cli import say, target
 from dayfly.cli.find import find_run
-from dayfly.cli.lookup import looked_up, slowly
+from dayfly.cli.lookup import hints, looked_up, slowly
 from dayfly.cli.main import dayfly_command, json_option, local_option
 from dayfly.cloud import results
 from dayfly.core import names
@@ -35,14 +35,15 @@ def logs_command(run_name: str, follow: bool, use_local: bool, as_json: bool) ->
     """Print the log of a run's newest attempt."""
     project = target.project()
     where = looked_up(project, use_local=use_local, as_json=True)
-    with slowly("reading the records of the run"):
+    with slowly("reading the records of the run"), hints(use_local=use_local):
         run = find_run(where, project, run_name)
     write = _Documents(run) if as_json else _Plain()
     reader = _Reader(where, project.name, run)
     count = 0
-    for body in reader.pieces(follow=follow):
-        count += len(body)
-        write.piece(body)
+    with hints(use_local=use_local):
+        for body in reader.pieces(follow=follow):
+            count += len(body)
+            write.piece(body)
     write.end()
     if not count:
         say.note(f"{run}: no line in its log" + ("" if reader.over else " yet"))

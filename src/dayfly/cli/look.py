@@ -11,7 +11,7 @@ import click
 
 from dayfly.cli import logs, say, target
 from dayfly.cli.find import find_run, zone_of
-from dayfly.cli.lookup import looked_up, slowly
+from dayfly.cli.lookup import hints, looked_up, slowly
 from dayfly.cli.main import dayfly_command, json_option, local_option, utc_option
 from dayfly.cloud import results
 from dayfly.core import names, runnames
@@ -80,7 +80,7 @@ def show_command(run_name: str, utc: bool, use_local: bool, as_json: bool) -> in
     """Show one run: each step, its end, and for a live one what ends its server."""
     project = target.project()
     where = looked_up(project, use_local=use_local, as_json=as_json)
-    with slowly("reading the records of the run"):
+    with slowly("reading the records of the run"), hints(use_local=use_local):
         run = find_run(where, project, run_name)
         facts, seen, now = where.hands(project.name).run(look.look_at(run))
     if as_json:
@@ -102,7 +102,8 @@ def fetch_command(run_name: str, to: Path | None, use_local: bool, as_json: bool
     """Download the files of a run; of a JOB its newest good one. Exit 1: of a run that did not succeed."""
     project = target.project()
     where = looked_up(project, use_local=use_local, as_json=as_json)
-    run, chosen = _run_to_fetch(where, project, run_name)
+    with hints(use_local=use_local):
+        run, chosen = _run_to_fetch(where, project, run_name)
     if chosen and not as_json:
         say.answer(say.labelled("run", f"{run}, the newest good one of {run.job}"))
     facts = where.hands(project.name).run(gather(run))

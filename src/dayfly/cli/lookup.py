@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dayfly.cli import say, target
 from dayfly.cloud import results
 from dayfly.core.model import Project
-from dayfly.errors import NotFoundError
+from dayfly.errors import DayflyError, NotFoundError
 
 
 @contextmanager
@@ -32,3 +32,14 @@ def looked_up(project: Project, *, use_local: bool, as_json: bool) -> target.Tar
         hint = f"dayfly run {next(iter(project.jobs))} --wait --local" if use_local else "dayfly deploy"
         raise NotFoundError(f"{project.name} was never deployed here", hint=hint)
     return where
+
+
+@contextmanager
+def hints(*, use_local: bool) -> Iterator[None]:
+    """What is refused inside names commands to type; here they get the `--local` that this command had."""
+    try:
+        yield
+    except DayflyError as error:
+        if use_local and error.hint.startswith("dayfly ") and "--local" not in error.hint:
+            error.hint += " --local"
+        raise

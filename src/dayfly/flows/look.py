@@ -215,8 +215,8 @@ def newest_good(job: str) -> Flow[names.RunName]:
         if own:
             name = own[-1] if own[-1].tick.second else runnames.short(own[-1])
             raise NotFoundError(
-                f"{job} has no good result by its schedule yet; runs by hand do not become its latest",
-                hint=f"dayfly fetch {name}   is its newest good run by hand",
+                f"{job} has no good result by its schedule yet; {name} is a good one by hand",
+                hint=f"dayfly fetch {name}",
             )
     raise NotFoundError(f"{job} has no good run yet", hint=f"dayfly runs {job}")
 

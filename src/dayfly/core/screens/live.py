@@ -13,6 +13,7 @@ from dayfly.core.facts import Attempt, Facts
 from dayfly.core.records import Ended
 from dayfly.core.screens import reasons, words
 
+TO_CLOSE = "its server is gone; closed at the next sweep"
 _AGENT = "agent: "
 
 
@@ -218,16 +219,18 @@ def step_line(line: StepLine, base: datetime, zone: tzinfo, *, tenths: bool, ful
     at = words.clock(line.at, zone, tenths=tenths)
     said = line.text(zone, tenths=tenths, full=full)
     if tenths:
-        away = line.at - base
+        apart = line.at - base
         delta = (
             ""
             if line.name == "tick"
-            else f"+{away.total_seconds():.1f} s"
-            if away < timedelta(minutes=1)
-            else f"+{words.span(away)}"
+            else f"+{apart.total_seconds():.1f} s"
+            if apart < timedelta(minutes=1)
+            else f"+{words.span(apart)}"
         )
         return f"  {line.name:<12}  {at:<10}  {delta:>7}   {said}".rstrip()
-    delta = f"+{words.span(line.at - base)}" if line.at > base else ""
+    # Between the whole seconds that are shown, so that clock and distance never disagree.
+    away = line.at.replace(microsecond=0) - base.replace(microsecond=0)
+    delta = "" if line.at <= base else f"+{words.span(away)}"
     name = "gone" if line.name == "server gone" else line.name
     return f"  {at}  {delta:>8}  {name:<11}  {said}".rstrip()
 

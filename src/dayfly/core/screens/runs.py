@@ -63,16 +63,20 @@ def of_facts(facts: Facts, now: datetime) -> RunRow:
         return row
     elected, closed = attempt.elected, attempt.closed
     began = live.started_at(attempt)
-    running = now - began if began is not None and attempt.ended is None and closed is None else None
+    gone = attempt.server is not None and attempt.server.gone
+    if gone and closed is None:
+        row = replace(row, detail=live.TO_CLOSE)
+    took = live.took(attempt)
+    running = now - began if began is not None and attempt.ended is None and closed is None and not gone else None
     return replace(
         row,
         attempt=attempt.number,
         reason=closed.reason if closed else "",
-        detail=closed.detail if closed else "",
-        job=live.took(attempt) or running,
+        detail=closed.detail if closed else row.detail,
+        job=running if took is None else took,
         server=elected.type if elected else None,
         market=elected.market if elected else None,
-        gone_by=attempt.intent.deadline if closed is None else None,
+        gone_by=attempt.intent.deadline if closed is None and not gone else None,
         before=tuple(one.closed.reason or one.closed.outcome for one in facts.attempts[:-1] if one.closed),
     )
 
@@ -163,7 +167,7 @@ def _cells(group: Sequence[RunRow], every: Sequence[names.RunName], zone: tzinfo
 def _note(row: RunRow, zone: tzinfo) -> str:
     parts = [_BY_HAND] if row.source == "hand" else []
     if row.live:
-        parts += [f"gone by {words.clock(row.gone_by, zone)}"] if row.gone_by else []
+        parts.append(f"gone by {words.clock(row.gone_by, zone)}" if row.gone_by else row.detail)
     else:
         parts.append(reasons.note(row.outcome, row.reason, row.detail))
     if row.before:

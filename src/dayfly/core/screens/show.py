@@ -71,7 +71,7 @@ def show_document(facts: Facts, seen: Seen, now: datetime, *, local: bool = Fals
         content["deadline"] = names.utc_text(attempt.intent.deadline)
         content["server"] = _server(attempt)
         content["attempt"] = attempt.number
-    if attempt is not None and not end.over:
+    if attempt is not None and not end.over and not (attempt.server and attempt.server.gone):
         content["ends_by"] = _layers(attempt, seen, now)
     return content
 
@@ -104,6 +104,8 @@ def _between(facts: Facts, seen: Seen, zone: tzinfo, now: datetime) -> list[str]
         return [_labelled("server", "none yet")]
     if attempt.elected.server is None:
         return []
+    if attempt.server is not None and attempt.server.gone:
+        return [_labelled("server", f"{attempt.elected.server}: {live.TO_CLOSE}")]
     deadline = attempt.intent.deadline
     last = words.clock(deadline + LATEST_END, zone)
     state = attempt.server.state if attempt.server else "not shown by EC2: unknown, not gone"

@@ -55,8 +55,10 @@ def span(length: timedelta | float) -> str:
 
 
 def spoken(length: timedelta | float, *, tenths: bool = False) -> str:
-    """A span in a sentence: `50 s`, `9.9 s` with tenths, `35m07s`."""
+    """A span in a sentence: `50 s`, `less than 1 s`, `9.9 s` with tenths, `35m07s`."""
     seconds = max(0.0, length.total_seconds() if isinstance(length, timedelta) else length)
+    if 0 < seconds < 1 and not tenths:
+        return "less than 1 s"
     if seconds < 60:
         return f"{seconds:.1f} s" if tenths else f"{int(seconds)} s"
     return span(seconds)
