@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import boto3
@@ -349,3 +350,12 @@ def test_cloudformation_makes_templates_that_can_be_launched(cloud: Running, ec2
     stack.delete_stack(StackName="lt")
     stack.get_waiter("stack_delete_complete").wait(StackName="lt", WaiterConfig={"Delay": 1, "MaxAttempts": 20})
     assert ec2.describe_launch_templates()["LaunchTemplates"] == []
+
+
+def test_twenty_calls_at_once_with_one_token_are_one_server(cloud: Running, ec2: Any, template: str) -> None:
+    clients = [cloud.client("ec2") for _ in range(4)]
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda turn: fleet(clients[turn % 4], template, "storm"), range(20)))
+    assert len({answer["FleetId"] for answer in answers}) == 1
+    found = ec2.describe_instances(Filters=[{"Name": "client-token", "Values": ["storm"]}])["Reservations"]
+    assert sum(len(group["Instances"]) for group in found) == 1

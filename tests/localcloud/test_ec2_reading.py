@@ -179,6 +179,30 @@ def test_a_security_group_in_use_is_not_deleted(cloud: Running) -> None:
     ec2.delete_security_group(GroupId=group)
 
 
+def test_security_groups_show_the_rules_they_were_given(cloud: Running) -> None:
+    ec2, stack = cloud.client("ec2"), cloud.client("cloudformation")
+    group = ec2.create_security_group(GroupName="ruled", Description="x")["GroupId"]
+    rule = {
+        "IpProtocol": "tcp",
+        "FromPort": 22,
+        "ToPort": 22,
+        "IpRanges": [{"CidrIp": "10.0.0.0/8", "Description": "in"}],
+    }
+    ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[rule])
+    (shown,) = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"]
+    assert shown["IpPermissions"][0]["IpRanges"] == rule["IpRanges"]
+    assert shown["IpPermissions"][0]["FromPort"] == 22
+    egress = [{"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "CidrIp": "0.0.0.0/0"}]
+    properties = {"GroupDescription": "servers", "SecurityGroupEgress": egress}
+    body = {"Resources": {"Group": {"Type": "AWS::EC2::SecurityGroup", "Properties": properties}}}
+    stack.create_stack(StackName="sg", TemplateBody=json.dumps(body))
+    stack.get_waiter("stack_create_complete").wait(StackName="sg", WaiterConfig={"Delay": 1, "MaxAttempts": 20})
+    made = stack.describe_stack_resources(StackName="sg")["StackResources"][0]["PhysicalResourceId"]
+    (shown,) = ec2.describe_security_groups(Filters=filtered("group-id", made))["SecurityGroups"]
+    assert shown["IpPermissionsEgress"][0]["ToPort"] == 443
+    ec2.delete_security_group(GroupId=group)
+
+
 def _user(cloud: Running, name: str, *statements: dict[str, Any]) -> Any:
     iam = cloud.client("iam")
     iam.create_user(UserName=name)

@@ -1,12 +1,15 @@
 """Process guests as their owner meets them: what user data finds, how a guest ends, and that nothing of it stays."""
 
+import hashlib
 import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import boto3
 import machine_tools as tools
 import pytest
+from botocore.config import Config
 from running_cloud import Running, command
 
 pytestmark = pytest.mark.cloud
@@ -118,6 +121,48 @@ def test_a_guest_reaches_the_cloud_and_its_metadata_and_nothing_else(cloud: Runn
     )
     server = tools.run(ec2, script)
     tools.prints(ec2, server, "cloud yes metadata yes other no world no")
+    ec2.terminate_instances(InstanceIds=[server])
+
+
+def test_a_guest_carries_a_large_object_to_the_cloud_and_back(cloud: Running) -> None:
+    ec2, s3 = cloud.client("ec2"), cloud.client("s3")
+    s3.create_bucket(Bucket="large")
+    signed = boto3.client(
+        "s3",
+        region_name="us-east-1",
+        endpoint_url=cloud.facts["endpoint"],
+        aws_access_key_id=cloud.environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=cloud.environment["AWS_SECRET_ACCESS_KEY"],
+        config=Config(signature_version="s3v4"),
+    )
+    place = {"Bucket": "large", "Key": "whole"}
+    put = signed.generate_presigned_url("put_object", Params=place)
+    get = signed.generate_presigned_url("get_object", Params=place)
+    script = (
+        "#!/usr/bin/env python3\nimport hashlib, os, urllib.request\n"
+        "data = os.urandom(1 << 20) * 64\n"
+        f"ask = urllib.request.Request({put!r}, data=data, method='PUT', headers={{'Content-Type': 'a/b'}})\n"
+        "urllib.request.urlopen(ask).read()\n"
+        f"back = urllib.request.urlopen({get!r}).read()\n"
+        "print('same', back == data, hashlib.sha256(data).hexdigest(), flush=True)\n"
+    )
+    server = tools.run(ec2, script)
+    tools.prints(ec2, server, "same True ")
+    said = tools.console(ec2, server).split("same True ")[1].split()[0]
+    assert hashlib.sha256(s3.get_object(**place)["Body"].read()).hexdigest() == said
+    ec2.terminate_instances(InstanceIds=[server])
+
+
+def test_a_guest_has_no_use_of_the_clouds_controls(cloud: Running) -> None:
+    ec2 = cloud.client("ec2")
+    script = (
+        "#!/usr/bin/env python3\nimport os, urllib.error, urllib.request\n"
+        "ask = urllib.request.Request(os.environ['AWS_ENDPOINT_URL'] + '/_localcloud/ec2/capacity', method='DELETE')\n"
+        "try:\n    said = urllib.request.urlopen(ask).status\nexcept urllib.error.HTTPError as error:\n    said = error.code\n"
+        "print('control', said, flush=True)\n"
+    )
+    server = tools.run(ec2, script)
+    tools.prints(ec2, server, "control 403")
     ec2.terminate_instances(InstanceIds=[server])
 
 

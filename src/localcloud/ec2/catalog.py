@@ -4,7 +4,7 @@ import datetime
 from typing import Any
 
 from localcloud import images
-from localcloud.ec2 import types
+from localcloud.ec2 import codec, types
 from localcloud.ec2.filters import Getters, page, select
 from localcloud.ec2.network import REGIONS
 from localcloud.ec2.refusals import Refusal
@@ -240,6 +240,7 @@ def _kept(request: Request, store: str, key: str, code: str, getters: Getters[Re
     params, region, network = request.params, request.region, request.stage.network
     request.caller.require(f"ec2:{request.action}")
     member = {"subnets": "Subnets", "vpcs": "Vpcs", "security_groups": "SecurityGroups"}[store]
+    shape = {"subnets": "Subnet", "vpcs": "Vpc", "security_groups": "SecurityGroup"}[store]
     found = network.records(region, store)
     asked = params.get(f"{key}s")
     if asked:
@@ -250,19 +251,11 @@ def _kept(request: Request, store: str, key: str, code: str, getters: Getters[Re
     chosen = select(found, params.get("Filters"), getters, tags=lambda one: network.tags(region, one[key]))
     part, following = page(chosen, params)
     shown = [
-        {name: _clean(one[name]) for name in names if name in one} | {"Tags": tag_list(network.tags(region, one[key]))}
+        codec.fitting(shape, {name: one[name] for name in names if name in one})
+        | {"Tags": tag_list(network.tags(region, one[key]))}
         for one in part
     ]
     return {member: shown, "NextToken": following}
-
-
-def _clean(value: Any) -> Any:
-    """MiniStack's value without what is empty, so that an answer has only what it has."""
-    if isinstance(value, dict):
-        return {key: _clean(one) for key, one in value.items() if one not in ("", None)}
-    if isinstance(value, list):
-        return [_clean(one) for one in value]
-    return value
 
 
 def _image(one: images.Image, tags: dict[str, str]) -> Record:

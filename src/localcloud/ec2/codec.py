@@ -53,6 +53,23 @@ def coerce(shape_name: str, value: Any) -> Any:
     return _coerce(service().shape_for(shape_name), value, shape_name)
 
 
+def fitting(shape_name: str, value: Any) -> Any:
+    """What of a JSON-like value the named shape has a place for; for records that others keep."""
+    return _fitting(service().shape_for(shape_name), value)
+
+
+def _fitting(shape: Any, value: Any) -> Any:
+    if shape.type_name == "structure" and isinstance(value, dict):
+        return {
+            name: _fitting(member, value[name])
+            for name, member in shape.members.items()
+            if value.get(name) not in (None, "")
+        }
+    if shape.type_name == "list" and isinstance(value, list):
+        return [_fitting(shape.member, one) for one in value]
+    return value
+
+
 def render(action: str, answer: Params, request_id: str) -> bytes:
     """The XML of a successful answer; raises KeyError when the model has no such member."""
     shape = service().operation_model(action).output_shape

@@ -24,7 +24,7 @@ from localcloud.ec2.records import (
     Instance,
 )
 from localcloud.guests.console import Console
-from localcloud.guests.guest import BUTTON, POWEROFF, REBOOT, REFUSED, Events, Plan
+from localcloud.guests.guest import BUTTON, CRASH, POWEROFF, REBOOT, REFUSED, Events, Plan
 from localcloud.guests.process import Body, ProcessGuest, remove_disk
 
 MOST_GUESTS = 8
@@ -34,6 +34,8 @@ KEPT_SECONDS = 75 * 60.0
 
 _FAULT = "Server.InternalError"
 _CLOSE_LIMIT = 5.0
+_BOOT_PAUSE = 0.5
+"""Between the end of a boot and the next: a guest that reboots at each boot must not take a processor for itself."""
 
 
 @dataclass
@@ -161,7 +163,16 @@ class GuestFloor:
         life = self._longest - max(0.0, self._age(instance))
         alarm = asyncio.get_running_loop().call_later(max(0.0, life), self._overdue, instance.id)
         self._running[instance.id] = _Running(region, instance, guest, alarm)
-        guest.start()
+        try:
+            guest.start()
+        except OSError as error:
+            # A full disk, no more processes: the instance dies of it, not the request.
+            guest.kill()
+            asyncio.get_running_loop().call_soon(self._on_ended, instance, CRASH, f"its guest cannot start: {error}")
+
+    def _boot_again(self, region: str, instance: Instance) -> None:
+        if instance.state == RUNNING and not self._closing:
+            self._start(region, instance)
 
     def _age(self, instance: Instance) -> float:
         launched = datetime.datetime.fromisoformat(instance.launched)
@@ -195,8 +206,8 @@ class GuestFloor:
             return
         again = reason == REBOOT or (reason == BUTTON and running.boot_again)
         if again and instance.state == RUNNING and not running.overdue:
-            # The same disk, at once: a reboot waits for nobody.
-            self._start(running.region, instance)
+            # The same disk, ahead of whoever waits: a reboot keeps its place.
+            asyncio.get_running_loop().call_later(_BOOT_PAUSE, self._boot_again, running.region, instance)
             return
         if running.overdue:
             self._finish_lost(

@@ -84,6 +84,8 @@ def delete_versions(request: Request) -> dict[str, Any]:
     _require(request, template)
     done, left = [], []
     for said in request.params.get("Versions") or ():
+        if not said.isdigit():
+            raise invalid(said, "launchTemplateVersion")
         line = {"LaunchTemplateId": template.id, "LaunchTemplateName": template.name, "VersionNumber": int(said)}
         if said in template.versions and int(said) != template.default:
             del template.versions[said]
