@@ -100,7 +100,8 @@ class _Init:
             return None
         if not chunk:
             # The cloud is gone: nothing of this guest may outlive it.
-            self._kill(signal.SIGKILL)
+            while self._left():
+                self._kill()
             os._exit(1)
         self._heard += chunk
         *lines, self._heard = self._heard.split(b"\n")
@@ -159,32 +160,30 @@ class _Init:
                 self._next_step()
 
     def _end_all(self) -> None:
-        """TERM to everything, a grace, KILL to what is left."""
+        """TERM to everything once, also to what is started meanwhile; a grace; KILL to what is left."""
         self._steps.clear()
         self._current = 0
-        self._kill(signal.SIGTERM)
+        told: set[int] = set()
         deadline = time.monotonic() + float(self._plan.get("grace", GRACE))
-        while self._alive() and time.monotonic() < deadline:
+        while (left := self._left()) and time.monotonic() < deadline:
+            _signal(left - told, signal.SIGTERM)
+            told |= left
             time.sleep(_TICK)
-            self._reap()
             self._hear([self._console])
-        while self._alive():
-            self._kill(signal.SIGKILL)
+        while self._left():
+            self._kill()
             time.sleep(_TICK)
-            self._reap()
 
-    def _kill(self, number: signal.Signals) -> None:
+    def _kill(self) -> None:
         if self._sandbox and os.getpid() == 1:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(-1, number)
-            return
-        for pid in _descendants(os.getpid()):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, number)
+                os.kill(-1, signal.SIGKILL)
+        else:
+            _signal(self._left(), signal.SIGKILL)
 
-    def _alive(self) -> bool:
+    def _left(self) -> set[int]:
         self._reap()
-        return bool(_descendants(os.getpid()))
+        return set(_descendants(os.getpid()))
 
     def _say(self, message: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):
@@ -235,6 +234,12 @@ def _delay(when: str, now: time.struct_time) -> float:
             return float(ahead if ahead > 0 else ahead + 86400)
         return float(when.lstrip("+")) * 60
     return 60.0
+
+
+def _signal(pids: set[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
 
 
 def _descendants(pid: int) -> list[int]:
