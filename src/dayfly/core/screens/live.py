@@ -21,8 +21,8 @@ _AGENT = "agent: "
 class StepLine:
     """One step that happened. `(attempt, name)` is its identity (0: the tick and its claim).
 
-    `words` may hold `{deadline}` and `{lived}`, which depend on the zone and on how fine the screen is; `more` is what only
-    `show` says.
+    `words` may hold `{shape}`, `{deadline}` and `{lived}`, which depend on the zone and on the screen; `more` is what only `show`
+    says.
     """
 
     attempt: int
@@ -30,6 +30,7 @@ class StepLine:
     at: datetime
     words: str
     more: str = ""
+    shape: str = ""
     deadline: datetime | None = None
     lived: timedelta | None = None
     job: timedelta | None = None
@@ -39,6 +40,8 @@ class StepLine:
         said = f"{self.words}{self.more}" if full else self.words
         if self.deadline is not None:
             gone_by = f"gone by {words.clock(self.deadline, zone)}"
+            # The demo has named the type already, and its reader wants to know one thing.
+            said = said.replace("{shape}", "" if tenths else self.shape)
             said = said.replace("{deadline}", f"{gone_by} whatever happens" if tenths else gone_by)
         if self.lived is not None:
             lived = f"lived {words.spoken(self.lived, tenths=tenths)}"
@@ -111,7 +114,8 @@ def _server(attempt: Attempt) -> Iterator[StepLine]:
         attempt=attempt.number,
         name="server",
         at=elected.launched or elected.at,
-        words=f"{elected.server}{shape}, {{deadline}}",
+        words=f"{elected.server}{{shape}}, {{deadline}}",
+        shape=shape,
         deadline=attempt.intent.deadline,
     )
 
@@ -218,21 +222,19 @@ def step_line(line: StepLine, base: datetime, zone: tzinfo, *, tenths: bool, ful
     """One line of the picture; the distance is counted from `base`, and left out at it."""
     at = words.clock(line.at, zone, tenths=tenths)
     said = line.text(zone, tenths=tenths, full=full)
+    # Between the times as they are shown, so that clock and distance never disagree.
+    away = _cut(line.at, tenths=tenths) - _cut(base, tenths=tenths)
     if tenths:
-        apart = line.at - base
-        delta = (
-            ""
-            if line.name == "tick"
-            else f"+{apart.total_seconds():.1f} s"
-            if apart < timedelta(minutes=1)
-            else f"+{words.span(apart)}"
-        )
+        seconds = away.total_seconds()
+        delta = "" if line.name == "tick" else f"+{seconds:.1f} s" if seconds < 60 else f"+{words.span(away)}"
         return f"  {line.name:<12}  {at:<10}  {delta:>7}   {said}".rstrip()
-    # Between the whole seconds that are shown, so that clock and distance never disagree.
-    away = line.at.replace(microsecond=0) - base.replace(microsecond=0)
     delta = "" if line.at <= base else f"+{words.span(away)}"
     name = "gone" if line.name == "server gone" else line.name
     return f"  {at}  {delta:>8}  {name:<11}  {said}".rstrip()
+
+
+def _cut(moment: datetime, *, tenths: bool) -> datetime:
+    return moment.replace(microsecond=moment.microsecond // 100_000 * 100_000 if tenths else 0)
 
 
 def live_state(facts: Facts) -> str:
