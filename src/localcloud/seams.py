@@ -76,6 +76,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "ministack.services.ssm": ("_get_parameters_by_path", "_parameters", "_public_parameter"),
     "ministack.services.sts": ("_sessions", "is_root_access_key", "register_session"),
     "ministack.services.lambda_svc": (
+        "_LAMBDA_STATE_TRANSITION_DELAY",
         "_emit_lambda_logs",
         "_execute_function",
         "_execute_function_warm",

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.cloud
 TEMPLATE = json.dumps({"Resources": {"Topic": {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": "kept"}}}})
 
 
-def until(true: Callable[[], Any], limit: float = 5) -> bool:
+def until(true: Callable[[], Any], limit: float = 15) -> bool:
     deadline = time.monotonic() + limit
     while not true():
         if time.monotonic() > deadline:

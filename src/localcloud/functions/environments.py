@@ -155,10 +155,14 @@ class Environment:
             log=log,
         )
 
-    def end(self) -> None:
-        """Kill the process and all it started, and remove its scratch directory."""
+    def kill(self) -> None:
+        """Kill the process and all it started; who waits for its answer sees the end and calls `end`."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
+
+    def end(self) -> None:
+        """Kill the process and all it started, and remove its scratch directory."""
+        self.kill()
         self._process.wait()
         for descriptor in (self._requests, self._answers, self._log):
             with contextlib.suppress(OSError):
@@ -249,10 +253,12 @@ class Pool:
         """End every environment, busy ones too."""
         with self._lock:
             self._closed = True
-            every = [*self._busy, *(e for es in self._idle.values() for e in es)]
+            idle = [environment for environments in self._idle.values() for environment in environments]
+            busy = list(self._busy)
             self._idle.clear()
-            self._busy.clear()
-        for environment in every:
+        for environment in busy:
+            environment.kill()
+        for environment in idle:
             environment.end()
 
     def _lease(self, spec: Spec) -> Environment | None:

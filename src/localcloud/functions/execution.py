@@ -36,6 +36,8 @@ class Functions:
         self._lambda = seams.module("lambda_svc")
         seams.put(self._lambda, "_execute_function_warm", self.execute)
         seams.put(self._lambda, "_emit_lambda_logs", self.write_log)
+        # A function is Pending only until the next turn: nothing has to be fetched or warmed up here.
+        seams.put(self._lambda, "_LAMBDA_STATE_TRANSITION_DELAY", 0.0)
         self._closed = threading.Event()
         threading.Thread(target=self._sweep, name="function-sweeper", daemon=True).start()
 
