@@ -141,8 +141,10 @@ def test_the_account_is_that_of_the_credentials_at_hand(monkeypatch, sts):
 
 
 @pytest.mark.usefixtures("folder")
-def test_nothing_is_asked_without_credentials_or_when_calls_go_elsewhere(sts):
+def test_nothing_is_asked_without_credentials_or_when_calls_go_elsewhere(monkeypatch, sts):
     before = _Sts.asked
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIA0")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     assert account.of_credentials("eu-west-1", {"HOME": str(Path.cwd())}, endpoint=sts) is None
     elsewhere = {"AWS_ACCESS_KEY_ID": "AKIA0", "AWS_ENDPOINT_URL": sts}
     assert account.of_credentials("eu-west-1", elsewhere, endpoint=sts) is None

@@ -186,6 +186,13 @@ def test_a_server_that_ec2_dates_before_its_claim_is_not_shown_before_it():
     assert [line.at for line in steps(early)] == [at(0), at(0.6), at(0.6)]
 
 
+def test_a_server_is_not_gone_before_its_own_last_word():
+    early = replace(WHOLE, attempts=(replace(WHOLE.attempts[0], closed=closed(gone=at(12))),))
+    assert run_lines(early, UTC, tenths=True)[-1] == (
+        "  server gone   22:41:12.8  +12.8 s   lived 11.5 s for a job of 9.9 s"
+    )
+
+
 def test_success_ends_with_what_to_fetch():
     moved = KeptLatest(etag="e", record=Latest(run=str(RUN), attempt=1, at=at(14), prefix="p/", outputs=()))
     assert end_lines(replace(WHOLE, latest=moved), UTC, {}, local=True) == (
