@@ -313,6 +313,13 @@ def test_no_capacity_names_the_pools_and_exits_5():
         " spot c8g.large eu-west-1a: InsufficientInstanceCapacity",
     )
     assert ending(facts, local=False).exit_code == 5
+    odd = replace(none, reason="unknown", detail="NewCodeOfTheirs")
+    facts = replace(
+        facts,
+        attempts=(replace(facts.attempts[0], elected=odd, closed=replace(shut, reason="unknown", detail=odd.detail)),),
+    )
+    assert ending(facts, local=False).why == "EC2 refused the launch: NewCodeOfTheirs"
+    facts = replace(facts, attempts=(attempt(elected=none, closed=shut, receipt=True),))
     assert end_lines(facts, UTC, {})[-1] == "next       dayfly retry pi@2026-11-24T22:41Z"
 
 

@@ -298,6 +298,18 @@ def test_show_of_a_finished_run_has_its_code_files_and_what_latest_is():
     assert document["over"] is True
 
 
+def test_only_what_is_named_as_a_piece_of_the_log_is_one():
+    cloud = deployed(since=TICK)
+    tick(cloud)
+    [server] = cloud.servers
+    run = names.RunName("pi", TICK)
+    prefix = names.out_prefix(run, 1, ROLE, server)
+    for name in ("log/000001", "log/000002", "log/000002x", "log/000004", "log/evil/000003"):
+        cloud.objects[prefix + name] = b"x"
+    facts, _, _ = cloud.run(look.look_at(run))
+    assert cloud.run(look.log_pieces(run, facts.attempt)) == (f"{prefix}log/000001", f"{prefix}log/000002")
+
+
 def test_ps_shows_live_servers_and_tells_those_that_should_not_be_there():
     cloud = deployed(since=TICK)
     tick(cloud)

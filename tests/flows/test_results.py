@@ -18,3 +18,10 @@ def test_a_path_that_leads_out_of_the_folder_is_refused_before_anything_is_asked
     with pytest.raises(LeftError, match="outside its folder"):
         results.fetch(NOWHERE, "bucket", [output], tmp_path / "to")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_object_of_another_run_is_refused(tmp_path):
+    output = Output(path="a.txt", key="out/other/2026-11-24T22:41:00Z/1/R:i-1/output/a.txt", size=1, sha256="00")
+    with pytest.raises(LeftError, match="not its own"):
+        results.fetch(NOWHERE, "bucket", [output], tmp_path / "to", prefix="out/pi/")
+    assert list(tmp_path.iterdir()) == []

@@ -115,9 +115,10 @@ def fetch_command(run_name: str, to: Path | None, use_local: bool, as_json: bool
             f"{run} has no files: {end.why or end.outcome}", hint=words.dayfly("show", words.name(run), local=use_local)
         )
     folder = _folder(to, run)
+    prefix = (attempt and look.out_prefix(run, attempt)) or ""
     say_file = (lambda _path: None) if len(outputs) > 100 else (lambda path: say.note(f"  {path}"))
     with slowly(f"fetching {words.count(len(outputs), 'file')}, {words.size(sum(one.size for one in outputs))}"):
-        results.fetch(where.aws, where.bucket(project.name), outputs, folder, say=say_file)
+        results.fetch(where.aws, where.bucket(project.name), outputs, folder, prefix=prefix, say=say_file)
     good = attempt is not None and attempt.closed is not None and attempt.closed.outcome == "succeeded"
     if as_json:
         say.document(

@@ -22,16 +22,23 @@ _PIECE = 1 << 20
 
 
 def fetch(
-    aws: Aws, bucket: str, outputs: Iterable[Output], to: Path, *, say: Callable[[str], None] = lambda _: None
+    aws: Aws,
+    bucket: str,
+    outputs: Iterable[Output],
+    to: Path,
+    *,
+    prefix: str = "",
+    say: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Downloads these files into the folder `to`: beside it first, checked, then in its place; what was there goes.
 
-    `say` hears each path before it is downloaded. Raises NotFoundError for a file that is not there any more, LeftError for one
-    that is not what was stored, FileError for a folder that can not be written. In each case `to` is as it was.
+    `prefix`: where in the bucket they must lie. `say` hears each path before it is downloaded. Raises NotFoundError for a file
+    that is not there any more, LeftError for one that is not what was stored or not this run's, FileError for a folder that
+    can not be written. In each case `to` is as it was.
     """
     files = list(outputs)
     for output in files:
-        _refuse_outside(output.path)
+        _refuse_outside(output, prefix)
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=f".{to.name}-unfinished-", dir=to.parent))
@@ -73,11 +80,15 @@ def piece(aws: Aws, bucket: str, key: str) -> bytes:
     return found.body
 
 
-def _refuse_outside(path: str) -> None:
-    # The record was written on the job's own server: its word about a path is not to be trusted.
-    parts = PurePosixPath(path).parts
-    if not parts or path.startswith("/") or ".." in parts or "\0" in path:
+def _refuse_outside(output: Output, prefix: str) -> None:
+    # The record was written on the job's own server: its word about paths and keys is not to be trusted.
+    path = output.path
+    if not PurePosixPath(path).parts or path.startswith("/") or ".." in PurePosixPath(path).parts or "\0" in path:
         raise LeftError(f"the record of this run names a file outside its folder: {path!r}; nothing was written")
+    if not output.key.startswith(prefix):
+        raise LeftError(
+            f"the record of this run names an object that is not its own: {output.key!r}; nothing was written"
+        )
 
 
 def _download(aws: Aws, bucket: str, output: Output, to: Path) -> None:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import count, takewhile
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -249,9 +250,13 @@ def out_prefix(run: names.RunName, attempt: Attempt) -> str | None:
 
 
 def log_pieces(run: names.RunName, attempt: Attempt) -> Flow[tuple[str, ...]]:
-    """Keys of the pieces of the log that are there, in order."""
+    """Keys of the pieces of the log that are there, in order, up to the first that is not.
+
+    The server may write what it likes below its prefix: only what is named as a piece is one.
+    """
     prefix = out_prefix(run, attempt)
-    return (yield from ask(List(prefix + "log/"))) if prefix else ()
+    there = set((yield from ask(List(f"{prefix}log/")))) if prefix else set()
+    return tuple(takewhile(there.__contains__, (names.log_key(prefix or "", number) for number in count(1))))
 
 
 # --- ps -----------------------------------------------------------------------------------------------------------------

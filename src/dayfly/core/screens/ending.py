@@ -63,7 +63,8 @@ def ending(facts: Facts, *, local: bool) -> Ending:
     if over:
         limit = attempt.intent.time_limit_s if attempt else None
         missing = attempt.ended.missing if attempt and attempt.ended else ()
-        why = reasons.sentence(state, reason, detail, limit_s=limit, missing=missing)
+        refused = bool(attempt and attempt.elected and attempt.elected.server is None and attempt.elected.errors)
+        why = reasons.sentence(state, reason, detail, limit_s=limit, missing=missing, refused=refused)
     by = closed.ended_by if closed and over and attempt and attempt.elected and attempt.elected.server else ""
     return Ending(
         run=str(facts.run),

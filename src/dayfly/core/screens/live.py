@@ -105,7 +105,7 @@ def _server(attempt: Attempt) -> Iterator[StepLine]:
     if elected is None:
         return
     if elected.server is None:
-        said = reasons.sentence("failed", elected.reason, elected.detail)
+        said = reasons.sentence("failed", elected.reason, elected.detail, refused=bool(elected.errors))
         yield StepLine(attempt=attempt.number, name="no server", at=elected.at, words=said)
         return
     where = f" in {elected.zone}" if elected.zone else ""

@@ -30,8 +30,16 @@ def outcome_words(outcome: str) -> str:
     return outcome.replace("-", " ")
 
 
-def sentence(outcome: str, reason: str, detail: str, *, limit_s: int | None = None, missing: Sequence[str] = ()) -> str:
-    """Why, as a clause that follows the run's name; empty for success."""
+def sentence(
+    outcome: str,
+    reason: str,
+    detail: str,
+    *,
+    limit_s: int | None = None,
+    missing: Sequence[str] = (),
+    refused: bool = False,
+) -> str:
+    """Why, as a clause that follows the run's name; empty for success. `refused`: EC2 said no to the launch."""
     match outcome:
         case "succeeded":
             return ""
@@ -41,7 +49,7 @@ def sentence(outcome: str, reason: str, detail: str, *, limit_s: int | None = No
         case "cancelled":
             return "cancelled" + (f" {detail}" if detail.startswith("before") else "")
         case "missed":
-            return f"too late: {detail}" if reason == "late" else "it never started"
+            return f"too late: {detail}" if reason == "late" else detail or "it never started"
         case "skipped":
             return f"not run: {detail}" if detail else "not run"
     if reason.startswith("exit "):
@@ -52,7 +60,7 @@ def sentence(outcome: str, reason: str, detail: str, *, limit_s: int | None = No
     if reason == "output-missing":
         return f"the command exited with 0, but {' and '.join(missing) or 'a declared output'} matched nothing"
     if reason in ("lost", "unknown") and detail:
-        return detail
+        return f"EC2 refused the launch: {detail}" if refused else detail
     words = _FIXED.get(reason, reason or "it failed")
     return f"{words}: {detail}" if reason in _DETAILED and detail else words
 
