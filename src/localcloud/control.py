@@ -60,6 +60,12 @@ def up(wish: Wish) -> dict[str, Any]:
     os.close(writer)
     try:
         return _await_ready(child, reader, directory)
+    except CloudError:
+        # Two callers began at the same moment: the other one's cloud is as good.
+        other = None if wish.parent_pipe else _running(directory)
+        if other is None:
+            raise
+        return other | {"already": True}
     finally:
         os.close(reader)
 

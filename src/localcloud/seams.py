@@ -115,6 +115,8 @@ def load(cloud: Cloud) -> ModuleType:
     Raises CloudError when the installed version is not the pinned one or a private name is gone.
     """
     _settings(cloud)
+    # It complains at each start that it cannot sign with KMS keys, which nobody here asks for.
+    logging.getLogger("kms").setLevel(logging.ERROR)
     found = version("ministack")
     if found != VERSION:
         raise CloudError(

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import machine_tools as tools
 import pytest
 from botocore.exceptions import ClientError
 from running_cloud import Running
@@ -207,3 +208,30 @@ def test_only_who_may_pass_the_role_can_make_a_schedule(bench: Bench) -> None:
     )  # fmt: skip
     iam.put_user_policy(UserName="clerk", PolicyName="own", PolicyDocument=json.dumps(allow))
     clerk.create_schedule(**said)
+
+
+def test_a_schedule_ends_only_servers_with_the_tag_that_its_role_may_end(bench: Bench) -> None:
+    ec2, iam = bench.cloud.client("ec2"), bench.cloud.client("iam")
+    role = bench.make_role("killer", ["dead"])
+    may = {"Effect": "Allow", "Action": "ec2:TerminateInstances", "Resource": "arn:aws:ec2:*:*:instance/*"}
+    may["Condition"] = {"StringEquals": {"aws:ResourceTag/stack": "ours"}}
+    iam.put_role_policy(RoleName="killer", PolicyName="kill", PolicyDocument=json.dumps({"Statement": [may]}))
+    servers = {}
+    for owner in ("ours", "theirs"):
+        tags = [{"ResourceType": "instance", "Tags": [{"Key": "stack", "Value": owner}]}]
+        servers[owner] = tools.run(ec2, "#!/bin/sh\nsleep 600\n", TagSpecifications=tags)
+    for owner, server in servers.items():
+        tools.becomes(ec2, server, "running")
+        target = {
+            "Arn": "arn:aws:scheduler:::aws-sdk:ec2:terminateInstances",
+            "RoleArn": role,
+            "Input": json.dumps({"InstanceIds": [server]}),
+            "DeadLetterConfig": {"Arn": f"arn:aws:sqs:us-east-1:{ACCOUNT}:dead"},
+        }
+        bench.create(f"kill-{owner}", soon(1)[0], target, ActionAfterCompletion="DELETE")
+    tools.becomes(ec2, servers["ours"], "terminated")
+    message = bench.receive(bench.dead, servers["theirs"])
+    assert message is not None
+    assert message["MessageAttributes"]["ERROR_CODE"]["StringValue"] == "UnauthorizedOperation"
+    assert tools.state(ec2, servers["theirs"]) == "running"
+    ec2.terminate_instances(InstanceIds=[servers["theirs"]])

@@ -231,6 +231,13 @@ def test_nothing_listens_but_the_one_port_on_loopback(start: Callable[..., Runni
     assert cloud.directory.stat().st_mode & 0o777 == 0o700
 
 
+def test_two_that_start_a_cloud_at_once_share_it(start: Callable[..., Running]) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        clouds = [future.result() for future in [pool.submit(start) for _ in range(3)]]
+    assert len({cloud.facts["pid"] for cloud in clouds}) == 1
+    assert sorted("already" in cloud.facts for cloud in clouds) == [False, True, True]
+
+
 def test_up_says_that_a_cloud_already_runs(start: Callable[..., Running]) -> None:
     first = start()
     again = start()
