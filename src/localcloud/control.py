@@ -16,12 +16,15 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from localcloud import state
 from localcloud.clock import SystemClock
 from localcloud.cloud import Cloud
 from localcloud.errors import CloudError
+
+if TYPE_CHECKING:
+    from localcloud.server import Server
 
 _START_LIMIT = 60.0
 _END_LIMIT = 15.0
@@ -37,6 +40,7 @@ class Wish:
     parent_pipe: bool = False
     internet: bool = False
     max_guests: int | None = None
+    max_life: float | None = None
 
 
 def up(wish: Wish) -> dict[str, Any]:
@@ -92,16 +96,17 @@ def run(wish: Wish, ready: Callable[[dict[str, Any]], None]) -> None:
         clock=SystemClock(),
         max_guests=wish.max_guests,
         internet=wish.internet,
+        max_life=wish.max_life,
     )
 
     def tell(facts: dict[str, Any]) -> None:
         state.write_whole(directory / "ready.json", json.dumps(facts).encode())
         ready(facts)
 
-    async def live() -> None:
-        from localcloud.server import Server
+    server_class = _server_class()
 
-        server = Server(cloud, listener)
+    async def live() -> None:
+        server = server_class(cloud, listener)
         if wish.parent_pipe:
             server.end_with_parent(sys.stdin.fileno())
         await server.run(tell)
@@ -162,9 +167,27 @@ def exports(directory: Path) -> dict[str, str | None]:
     }
 
 
+def _server_class() -> "type[Server]":
+    """The server, imported only by who runs it: asking for the status needs no MiniStack."""
+    if sys.platform != "linux":
+        raise CloudError("The local cloud runs on Linux.", "Use a Linux machine, or AWS itself.")
+    try:
+        from localcloud.server import Server
+    except ModuleNotFoundError as error:
+        raise CloudError(
+            f"{error.name} is not installed.", "Install MiniStack: pip install ministack==1.5.33."
+        ) from error
+    return Server
+
+
 def _arguments(wish: Wish) -> list[str]:
     said = ["--state", str(wish.directory)]
-    for name, value in (("--port", wish.port), ("--region", wish.region), ("--max-guests", wish.max_guests)):
+    for name, value in (
+        ("--port", wish.port),
+        ("--region", wish.region),
+        ("--max-guests", wish.max_guests),
+        ("--max-life", wish.max_life),
+    ):
         said += [name, str(value)] if value is not None else []
     said += ["--parent-pipe"] if wish.parent_pipe else []
     said += ["--internet"] if wish.internet else []
