@@ -59,17 +59,20 @@ def fetch(
 def present(aws: Aws, bucket: str) -> bool:
     """Whether the project's bucket is there: without it nothing was ever deployed."""
     s3 = aws.client("s3")
-    try:
-        told("look for the bucket", lambda: s3.head_bucket(Bucket=bucket))
-    except ClientError as error:
-        if code_of(error) in ("404", "NoSuchBucket"):
-            return False
-        if code_of(error) == "403":
-            raise RightsError(
-                f"these credentials may not read {bucket}", hint="use the profile of its account"
-            ) from error
-        raise
-    return True
+
+    def looked() -> bool:
+        try:
+            s3.head_bucket(Bucket=bucket)
+        except ClientError as error:
+            if code_of(error) in ("404", "NoSuchBucket"):
+                return False
+            if code_of(error) == "403":
+                hint = "use the profile of its account"
+                raise RightsError(f"these credentials may not read {bucket}", hint=hint) from error
+            raise
+        return True
+
+    return told("look for the bucket", looked)
 
 
 def piece(aws: Aws, bucket: str, key: str) -> bytes:
@@ -96,7 +99,10 @@ def _download(aws: Aws, bucket: str, output: Output, to: Path) -> None:
 
     def body() -> str:
         digest = hashlib.sha256()
-        found = s3.get_object(Bucket=bucket, Key=output.key)
+        try:
+            found = s3.get_object(Bucket=bucket, Key=output.key)
+        except s3.exceptions.NoSuchKey as error:
+            raise NotFoundError(f"{output.path} is not in the bucket any more", hint="dayfly runs") from error
         to.parent.mkdir(parents=True, exist_ok=True)
         with to.open("wb") as file:
             for block in found["Body"].iter_chunks(_PIECE):
@@ -104,10 +110,7 @@ def _download(aws: Aws, bucket: str, output: Output, to: Path) -> None:
                 digest.update(block)
         return digest.hexdigest()
 
-    try:
-        got = told(f"fetch {output.path}", body)
-    except s3.exceptions.NoSuchKey as error:
-        raise NotFoundError(f"{output.path} is not in the bucket any more", hint="dayfly runs") from error
+    got = told(f"fetch {output.path}", body)
     if got != output.sha256 or to.stat().st_size != output.size:
         raise LeftError(
             f"{output.path} is not what was stored: its hash differs; nothing was kept of it",
