@@ -10,9 +10,10 @@ from running_cloud import Running
 pytestmark = pytest.mark.cloud
 
 ASK = r"""#!/usr/bin/env python3
-import json, urllib.request, urllib.error
+import json, os, urllib.request, urllib.error
+BASE = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254").rstrip("/")
 def ask(path, method="GET", **headers):
-    request = urllib.request.Request("http://169.254.169.254" + path, method=method,
+    request = urllib.request.Request(BASE + path, method=method,
                                      headers={k.replace("_", "-"): v for k, v in headers.items()})
     try:
         with urllib.request.urlopen(request, timeout=5) as answer:

@@ -17,7 +17,9 @@ from localcloud.ec2.floor import GuestFloor
 from localcloud.ec2.records import ON_DEMAND, PENDING, Book, Instance, Volume
 from localcloud.guests.console import Console
 from localcloud.guests.guest import Events, Plan
-from localcloud.guests.process import Body, ProcessGuest, make_etc_template, remove_disk
+from localcloud.guests.process import Body, ProcessGuest, can_sandbox, make_etc_template, remove_disk
+
+NAMESPACES = pytest.mark.skipif(not can_sandbox(), reason="this user may not make namespaces here")
 
 
 def alive(word: str) -> bool:
@@ -87,6 +89,7 @@ def test_without_namespaces_nothing_outlives_a_killed_cloud(tmp_path: Path) -> N
     tools.until(lambda: not alive(seconds), limit=10)
 
 
+@NAMESPACES
 def test_a_disk_is_removed_whatever_its_guest_did_to_it(tmp_path: Path) -> None:
     make_etc_template(tmp_path)
     script = "#!/bin/sh\nmkdir -p /opt/a/b /etc/x\ntouch /opt/a/b/c\nchmod 0 /opt/a/b /opt/a\npoweroff\n"
@@ -98,6 +101,7 @@ def test_a_disk_is_removed_whatever_its_guest_did_to_it(tmp_path: Path) -> None:
     assert sorted(path.name for path in directory.iterdir()) == ["console.log"]
 
 
+@NAMESPACES
 def test_no_guest_lives_longer_than_this_machine_allows(tmp_path: Path) -> None:
     async def play() -> Instance:
         clock = SystemClock()

@@ -100,9 +100,15 @@ class Ec2:
 
     def describe(self) -> dict[str, Any]:
         """Facts for `up` and `status`."""
-        limits = ["no cloud-init, systemd or second user: #! scripts and boothooks of the user data are run as root"]
+        limits = [
+            "no cloud-init, systemd, package manager or second user: #! scripts and boothooks of the user data are run,"
+            " with this machine's own programs"
+        ]
         if not self._sandbox:
-            limits.append("no namespaces here: guests share this user's files, processes and network")
+            limits.append(
+                "no namespaces here: guests share this user's files, processes and network; metadata only by"
+                " AWS_EC2_METADATA_SERVICE_ENDPOINT, power-off only by the commands on PATH"
+            )
         elif self._cloud.internet:
             limits.append("guests share this machine's network; metadata by AWS_EC2_METADATA_SERVICE_ENDPOINT")
         running, waiting = self._floor.counts if self._floor is not None else (0, 0)

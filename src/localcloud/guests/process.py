@@ -150,6 +150,8 @@ class ProcessGuest:
             own["PATH"] = f"{directory / 'disk/shims'}:{_SYSTEM_PATH}"
             own["HOME"] = str(directory / "disk/root")
             own["TMPDIR"] = str(directory / "disk/tmp")
+            # Without this, `/sbin/shutdown` by its full path would ask this machine's own login manager.
+            own["DBUS_SYSTEM_BUS_ADDRESS"] = "unix:path=/nonexistent"
         own["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{self._body.port}"
         if metadata:
             own["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = metadata
