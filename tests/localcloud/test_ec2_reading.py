@@ -179,6 +179,30 @@ def test_a_security_group_in_use_is_not_deleted(cloud: Running) -> None:
     ec2.delete_security_group(GroupId=group)
 
 
+def test_state_changes_are_events_on_the_default_bus(cloud: Running) -> None:
+    ec2, sqs, events = cloud.client("ec2"), cloud.client("sqs"), cloud.client("events")
+    url = sqs.create_queue(QueueName="states")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    pattern = {"source": ["aws.ec2"], "detail-type": ["EC2 Instance State-change Notification"]}
+    events.put_rule(Name="states", EventPattern=json.dumps(pattern))
+    events.put_targets(Rule="states", Targets=[{"Id": "queue", "Arn": arn}])
+    server = tools.run(ec2, "#!/bin/sh\npoweroff\n", InstanceInitiatedShutdownBehavior="terminate")
+    tools.becomes(ec2, server, "terminated")
+    seen: list[str] = []
+
+    def complete() -> bool:
+        for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
+            said = json.loads(message["Body"])
+            if said["detail"]["instance-id"] == server:
+                assert said["resources"] == [f"arn:aws:ec2:us-east-1:000000000000:instance/{server}"]
+                seen.append(said["detail"]["state"])
+        return "terminated" in seen
+
+    tools.until(complete)
+    assert [state for state in seen if state != "shutting-down"] == ["pending", "running", "terminated"]
+    events.remove_targets(Rule="states", Ids=["queue"])
+
+
 def test_security_groups_show_the_rules_they_were_given(cloud: Running) -> None:
     ec2, stack = cloud.client("ec2"), cloud.client("cloudformation")
     group = ec2.create_security_group(GroupName="ruled", Description="x")["GroupId"]

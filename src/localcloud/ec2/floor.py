@@ -22,6 +22,7 @@ from localcloud.ec2.records import (
     TERMINATED,
     Book,
     Instance,
+    Region,
 )
 from localcloud.guests.console import Console
 from localcloud.guests.guest import BUTTON, CRASH, POWEROFF, REBOOT, REFUSED, Events, Plan
@@ -31,6 +32,9 @@ MOST_GUESTS = 8
 LONGEST_LIFE = 24 * 3600.0
 KEPT_SECONDS = 75 * 60.0
 """How long a terminated instance stays visible; AWS keeps it for about an hour."""
+
+_TOKEN_SECONDS = 48 * 3600.0
+"""How long a client token, and the fleet it made, is remembered; AWS keeps it for a day after the instance's end."""
 
 _FAULT = "Server.InternalError"
 _CLOSE_LIMIT = 5.0
@@ -108,13 +112,21 @@ class GuestFloor:
 
     def forget_old(self) -> None:
         """Drop what was terminated long enough ago."""
-        before = self._clock.now().timestamp() - KEPT_SECONDS
+        now = self._clock.now()
+        before = now.timestamp() - KEPT_SECONDS
         for name, region in self._book.regions().items():
             gone = [one for one in region.instances.values() if one.ended is not None and one.ended < before]
             for one in gone:
                 del region.instances[one.id]
                 shutil.rmtree(self._directory / one.id, ignore_errors=True)
-            if gone:
+            old = [key for key, one in region.tokens.items() if one["at"] < now.timestamp() - _TOKEN_SECONDS]
+            for key in old:
+                del region.tokens[key]
+            past = (now - datetime.timedelta(seconds=_TOKEN_SECONDS)).isoformat()
+            ended = [key for key, one in region.fleets.items() if one.created < past and not _lives(region, key)]
+            for key in ended:
+                del region.fleets[key]
+            if gone or old or ended:
                 self._book.save(name)
 
     async def close(self) -> None:
@@ -242,3 +254,8 @@ class GuestFloor:
         if found is not None:
             with contextlib.suppress(FileNotFoundError):
                 self._book.save(found[0])
+
+
+def _lives(region: Region, fleet: str) -> bool:
+    """Whether an instance of a fleet is still known."""
+    return any(one.fleet == fleet for one in region.instances.values())

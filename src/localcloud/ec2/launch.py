@@ -76,7 +76,8 @@ def replayed(request: Request, key: str, digest: str) -> dict[str, Any] | None:
 def bind_token(request: Request, key: str, digest: str, answer: dict[str, Any] | None) -> None:
     """Remember the token and what it was answered; None while, or because, nothing was launched."""
     if key:
-        request.records.tokens[key] = {"digest": digest, "answer": answer}
+        at = request.stage.clock.now().timestamp()
+        request.records.tokens[key] = {"digest": digest, "answer": answer, "at": at}
         request.save()
 
 

@@ -5,10 +5,12 @@ Plain data and its file; no rule of EC2 lives here, and no process.
 
 import json
 import threading
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from localcloud.errors import CloudError
 from localcloud.state import write_whole
 
 PENDING, RUNNING, STOPPING, STOPPED = "pending", "running", "stopping", "stopped"
@@ -111,7 +113,7 @@ class Fleet:
 
 @dataclass
 class Region:
-    """Everything of one region. `tokens`: key -> {digest, answer}."""
+    """Everything of one region. `tokens`: key -> {digest, answer, at (epoch seconds)}."""
 
     instances: dict[str, Instance] = field(default_factory=dict)
     templates: dict[str, Template] = field(default_factory=dict)
@@ -120,15 +122,21 @@ class Region:
 
 
 class Book:
-    """All regions. `lock` is held by whoever changes a record: CloudFormation works on threads of its own."""
+    """All regions. `lock` is held by whoever changes a record: CloudFormation works on threads of its own.
+
+    `on_change(region, instance, state)` is called after the disk has a new state of an instance.
+    """
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._directory = directory
         self._regions: dict[str, Region] = {}
+        self._told: dict[str, str] = {}
+        self.on_change: Callable[[str, str, str], None] = lambda *_: None
         self.lock = threading.RLock()
         for path in sorted(directory.glob("*.json")):
             self._regions[path.stem] = _read(path)
+            self._told |= {one.id: one.state for one in self._regions[path.stem].instances.values()}
 
     def region(self, name: str) -> Region:
         """The records of a region; empty ones at first."""
@@ -142,6 +150,12 @@ class Book:
         """Write a region to disk, whole or not at all."""
         with self.lock:
             write_whole(self._directory / f"{name}.json", json.dumps(asdict(self.region(name))).encode())
+            changed = [one for one in self.region(name).instances.values() if self._told.get(one.id) != one.state]
+            self._told |= {one.id: one.state for one in changed}
+            known = {one for region in self._regions.values() for one in region.instances}
+            self._told = {one: state for one, state in self._told.items() if one in known}
+        for one in changed:
+            self.on_change(name, one.id, one.state)
 
     def find(self, instance: str) -> tuple[str, Instance] | None:
         """The region and the record of an instance."""
@@ -152,7 +166,14 @@ class Book:
 
 
 def _read(path: Path) -> Region:
-    said = json.loads(path.read_text())
+    try:
+        return _region(json.loads(path.read_text()))
+    except (ValueError, KeyError, TypeError) as error:
+        remedy = "Remove it to forget this region's servers, or the state directory to begin a new cloud."
+        raise CloudError(f"{path} cannot be read: {error}.", remedy) from error
+
+
+def _region(said: dict[str, Any]) -> Region:
     return Region(
         instances={
             key: Instance(**(one | {"volume": Volume(**one["volume"])})) for key, one in said["instances"].items()

@@ -14,6 +14,7 @@ from localcloud.ec2.capacity import Capacity
 from localcloud.ec2.floor import LONGEST_LIFE, MOST_GUESTS, GuestFloor
 from localcloud.ec2.identity import Identity
 from localcloud.ec2.network import Network
+from localcloud.ec2.news import News
 from localcloud.ec2.records import RUNNING, SPOT, Book
 from localcloud.ec2.refusals import Refusal, not_offered
 from localcloud.ec2.stage import Handler, Request, Stage
@@ -73,6 +74,8 @@ class Ec2:
 
     async def start(self) -> None:
         """Find out what guests can be made of here, and settle what the last cloud left."""
+        self._news = News(self._cloud.account, asyncio.get_running_loop())
+        self._book.on_change = self._news.state_changed
         guests = self._cloud.state / "guests"
         self._sandbox, _ = await asyncio.gather(
             asyncio.to_thread(process.can_sandbox), asyncio.to_thread(process.make_etc_template, guests)
@@ -194,6 +197,7 @@ class Ec2:
             return _json(404, {"error": "no running spot instance of that id"})
         notice = {"action": "terminate", "time": f"{self._cloud.clock.now():%Y-%m-%dT%H:%M:%SZ}"}
         self._identity.notice(found[1].id, notice)
+        self._news.spot_warning(found[0], found[1].id)
         return _json(200, {"instance": found[1].id, "notice": notice})
 
 

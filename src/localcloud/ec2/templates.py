@@ -8,7 +8,7 @@ import importlib
 import re
 from typing import Any
 
-from localcloud.ec2 import codec
+from localcloud.ec2 import codec, launch
 from localcloud.ec2.drafts import check_tag, tags_of
 from localcloud.ec2.filters import page, select
 from localcloud.ec2.judge import Resource, request_tags, resource_tags
@@ -32,16 +32,15 @@ def create(request: Request) -> dict[str, Any]:
         request.caller.require("ec2:CreateTags", [Resource(resource.arn, keys)])
     if params.get("DryRun"):
         raise dry_run()
-    token = params.get("ClientToken")
-    known = request.records.tokens.get(f"CreateLaunchTemplate {token}") if token else None
-    if known is not None:
-        return {"LaunchTemplate": _summary(request, request.records.templates[known["answer"]["id"]])}
+    key, digest = launch.token_key("CreateLaunchTemplate", params)
+    known = launch.replayed(request, key, digest)
+    if known is not None and known["id"] in request.records.templates:
+        return {"LaunchTemplate": _summary(request, request.records.templates[known["id"]])}
     template = _new(
         request.stage, request.region, name, params.get("LaunchTemplateData"), params.get("VersionDescription")
     )
     template.tags.update(tags)
-    if token:
-        request.records.tokens[f"CreateLaunchTemplate {token}"] = {"digest": "", "answer": {"id": template.id}}
+    launch.bind_token(request, key, digest, {"id": template.id})
     request.save()
     return {"LaunchTemplate": _summary(request, template)}
 
