@@ -3,6 +3,7 @@
 import hashlib
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -203,6 +204,8 @@ def test_servers_beyond_the_most_guests_wait_as_pending(start: Callable[..., Run
     tools.becomes(ec2, first, "running")
     second = tools.run(ec2, "#!/bin/sh\necho up\n")
     third = tools.run(ec2, "#!/bin/sh\necho up\n")
+    # Longer than any of them would need to boot.
+    time.sleep(1.5)
     assert [tools.state(ec2, one) for one in (second, third)] == ["pending", "pending"]
     ec2.terminate_instances(InstanceIds=[second])
     tools.becomes(ec2, second, "terminated")
