@@ -8,6 +8,7 @@
       LeftError        6   something is left, or is still to be done
       Unclear          6   AWS gave no clear answer; whether it happened is unknown; doing it again is safe
       RunFailed        1   the run did not succeed
+      Refused          5   AWS refused a call for a reason of its own; it did not happen
 
 Anything else that is raised is a bug of ours (exit 70). No I/O here, no import of dayfly.
 """
@@ -62,6 +63,12 @@ class Unclear(DayflyError):
     """AWS gave no clear answer (timeout, throttled, 5xx): it may have happened. Remedy: the same again."""
 
     exit_code = 6
+
+
+class Refused(DayflyError):
+    """AWS refused a call, definitely, for a reason that has no class of its own. Remedy: its own words."""
+
+    exit_code = 5
 
 
 class RunFailed(DayflyError):

@@ -17,6 +17,7 @@ DEBIAN = template.Image(
     architecture="arm64",
     image_id="resolve:ssm:/aws/service/debian/release/13/latest/arm64",
     root_device="/dev/xvda",
+    owner="136693071363",
 )
 GIVEN = template.StackInput(
     project="lake",

@@ -19,7 +19,7 @@ from dayfly.core.facts import FleetAnswer, Server
 from dayfly.core.model import Code, Job, Launch, Version
 from dayfly.core.records import Ended, FleetError, Log, Output, Started, encode
 from dayfly.core.versions import write_version
-from dayfly.errors import Unclear
+from dayfly.errors import DayflyError, Unclear
 from dayfly.flows import calls
 from dayfly.flows.place import CLI_MAY, LAUNCHER_MAY, SWEEPER_MAY, Place
 
@@ -50,6 +50,8 @@ class ModelCloud:
     ends: list[str] = field(default_factory=list)
     asked: int = 0
     empty_replay: bool = False
+    leaves_after_s: float = 0  # so long a server is shutting down after it was ended; EC2's takes tens of seconds
+    leaving: dict[str, datetime] = field(default_factory=dict)
     token_forgets: bool = False  # what AWS never promised: that a token is known for ever
 
     # --- running flows -------------------------------------------------------------------------------------------------
@@ -102,6 +104,10 @@ class ModelCloud:
         del self.objects[call.key]
         return True
 
+    def _DeleteMany(self, call: calls.DeleteMany) -> None:
+        for key in call.keys:
+            self.objects.pop(key, None)
+
     def _List(self, call: calls.List) -> tuple[str, ...]:
         keys = sorted(key for key in self.objects if key.startswith(call.prefix))
         if call.folders:
@@ -147,8 +153,8 @@ class ModelCloud:
         )
         return name
 
-    def _FleetServers(self, call: calls.FleetServers) -> tuple[str, ...]:
-        return tuple(self.fleets[call.fleet][1])
+    def _FleetServers(self, call: calls.FleetServers) -> tuple[Server, ...]:
+        return tuple(self.servers[one] for one in self.fleets[call.fleet][1])
 
     def _Servers(self, call: calls.Servers) -> tuple[Server, ...]:
         shown = [server for server in self.servers.values() if server.id not in self.hidden]
@@ -157,7 +163,14 @@ class ModelCloud:
 
     def _EndServer(self, call: calls.EndServer) -> None:
         self.ends.append(call.server)
-        self.gone(call.server, "Client.UserInitiatedShutdown")
+        there = self.servers[call.server]
+        if not self.leaves_after_s:
+            self.gone(call.server, "Client.UserInitiatedShutdown")
+        elif there.state != "terminated":
+            self.servers[call.server] = replace(
+                there, state="shutting-down", reason_code="Client.UserInitiatedShutdown"
+            )
+            self.leaving.setdefault(call.server, self.now + timedelta(seconds=self.leaves_after_s))
 
     def _Console(self, call: calls.Console) -> tuple[str, ...]:
         return self.consoles.get(call.server, ())
@@ -182,6 +195,10 @@ class ModelCloud:
     def pass_time(self, seconds: float) -> None:
         """The clock goes on, and what AWS does by itself happens: kill schedules fire."""
         self.now += timedelta(seconds=seconds)
+        for server, at in list(self.leaving.items()):
+            if at <= self.now:
+                self.gone(server, "Client.UserInitiatedShutdown")
+                del self.leaving[server]
         for server, at in list(self.kills.items()):
             if at <= self.now:
                 self.gone(server, "Client.UserInitiatedShutdown")
@@ -253,7 +270,7 @@ class Stepper:
             assert self._call is not None
             try:
                 answer = self.cloud.answer(self._call)
-            except Unclear as error:
+            except DayflyError as error:
                 self._call = self.flow.throw(error)
             else:
                 self._call = self.flow.send(answer)
@@ -293,7 +310,7 @@ def job(**changes: Any) -> Job:
     return Job(**{**fields, **changes})
 
 
-def version(since: datetime = START - timedelta(days=1), **changes: Any) -> Version:
+def version(since: datetime = START, **changes: Any) -> Version:
     one = job(**changes)
     code = Code(
         bundle="bundles/abc.zip", sha256="abc", size=3, files=1, wheels=(), python="3.13", commit="9f2c1ab", dirty=False

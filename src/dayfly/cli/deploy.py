@@ -14,6 +14,7 @@ import dayfly
 from dayfly.cli import say, target
 from dayfly.cli.main import dayfly_command, json_option, local_option
 from dayfly.cloud import deploy
+from dayfly.cloud.clients import told
 from dayfly.core import names
 from dayfly.core.model import Project
 from dayfly.core.plan import JobChange, Plan, newest
@@ -45,7 +46,7 @@ def deploy_command(plan_only: bool, yes: bool, use_local: bool, as_json: bool) -
         return 0 if prepared.plan.empty else CHANGES
     if not yes and not prepared.plan.empty:
         _ask(where)
-    done = deploy.apply(where.aws, project, prepared, where.who, datetime.now(UTC), _progress)
+    done = told("deploy", lambda: deploy.apply(where.aws, project, prepared, where.who, _progress))
     if as_json:
         say.document({"target": where.facts(), "plan": _plan_facts(prepared.plan), "schedules": done.scheduled})
         return 0
@@ -55,17 +56,31 @@ def deploy_command(plan_only: bool, yes: bool, use_local: bool, as_json: bool) -
 
 def prepare(where: target.Target, project: Project, home: Path | None = None) -> deploy.Prepared:
     """Looks and builds; says on stderr what takes its time. `home`: the project's folder, when it is not the usual one."""
+    _refuse_setup(where, project)
     folder = deploy.Folder(path=home or target.home(), cache=target.folder() / ".dayfly" / "cache")
-    bucket = where.bucket(project.name)
-    return deploy.prepare(where.aws, project, bucket, folder, where.who, ZoneInfo, datetime.now(UTC), _progress)
+    now, account = datetime.now(UTC), where.account
+    return told(
+        "look at what is deployed",
+        lambda: deploy.prepare(where.aws, project, account, folder, where.who, ZoneInfo, now, _progress),
+    )
 
 
 def quietly(where: target.Target, project: Project, home: Path | None = None) -> deploy.Prepared:
     """Deploys without asking and without a word but progress: for the local cloud only."""
     assert where.local is not None
     prepared = prepare(where, project, home)
-    deploy.apply(where.aws, project, prepared, where.who, datetime.now(UTC), lambda _part: None)
+    told("deploy", lambda: deploy.apply(where.aws, project, prepared, where.who, lambda _part: None))
     return prepared
+
+
+def _refuse_setup(where: target.Target, project: Project) -> None:
+    """A server that is a process has no second user and no package manager of its own."""
+    wanting = [job.name for job in project.jobs.values() if job.setup]
+    if wanting and where.local is not None and where.local.facts.get("guests") == "process":
+        raise FileError(
+            f"jobs.{wanting[0]}.setup needs a vm guest: here servers are processes, with one user and no package manager",
+            hint="try it without setup, or deploy to AWS",
+        )
 
 
 def _ask(where: target.Target) -> None:
@@ -97,6 +112,10 @@ def _plan_lines(project: Project, prepared: deploy.Prepared) -> list[str]:
         lines.append(f"  + stack {names.stack(project.name)}: roles, two functions, queue, topic, alarm, log groups")
     elif prepared.plan.stack:
         lines.append(f"  ~ stack {names.stack(project.name)}")
+    if prepared.spot_role_missing:
+        lines.append(
+            "  + role AWSServiceRoleForEC2Spot of the account: its first spot server fails without it; it costs nothing"
+        )
     if prepared.plan.empty:
         lines.append("  nothing")
     return [*lines, ""]

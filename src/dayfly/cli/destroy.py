@@ -75,7 +75,7 @@ def destroy_command(yes: bool, results: str | None, use_local: bool, as_json: bo
 def _look(where: target.Target, project: Project) -> Whole:
     aws, bucket = where.aws, where.bucket(project.name)
     stands = told("look at the stack", lambda: stack.find(aws, project.name))
-    exists = told("look at the bucket", lambda: stack.bucket_exists(aws, bucket))
+    exists = told("look at the bucket", lambda: stack.bucket_exists(aws, bucket, where.account))
     objects, size = told("count the results", lambda: stack.bucket_size(aws, bucket)) if exists else (0, 0)
     return Whole(
         servers=_live(where, project),

@@ -179,6 +179,7 @@ def _newest_line(where: target.Target, project: Project, facts: Facts) -> str:
     prefix = names.out_prefix(facts.run, attempt.number, attempt.intent.role_id, attempt.elected.server)
     try:
         pieces = hands.answer(calls.List(f"{prefix}log/"))
+        pieces = names.log_pieces(prefix, pieces)
         stored = hands.answer(calls.Get(pieces[-1])) if pieces else None
     except DayflyError:
         return ""

@@ -14,7 +14,7 @@ import boto3
 import botocore.config
 import botocore.exceptions
 
-from dayfly.errors import DayflyError, RightsError, SupplyError, Unclear
+from dayfly.errors import DayflyError, Refused, RightsError, SupplyError, Unclear
 
 T = TypeVar("T")
 
@@ -81,12 +81,15 @@ class Aws:
         return self._session[0]
 
     def _make(self, service: str) -> Any:
-        # Path style only where there is no DNS for buckets; AWS itself gets its own style.
-        style = {"addressing_style": "path"} if self.endpoint else {}
+        # Path style only where there is no DNS for buckets. On AWS the style is named too: a link signed in the default style
+        # points at the global endpoint, which redirects for a new bucket, and a redirect breaks the signature.
+        style = {"addressing_style": "path" if self.endpoint else "virtual"}
+        # An invocation is not repeated by botocore: a launcher may take its whole 2 minutes, and each repeat is another delivery.
+        patient = service == "lambda"
         config = botocore.config.Config(
-            retries={"mode": "standard", "max_attempts": 6},
+            retries={"mode": "standard", "max_attempts": 1 if patient else 6},
             connect_timeout=5,
-            read_timeout=70,
+            read_timeout=150 if patient else 70,
             s3=style,
             signature_version="s3v4" if service == "s3" else None,
         )
@@ -118,7 +121,7 @@ def is_unclear(error: Exception) -> bool:
 
 
 def raise_ours(error: Exception, doing: str) -> NoReturn:
-    """Raises the class of ours whose remedy fits; what fits none is raised as it is (a bug)."""
+    """Raises the class of ours whose remedy fits. Always one of ours: what AWS says must reach the flow that asked."""
     code = code_of(error)
     if isinstance(error, (botocore.exceptions.NoCredentialsError, botocore.exceptions.PartialCredentialsError)):
         raise RightsError("no AWS credentials that work", hint="no account needed: --local") from error
@@ -132,7 +135,7 @@ def raise_ours(error: Exception, doing: str) -> NoReturn:
         ) from error
     if code in {"LimitExceeded", "LimitExceededException", "ServiceQuotaExceededException"}:
         raise SupplyError(f"{doing}: {_message(error)}") from error
-    raise error
+    raise Refused(f"{doing}: {code or type(error).__name__}: {_message(error)}") from error
 
 
 def told(doing: str, call: Callable[[], T]) -> T:

@@ -53,7 +53,9 @@ class Prepared:
     text: str
     digest: str
     bucket: str
+    account: str
     found: stack.Stack | None
+    spot_role_missing: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +70,10 @@ class Done:
 
 
 def prepare(
-    aws: Aws, project: Project, bucket: str, folder: Folder, by: str, zones: Zones, now: datetime, say: Say
+    aws: Aws, project: Project, account: str, folder: Folder, by: str, zones: Zones, now: datetime, say: Say
 ) -> Prepared:
     """Finds what is there, builds what would travel, and plans. Changes nothing in the cloud. Raises FileError, SupplyError."""
+    bucket = names.bucket(project.name, account, aws.region)
     images = {job.name: surroundings.image(aws, job.image, job.architecture) for job in project.jobs.values()}
     network = surroundings.network(aws, project.networks.get(aws.region))
     built = {name: made for name, job in project.jobs.items() if (made := _bundle(folder, job, images[name], say))}
@@ -112,14 +115,21 @@ def prepare(
         text=template.text(wanted_stack),
         digest=digest,
         bucket=bucket,
+        account=account,
         found=found,
+        spot_role_missing=surroundings.spot_role_missing(aws, project),
     )
 
 
-def apply(aws: Aws, project: Project, prepared: Prepared, by: str, now: datetime, say: Say) -> Done:
-    """Does what was planned; versions hold from the second after `now`. Each part is safe to do twice: a deploy that broke off is simply done again."""
+def apply(aws: Aws, project: Project, prepared: Prepared, by: str, say: Say) -> Done:
+    """Does what was planned; versions hold from the second after they are written.
+
+    Each part is safe to do twice: a deploy that broke off is simply done again.
+    """
     say("bucket")
-    stack.ensure_bucket(aws, prepared.bucket, project.tags, project.name)
+    stack.ensure_bucket(aws, prepared.bucket, prepared.account, project.tags, project.name)
+    if prepared.spot_role_missing:
+        surroundings.make_spot_role(aws)
     say("code")
     uploads = {f"{names.FUNCTIONS}{made.sha256}.zip": made.path for made in prepared.functions.values()}
     uploads |= {f"{names.BUNDLES}{made.sha256}.zip": made.path for made in prepared.built.values()}
@@ -130,7 +140,7 @@ def apply(aws: Aws, project: Project, prepared: Prepared, by: str, now: datetime
         stands = stack.apply(aws, project.name, prepared.bucket, prepared.text, prepared.digest, project.tags)
     say("jobs")
     changes = plan.jobs(prepared.there, _with_launch(prepared, stands))
-    since = plan.effective(now, prepared.there)
+    since = plan.effective(datetime.now(UTC), prepared.there)
     _write_versions(aws, prepared, changes, since, by)
     say("schedules")
     touched = schedules.sync(

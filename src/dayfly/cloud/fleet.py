@@ -11,10 +11,11 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from dayfly.cloud.clients import code_of, is_unclear
+from dayfly.cloud.clients import UNCLEAR, code_of, is_unclear
 from dayfly.core import names
 from dayfly.core.facts import FleetAnswer, Server
 from dayfly.core.records import FleetError
+from dayfly.errors import Refused, Unclear
 from dayfly.flows import calls
 
 REPLAYED = {"IdempotentParameterMismatch", "IdempotentInstanceTerminated"}
@@ -26,8 +27,8 @@ def answer(ec2: Any, project: str, call: calls.Call[Any]) -> Any:
     match call:
         case calls.CreateFleet(request):
             return _create(ec2, request)
-        case calls.FleetServers(fleet):
-            return _of_fleet(ec2, fleet)
+        case calls.FleetServers():
+            return _of_fleet(ec2, call)
         case calls.Servers(run):
             return _servers(ec2, project, run)
         case calls.EndServer(server):
@@ -48,21 +49,10 @@ def _create(ec2: Any, request: Mapping[str, Any]) -> FleetAnswer:
             return FleetAnswer(fleet=None, servers=(), errors=())
         message = str(error.response.get("Error", {}).get("Message", ""))
         return FleetAnswer(fleet=None, servers=(), errors=(FleetError(code=code_of(error), message=message[:500]),))
-    tags = next(each["Tags"] for each in request["TagSpecifications"] if each["ResourceType"] == "instance")
-    servers = tuple(
-        Server(
-            id=name,
-            state="pending",
-            launched=datetime.now(UTC),
-            type=each.get("InstanceType", ""),
-            zone=(each.get("LaunchTemplateAndOverrides", {}).get("Overrides", {}) or {}).get("AvailabilityZone", ""),
-            market=each.get("Lifecycle", "on-demand"),
-            image="",
-            tags={tag["Key"]: tag["Value"] for tag in tags},
-        )
-        for each in told.get("Instances", [])
-        for name in each.get("InstanceIds", [])
-    )
+    servers = _launched(told, request)
+    if not servers and any(each.get("ErrorCode") in UNCLEAR for each in told.get("Errors", [])):
+        # Throttling comes inside a good answer too; it says nothing about capacity.
+        raise Unclear("CreateFleet: throttled inside its answer", hint="the same again")
     errors = tuple(
         FleetError(code=each.get("ErrorCode", ""), message=each.get("ErrorMessage", "")[:500], pool=_pool(each))
         for each in told.get("Errors", [])
@@ -70,16 +60,40 @@ def _create(ec2: Any, request: Mapping[str, Any]) -> FleetAnswer:
     return FleetAnswer(fleet=told.get("FleetId"), servers=servers, errors=errors)
 
 
+def _launched(told: Mapping[str, Any], request: Mapping[str, Any]) -> tuple[Server, ...]:
+    """The servers that an answer names, with the tags that the request gave them. Their state is not told: taken as pending."""
+    tags = next(each["Tags"] for each in request["TagSpecifications"] if each["ResourceType"] == "instance")
+    return tuple(
+        Server(
+            id=name,
+            state="pending",
+            launched=datetime.now(UTC),
+            type=each.get("InstanceType", ""),
+            zone=each.get("AvailabilityZone") or _override(each).get("AvailabilityZone", ""),
+            market=each.get("Lifecycle", "on-demand"),
+            image="",
+            tags={tag["Key"]: tag["Value"] for tag in tags},
+        )
+        for each in told.get("Instances", [])
+        for name in each.get("InstanceIds", [])
+    )
+
+
+def _override(each: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = each.get("LaunchTemplateAndOverrides", {}).get("Overrides", {}) or {}
+    return found
+
+
 def _pool(error: Mapping[str, Any]) -> str:
-    override = error.get("LaunchTemplateAndOverrides", {}).get("Overrides", {}) or {}
+    override = _override(error)
     place = override.get("AvailabilityZone") or override.get("SubnetId") or ""
     return f"{error.get('Lifecycle', '')} {override.get('InstanceType', '')} {place}".strip()
 
 
-def _of_fleet(ec2: Any, fleet: str) -> tuple[str, ...]:
-    told = ec2.describe_fleets(FleetIds=[fleet])
+def _of_fleet(ec2: Any, call: calls.FleetServers) -> tuple[Server, ...]:
+    told = ec2.describe_fleets(FleetIds=[call.fleet])
     found = [each for one in told.get("Fleets", []) for each in one.get("Instances", [])]
-    return tuple(name for each in found for name in each.get("InstanceIds", []))
+    return _launched({"Instances": found}, call.request)
 
 
 def _servers(ec2: Any, project: str, run: str | None) -> tuple[Server, ...]:
@@ -120,13 +134,25 @@ def _end(ec2: Any, project: str, server: str) -> None:
     if not found or found[0].gone:
         return
     if found[0].tags.get(names.TAG_PROJECT) != project:
-        raise RuntimeError(f"{server} is not of project {project}; it is not ended")
+        raise Refused(f"{server} is not of project {project}; it is not ended")
     ec2.terminate_instances(InstanceIds=[server])
+
+
+def _newest_console(ec2: Any, server: str) -> Mapping[str, Any]:
+    """The console as it is now; without `Latest` EC2 shows what it had some minutes after the boot."""
+    try:
+        told: Mapping[str, Any] = ec2.get_console_output(InstanceId=server, Latest=True)
+    except ClientError as error:
+        if is_unclear(error):
+            raise
+        # Not every type can, and not every state.
+        told = ec2.get_console_output(InstanceId=server)
+    return told
 
 
 def _console(ec2: Any, server: str) -> tuple[str, ...]:
     try:
-        told = ec2.get_console_output(InstanceId=server)
+        told = _newest_console(ec2, server)
     except ClientError as error:
         if is_unclear(error):
             raise

@@ -68,6 +68,7 @@ class Hands:
                 | calls.PutMatch()
                 | calls.Put()
                 | calls.Delete()
+                | calls.DeleteMany()
                 | calls.List()
                 | calls.SignGet()
             ):

@@ -29,6 +29,8 @@ def answer(s3: Any, bucket: str, call: calls.Call[Any]) -> Any:
             return None
         case calls.Delete(key, etag):
             return _delete(s3, bucket, key, etag)
+        case calls.DeleteMany(keys):
+            return _delete_many(s3, bucket, keys)
         case calls.List(prefix, folders):
             return list_keys(s3, bucket, prefix, folders=folders)
         case calls.SignGet(key, seconds):
@@ -86,6 +88,17 @@ def _written(s3: Any, bucket: str, key: str, body: bytes, condition: dict[str, s
         else:
             return True
     raise Unclear(f"{key}: another writer was at it {CONFLICTS} times", hint="the same again")
+
+
+def _delete_many(s3: Any, bucket: str, keys: tuple[str, ...]) -> None:
+    for start in range(0, len(keys), 1000):
+        part = [{"Key": key} for key in keys[start : start + 1000]]
+        told = s3.delete_objects(Bucket=bucket, Delete={"Objects": part, "Quiet": True})
+        if told.get("Errors"):
+            first = told["Errors"][0]
+            raise Unclear(
+                f"{first.get('Key')}: {first.get('Code')}; not all was removed", hint="the next sweep goes on"
+            )
 
 
 def _delete(s3: Any, bucket: str, key: str, etag: str | None) -> bool:

@@ -22,6 +22,7 @@ INLINE_BYTES = 51_200
 """CloudFormation's limit for a template in the call itself; a larger one is read from the bucket."""
 CAPABILITIES = ["CAPABILITY_IAM"]
 _GOOD = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"}
+_NEVER_MADE = {"CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"}
 _BUSY = "_IN_PROGRESS"
 
 
@@ -58,10 +59,15 @@ def apply(aws: Aws, project: str, bucket: str, text: str, digest: str, tags: Map
     there = find(aws, project)
     if there is not None and there.status.endswith(_BUSY):
         raise LeftError(f"stack {there.name} is {there.status}", hint="dayfly deploy, when it has settled")
-    if there is not None and there.status not in _GOOD:
-        # A stack whose creation failed can only be deleted.
+    if there is not None and there.status in _NEVER_MADE:
+        # A stack whose creation failed can only be deleted; it never started a server.
         delete(aws, project)
         there = None
+    elif there is not None and there.status not in _GOOD:
+        raise LeftError(
+            f"stack {there.name} is {there.status}; its sweeper may be at work, so it is not deleted for you",
+            hint=f"aws cloudformation describe-stack-events --stack-name {there.name}",
+        )
     client = aws.client("cloudformation")
     pairs = {**tags, names.TAG_PROJECT: project, DIGEST_TAG: digest}
     request = {
@@ -71,7 +77,8 @@ def apply(aws: Aws, project: str, bucket: str, text: str, digest: str, tags: Map
         **_body(aws, bucket, text, digest),
     }
     if there is None:
-        client.create_stack(**request, OnFailure="DELETE")
+        # Kept when it fails, so that its events say why; the next deploy deletes it first.
+        client.create_stack(**request, OnFailure="ROLLBACK")
         _wait(aws, project, "stack_create_complete")
     else:
         try:
@@ -136,10 +143,13 @@ def _first_failure(aws: Aws, project: str) -> tuple[str, str]:
 # --- the bucket -----------------------------------------------------------------------------------------------------------
 
 
-def bucket_exists(aws: Aws, bucket: str) -> bool:
-    """Whether the bucket is there and ours. Raises FileError when another account has it."""
+def bucket_exists(aws: Aws, bucket: str, account: str) -> bool:
+    """Whether the bucket is there and of this account. Raises FileError when another account has it.
+
+    Its name can be guessed: a foreign bucket that lets us in would hand our functions foreign code.
+    """
     try:
-        aws.client("s3").head_bucket(Bucket=bucket)
+        aws.client("s3").head_bucket(Bucket=bucket, ExpectedBucketOwner=account)
     except ClientError as error:
         if code_of(error) in ("404", "NoSuchBucket"):
             return False
@@ -149,10 +159,10 @@ def bucket_exists(aws: Aws, bucket: str) -> bool:
     return True
 
 
-def ensure_bucket(aws: Aws, bucket: str, tags: Mapping[str, str], project: str) -> bool:
+def ensure_bucket(aws: Aws, bucket: str, account: str, tags: Mapping[str, str], project: str) -> bool:
     """Makes the bucket, or adopts the one that is there; its settings are set each time. True when it was made."""
     s3 = aws.client("s3")
-    made = not bucket_exists(aws, bucket)
+    made = not bucket_exists(aws, bucket, account)
     if made:
         where = {} if aws.region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": aws.region}}
         s3.create_bucket(Bucket=bucket, **where)

@@ -8,7 +8,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from dayfly.cloud.clients import Aws, code_of
-from dayfly.core.model import Architecture, Network
+from dayfly.core.model import Architecture, Network, Project
 from dayfly.core.template import Image
 from dayfly.errors import FileError, SupplyError
 
@@ -91,6 +91,8 @@ def image(aws: Aws, name: str, architecture: Architecture) -> FoundImage:
             architecture=architecture,
             image_id=given if name.startswith("ami-") else f"resolve:ssm:{parameter}",
             root_device=shown["RootDeviceName"],
+            # The condition key holds the alias where an image has one (Amazon's own), else the account.
+            owner=shown.get("ImageOwnerAlias") or shown["OwnerId"],
         ),
         runs_machine=tags.get("localcloud:architecture"),
         runs_python=tags.get("localcloud:python"),
@@ -105,3 +107,26 @@ def _describe(aws: Aws, ami: str) -> dict[str, Any] | None:
             return None
         raise
     return found[0] if found else None
+
+
+SPOT_ROLE = "AWSServiceRoleForEC2Spot"
+
+
+def spot_role_missing(aws: Aws, project: Project) -> bool:
+    """Whether a job wants spot and the account lacks the role without which its first spot launch fails."""
+    if all(job.market == "on-demand" for job in project.jobs.values()):
+        return False
+    try:
+        aws.client("iam").get_role(RoleName=SPOT_ROLE)
+    except ClientError as error:
+        return code_of(error) == "NoSuchEntity"
+    return False
+
+
+def make_spot_role(aws: Aws) -> None:
+    """Makes that role; it belongs to the account, costs nothing and stays when the project goes."""
+    try:
+        aws.client("iam").create_service_linked_role(AWSServiceName="spot.amazonaws.com")
+    except ClientError as error:
+        if code_of(error) != "InvalidInput":  # it was made in the meantime
+            raise

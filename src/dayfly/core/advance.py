@@ -18,6 +18,8 @@ ABSENT_AFTER = timedelta(hours=1)
 """EC2 shows a terminated server for about an hour; absence before that means nothing (aws-facts: stale describes were seen)."""
 BETWEEN_LOOKS = timedelta(minutes=4)
 """Two looks that far apart are two sweeps (one every 5 minutes)."""
+LOOK_HOLDS = timedelta(minutes=15)
+"""A look that no second one followed in that time counts no more: EC2 showed the server in between, or nobody looked."""
 
 
 class State(StrEnum):
@@ -170,6 +172,8 @@ def _after_election(attempt: Attempt, facts: Facts, now: datetime) -> Step:
         return _unseen(attempt, now)
     if server.gone:
         return Step(State.SERVER_GONE, f"{server.id} is terminated", server=server, attempt=number)
+    if server.state == "shutting-down":
+        return Step(State.RUNNING, f"{server.id} is shutting down", server=server, attempt=number)
     if facts.cancel is not None:
         return Step(State.UNWANTED, "cancelled", server=server, attempt=number)
     if server.state in ("stopped", "stopping"):
@@ -187,9 +191,10 @@ def _unseen(attempt: Attempt, now: datetime) -> Step:
     name = attempt.elected.server
     if now - launched <= ABSENT_AFTER:
         return Step(State.RUNNING, f"EC2 does not show {name}: unknown, not gone", attempt=attempt.number)
-    if attempt.absent is None:
+    looked = attempt.absent.record.at if attempt.absent else None
+    if looked is None or now - looked > LOOK_HOLDS:
         return Step(State.UNSEEN, f"EC2 does not show {name}, {ABSENT_AFTER} after its launch", attempt=attempt.number)
-    if now - attempt.absent.at < BETWEEN_LOOKS:
+    if now - looked < BETWEEN_LOOKS:
         return Step(State.RUNNING, f"EC2 did not show {name} once; one more look", attempt=attempt.number)
     return Step(State.SERVER_GONE, f"EC2 did not show {name} in two looks", attempt=attempt.number)
 
@@ -227,12 +232,22 @@ def _over(facts: Facts, attempt: int, reason: str) -> Step:
         return Step(State.SLOT_HELD, reason, attempt=attempt)
     if not any(name.attempt == attempt for name in facts.done):
         return Step(State.UNMARKED, reason, attempt=attempt)
-    armed = [server for each in facts.attempts for server in each.armed]
-    if armed:
-        return Step(State.STILL_ARMED, f"{armed[0]} is gone", attempt=attempt)
+    spent = [server for each in facts.attempts for server in to_disarm(each)]
+    if spent:
+        return Step(State.STILL_ARMED, f"{spent[0]} is gone", attempt=attempt)
     if facts.opened is not None:
         return Step(State.STILL_OPEN, "nothing is left to do", attempt=attempt)
     return Step(State.FINISHED, reason, attempt=attempt)
+
+
+def to_disarm(attempt: Attempt) -> tuple[str, ...]:
+    """Servers whose kill schedule has nothing left to do: the elected one of a closed attempt, and those seen gone.
+
+    A surplus server that still lives keeps its own, whoever else is alive to end it.
+    """
+    elected = attempt.elected.server if attempt.elected and attempt.closed else None
+    gone = {server.id for server in attempt.servers if server.gone}
+    return tuple(sorted(name for name in attempt.armed if name == elected or name in gone))
 
 
 def moves_latest(facts: Facts, attempt: Attempt) -> bool:

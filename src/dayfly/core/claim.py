@@ -61,12 +61,13 @@ def decide(facts: Facts, now: datetime) -> Claim:
     assert facts.opened is not None
     opened = facts.opened.record
     version = version_for(facts, now)
-    assert version is not None
-    assert version.job is not None
     decision, reason, why = "run", "", _delivered(facts, now)
     late = now - facts.run.tick
     holder = facts.slot.record.holder if facts.slot else None
-    if opened.source == "schedule" and late > timedelta(seconds=version.job.start_within_s):
+    if version is None or version.job is None:
+        # It was deployed when the run was opened and nobody came by until it was gone.
+        decision, reason, why = "missed", "removed", f"{facts.run.job} is deployed no more"
+    elif opened.source == "schedule" and late > timedelta(seconds=version.job.start_within_s):
         decision, reason = "missed", "late"
         why = f"delivered {_seconds(late)} after the tick; start_within is {version.job.start_within_s} s"
     elif version.job.overlap == "skip" and holder != str(facts.run):
@@ -77,7 +78,7 @@ def decide(facts: Facts, now: datetime) -> Claim:
         decision=decision,
         reason=reason,
         why=why,
-        version=version.key,
+        version=version.key if version else None,
         source=opened.source,
         at=now,
         request=opened.request,

@@ -218,6 +218,9 @@ def _one_job(reading: _Reading, name: str, content: Any, defaults: Mapping[str, 
     if not names.JOB_NAME.fullmatch(name):
         why = "it stands in commands, keys and tags"
         reading.note(path, f'"{name}" is not 1 to 40 letters, digits and -, without - at the ends', why=why)
+    elif name.startswith((names.KILL_PREFIX, "dayfly-")):
+        own = "schedules of dayfly's own begin like that"
+        reading.note(path, f'"{name}" begins with {name.split("-")[0]}-', "another name", why=own)
     reading.known(path, content, "job")
     return _job(reading, name, _Tables(reading, ((path, content), (("defaults",), defaults))), complete=True)
 

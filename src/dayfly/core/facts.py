@@ -96,6 +96,18 @@ class FleetAnswer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Kept:
+    """An object that changes, with the etag by which alone it may be replaced."""
+
+    etag: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptAbsent(Kept):
+    record: Absent
+
+
+@dataclass(frozen=True, kw_only=True)
 class Attempt:
     """One attempt of a run: its records so far and its servers."""
 
@@ -103,7 +115,7 @@ class Attempt:
     intent: Intent
     spot_refused: SpotRefused | None = None
     elected: Elected | None = None
-    absent: Absent | None = None
+    absent: KeptAbsent | None = None
     end_order: EndOrder | None = None
     go_sent: bool = False
     started: Started | None = None
@@ -118,13 +130,6 @@ class Attempt:
         """The elected server as EC2 shows it; None when none is elected or EC2 does not know it."""
         wanted = self.elected.server if self.elected else None
         return next((server for server in self.servers if server.id == wanted), None)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Kept:
-    """An object that changes, with the etag by which alone it may be replaced."""
-
-    etag: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,6 +49,7 @@ KILL_PREFIX = "kill-"
 JOB_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38}[A-Za-z0-9])?")
 PROJECT_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,22}[a-z0-9])")
 
+_PIECE = re.compile(r"\d{6}")
 _UTC_TEXT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
@@ -105,12 +106,19 @@ def sweeper_function(project: str) -> str:
 OPEN = "open/"
 DONE = "done/"
 HEARTBEAT = "heartbeat.json"
+WISHES = "wishes/"
 BUNDLES = "bundles/"
 FUNCTIONS = "functions/"
 
 
 def open_key(run: RunName) -> str:
     return f"{OPEN}{run}"
+
+
+def wish_key(request: str, number: int) -> str:
+    """What a wish by hand got. `number`: its n-th candidate, where earlier ones were already another's."""
+    digest = hashlib.sha256(request.encode()).hexdigest()
+    return f"{WISHES}{digest[:32]}~{number}"
 
 
 def slot_key(job: str) -> str:
@@ -155,6 +163,12 @@ def out_prefix(run: RunName, attempt: int, role_id: str, instance: str) -> str:
 def log_key(prefix: str, number: int) -> str:
     """The n-th piece of the log, from 1."""
     return f"{prefix}log/{number:06d}"
+
+
+def log_pieces(prefix: str, keys: tuple[str, ...]) -> tuple[str, ...]:
+    """Those keys that are pieces of this log, in order. A server could put other things below: they are not believed."""
+    start = f"{prefix}log/"
+    return tuple(sorted(key for key in keys if key.startswith(start) and _PIECE.fullmatch(key[len(start) :])))
 
 
 def done_key(run: RunName, attempt: int, outcome: str) -> str:

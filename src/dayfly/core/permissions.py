@@ -6,16 +6,13 @@ none but through a run that was opened; a server writes under its own aws:userid
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dayfly.core import names
 
 Statement = dict[str, Any]
 Document = dict[str, Any]
-
-IMAGE_OWNERS = ("amazon", "136693071363", "099720109477")
-"""Amazon, Debian, Canonical (aws-facts, section 8); and the account's own images, added by the template."""
 
 LAUNCHED = ("instance", "volume", "network-interface", "fleet", "spot-instances-request")
 
@@ -38,23 +35,28 @@ def trust(service: str, group: str | None = None) -> Document:
     return document(statement)
 
 
-def launcher(project: str, bucket: str, roles: Mapping[str, Any]) -> Document:
+def launcher(project: str, bucket: str, roles: Mapping[str, Any], owners: Sequence[str]) -> Document:
     """The launcher: opens and walks runs, starts servers from the project's templates, arms kill schedules. Ends nothing.
 
-    `roles`: CloudFormation references to the roles `server` and `kill` and to the queue `dead_letters`.
+    `roles`: CloudFormation references to the roles `server` and `kill` and to the queue `dead_letters`. `owners`: account ids of
+    the owners of the project's images.
     """
-    return document(*_walker(project, bucket), *_starter(project, roles), *_logs(), *_dead_letters(roles))
+    starter = _starter(project, roles, owners)
+    return document(*_walker(project, bucket), *starter, *_logs(project), *_dead_letters(roles))
 
 
-def sweeper(project: str, bucket: str, roles: Mapping[str, Any]) -> Document:
+def sweeper(project: str, bucket: str, roles: Mapping[str, Any], owners: Sequence[str]) -> Document:
     """The sweeper: all that the launcher may (it carries on what a launcher left), and ends this project's servers only."""
     return document(
         *_walker(project, bucket),
-        *_starter(project, roles),
+        *_starter(project, roles, owners),
         *_ender(project),
-        _allow(["s3:DeleteObject"], [_objects(bucket, prefix) for prefix in ("out/*", "runs/*", "done/*", "go/*")]),
+        _allow(
+            ["s3:DeleteObject"],
+            [_objects(bucket, prefix) for prefix in ("out/*", "runs/*", "done/*", "go/*", "wishes/*")],
+        ),
         _allow(["s3:PutObject", "s3:GetObject"], [_objects(bucket, names.HEARTBEAT)]),
-        *_logs(),
+        *_logs(project),
         *_dead_letters(roles),
     )
 
@@ -107,8 +109,8 @@ def bucket_policy(bucket: str, partition: str = "aws") -> Document:
 
 def _walker(project: str, bucket: str) -> list[Statement]:
     """What whoever walks a run needs of the bucket and of EC2's and Scheduler's eyes."""
-    reads = ("open/*", "slots/*", "runs/*", "go/*", "jobs/*", "out/*", "latest/*", "done/*", "bundles/*")
-    writes = ("open/*", "slots/*", "runs/*", "go/*", "latest/*", "done/*")
+    reads = ("open/*", "wishes/*", "slots/*", "runs/*", "go/*", "jobs/*", "out/*", "latest/*", "done/*", "bundles/*")
+    writes = ("open/*", "wishes/*", "slots/*", "runs/*", "go/*", "latest/*", "done/*")
     kills = _schedule(project, names.KILL_PREFIX + "*")
     return [
         _allow(["s3:GetObject"], [_objects(bucket, prefix) for prefix in reads]),
@@ -121,17 +123,17 @@ def _walker(project: str, bucket: str) -> list[Statement]:
     ]
 
 
-def _starter(project: str, roles: Mapping[str, Any]) -> list[Statement]:
+def _starter(project: str, roles: Mapping[str, Any], owners: Sequence[str]) -> list[Statement]:
     """Starting a server: only from the project's templates, tagged as the project's, with the project's role."""
     launch = ["ec2:CreateFleet", "ec2:RunInstances"]
     created = {"StringEquals": {f"aws:RequestTag/{names.TAG_PROJECT}": project}}
-    owners = {"StringEquals": {"ec2:Owner": [*IMAGE_OWNERS, {"Ref": "AWS::AccountId"}]}}
+    owned = {"StringEquals": {"ec2:Owner": [*owners, {"Ref": "AWS::AccountId"}]}}
     once = {"StringEquals": {**created["StringEquals"], "ec2:CreateAction": ["RunInstances", "CreateFleet"]}}
     things = [_ec2(f"{kind}/*") for kind in LAUNCHED]
     passing = {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}
     arming = {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
     return [
-        _allow(launch, [_sub("arn:${AWS::Partition}:ec2:${AWS::Region}::image/*")], owners),
+        _allow(launch, [_sub("arn:${AWS::Partition}:ec2:${AWS::Region}::image/*")], owned),
         _allow(launch, [_ec2("subnet/*"), _ec2("security-group/*")]),
         _allow(["ec2:RunInstances"], [_sub("arn:${AWS::Partition}:ec2:${AWS::Region}::snapshot/*")]),
         _allow(
@@ -154,8 +156,8 @@ def _dead_letters(roles: Mapping[str, Any]) -> list[Statement]:
     return [_allow(["sqs:SendMessage"], [roles["dead_letters"]])]
 
 
-def _logs() -> list[Statement]:
-    stream = _sub("arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:/dayfly/*")
+def _logs(project: str) -> list[Statement]:
+    stream = _sub(f"arn:${{AWS::Partition}}:logs:${{AWS::Region}}:${{AWS::AccountId}}:log-group:/dayfly/{project}/*")
     return [_allow(["logs:CreateLogStream", "logs:PutLogEvents"], [stream])]
 
 

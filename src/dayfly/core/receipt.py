@@ -23,7 +23,13 @@ def build(facts: Facts, attempt: Attempt) -> dict[str, Any]:
     version = facts.version(attempt.intent.version)
     server = None
     if elected is not None and elected.server is not None:
-        shape = {"type": elected.type, "zone": elected.zone, "market": elected.market, "image": elected.image}
+        shown = attempt.server  # EC2 knows more of it now than when it was elected
+        shape = {
+            "type": (shown.type if shown else None) or elected.type,
+            "zone": (shown.zone if shown else None) or elected.zone,
+            "market": (shown.market if shown else None) or elected.market,
+            "image": (shown.image if shown else None) or elected.image,
+        }
         server = {"id": elected.server, **shape, "ended_by": closed.ended_by}
     return {
         "format": names.FORMAT,

@@ -35,6 +35,15 @@ class Opened:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Wished:
+    """`wishes/REQUEST~N`: which run (and for a retry which attempt) a wish got, so that delivered twice it is one."""
+
+    run: str
+    attempt: int | None
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class Slot:
     """`slots/JOB.json`: which run of a job that does not overlap may live now."""
 
@@ -74,6 +83,7 @@ class Intent:
     markets: tuple[str, ...]
     requests: Mapping[str, Any]
     role_id: str
+    request: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +121,10 @@ class Elected:
 
 @dataclass(frozen=True, kw_only=True)
 class Absent:
-    """`N/absent.json`: EC2 did not know the elected server, long after its launch; the first of two looks."""
+    """`N/absent.json`: EC2 did not show the elected server, long after its launch: the first of two looks.
+
+    One look that nothing followed for a while counts no more and is replaced.
+    """
 
     at: datetime
     server: str

@@ -20,7 +20,9 @@ MARKETS = {"on-demand": ("on-demand",), "spot": ("spot",), "spot-first": ("spot"
 TAGGED = ("fleet", "instance", "volume", "network-interface")
 
 
-def intent(run: names.RunName, attempt: int, version: Version, project: str, bucket: str, now: datetime) -> Intent:
+def intent(
+    run: names.RunName, attempt: int, version: Version, project: str, bucket: str, now: datetime, wished: str = ""
+) -> Intent:
     """The intent of an attempt that launches now. `version.job` and `version.launch` must be there."""
     job, launch = version.job, version.launch
     assert job is not None
@@ -50,13 +52,14 @@ def intent(run: names.RunName, attempt: int, version: Version, project: str, buc
         version=version.key,
         at=now,
         launch=launch_at,
-        launch_until=launch_at + LAUNCH_FOR,
+        launch_until=min(launch_at + LAUNCH_FOR, deadline),
         deadline=deadline,
         time_limit_s=job.time_limit_s,
         margin_s=job.margin_s,
         markets=markets,
         requests=requests,
         role_id=launch.role_id,
+        request=wished,
     )
 
 

@@ -28,6 +28,7 @@ class Image:
     architecture: str
     image_id: str
     root_device: str
+    owner: str  # account id, or an alias such as amazon
 
     @property
     def logical(self) -> str:
@@ -98,9 +99,10 @@ def _roles(given: StackInput) -> dict[str, Any]:
         "kill": _attribute("KillRole", "Arn"),
         "dead_letters": _attribute("DeadLetters", "Arn"),
     }
+    owners = sorted({image.owner for image in given.images})
     documents = {
-        "LauncherRole": (permissions.trust("lambda"), permissions.launcher(project, given.bucket, refs)),
-        "SweeperRole": (permissions.trust("lambda"), permissions.sweeper(project, given.bucket, refs)),
+        "LauncherRole": (permissions.trust("lambda"), permissions.launcher(project, given.bucket, refs, owners)),
+        "SweeperRole": (permissions.trust("lambda"), permissions.sweeper(project, given.bucket, refs, owners)),
         "ServerRole": (permissions.trust("ec2"), permissions.server(given.bucket)),
         "ScheduleRole": (permissions.trust("scheduler", group), permissions.schedules(project, refs)),
         "KillRole": (permissions.trust("scheduler", group), permissions.kill(project, refs)),
@@ -216,6 +218,22 @@ def _queue_topic_alarm(given: StackInput) -> dict[str, Any]:
         "Told": {
             "Type": "AWS::SNS::Topic",
             "Properties": {"TopicName": f"dayfly-{given.project}", "Tags": _tags(given)},
+        },
+        "DeadLetterKept": {
+            "Type": "AWS::CloudWatch::Alarm",
+            "Properties": {
+                "AlarmDescription": f"dayfly {given.project}: an event could not be handled and lies in the dead-letter queue",
+                "Namespace": "AWS/SQS",
+                "MetricName": "ApproximateNumberOfMessagesVisible",
+                "Dimensions": [{"Name": "QueueName", "Value": _attribute("DeadLetters", "QueueName")}],
+                "Statistic": "Maximum",
+                "Period": 300,
+                "EvaluationPeriods": 1,
+                "Threshold": 1,
+                "ComparisonOperator": "GreaterThanOrEqualToThreshold",
+                "TreatMissingData": "notBreaching",
+                "AlarmActions": [{"Ref": "Told"}],
+            },
         },
         "SweeperSilent": {
             "Type": "AWS::CloudWatch::Alarm",

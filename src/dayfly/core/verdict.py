@@ -20,11 +20,21 @@ _QUOTA = {
 }
 _RIGHTS = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "AuthFailure", "OptInRequired", "Blocked",
            "PendingVerification", "AuthFailure.ServiceLinkedRoleCreationNotPermitted"}  # fmt: skip
+_CAPACITY = {
+    "InsufficientInstanceCapacity",
+    "InsufficientHostCapacity",
+    "InsufficientReservedInstanceCapacity",
+    "ReservationCapacityExceeded",
+    "UnfulfillableCapacity",
+    "InsufficientFreeAddressesInSubnet",
+    "SpotMaxPriceTooLow",
+    "Unsupported",
+}
 _IMAGE = {"InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidAMIID.Malformed"}
 
 
 def refused_because(errors: tuple[FleetError, ...]) -> str:
-    """One reason for a definite refusal, the one whose remedy helps most: image, rights, quota, else capacity."""
+    """One reason for a definite refusal, the one whose remedy helps most: image, rights, quota, capacity; else unknown."""
     codes = {error.code for error in errors}
     if codes & _IMAGE:
         return "image-gone"
@@ -32,7 +42,7 @@ def refused_because(errors: tuple[FleetError, ...]) -> str:
         return "no-rights"
     if codes & _QUOTA:
         return "quota"
-    return "no-capacity"
+    return "no-capacity" if codes & _CAPACITY else "unknown"
 
 
 def errors_text(errors: tuple[FleetError, ...]) -> str:

@@ -92,6 +92,13 @@ class Delete(Call[bool]):
 
 
 @dataclass(frozen=True)
+class DeleteMany(Call[None]):
+    """Removes objects, a thousand a call. Absent ones are fine."""
+
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class List(Call[tuple[str, ...]]):
     """All keys under a prefix, sorted. With `folders`, the next level of names only (each ends in `/`)."""
 
@@ -115,10 +122,11 @@ class CreateFleet(Call[FleetAnswer]):
 
 
 @dataclass(frozen=True)
-class FleetServers(Call[tuple[str, ...]]):
-    """The ids of the servers that a fleet launched."""
+class FleetServers(Call[tuple[Server, ...]]):
+    """The servers that a fleet launched, as its own record tells; `request` is the one that made it."""
 
     fleet: str
+    request: Mapping[str, Any]
 
 
 @dataclass(frozen=True)

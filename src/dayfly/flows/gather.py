@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from dayfly.core import names
-from dayfly.core.facts import Attempt, Facts, KeptLatest, KeptOpen, KeptSlot, Server
+from dayfly.core.facts import Attempt, Facts, KeptAbsent, KeptLatest, KeptOpen, KeptSlot, Server
 from dayfly.core.model import Version
 from dayfly.core.records import (
     Absent,
@@ -38,9 +38,10 @@ def gather(run: names.RunName, seen: tuple[Server, ...] = ()) -> Flow[Facts]:
     listed = yield from ask(Servers(run=str(run)))
     servers = (*listed, *(server for server in seen if server.id not in {each.id for each in listed}))
     now = yield from ask(Now())
-    keys = yield from ask(List(names.run_prefix(run)))
-    opened = yield from ask(Get(names.open_key(run)))
+    # The slot first, then the open key, then the rest: whoever frees the slot by this etag saw all that came before it.
     slot = yield from ask(Get(names.slot_key(run.job)))
+    opened = yield from ask(Get(names.open_key(run)))
+    keys = yield from ask(List(names.run_prefix(run)))
     claim = yield from record(Claim, names.claim_key(run), keys)
     attempts: list[Attempt] = []
     for number in _numbers(run, keys):
@@ -116,7 +117,7 @@ def _attempt(run: names.RunName, number: int, keys: tuple[str, ...], servers: tu
         intent=intent,
         spot_refused=(yield from record(SpotRefused, key("spot-refused"), keys)),
         elected=elected,
-        absent=(yield from record(Absent, key("absent"), keys)),
+        absent=(yield from _absent(key("absent"), keys)),
         end_order=(yield from record(EndOrder, key("end"), keys)),
         go_sent=go_sent,
         started=started,
@@ -126,6 +127,11 @@ def _attempt(run: names.RunName, number: int, keys: tuple[str, ...], servers: tu
         servers=mine,
         armed=frozenset(armed),
     )
+
+
+def _absent(key: str, keys: tuple[str, ...]) -> Flow[KeptAbsent | None]:
+    stored = (yield from ask(Get(key))) if key in keys else None
+    return KeptAbsent(etag=stored.etag, record=decode(Absent, stored.body)) if stored else None
 
 
 def _latest(job: str) -> Flow[KeptLatest | None]:

@@ -6,19 +6,19 @@ Delivered twice, late or twenty times at once: the run's name is the identity, e
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from dayfly.core import claim, names
 from dayfly.core.event import Wish
 from dayfly.core.facts import Facts, KeptOpen
-from dayfly.core.records import Claim, Opened, decode, encode
+from dayfly.core.records import Claim, Opened, Wished, decode, encode
 from dayfly.errors import NotFoundError
 from dayfly.flows.calls import Flow, Get, Now, PutNew, Say, ask
 from dayfly.flows.gather import gather, record
 from dayfly.flows.place import Place
 from dayfly.flows.walk import Walked, walk
 
-SECONDS_AHEAD = 60
+CANDIDATES = 50
 """A run by hand in a taken second takes the next; so many runs by hand of one job within a minute are refused."""
 
 
@@ -64,55 +64,89 @@ def _tick(wish: Wish, run: names.RunName, place: Place) -> Flow[Launched]:
 
 
 def _by_hand(wish: Wish, place: Place) -> Flow[Launched]:
-    """A run by hand gets the present second, or the next that no other wish has."""
+    """A run by hand gets the present second, or the next that no other wish and no tick can have.
+
+    Each candidate is written down under the wish before it is tried, so that the wish delivered again tries the same ones.
+    """
     now = yield from ask(Now())
-    first = now.replace(microsecond=0)
-    for ahead in range(SECONDS_AHEAD):
-        run = names.RunName(wish.job, first + timedelta(seconds=ahead))
-        there = yield from record(Claim, names.claim_key(run))
-        if there is not None and there.request != wish.request:
-            continue
-        stored = yield from ask(Get(names.open_key(run)))
-        if stored is not None and decode(Opened, stored.body).request != wish.request:
+    for number in range(CANDIDATES):
+        key = names.wish_key(wish.request, number)
+        stored = yield from ask(Get(key))
+        if stored is None:
+            fresh = Wished(run=str(names.RunName(wish.job, _by_hand_second(now, number))), attempt=None, at=now)
+            yield from ask(PutNew(key, encode(fresh)))
+            stored = yield from ask(Get(key))
+            assert stored is not None
+        run = names.run_name(decode(Wished, stored.body).run)
+        if (yield from _is_anothers(run, wish.request)):
             continue
         done = yield from _tick(replace(wish, tick=run.tick), run, place)
-        if done.walked is not None:
-            facts = done.walked.facts
-            won = facts.claim.request if facts.claim else facts.opened.record.request if facts.opened else ""
-            if won != wish.request:
-                continue
-        return done
+        if done.walked is None or _wished_by(done.walked.facts) == wish.request:
+            return done
     raise NotFoundError(
-        f"{wish.job} was started by hand {SECONDS_AHEAD} times within a minute", hint="try again in a minute"
+        f"{wish.job} was started by hand {CANDIDATES} times within a minute", hint="try again in a minute"
     )
 
 
+def _by_hand_second(now: datetime, number: int) -> datetime:
+    """The n-th whole second from now that is not a whole minute: those belong to schedules."""
+    second = now.replace(microsecond=0)
+    for _ in range(number + 1):
+        while second.second == 0:
+            second += timedelta(seconds=1)
+        second += timedelta(seconds=1)
+    return second - timedelta(seconds=1)
+
+
+def _is_anothers(run: names.RunName, request: str) -> Flow[bool]:
+    there = yield from record(Claim, names.claim_key(run))
+    if there is not None:
+        return there.request != request
+    stored = yield from ask(Get(names.open_key(run)))
+    return stored is not None and decode(Opened, stored.body).request != request
+
+
+def _wished_by(facts: Facts) -> str:
+    if facts.claim is not None:
+        return facts.claim.request
+    return facts.opened.record.request if facts.opened else ""
+
+
 def _retry(wish: Wish, run: names.RunName, place: Place) -> Flow[Launched]:
-    """Another attempt of a finished run: its open key again, naming the attempt."""
+    """Another attempt of a finished run: its open key again, naming the attempt that this wish got."""
     facts = yield from gather(run)
     now = yield from ask(Now())
-    again = facts.opened is not None and facts.opened.record.request == wish.request
-    if not again:
+    key = names.wish_key(wish.request, 0)
+    wished = yield from record(Wished, key)
+    if wished is None:
         _refuse_retry(run, facts)
-        attempt = facts.attempt
+        _refuse_removed(run, facts, wish, now)
+        assert facts.attempt is not None
+        fresh = Wished(run=str(run), attempt=facts.attempt.number + 1, at=now)
+        yield from ask(PutNew(key, encode(fresh)))
+        wished = (yield from record(Wished, key)) or fresh
+    made = facts.attempt is not None and facts.attempt.number >= (wished.attempt or 0)
+    if not made and facts.opened is None:
         assert facts.claim is not None
-        assert attempt is not None
-        version = claim.in_force(facts.versions, now)
-        if not wish.same_code and (version is None or version.job is None):
-            raise NotFoundError(
-                f"{run.job} is not deployed any more", hint=f"dayfly retry {run} --same-code runs it as it was"
-            )
         opened = Opened(
             run=str(run),
             source=facts.claim.source,
             at=now,
             request=wish.request,
             by=wish.by,
-            retry=attempt.number + 1,
+            retry=wished.attempt,
             same_code=wish.same_code,
         )
         yield from ask(PutNew(names.open_key(run), encode(opened)))
     return (yield from _walked(run, place))
+
+
+def _refuse_removed(run: names.RunName, facts: Facts, wish: Wish, now: datetime) -> None:
+    version = claim.in_force(facts.versions, now)
+    if not wish.same_code and (version is None or version.job is None):
+        raise NotFoundError(
+            f"{run.job} is not deployed any more", hint=f"dayfly retry {run} --same-code runs it as it was"
+        )
 
 
 def _refuse_retry(run: names.RunName, facts: Facts) -> None:

@@ -6,14 +6,16 @@ No rule lives here: what to write was decided by core, who may do what is flows/
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from dayfly.core import claim, names, receipt, request, verdict
-from dayfly.core.advance import State, Step
+from dayfly.core.advance import State, Step, to_disarm
 from dayfly.core.facts import Attempt, Facts, Server
 from dayfly.core.model import Version
 from dayfly.core.records import Absent, Elected, EndOrder, Latest, Slot, SpotRefused, encode
+from dayfly.errors import Unclear
 from dayfly.flows.calls import (
     Arm,
     Console,
@@ -25,7 +27,6 @@ from dayfly.flows.calls import (
     Flow,
     PutMatch,
     PutNew,
-    Servers,
     SignGet,
     ask,
 )
@@ -60,7 +61,9 @@ def _decide(_step: Step, facts: Facts, _place: Place, now: datetime) -> Flow[Tak
 
 
 def _intend(step: Step, facts: Facts, place: Place, now: datetime) -> Flow[Taken]:
-    intent = request.intent(facts.run, step.attempt, _version(facts, now), place.project, place.bucket, now)
+    wished = facts.opened.record.request if facts.opened else ""
+    version = _version(facts, now)
+    intent = request.intent(facts.run, step.attempt, version, place.project, place.bucket, now, wished)
     yield from ask(PutNew(names.attempt_key(facts.run, step.attempt, "intent"), encode(intent)))
     return ()
 
@@ -86,7 +89,7 @@ def _ask_ec2(step: Step, facts: Facts, _place: Place, now: datetime) -> Flow[Tak
     if not answer.refused:
         if answer.servers:
             return answer.servers
-        return (yield from _replayed(facts, answer.fleet))
+        return (yield from _replayed(answer.fleet, attempt.intent.requests[step.market]))
     last = step.market == attempt.intent.markets[-1]
     if not last:
         body = encode(SpotRefused(at=now, errors=answer.errors))
@@ -100,13 +103,15 @@ def _ask_ec2(step: Step, facts: Facts, _place: Place, now: datetime) -> Flow[Tak
     return ()
 
 
-def _replayed(facts: Facts, fleet: str | None) -> Flow[Taken]:
-    """An answer with neither server nor error: the token was known. The fleet's own servers are looked up by its id."""
-    if fleet is None:
-        return ()
-    wanted = set((yield from ask(FleetServers(fleet))))
-    listed = yield from ask(Servers(run=str(facts.run)))
-    return tuple(server for server in listed if server.id in wanted)
+def _replayed(fleet: str | None, request: Mapping[str, Any]) -> Flow[Taken]:
+    """An answer with neither server nor error: the token was known. The fleet's own record names its servers.
+
+    Raises Unclear when nothing names one: it may exist, so it is asked for again later and never twice in one walk.
+    """
+    found = (yield from ask(FleetServers(fleet, request))) if fleet is not None else ()
+    if not found:
+        raise Unclear("EC2 knows this request and names no server of it yet", hint="the same again, in a minute")
+    return found
 
 
 def _elect_none(step: Step, facts: Facts, _place: Place, now: datetime) -> Flow[Taken]:
@@ -134,10 +139,10 @@ def _elect(step: Step, facts: Facts, _place: Place, now: datetime) -> Flow[Taken
         at=now,
         server=server.id,
         reason=step.reason,
-        type=server.type,
-        zone=server.zone,
-        market=server.market,
-        image=server.image,
+        type=server.type or None,
+        zone=server.zone or None,
+        market=server.market or None,
+        image=server.image or None,
         launched=server.launched,
     )
     yield from ask(PutNew(names.attempt_key(facts.run, step.attempt, "server"), encode(one)))
@@ -173,8 +178,9 @@ def _look_again(step: Step, facts: Facts, _place: Place, now: datetime) -> Flow[
     elected = _newest(facts).elected
     assert elected is not None
     assert elected.server is not None
-    body = encode(Absent(at=now, server=elected.server))
-    yield from ask(PutNew(names.attempt_key(facts.run, step.attempt, "absent"), body))
+    body, key = encode(Absent(at=now, server=elected.server)), names.attempt_key(facts.run, step.attempt, "absent")
+    before = _newest(facts).absent
+    yield from ask(PutMatch(key, body, before.etag) if before else PutNew(key, body))
     return ()
 
 
@@ -228,7 +234,7 @@ def _mark_done(step: Step, facts: Facts, _place: Place, _now: datetime) -> Flow[
 
 def _disarm(_step: Step, facts: Facts, _place: Place, _now: datetime) -> Flow[Taken]:
     for attempt in facts.attempts:
-        for server in sorted(attempt.armed):
+        for server in to_disarm(attempt):
             yield from ask(Disarm(server))
     return ()
 

@@ -7,16 +7,21 @@ can not be walked now does not stop the others; the flow then says so at its end
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
 
 from dayfly.core import names, sweep
 from dayfly.core.facts import Server
-from dayfly.core.records import Elected, EndOrder, Heartbeat, Intent, decode, encode
-from dayfly.errors import DayflyError, Unclear
-from dayfly.flows.calls import EndServer, Flow, Get, List, Now, Put, PutNew, Say, Servers, ask
+from dayfly.core.records import Elected, EndOrder, Heartbeat, Intent, encode
+from dayfly.errors import Unclear
+from dayfly.flows.calls import EndServer, Flow, List, Now, Put, PutNew, Say, Servers, ask
 from dayfly.flows.gather import record
 from dayfly.flows.keep import keep
+from dayfly.flows.missed import claim_missed
 from dayfly.flows.place import Place
 from dayfly.flows.walk import walk
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -25,6 +30,7 @@ class Swept:
 
     ended: dict[str, str] = field(default_factory=dict)
     walked: list[str] = field(default_factory=list)
+    missed: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
 
@@ -34,40 +40,50 @@ def sweep_project(place: Place, keep_s: int) -> Flow[Swept]:
     swept = Swept()
     servers = yield from ask(Servers())
     for server in servers:
-        now = yield from ask(Now())
-        decision = sweep.by_tags(server, now)
-        if decision.action == "end":
-            yield from _end(server, decision.reason, place, swept)
+        yield from _guarded(server.id, _by_tags(server, place, swept), swept)
     for key in (yield from ask(List(names.OPEN))):
-        yield from _walk(key.removeprefix(names.OPEN), place, swept)
+        name = key.removeprefix(names.OPEN)
+        yield from _guarded(name, _walk(name, place, swept), swept)
     for server in servers:
         if server.id not in swept.ended and not server.gone:
-            yield from _by_records(server, place, swept)
-    last = yield from ask(Get(names.HEARTBEAT))
-    kept = decode(Heartbeat, last.body).kept if last else ""
+            yield from _guarded(server.id, _by_records(server, place, swept), swept)
+    last = yield from record(Heartbeat, names.HEARTBEAT)
     now = yield from ask(Now())
-    today = now.date().isoformat()
-    if kept != today:
-        swept.removed = yield from keep(now, keep_s)
+    yield from _guarded("ticks", _claim_missed(now, last, place, swept), swept)
+    kept = last.kept if last else ""
+    if kept != now.date().isoformat():
+        kept = (yield from _guarded("keep", _keep(now, keep_s, swept), swept)) or kept
     if swept.failed:
         raise Unclear(f"the sweep was not whole: {'; '.join(swept.failed)}", hint="the next sweep tries again")
-    beat = Heartbeat(at=now, ended=len(swept.ended), open_runs=len(swept.walked), kept=today)
+    beat = Heartbeat(at=now, ended=len(swept.ended), open_runs=len(swept.walked), kept=kept)
     yield from ask(Put(names.HEARTBEAT, encode(beat)))
     return swept
 
 
-def _walk(name: str, place: Place, swept: Swept) -> Flow[None]:
+def _guarded(what: str, part: Flow[T], swept: Swept) -> Flow[T | None]:
+    """One part of the sweep. Whatever breaks in it, a bug of ours too, is noted and stops no other part."""
     try:
-        yield from walk(names.run_name(name), place)
-        swept.walked.append(name)
-    except (DayflyError, ValueError) as error:
-        swept.failed.append(f"{name}: {error}")
+        return (yield from part)
+    except Exception as error:
+        swept.failed.append(f"{what}: {type(error).__name__}: {error}")
+        return None
+
+
+def _by_tags(server: Server, place: Place, swept: Swept) -> Flow[None]:
+    decision = sweep.by_tags(server, (yield from ask(Now())))
+    if decision.action == "end":
+        yield from _end(server, decision.reason, place, swept)
+
+
+def _walk(name: str, place: Place, swept: Swept) -> Flow[None]:
+    yield from walk(names.run_name(name), place)
+    swept.walked.append(name)
 
 
 def _by_records(server: Server, place: Place, swept: Swept) -> Flow[None]:
     """A server that its tags let live: is it the elected one of an intended attempt?"""
     now = yield from ask(Now())
-    if sweep.by_tags(server, now).action == "end":
+    if sweep.by_tags(server, now).action == "end" or server.state == "shutting-down":
         return
     try:
         run = names.run_name(server.run)
@@ -82,20 +98,31 @@ def _by_records(server: Server, place: Place, swept: Swept) -> Flow[None]:
         yield from _end(server, decision.reason, place, swept)
 
 
+def _claim_missed(now: datetime, last: Heartbeat | None, place: Place, swept: Swept) -> Flow[None]:
+    since = last.at if last else None
+    swept.missed = [str(run) for run in (yield from claim_missed(now, since, place))]
+
+
+def _keep(now: datetime, keep_s: int, swept: Swept) -> Flow[str]:
+    """The day on which all that is too old was removed, or an empty string: there is more for the next sweep."""
+    removed = yield from keep(now, keep_s)
+    swept.removed = removed.runs
+    return "" if removed.more else now.date().isoformat()
+
+
 def _end(server: Server, why: str, place: Place, swept: Swept) -> Flow[None]:
     now = yield from ask(Now())
     yield from ask(Say(f"ending {server.id}", {"why": why, "run": server.run}))
+    # The act before the note: a bucket that does not answer must not keep a server alive.
+    yield from ask(EndServer(server.id))
+    swept.ended[server.id] = why
+    if server.attempt is None:
+        return
     try:
-        # The act before the note: a bucket that does not answer must not keep a server alive.
-        yield from ask(EndServer(server.id))
-        swept.ended[server.id] = why
         run = names.run_name(server.run)
-        if server.attempt is not None:
-            elected = yield from record(Elected, names.attempt_key(run, server.attempt, "server"))
-            if elected is not None and elected.server == server.id:
-                order = EndOrder(at=now, by=place.who, why=why, server=server.id)
-                yield from ask(PutNew(names.attempt_key(run, server.attempt, "end"), encode(order)))
     except ValueError:
         return
-    except DayflyError as error:
-        swept.failed.append(f"{server.id}: {error}")
+    elected = yield from record(Elected, names.attempt_key(run, server.attempt, "server"))
+    if elected is not None and elected.server == server.id:
+        order = EndOrder(at=now, by=place.who, why=why, server=server.id)
+        yield from ask(PutNew(names.attempt_key(run, server.attempt, "end"), encode(order)))

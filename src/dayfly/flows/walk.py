@@ -5,6 +5,7 @@ Nobody owns a run: launcher, sweeper and CLI all walk by this one flow; place.ma
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from dayfly.core.advance import State, Step, next_step
@@ -15,8 +16,12 @@ from dayfly.flows.gather import gather
 from dayfly.flows.place import Place
 from dayfly.flows.steps import take
 
-STEPS = 40
-"""More steps than the table has states: a walk that is still going then goes round in a circle."""
+STEPS = 60
+"""More steps than the table has states, thrice over: a walk that is still going then is a bug."""
+AT_MOST = {State.UNASKED: 1, State.UNWANTED: 1, State.UNARMED: 2, State.UNSEEN: 1}
+"""How often a walk takes the same step of the same thing. What AWS has not shown yet is not asked of it again and again."""
+TRIES = 3
+"""The same for steps in the bucket, where only another writer can have been first."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +35,19 @@ class Walked:
 def walk(run: RunName, place: Place) -> Flow[Walked]:
     """Walks one run as far as it goes now. Raises Unclear when EC2 or S3 gave no clear answer."""
     seen: tuple[Server, ...] = ()
-    for _ in range(STEPS):
+    taken: Counter[tuple[object, ...]] = Counter()
+    while taken.total() < STEPS:
         facts = yield from gather(run, seen)
         now = yield from ask(Now())
         step = next_step(facts, now)
+        if step.state in (State.UNDECIDED, State.WAITING) and (yield from _other_moved(facts, place)):
+            continue
         if step.verb in ("wait", "nothing") or step.state not in place.may:
             return Walked(facts, step)
-        if step.state is State.UNDECIDED and (yield from _other_moved(facts, place)):
-            continue
+        same = (step.state, step.attempt, step.market, step.server.id if step.server else "")
+        if taken[same] >= AT_MOST.get(step.state, TRIES):
+            return Walked(facts, step)
+        taken[same] += 1
         yield from ask(
             Say(f"{run}: {step.verb}", {"state": step.state.name, "why": step.reason, "attempt": step.attempt})
         )
@@ -46,9 +56,13 @@ def walk(run: RunName, place: Place) -> Flow[Walked]:
 
 
 def _other_moved(facts: Facts, place: Place) -> Flow[bool]:
-    """Before a tick is skipped for the run that holds the slot: take that run's due steps. It may be over and not yet closed."""
+    """Before a run yields to the one that holds the slot: take that one's due steps. It may be over and not yet closed.
+
+    True when the slot is another's no more.
+    """
     holder = facts.slot.record.holder if facts.slot else None
     if holder is None or holder == str(facts.run):
         return False
     there = yield from walk(run_name(holder), place)
-    return there.step.state is State.FINISHED
+    after = there.facts.slot.record.holder if there.facts.slot else None
+    return there.step.state is State.FINISHED and after != holder

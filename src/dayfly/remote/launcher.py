@@ -18,17 +18,21 @@ from dayfly.flows.place import LAUNCHER_MAY
 say = function.story("launcher", lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201
 
 
+def _is_scheduled(event: Any) -> bool:
+    return isinstance(event, dict) and event.get("source") == "schedule"
+
+
 def handler(event: Any, context: Any) -> dict[str, Any]:
-    """The launcher's entry. What has no clear answer is raised, so that Lambda delivers the event again; a refusal is answered."""
+    """The launcher's entry. What went wrong with a schedule's event, or has no clear answer, is raised; else it is answered."""
     hands = function.hands(os.environ, say)
     try:
         wanted = wish(event, str(getattr(context, "aws_request_id", "")))
         launched = hands.run(launch(wanted, function.place(os.environ, "launcher", LAUNCHER_MAY)))
-    except Unclear:
-        say("no clear answer; the event will be delivered again", {"event": event})
-        raise
     except DayflyError as error:
-        say(f"refused: {error.message}", {"event": event})
+        say(f"refused: {error.message}", {"event": event, "kind": type(error).__name__})
+        if isinstance(error, Unclear) or _is_scheduled(event):
+            # Nobody reads the answer of a schedule's event: raised, it is delivered again and in the end kept as a dead letter.
+            raise
         return {"run": None, "refused": error.message, "hint": error.hint, "exit": error.exit_code}
     facts = launched.walked.facts if launched.walked else None
     claim = facts.claim if facts else None
