@@ -26,6 +26,8 @@ class Cloud:
     clock: Clock
     max_guests: int | None = None
     internet: bool = False
+    recurring: bool = True
+    """Whether recurring schedules fire; False for a cloud that is up for a moment only. One-time ones always do."""
     max_life: float | None = None
     """Seconds after which a guest is ended to guard this machine; None leaves the part's own limit."""
 

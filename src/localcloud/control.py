@@ -39,6 +39,7 @@ class Wish:
     region: str | None = None
     parent_pipe: bool = False
     internet: bool = False
+    recurring: bool = True
     max_guests: int | None = None
     max_life: float | None = None
 
@@ -96,6 +97,7 @@ def run(wish: Wish, ready: Callable[[dict[str, Any]], None]) -> None:
         clock=SystemClock(),
         max_guests=wish.max_guests,
         internet=wish.internet,
+        recurring=wish.recurring,
         max_life=wish.max_life,
     )
 
@@ -191,6 +193,7 @@ def _arguments(wish: Wish) -> list[str]:
         said += [name, str(value)] if value is not None else []
     said += ["--parent-pipe"] if wish.parent_pipe else []
     said += ["--internet"] if wish.internet else []
+    said += [] if wish.recurring else ["--no-recurring"]
     return said
 
 

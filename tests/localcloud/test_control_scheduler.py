@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -235,3 +236,14 @@ def test_a_schedule_ends_only_servers_with_the_tag_that_its_role_may_end(bench: 
     assert message["MessageAttributes"]["ERROR_CODE"]["StringValue"] == "UnauthorizedOperation"
     assert tools.state(ec2, servers["theirs"]) == "running"
     ec2.terminate_instances(InstanceIds=[servers["theirs"]])
+
+
+def test_a_cloud_for_a_moment_fires_one_time_schedules_and_no_recurring_ones(
+    start: Callable[..., Running],
+) -> None:
+    moment = Bench(start("--no-recurring"))
+    moment.create("often", "rate(1 minute)")
+    expression, _ = soon(2)
+    moment.create("once", expression)
+    assert moment.receive(moment.url, "once") is not None
+    assert moment.receive(moment.url, "often", limit=2) is None

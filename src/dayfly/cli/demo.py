@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from dayfly.core.model import Project
 from dayfly.core.screens import end_lines, ending
 from dayfly.errors import DayflyError, FileError
 from dayfly.flows import calls
+from dayfly.flows.look import out_prefix
 
 JOB = "pi"
 BROKEN_LIMIT_S, BROKEN_MARGIN_S = 20, 60
@@ -53,7 +54,9 @@ def demo_command(seconds: int, broken: str | None, as_json: bool) -> int:
     shown = Demo(folder=Path.cwd(), seconds=seconds, broken=broken, as_json=as_json)
     project = shown.project()
     running = neighbour.running(shown.folder)
-    cloud = running or click.get_current_context().with_resource(neighbour.Held(shown.folder, project.regions[0]))
+    cloud = running or click.get_current_context().with_resource(
+        neighbour.Held(shown.folder, project.regions[0], ticks=True)
+    )
     where = target.local(cloud, project.regions[0])
     return shown.break_it(where, project) if broken else shown.run(where, project)
 
@@ -106,6 +109,9 @@ class Demo:
         _wait_for_claim(where, project, run)
         schedules.remove_all(where.aws, project.name)
         facts = watch(where, project, run, watcher)
+        # From now on by hand only: what is looked at later must not call each later minute missed.
+        by_hand = {name: replace(job, schedule=()) for name, job in project.jobs.items()}
+        self._deploy(where, replace(project, jobs=by_hand))
         return self._tell(where, project, facts)
 
     def break_it(self, where: target.Target, project: Project) -> int:
@@ -167,7 +173,9 @@ class Demo:
         assert facts.attempt is not None
         assert facts.attempt.ended is not None
         to = Path(".dayfly/results") / str(facts.run)
-        results.fetch(where.aws, where.bucket(project.name), facts.attempt.ended.outputs, self.folder / to)
+        prefix = out_prefix(facts.run, facts.attempt) or ""
+        bucket = where.bucket(project.name)
+        results.fetch(where.aws, bucket, facts.attempt.ended.outputs, self.folder / to, prefix=prefix)
         return to
 
 

@@ -11,7 +11,7 @@ import click
 
 from dayfly.cli import say, target
 from dayfly.cli.main import dayfly_command, json_option, local_option
-from dayfly.cloud import schedules, stack
+from dayfly.cloud import deploy, schedules, stack
 from dayfly.cloud.clients import Aws, told
 from dayfly.core import names
 from dayfly.core.facts import Server
@@ -115,6 +115,8 @@ def _end(where: target.Target, project: Project, there: Whole, *, keep: bool) ->
     """Schedules first, so that nothing starts any more; then servers; the stack with its sweeper last."""
     aws: Aws = where.aws
     if there.stack:
+        if there.bucket and keep:
+            told("say that the jobs are gone", lambda: deploy.retire(aws, where.bucket(project.name), where.who))
         removed = told("remove schedules", lambda: schedules.remove_all(aws, project.name))
         say.note(f"  schedules {removed}")
     _end_servers(where, project)

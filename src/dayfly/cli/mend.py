@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import click
 
-from dayfly.cli import launching, say, target
+from dayfly.cli import launching, lookup, say, target
 from dayfly.cli.find import find_run
 from dayfly.cli.main import dayfly_command, json_option, local_option
 from dayfly.cli.run import follow
@@ -34,7 +34,10 @@ def retry_command(run_name: str, same_code: bool, wait: bool, use_local: bool, a
     project = target.project()
     where = target.for_changes(project, use_local=use_local)
     target.announce(where, as_json=as_json)
-    run = find_run(where, project, run_name)
+    with lookup.hints(use_local=use_local):
+        run = find_run(where, project, run_name)
+        # A run whose server is gone may not be closed yet; the sweep need not be waited for.
+        where.hands(project.name).run(walk(run, where.place(project.name)))
     answer = launching.send(where, project.name, {"retry": str(run), "same_code": same_code})
     if wait:
         return follow(where, project, run, as_json=as_json, attempt=int(answer.get("attempt") or 1))
@@ -57,7 +60,8 @@ def cancel_command(run_name: str, use_local: bool, as_json: bool) -> int:
     project = target.project()
     where = target.for_changes(project, use_local=use_local)
     target.announce(where, as_json=as_json)
-    run = find_run(where, project, run_name)
+    with lookup.hints(use_local=use_local):
+        run = find_run(where, project, run_name)
     hands, place = where.hands(project.name), where.place(project.name)
     facts = hands.run(gather(run))
     if facts.opened is None:

@@ -61,9 +61,11 @@ def up(folder: Path, region: str, *, internet: bool = False) -> Neighbour:
 class Held:
     """A local cloud that ends with this process, however that ends: it holds the other end of a pipe."""
 
-    def __init__(self, folder: Path, region: str) -> None:
+    def __init__(self, folder: Path, region: str, *, ticks: bool = False) -> None:
+        """`ticks`: whether schedules fire by themselves. Not in a cloud that is up for one command: it would take their servers along."""
         _installed()
         command = [*_command(folder, "up"), "--foreground", "--parent-pipe", "--json", "--region", region]
+        command += [] if ticks else ["--no-recurring"]
         self.folder = folder
         (folder / STATE).mkdir(parents=True, exist_ok=True)
         self.process = subprocess.Popen(

@@ -5,8 +5,8 @@ What changes anything goes through `for_changes`, which refuses another account,
 
 from __future__ import annotations
 
+import getpass
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,7 +103,7 @@ def project(*, short_margin: bool = False) -> Project:
 def local(cloud: neighbour.Neighbour, region: str) -> Target:
     """The local cloud as a target."""
     aws = Aws(region=region, endpoint=cloud.endpoint, keys=cloud.keys)
-    return Target(aws=aws, account=cloud.account, who=_user(os.environ), region=region, local=cloud)
+    return Target(aws=aws, account=cloud.account, who=_user(), region=region, local=cloud)
 
 
 def find(read: Project, *, use_local: bool) -> Target:
@@ -176,5 +176,8 @@ def _role(arn: str) -> str:
     return f"role {rest.split('/')[0]}" if kind == "assumed-role" else f"{kind} {rest}".strip()
 
 
-def _user(environment: Mapping[str, str]) -> str:
-    return environment.get("USER") or environment.get("LOGNAME") or "someone"
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        return "someone"

@@ -181,6 +181,16 @@ def deployed(aws: Aws, bucket: str) -> dict[str, Version]:
     return found
 
 
+def retire(aws: Aws, bucket: str, by: str) -> None:
+    """Says in the bucket that no job is deployed any more, so that no later tick counts as expected."""
+    there = deployed(aws, bucket)
+    since = plan.effective(datetime.now(UTC), there)
+    for version in there.values():
+        if version.job is not None:
+            gone = plan.removed(version, since, by)
+            objects.answer(aws.client("s3"), bucket, calls.PutNew(gone.key, versions.write_version(gone)))
+
+
 def target_of(job: Job, found: surroundings.FoundImage | None) -> wheels.Target | None:
     """For what the job's wheels are built: what really runs, where the image says so; else the stock image's Python."""
     if found is not None and found.runs_machine and found.runs_python:

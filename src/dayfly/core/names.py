@@ -137,12 +137,8 @@ def claim_key(run: RunName) -> str:
     return run_prefix(run) + "claim.json"
 
 
-def cancel_key(run: RunName) -> str:
-    return run_prefix(run) + "cancel.json"
-
-
 def attempt_key(run: RunName, attempt: int, record: str) -> str:
-    """`record` is one of intent, spot-refused, server, absent, end, closed, receipt."""
+    """`record` is one of intent, cancel, spot-refused, server, absent, end, closed, receipt."""
     return f"{run_prefix(run)}{attempt}/{record}.json"
 
 

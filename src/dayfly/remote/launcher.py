@@ -38,6 +38,18 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     claim = facts.claim if facts else None
     attempt = facts.attempt if facts else None
     elected = attempt.elected if attempt else None
+    retry = facts.opened.record.retry if facts and facts.opened else None
+    if retry is not None and (attempt is None or attempt.number < retry):
+        # Not intended yet: what the last attempt had is not this one's.
+        why = launched.walked.step.reason if launched.walked else launched.why
+        return {
+            "run": str(launched.run),
+            "decision": "waiting",
+            "reason": "",
+            "why": why,
+            "attempt": retry,
+            "server": None,
+        }
     return {
         "run": str(launched.run) if launched.run else None,
         "decision": claim.decision if claim else None,

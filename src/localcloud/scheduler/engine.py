@@ -64,6 +64,8 @@ class Engine:
             plan = self._plan(key, record)
             while plan is not None and plan.due is not None and plan.due <= now:
                 due, plan.due = plan.due, self._next(plan.expression, record, plan.due)
+                if not isinstance(plan.expression, At) and not self._cloud.recurring:
+                    continue
                 if isinstance(plan.expression, At) or now - due <= _LATE:
                     self._fire(key, record, due, once=isinstance(plan.expression, At))
                 elif plan.due is not None and plan.due < now - _LATE:
