@@ -155,7 +155,9 @@ class Demo:
             say.answer(f"{'result':<13} {fetched / 'out/pi.txt'}")
         else:
             say.answers(
-                line for line in end_lines(facts, ZoneInfo("UTC"), receipt, local=True) if not line.startswith("next")
+                line
+                for line in end_lines(facts, ZoneInfo("UTC"), receipt, local=True)
+                if not line.startswith(("next", "ended by"))
             )
         if self.broken and attempt is not None and attempt.closed is not None:
             verdict = "as promised" if as_promised else "NOT as promised"

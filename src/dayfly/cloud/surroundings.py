@@ -109,24 +109,21 @@ def _describe(aws: Aws, ami: str) -> dict[str, Any] | None:
     return found[0] if found else None
 
 
-SPOT_ROLE = "AWSServiceRoleForEC2Spot"
+SPOT = "spot.amazonaws.com"
 
 
 def spot_role_missing(aws: Aws, project: Project) -> bool:
-    """Whether a job wants spot and the account lacks the role without which its first spot launch fails."""
+    """Whether a job wants spot and the account lacks the service's own role, without which its first spot launch fails."""
     if all(job.market == "on-demand" for job in project.jobs.values()):
         return False
-    try:
-        aws.client("iam").get_role(RoleName=SPOT_ROLE)
-    except ClientError as error:
-        return code_of(error) == "NoSuchEntity"
-    return False
+    # By its path: the name, AWSServiceRoleForEC2Spot, is the service's choice.
+    return not aws.client("iam").list_roles(PathPrefix=f"/aws-service-role/{SPOT}/")["Roles"]
 
 
 def make_spot_role(aws: Aws) -> None:
     """Makes that role; it belongs to the account, costs nothing and stays when the project goes."""
     try:
-        aws.client("iam").create_service_linked_role(AWSServiceName="spot.amazonaws.com")
+        aws.client("iam").create_service_linked_role(AWSServiceName=SPOT)
     except ClientError as error:
-        if code_of(error) != "InvalidInput":  # it was made in the meantime
+        if code_of(error) not in ("InvalidInput", "EntityAlreadyExists"):  # it was made in the meantime
             raise
