@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from dayfly.core import names
 from dayfly.core.event import Wish
-from dayfly.core.records import FleetError, Slot, encode
-from dayfly.errors import Unclear
+from dayfly.core.records import Cancel, FleetError, Slot, encode
+from dayfly.errors import NotFoundError, Unclear
 from dayfly.flows.launch import launch
 from dayfly.flows.sweep import sweep_project
+from dayfly.flows.walk import walk
 from model.cloud import TICK, ModelCloud, Stepper, cloud_with, place, version
 
 RUN = names.RunName("pi", TICK)
@@ -37,10 +38,10 @@ def told_to_go(cloud: ModelCloud) -> Iterator[str]:
     return (server for server in cloud.servers if cloud.go_of(server) is not None)
 
 
-def come_to_rest(cloud: ModelCloud) -> None:
+def come_to_rest(cloud: ModelCloud, sweeps: int = 8) -> None:
     """No more faults; time passes beyond every deadline and the sweeper comes by."""
     cloud.faults, cloud.hidden = {}, set()
-    for _ in range(8):
+    for _ in range(sweeps):
         cloud.pass_time(300)
         cloud.run(sweep_project(place("sweeper"), KEEP_S))
 
@@ -61,7 +62,14 @@ def check(cloud: ModelCloud, runs: int) -> None:
             assert closed["exit"] == 0
 
 
-def interleave(cloud: ModelCloud, actors: list[Stepper], chance: Random, losing: float, exit_code: int = 0) -> None:
+def interleave(
+    cloud: ModelCloud,
+    actors: list[Stepper],
+    chance: Random,
+    losing: float,
+    exit_code: int = 0,
+    allowed: tuple[type[Exception], ...] = (Unclear,),
+) -> None:
     """Lets all actors run to their ends in an order by chance, answers lost by chance, servers working in between."""
     while any(not actor.over for actor in actors):
         if chance.random() < losing:
@@ -74,7 +82,7 @@ def interleave(cloud: ModelCloud, actors: list[Stepper], chance: Random, losing:
         chance.choice([actor for actor in actors if not actor.over]).step()
         told = [(cloud.servers[one].run, cloud.servers[one].attempt) for one in told_to_go(cloud)]
         assert len(told) == len(set(told)), "two servers of one attempt were told to run the job"
-    assert not [actor.error for actor in actors if actor.error and not isinstance(actor.error, Unclear)]
+    assert not [actor.error for actor in actors if actor.error and not isinstance(actor.error, allowed)]
 
 
 def runs_begun(cloud: ModelCloud) -> int:
@@ -123,3 +131,40 @@ def test_two_ticks_at_once_of_a_job_that_does_not_overlap_never_run_side_by_side
 
 def living(cloud: ModelCloud) -> frozenset[str]:
     return frozenset(server.run for server in cloud.servers.values() if not server.gone and cloud.go_of(server.id))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    losing=st.sampled_from([0, 0.005, 0.03]),
+    leaves_after_s=st.sampled_from([0, 40]),
+    cancelled=st.booleans(),
+)
+def test_retries_cancels_and_watching_people_beside_the_rest_keep_one_job_alive(
+    seed, losing, leaves_after_s, cancelled
+):
+    """A finished run is retried by two wishes while the next tick comes, people watch, and one cancels."""
+    chance = Random(seed)
+    cloud = cloud_with(version(market="on-demand"), leaves_after_s=leaves_after_s)
+    cloud.run(launch(Wish(job="pi", tick=TICK, source="schedule", request="d0"), place("launcher")))
+    cloud.work(next(iter(cloud.servers)), exit_code=3)
+    cloud.run(sweep_project(place("sweeper"), KEEP_S))
+    cloud.now = TICK + timedelta(seconds=61)
+    again = [Wish(job="pi", retry=RUN, request=request) for request in ("r1", "r1", "r2")]
+    actors = [Stepper(cloud, launch(wish, place("launcher"))) for wish in again]
+    actors += [delivery(cloud, 7, minute=1), sweeping(cloud), Stepper(cloud, walk(RUN, place("cli:ben")))]
+    if cancelled:
+        cloud.objects[names.attempt_key(RUN, 2, "cancel")] = encode(Cancel(at=cloud.now, by="ben"))
+    together: list[frozenset[str]] = []
+    for actor in actors:
+        actor.watch = lambda: together.append(living(cloud))
+    interleave(cloud, actors, chance, losing, allowed=(Unclear, NotFoundError))
+    assert all(len(alive) <= 1 for alive in together), "two runs of a job that does not overlap"
+    come_to_rest(cloud, 20)  # one after the other: three runs to their deadlines
+    attempts = [key for key in cloud.objects if key.endswith("/intent.json") and "22:41:00Z" in key]
+    assert len(attempts) <= 3, "the same wish twice is one attempt"
+    assert all(key.replace("intent", "closed") in cloud.objects for key in attempts)
+    assert all(server.gone for server in cloud.servers.values())
+    assert not [key for key in cloud.objects if key.startswith("open/")]
+    assert cloud.json("slots/pi.json")["holder"] is None
+    assert not cloud.kills
