@@ -133,7 +133,7 @@ def _done_lines(project: Project, planned: Plan, done: deploy.Done, seconds: flo
     news = [f"{change.name} {words[change.kind]}" for change in planned.changes if change.kind != "same"]
     stack = f"stack {planned.stack or 'not touched'}"
     return [
-        f"  {stack} | schedules {done.scheduled}, {done.schedules} of them changed | {done.uploaded} files stored",
+        f"  {stack} | schedules {done.scheduled} ({done.schedules} changed) | {done.uploaded} files stored",
         f"deployed in {seconds:.0f} s: {', '.join(news) or 'the stack'}",
         say.labelled("next", _next(project, local=local)),
     ]

@@ -152,7 +152,7 @@ def _lines(project: Project, where: target.Target, there: Whole) -> list[str]:
     for server in there.servers:
         lines.append(f"  now running   {server.run} on {server.id}: it will be ended, its result lost")
     if there.stack:
-        lines.append(f"  goes          {there.schedules} schedules, stack {names.stack(project.name)}")
+        lines.append(f"  goes          schedules: {there.schedules}; stack {names.stack(project.name)}")
     if there.bucket:
         bucket = where.bucket(project.name)
         lines.append(f"  results       {there.objects:,} objects, {_size(there.size)} in {bucket}")
@@ -160,12 +160,12 @@ def _lines(project: Project, where: target.Target, there: Whole) -> list[str]:
 
 
 def _after(where: target.Target, project: Project, left: Whole, remains: list[str], *, kept: bool) -> list[str]:
-    bucket = where.bucket(project.name)
+    bucket, local = where.bucket(project.name), " --local" if where.local else ""
     lines = [f"looked again at {datetime.now(UTC):%H:%M:%S} UTC, by tag and by name, in {where.region}"]
     if remains:
-        return [*lines, say.labelled("left", ", ".join(remains)), say.labelled("next", "dayfly destroy, again")]
+        return [*lines, say.labelled("left", ", ".join(remains)), say.labelled("next", f"dayfly destroy{local}, again")]
     if not kept:
-        return [*lines, say.labelled("left", "nothing: $0.00"), say.labelled("next", "dayfly deploy")]
+        return [*lines, say.labelled("left", "nothing: $0.00"), say.labelled("next", f"dayfly deploy{local}")]
     return [
         *lines,
         say.labelled(
@@ -175,7 +175,7 @@ def _after(where: target.Target, project: Project, left: Whole, remains: list[st
             "", "read it without dayfly: latest/JOB.json names the last good run, out/JOB/... holds its files"
         ),
         say.labelled("", f"delete it: aws s3 rb s3://{bucket} --force"),
-        say.labelled("next", "dayfly deploy finds its history again"),
+        say.labelled("next", f"dayfly deploy{local}   finds its history again"),
     ]
 
 

@@ -236,7 +236,7 @@ def _packed(
         path = out / f"{sha256}.zip"
         if path.is_file() and path.stat().st_size <= limit and _file_digest(path) == sha256:
             return path, sha256, path.stat().st_size
-    say(f"packing {len(entries)} files, packages included")
+    say(f"packing {len(entries)} file{'s' if len(entries) != 1 else ''}, packages included")
     path, sha256, size = _pack(entries, out, limit)
     if note is not None:
         note.parent.mkdir(parents=True, exist_ok=True)
