@@ -127,12 +127,20 @@ def down(directory: Path) -> bool:
         return False
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
-    if not _until(lambda: state.holder(directory) != pid, _END_LIMIT):
+    if not _until(lambda: _is_gone(pid), _END_LIMIT):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        if not _until(lambda: state.holder(directory) != pid, _END_LIMIT):
+        if not _until(lambda: _is_gone(pid), _END_LIMIT):
             raise CloudError(f"The cloud (pid {pid}) does not end.", "Look at cloud.log in its state directory.")
     return True
+
+
+def _is_gone(pid: int) -> bool:
+    """Whether the process has ended; one that only waits to be reaped has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
 
 
 def status(directory: Path) -> dict[str, Any] | None:

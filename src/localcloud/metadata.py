@@ -158,42 +158,8 @@ class _Answering:
 
 
 def _tree(facts: Facts) -> dict[str, Any]:
-    card = {
-        "device-number": "0",
-        "interface-id": "eni-" + facts.instance.removeprefix("i-"),
-        "local-hostname": facts.hostname,
-        "local-ipv4s": facts.address,
-        "mac": facts.mac,
-        "owner-id": facts.account,
-        "security-group-ids": "\n".join(facts.security_groups),
-        "security-groups": "\n".join(facts.security_groups.values()),
-        "subnet-id": facts.subnet,
-        "subnet-ipv4-cidr-block": facts.subnet_cidr,
-        "vpc-id": facts.vpc,
-    }
-    meta: dict[str, Any] = {
-        "ami-id": facts.image,
-        "ami-launch-index": "0",
-        "ami-manifest-path": "(unknown)",
-        "hostname": facts.hostname,
-        "instance-action": "none",
-        "instance-id": facts.instance,
-        "instance-life-cycle": facts.market,
-        "instance-type": facts.instance_type,
-        "local-hostname": facts.hostname,
-        "local-ipv4": facts.address,
-        "mac": facts.mac,
-        "network": {"interfaces": {"macs": {facts.mac: card}}},
-        "placement": {
-            "availability-zone": facts.zone,
-            "availability-zone-id": facts.zone_id,
-            "region": facts.region,
-        },
-        "profile": "default-hvm",
-        "reservation-id": facts.reservation,
-        "security-groups": "\n".join(facts.security_groups.values()),
-        "services": {"domain": "amazonaws.com", "partition": "aws"},
-    }
+    """All that is served of a guest, as names below names; a leaf is its text."""
+    meta = _basics(facts)
     if facts.tags is not None:
         meta["tags"] = {"instance": dict(facts.tags)}
     if facts.role:
@@ -209,7 +175,57 @@ def _tree(facts: Facts) -> dict[str, Any]:
             "instance-action": json.dumps(facts.spot_notice),
             "termination-time": facts.spot_notice.get("time", ""),
         }
-    identity = {
+    return {
+        "dynamic": {"instance-identity": {"document": json.dumps(_identity(facts), indent=2)}},
+        "meta-data": meta,
+        **({"user-data": ""} if facts.user_data else {}),
+    }
+
+
+def _basics(facts: Facts) -> dict[str, Any]:
+    return {
+        "ami-id": facts.image,
+        "ami-launch-index": "0",
+        "ami-manifest-path": "(unknown)",
+        "hostname": facts.hostname,
+        "instance-action": "none",
+        "instance-id": facts.instance,
+        "instance-life-cycle": facts.market,
+        "instance-type": facts.instance_type,
+        "local-hostname": facts.hostname,
+        "local-ipv4": facts.address,
+        "mac": facts.mac,
+        "network": {"interfaces": {"macs": {facts.mac: _card(facts)}}},
+        "placement": {
+            "availability-zone": facts.zone,
+            "availability-zone-id": facts.zone_id,
+            "region": facts.region,
+        },
+        "profile": "default-hvm",
+        "reservation-id": facts.reservation,
+        "security-groups": "\n".join(facts.security_groups.values()),
+        "services": {"domain": "amazonaws.com", "partition": "aws"},
+    }
+
+
+def _card(facts: Facts) -> dict[str, str]:
+    return {
+        "device-number": "0",
+        "interface-id": "eni-" + facts.instance.removeprefix("i-"),
+        "local-hostname": facts.hostname,
+        "local-ipv4s": facts.address,
+        "mac": facts.mac,
+        "owner-id": facts.account,
+        "security-group-ids": "\n".join(facts.security_groups),
+        "security-groups": "\n".join(facts.security_groups.values()),
+        "subnet-id": facts.subnet,
+        "subnet-ipv4-cidr-block": facts.subnet_cidr,
+        "vpc-id": facts.vpc,
+    }
+
+
+def _identity(facts: Facts) -> dict[str, Any]:
+    return {
         "accountId": facts.account,
         "architecture": facts.architecture,
         "availabilityZone": facts.zone,
@@ -223,11 +239,6 @@ def _tree(facts: Facts) -> dict[str, Any]:
         "ramdiskId": None,
         "region": facts.region,
         "version": "2017-09-30",
-    }
-    return {
-        "dynamic": {"instance-identity": {"document": json.dumps(identity, indent=2)}},
-        "meta-data": meta,
-        **({"user-data": ""} if facts.user_data else {}),
     }
 
 

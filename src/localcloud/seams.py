@@ -62,7 +62,15 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     ),
     "ministack.core.iam_actions": ("extract_resource_arn", "s3_service_context"),
     "ministack.core.router": ("extract_access_key_id",),
-    "ministack.services.ec2": ("_az_id_for_zone_name", "_ensure_defaults_initialized", "_tags"),
+    "ministack.services.ec2": (
+        "_az_id_for_zone_name",
+        "_ensure_defaults_initialized",
+        "_security_groups",
+        "_subnets",
+        "_tags",
+        "_vpcs",
+    ),
+    "ministack.services.eventbridge": ("_put_events",),
     "ministack.services.iam": ("_create_instance_profile", "_instance_profiles", "_lookup_instance_profile", "_roles"),
     "ministack.services.s3": (
         "_buckets",

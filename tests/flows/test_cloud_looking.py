@@ -103,6 +103,7 @@ def test_logs_gives_the_very_bytes_and_a_failed_run_still_exits_0(project):
     assert project.dayfly("fetch", run, "--local").returncode == 4
 
 
+@pytest.mark.slow
 def test_a_live_run_is_seen_by_ps_show_and_logs_while_it_goes_on(project):
     run = project.json("run", "slow", "--local")["run"]
     until = time.monotonic() + 8

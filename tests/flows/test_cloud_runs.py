@@ -85,6 +85,7 @@ def test_a_job_deaf_to_term_with_daemons_of_its_own_is_timed_out_and_nothing_of_
     assert cloud.json("ps", "--local")["servers"] == []
 
 
+@pytest.mark.slow
 def test_env_by_hand_reaches_the_job_and_stands_in_the_receipt(cloud):
     cloud.write(project("env", 'test "$MODE" = fast', env={"MODE": "full"}))
     assert run(cloud, code=1)["reason"] == "exit 1"
@@ -130,6 +131,7 @@ def test_cancel_ends_a_run_and_its_server(cloud):
     assert cloud.json("ps", "--local")["servers"] == []
 
 
+@pytest.mark.slow
 def test_a_second_run_while_the_first_lives_is_skipped(cloud):
     cloud.write(project("overlap", "sleep 300"))
     cloud.dayfly("deploy", "--local", "--yes")
@@ -227,6 +229,7 @@ def test_an_endpoint_in_the_environment_without_local_is_refused(alone):
         assert "AWS_ENDPOINT_URL" in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_newcomer_inits_and_runs_with_no_cloud_before_and_none_left_after(alone):
     assert alone.dayfly("init").returncode == 0
     alone.env["DAYFLY_SHORT_MARGIN"] = ""

@@ -147,12 +147,18 @@ def for_changes(read: Project, *, use_local: bool) -> Target:
     """The target of a command that changes things. Raises FileError for another account, or an endpoint without `--local`."""
     refuse_stray_endpoint(use_local=use_local)
     target = find(read, use_local=use_local)
-    if not use_local and read.account is not None and read.account != target.account:
+    if not use_local:
+        refuse_other_account(read, target.account)
+    return target
+
+
+def refuse_other_account(read: Project, account: str) -> None:
+    """The file may name the one account that it is for. Raises FileError for any other."""
+    if read.account is not None and read.account != account:
         raise FileError(
-            f"these credentials are of account {target.account}; dayfly.toml says {read.account}",
+            f"these credentials are of account {account}; dayfly.toml says {read.account}",
             hint="use the profile of that account, or change `account`",
         )
-    return target
 
 
 def refuse_stray_endpoint(*, use_local: bool) -> None:

@@ -237,7 +237,8 @@ def _delay(when: str, now: time.struct_time) -> float:
 
 
 def _signal(pids: set[int], number: signal.Signals) -> None:
-    for pid in pids:
+    # Parents are older as a rule, and go first: a shell whose child went before it would take its next line.
+    for pid in sorted(pids):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
 
