@@ -299,6 +299,18 @@ def test_a_tick_that_nobody_delivered_is_claimed_as_missed_by_the_sweep():
     assert cloud.run(sweep_project(place("sweeper"), DAY_S)).missed == []
 
 
+def test_after_a_long_silence_every_tick_is_claimed_in_a_few_sweeps():
+    cloud = cloud_with(version(start_within_s=60))
+    cloud.now = TICK + timedelta(hours=20)
+    missed: list[str] = []
+    for _ in range(4):
+        missed += sweep(cloud).missed
+        cloud.pass_time(1)
+    assert len(missed) == len(set(missed))
+    # 22:41 to 18:38, one a minute; at 18:41 later ones are still within start_within and a delivery's grace.
+    assert len(missed) == 20 * 60 - 2
+
+
 def test_a_delivered_tick_is_not_claimed_as_missed():
     cloud = cloud_with(version(schedule=("41 22 * * *",), timezone="UTC", start_within_s=600))
     tick(cloud)

@@ -229,12 +229,16 @@ class Latest:
 
 @dataclass(frozen=True, kw_only=True)
 class Heartbeat:
-    """`heartbeat.json`: the sweeper was here. `kept` is the last UTC day on which old results were removed."""
+    """`heartbeat.json`: the sweeper was here. `kept` is the last UTC day on which old results were removed.
+
+    `ticks_since`: from when ticks must still be looked at, where one sweep was too short for all of them.
+    """
 
     at: datetime
     ended: int
     open_runs: int
     kept: str
+    ticks_since: datetime | None = None
 
 
 def moment_text(moment: datetime) -> str:

@@ -17,7 +17,7 @@ from dayfly.errors import Unclear
 from dayfly.flows.calls import EndServer, Flow, List, Now, Put, PutNew, Say, Servers, ask
 from dayfly.flows.gather import record
 from dayfly.flows.keep import keep
-from dayfly.flows.missed import claim_missed
+from dayfly.flows.missed import BACK_AT_MOST, TICKS_A_SWEEP, claim_missed
 from dayfly.flows.place import Place
 from dayfly.flows.walk import walk
 
@@ -31,6 +31,7 @@ class Swept:
     ended: dict[str, str] = field(default_factory=dict)
     walked: list[str] = field(default_factory=list)
     missed: list[str] = field(default_factory=list)
+    ticks_since: datetime | None = None
     removed: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
 
@@ -55,7 +56,9 @@ def sweep_project(place: Place, keep_s: int) -> Flow[Swept]:
         kept = (yield from _guarded("keep", _keep(now, keep_s, swept), swept)) or kept
     if swept.failed:
         raise Unclear(f"the sweep was not whole: {'; '.join(swept.failed)}", hint="the next sweep tries again")
-    beat = Heartbeat(at=now, ended=len(swept.ended), open_runs=len(swept.walked), kept=kept)
+    beat = Heartbeat(
+        at=now, ended=len(swept.ended), open_runs=len(swept.walked), kept=kept, ticks_since=swept.ticks_since
+    )
     yield from ask(Put(names.HEARTBEAT, encode(beat)))
     return swept
 
@@ -99,8 +102,10 @@ def _by_records(server: Server, place: Place, swept: Swept) -> Flow[None]:
 
 
 def _claim_missed(now: datetime, last: Heartbeat | None, place: Place, swept: Swept) -> Flow[None]:
-    since = last.at if last else None
-    swept.missed = [str(run) for run in (yield from claim_missed(now, since, place))]
+    since = (last.ticks_since or last.at) if last else None
+    claimed = yield from claim_missed(now, since, place)
+    swept.missed = [str(run) for run in claimed]
+    swept.ticks_since = (since or now - BACK_AT_MOST) if len(claimed) >= TICKS_A_SWEEP else None
 
 
 def _keep(now: datetime, keep_s: int, swept: Swept) -> Flow[str]:
