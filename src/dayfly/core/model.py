@@ -18,7 +18,6 @@ from dayfly.core import names
 Market = Literal["on-demand", "spot", "spot-first"]
 Overlap = Literal["skip", "allow"]
 Architecture = Literal["arm64", "x86_64"]
-Source = Literal["schedule", "hand", "backfill"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 FORMAT = 1
@@ -207,7 +207,3 @@ def client_token(run: RunName, attempt: int, market: str, launch: datetime, buck
     """64 hex digits (EC2's limit) that make one launch request idempotent."""
     text = "|".join((bucket_name, str(run), str(attempt), market, utc_text(launch)))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def next_second(moment: datetime) -> datetime:
-    return moment + timedelta(seconds=1)
