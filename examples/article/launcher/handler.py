@@ -1,0 +1,81 @@
+"""One event, one server: the function that the schedule calls.
+
+Only launching lives here; what the server then does is server.py, which travels in the user data.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shlex
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+log = logging.getLogger("launcher")
+log.setLevel(logging.INFO)
+
+_LAUNCHED_BEFORE = ("IdempotentInstanceTerminated", "IdempotentParameterMismatch")
+_END = "END-OF-SERVER-PY"
+
+
+def handler(event: Any, context: Any) -> dict[str, Any]:
+    """Launch the server of this event: {"instance": id, "token": token}; the id is of an earlier delivery's if there was one.
+
+    Raises ClientError for anything else that EC2 refuses, so that Lambda tries the event again.
+    """
+    settings, ec2 = os.environ, boto3.client("ec2")
+    token = token_of(event, context.aws_request_id)
+    asked = {
+        "ImageId": settings["IMAGE_ID"],
+        "InstanceType": settings["INSTANCE_TYPE"],
+        "IamInstanceProfile": {"Arn": settings["INSTANCE_PROFILE"]},
+        "UserData": user_data(settings["DURATION"], settings["BUCKET"], settings["AWS_REGION"]),
+        "MinCount": 1,
+        "MaxCount": 1,
+        # What makes the server transient: its own `shutdown` terminates it.
+        "InstanceInitiatedShutdownBehavior": "terminate",
+        "MetadataOptions": {"HttpTokens": "required", "HttpEndpoint": "enabled"},
+        "TagSpecifications": [{"ResourceType": "instance", "Tags": [{"Key": "stack", "Value": settings["STACK"]}]}],
+        "ClientToken": token,
+    }
+    try:
+        instance = ec2.run_instances(**asked)["Instances"][0]["InstanceId"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in _LAUNCHED_BEFORE:
+            raise
+        # The same event again, after its server had ended or the stack was changed.
+        instance = _launched(ec2, token)
+        log.info("nothing launched: token %s was used for %s", token, instance)
+    else:
+        log.info("server %s image %s type %s token %s", instance, asked["ImageId"], asked["InstanceType"], token)
+    return {"instance": instance, "token": token}
+
+
+def token_of(event: Any, request: str) -> str:
+    """The same 64 hexadecimal digits for every delivery of one event.
+
+    A tick of a rule is known by the rule and its time, for EventBridge may fire one tick twice under two ids; another
+    event by its id; an event without one (by hand) by the request, which Lambda's own retries keep.
+    """
+    said = event if isinstance(event, dict) else {}
+    if said.get("source") == "aws.events" and said.get("time"):
+        name = json.dumps([said.get("resources"), said["time"]])
+    else:
+        name = str(said.get("id") or request)
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def user_data(duration: str, bucket: str, region: str) -> str:
+    """A shell script that runs server.py with these settings and then, whatever came of it, shuts the server down."""
+    code = Path(__file__).with_name("server.py").read_text()
+    command = shlex.join(["python3", "-", duration, bucket, region])
+    return f"#!/bin/sh\n{command} <<'{_END}'\n{code}{_END}\nshutdown -h now\n"
+
+
+def _launched(ec2: Any, token: str) -> str | None:
+    """The id of the server that was launched with `token`, as long as EC2 shows it."""
+    found = ec2.describe_instances(Filters=[{"Name": "client-token", "Values": [token]}])["Reservations"]
+    return next((one["InstanceId"] for each in found for one in each["Instances"]), None)

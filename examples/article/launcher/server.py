@@ -1,0 +1,123 @@
+"""What the server does: digits of pi for so many seconds, then one object in the bucket. Standard library of Python 3.9 only.
+
+`python3 - SECONDS BUCKET REGION <server.py`, as root. Shutting down is the user data's.
+"""
+
+import hashlib
+import hmac
+import json
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+METADATA = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or "http://169.254.169.254"
+# Credentials of a new server, or of a new role, may be a moment late.
+WAITS = (1, 2, 4, 8, 16, 0)
+
+
+def digits() -> Iterator[int]:
+    """The decimal digits of pi one after another: pi = 2 + 1/3 (2 + 2/5 (2 + 3/7 (2 + ...))).
+
+    What is known so far is the map x -> (a x + b) / c of what is left of the series; that lies between 3 and 4, so a
+    digit is sure when both ends give the same.
+    """
+    a, b, c, k = 1, 0, 1, 1
+    while True:
+        digit = (3 * a + b) // c
+        if digit == (4 * a + b) // c:
+            yield digit
+            a, b = 10 * a, 10 * (b - digit * c)
+        else:
+            a, b, c, k = a * k, (2 * a + b) * (2 * k + 1), c * (2 * k + 1), k + 1
+
+
+def pi_for(seconds: float) -> str:
+    """As many digits as that time gives, at least two: "3.1..."."""
+    until = time.monotonic() + seconds
+    found: list[str] = []
+    for digit in digits():
+        found.append(str(digit))
+        if time.monotonic() >= until and len(found) > 1:
+            break
+    return found[0] + "." + "".join(found[1:])
+
+
+def metadata(path: str) -> str:
+    """One value of this server's metadata, by a token of IMDSv2."""
+    base = METADATA.rstrip("/") + "/latest/"
+    ask = urllib.request.Request(
+        base + "api/token", method="PUT", headers={"X-aws-ec2-metadata-token-ttl-seconds": "60"}
+    )
+    with urllib.request.urlopen(ask, timeout=5) as answer:
+        token = answer.read().decode()
+    ask = urllib.request.Request(base + "meta-data/" + path, headers={"X-aws-ec2-metadata-token": token})
+    with urllib.request.urlopen(ask, timeout=5) as answer:
+        said: str = answer.read().decode()
+    return said
+
+
+def address(bucket: str, region: str, key: str) -> str:
+    """The object's URL: on AWS, or at the endpoint that the environment names."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if endpoint:
+        return f"{endpoint.rstrip('/')}/{bucket}/{key}"
+    return f"https://{bucket}.s3.{region}.{metadata('services/domain')}/{key}"
+
+
+def signed(url: str, region: str, body: bytes, keys: dict[str, str], now: str) -> dict[str, str]:
+    """Headers of a PUT to S3, signed (version 4) with `keys` as metadata gives them; `now` is like 20261124T230000Z."""
+    parts, digest = urlsplit(url), hashlib.sha256(body).hexdigest()
+    headers = {
+        "host": parts.netloc,
+        "x-amz-content-sha256": digest,
+        "x-amz-date": now,
+        "x-amz-security-token": keys["Token"],
+    }
+    names = ";".join(headers)
+    request = "\n".join(["PUT", parts.path, "", *(f"{k}:{v}" for k, v in headers.items()), "", names, digest])
+    scope = f"{now[:8]}/{region}/s3/aws4_request"
+    text = "\n".join(["AWS4-HMAC-SHA256", now, scope, hashlib.sha256(request.encode()).hexdigest()])
+    secret = ("AWS4" + keys["SecretAccessKey"]).encode()
+    for word in scope.split("/"):
+        secret = hmac.new(secret, word.encode(), hashlib.sha256).digest()
+    signature = hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()
+    headers["authorization"] = (
+        f"AWS4-HMAC-SHA256 Credential={keys['AccessKeyId']}/{scope},SignedHeaders={names},Signature={signature}"
+    )
+    return headers | {"content-type": "text/plain"}
+
+
+def put(bucket: str, region: str, key: str, body: bytes) -> None:
+    """Store one object as this server's role. Raises OSError when S3 or metadata refuses."""
+    url = address(bucket, region, key)
+    role = metadata("iam/security-credentials/").split()[0]
+    keys = json.loads(metadata("iam/security-credentials/" + role))
+    headers = signed(url, region, body, keys, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
+    with urllib.request.urlopen(urllib.request.Request(url, body, headers, method="PUT"), timeout=60):
+        pass
+
+
+def main(seconds: str, bucket: str, region: str) -> None:
+    """Compute, store under the server's id, and say so on the console."""
+    text = pi_for(float(seconds))
+    sys.stdout.write(f"{len(text) - 1} digits of pi in {seconds} s\n")
+    for wait in WAITS:
+        try:
+            key = f"pi/{metadata('instance-id')}.txt"
+            put(bucket, region, key, text.encode())
+        except OSError as error:
+            said = error.read().decode(errors="replace") if isinstance(error, urllib.error.HTTPError) else ""
+            sys.stdout.write(f"not stored: {error} {said}\n")
+            time.sleep(wait)
+        else:
+            sys.stdout.write(f"stored s3://{bucket}/{key}\n")
+            return
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
