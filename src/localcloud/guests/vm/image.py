@@ -79,6 +79,67 @@ def cache_directory(environment: Mapping[str, str] = os.environ) -> Path:
 
 
 def find(cache: Path) -> GuestImage | None:
+    """The newest whole image of this version's recipe, or None when there is none. Takes milliseconds."""
+    return next((found for one in reversed(_built(cache)) if (found := read(one)) is not None), None)
+
+
+def free_directory(cache: Path) -> Path:
+    """Where a new image goes: never where one was, for a guest that was stopped may still stand on that one."""
+    built = _built(cache)
+    return cache / (f"{recipe.digest()}.{_turn(built[-1]) + 1}" if built else recipe.digest())
+
+
+def _built(cache: Path) -> list[Path]:
+    """The directories of this recipe's images, oldest first: DIGEST, DIGEST.2, DIGEST.3, ..."""
+    digest = recipe.digest()
+    return sorted((one for one in cache.glob(f"{digest}*") if one.name == digest or _turn(one) > 1), key=_turn)
+
+
+def _turn(directory: Path) -> int:
+    _, _, number = directory.name.partition(".")
+    return int(number) if number.isdecimal() else 1
+
+
+def read(cls, text: str) -> "Manifest":
+    """The manifest that `text` says. Raises ValueError where it says none."""
+    said: Any = json.loads(text)
+    try:
+        return cls(
+            digest=str(said["digest"]),
+            suite=str(said["suite"]),
+            architecture=str(said["architecture"]),
+            python=str(said["python"]),
+            kernel=str(said["kernel"]),
+            packages={str(name): str(version) for name, version in said["packages"].items()},
+            size=int(said["size"]),
+            lengths={str(name): int(length) for name, length in said["lengths"].items()},
+            made_at=str(said["made_at"]),
+            built_s=float(said["built_s"]),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a manifest: {error!r}") from error
+
+
+@dataclass(frozen=True)
+class GuestImage:
+    """A whole image. `root` is a raw ext4 file system, never to be written to: guests put their own layer over it."""
+
+    directory: Path
+    root: Path
+    kernel: Path
+    manifest: Manifest
+
+
+def cache_directory(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where images are kept: `LOCALCLOUD_CACHE`, else `localcloud/images` under the user's cache directory."""
+    own = environment.get("LOCALCLOUD_CACHE")
+    if own:
+        return Path(own).absolute()
+    base = environment.get("XDG_CACHE_HOME") or str(Path(environment.get("HOME") or "~").expanduser() / ".cache")
+    return Path(base).absolute() / "localcloud" / "images"
+
+
+def find(cache: Path) -> GuestImage | None:
     """The image of this version's recipe, or None when it was never built here or is damaged. Takes milliseconds."""
     return read(cache / recipe.digest())
 
@@ -91,7 +152,7 @@ def read(directory: Path) -> GuestImage | None:
         lengths = {part.name: part.stat().st_size for part in (image.root, image.kernel)}
     except (OSError, ValueError):
         return None
-    if manifest.digest != directory.name or lengths != manifest.lengths:
+    if manifest.digest != directory.name.partition(".")[0] or lengths != manifest.lengths:
         return None
     return GuestImage(directory, image.root, image.kernel, manifest)
 

@@ -14,11 +14,11 @@ ARCHITECTURES = {"x86_64": ("amd64", "x86_64")}
 SIZE = "8G"
 """Apparent size of the root file system: that of the root volume of Debian's image on EC2. Sparse."""
 
-PACKAGES = (
-    "adduser apt bzip2 ca-certificates cloud-init curl dbus dhcpcd-base e2fsprogs gzip iproute2 kmod less "
-    "linux-image-cloud-{debian} netbase openssl procps python3 python3-boto3 sudo systemd systemd-resolved "
-    "systemd-sysv tar tzdata udev unzip wget xz-utils"
-).split()
+PACKAGES = """
+adduser apt bzip2 ca-certificates cloud-init curl dbus dhcpcd-base e2fsprogs gzip iproute2 kmod less
+linux-image-cloud-{debian} netbase openssl procps python3 python3-boto3 sudo systemd systemd-resolved
+systemd-sysv tar tzdata udev unzip wget xz-utils
+"""
 
 _CLOUD = """\
 # Only EC2's data source; no warning about others. The lists leave out what only a first boot of a disk image or a login
@@ -36,6 +36,7 @@ preserve_hostname: false
 manage_etc_hosts: false
 mount_default_fields: [~, ~, auto, "defaults,nofail", "0", "2"]
 users: [default]
+locale: false
 cloud_init_modules:
   [seed_random, bootcmd, write_files, disk_setup, mounts, set_hostname, update_hostname, update_etc_hosts, ca_certs, users_groups]
 cloud_config_modules: [locale, set_passwords, apt_configure, timezone, ntp, runcmd]
@@ -88,62 +89,47 @@ FILES = {
 }
 """Path to text; owned by root, mode 0644."""
 
-MASKED = (
-    "apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer "
-    "cloud-init-hotplugd.socket "
-    "dev-hugepages.mount dev-mqueue.mount sys-kernel-debug.mount sys-kernel-tracing.mount sys-fs-fuse-connections.mount "
-    "sys-kernel-config.mount tmp.mount "
-    "modprobe@.service systemd-random-seed.service systemd-update-utmp.service systemd-tmpfiles-clean.timer "
-    "systemd-pcrphase.service systemd-pstore.service getty.target getty-static.service console-getty.service"
-).split()
+MASKED = """
+apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer
+cloud-init-hotplugd.socket console-getty.service getty.target getty-static.service
+dev-hugepages.mount dev-mqueue.mount sys-kernel-debug.mount sys-kernel-tracing.mount sys-fs-fuse-connections.mount
+sys-kernel-config.mount tmp.mount modprobe@.service systemd-pcrphase.service systemd-pstore.service
+proc-sys-fs-binfmt_misc.automount systemd-binfmt.service systemd-random-seed.service
+systemd-tmpfiles-clean.timer systemd-update-utmp.service
+"""
 """Units that never start. tmp.mount: a job's files in /tmp belong on the disk, not in half of a small memory."""
 
-SILENT_GENERATORS = tuple(
-    f"systemd-{name}-generator"
-    for name in (
-        "cryptsetup",
-        "debug",
-        "getty",
-        "gpt-auto",
-        "hibernate-resume",
-        "integritysetup",
-        "ssh",
-        "system-update",
-        "tpm2",
-        "veritysetup",
-    )
-)
+SILENT_GENERATORS = "cryptsetup debug getty gpt-auto hibernate-resume integritysetup ssh system-update tpm2 veritysetup"
 """Generators that would find nothing in this image; each costs a process at boot."""
 
-LEFT_OUT = (
-    "/usr/share/doc/*",
-    "/usr/share/locale/*",
-    "/usr/share/man/*",
-    "/usr/share/info/*",
-)
+LEFT_OUT = ("/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/man/*", "/usr/share/info/*")
 KEPT = ("/usr/share/doc/*/copyright", "/usr/share/man/man[1-9]")
 """What dpkg does not unpack, and what of it it does all the same."""
 
 FINISH = """\
 set -eu
 root=$1
+chroot "$root" systemctl -q enable systemd-networkd.service systemd-networkd-wait-online.service systemd-resolved.service
 # Time passes between image and boot, and a list of packages is out of date the day after.
 chroot "$root" apt-get clean
 rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*.bin "$root"/var/log/*.log "$root"/var/log/apt \\
   "$root"/boot/initrd* "$root"/etc/apt/apt.conf.d/00build "$root"/var/lib/dbus/machine-id "$root"/var/lib/systemd/random-seed
 find "$root" -xdev -name __pycache__ -prune -o -name '*.dpkg-old' -exec rm -f {} +
-ln -sf ../run/systemd/resolve/resolv.conf "$root"/etc/resolv.conf
 chroot "$root" python3 -c 'import sys; print("python %d.%d" % sys.version_info[:2])' >"/proc/self/fd/$FACTS"
 chroot "$root" dpkg-query -W -f '${db:Status-Abbrev} ${Package} ${Version}\\n' >>"/proc/self/fd/$FACTS"
 kernel=$(ls "$root"/boot/vmlinuz-* | sort -V | tail -n 1)
 echo "kernel ${kernel##*/vmlinuz-}" >>"/proc/self/fd/$FACTS"
 cat "$kernel" >"/proc/self/fd/$KERNEL"
+# What systemd brings up to date after a change of /usr is up to date already.
+for place in etc var; do
+  printf 'TIMESTAMP_NSEC=%s000000000\\n' "$(stat -c %Y "$root"/usr)" >"$root/$place/.updated"
+  touch -r "$root"/usr "$root/$place/.updated"
+done
 # Seen through a bind mount of its own, the root shows no /proc, /sys or /dev of the machine that builds.
-bare=$root/run/bare
-mkdir -p "$bare"
+bare=$(mktemp -d)
 mount --bind "$root" "$bare"
 trap 'umount "$bare"; rmdir "$bare"' EXIT
-rm -rf "$bare"/run/* 2>/dev/null || true
+rm -rf "$bare"/run/*
 /sbin/mke2fs -q -F -t ext4 -L root -m 1 -J size=32 -d "$bare" "/proc/self/fd/$ROOT" "$SIZE"
 """
 """What is done last, in the finished root: $1 is the root, ROOT, KERNEL and FACTS are open files that take the results."""
@@ -151,7 +137,16 @@ rm -rf "$bare"/run/* 2>/dev/null || true
 
 def packages(debian: str) -> list[str]:
     """The packages asked for, by Debian's name of the architecture; what they depend on comes with them."""
-    return [name.format(debian=debian) for name in PACKAGES]
+    return PACKAGES.format(debian=debian).split()
+
+
+def links() -> dict[str, str]:
+    """Path to target of the symbolic links laid over the packages: what is masked."""
+    units = {f"etc/systemd/system/{unit}": "/dev/null" for unit in MASKED.split()}
+    generators = {
+        f"etc/systemd/system-generators/systemd-{name}-generator": "/dev/null" for name in SILENT_GENERATORS.split()
+    }
+    return units | generators | {"etc/resolv.conf": "../run/systemd/resolve/resolv.conf"}
 
 
 def digest() -> str:
