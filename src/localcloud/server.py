@@ -18,7 +18,7 @@ from typing import Any
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-from localcloud import iam, parameters, s3, seams, stacks
+from localcloud import iam, parameters, s3, seams, stacks, targets
 from localcloud.callers import is_ours
 from localcloud.cloud import Cloud, Machines, Response
 from localcloud.functions.events import Events
@@ -61,6 +61,7 @@ class Server:
         self._app.SERVICE_HANDLERS["scheduler"] = schedules.handle
         stacks.install(schedules)
         parameters.install()
+        targets.install()
         self.machines = _machines(cloud)
         if self.machines is not None:
             self._app.SERVICE_HANDLERS["ec2"] = _ec2_handler(self.machines, self._app.SERVICE_HANDLERS["ec2"])

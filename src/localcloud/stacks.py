@@ -5,6 +5,7 @@ templates are EC2's.
 """
 
 import importlib
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +35,7 @@ def install(schedules: Api) -> None:
     table = provisioners._RESOURCE_HANDLERS
     table["AWS::Scheduler::Schedule"] = _schedule(provisioners, schedules)
     table["AWS::IAM::InstanceProfile"] = _instance_profile(provisioners)
+    table["AWS::S3::Bucket"] = table["AWS::S3::Bucket"] | {"delete": _delete_bucket}
     for kind, after in (("AWS::IAM::Role", _bound), ("AWS::Lambda::Function", _complete)):
         table[kind] = table[kind] | {
             "create": _then(table[kind]["create"], after, props_at=1),
@@ -50,6 +52,16 @@ def _then(make: Callable[..., Made], after: Callable[[str, Props], None], props_
         return name, attributes
 
     return made
+
+
+def _delete_bucket(physical_id: str, props: Props) -> None:
+    """A bucket that holds something stays, and the stack's deletion fails."""
+    del props
+    status, _, body = seams.module("s3")._delete_bucket(physical_id)
+    if status >= 400 and status != 404:
+        found = re.search(rb"<Message>(.*?)</Message>", body)
+        said = found[1].decode() if found else "The bucket cannot be deleted"
+        raise ValueError(f"Resource handler returned message: {said} (Service: S3, Status Code: {status})")
 
 
 def _bound(name: str, props: Props) -> None:

@@ -15,7 +15,7 @@ PAGE = (ROOT / "docs" / "localcloud-seams.md").read_text()
 SOURCES = sorted((ROOT / "src" / "localcloud").rglob("*.py"))
 # How this package calls MiniStack's modules where it uses them.
 HOLDERS = (
-    r"(?:evaluator|iam|s3|ssm|functions|stacks|logs|provisioners|store|actions|responses|router"
+    r"(?:evaluator|iam|s3|ssm|functions|stacks|logs|provisioners|store|bus|actions|responses|router"
     r"|self\._(?:lambda|module|app|persistence|records)|seams\.(?:module\(\"\w+\"\)|evaluator\(\)))"
 )
 
