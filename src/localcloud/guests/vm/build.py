@@ -7,6 +7,7 @@ import fcntl
 import io
 import os
 import platform
+import pwd
 import re
 import shutil
 import signal
@@ -35,7 +36,7 @@ _HOST_APT = re.compile(r"^Acquire::(https?::|Check-Valid-Until |Check-Date )")
 Say = Callable[[str], None]
 
 
-def build(cache: Path, say: Say = lambda line: None, *, again: bool = False) -> image.GuestImage:
+def build(cache: Path, say: Say, *, again: bool = False) -> image.GuestImage:
     """The image of this recipe, made when it is not there (about 90 s), or when asked for again.
 
     `say` is told of progress, a line at a time. Two builders at once make one image. Raises CloudError where it cannot be made.
@@ -106,8 +107,6 @@ def program(name: str) -> str | None:
 
 
 def _has_subids() -> bool:
-    import pwd
-
     user = pwd.getpwuid(os.geteuid()).pw_name
     wanted = tuple(f"{one}:" for one in (user, str(os.geteuid())))
 

@@ -100,61 +100,14 @@ def _turn(directory: Path) -> int:
     return int(number) if number.isdecimal() else 1
 
 
-def read(cls, text: str) -> "Manifest":
-    """The manifest that `text` says. Raises ValueError where it says none."""
-    said: Any = json.loads(text)
-    try:
-        return cls(
-            digest=str(said["digest"]),
-            suite=str(said["suite"]),
-            architecture=str(said["architecture"]),
-            python=str(said["python"]),
-            kernel=str(said["kernel"]),
-            packages={str(name): str(version) for name, version in said["packages"].items()},
-            size=int(said["size"]),
-            lengths={str(name): int(length) for name, length in said["lengths"].items()},
-            made_at=str(said["made_at"]),
-            built_s=float(said["built_s"]),
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"not a manifest: {error!r}") from error
-
-
-@dataclass(frozen=True)
-class GuestImage:
-    """A whole image. `root` is a raw ext4 file system, never to be written to: guests put their own layer over it."""
-
-    directory: Path
-    root: Path
-    kernel: Path
-    manifest: Manifest
-
-
-def cache_directory(environment: Mapping[str, str] = os.environ) -> Path:
-    """Where images are kept: `LOCALCLOUD_CACHE`, else `localcloud/images` under the user's cache directory."""
-    own = environment.get("LOCALCLOUD_CACHE")
-    if own:
-        return Path(own).absolute()
-    base = environment.get("XDG_CACHE_HOME") or str(Path(environment.get("HOME") or "~").expanduser() / ".cache")
-    return Path(base).absolute() / "localcloud" / "images"
-
-
-def find(cache: Path) -> GuestImage | None:
-    """The image of this version's recipe, or None when it was never built here or is damaged. Takes milliseconds."""
-    return read(cache / recipe.digest())
-
-
 def read(directory: Path) -> GuestImage | None:
     """The image in a directory, or None when a part is missing or not of the length that the manifest says."""
-    image = GuestImage(directory, directory / ROOT, directory / KERNEL, _NOTHING)
+    root, kernel = directory / ROOT, directory / KERNEL
     try:
         manifest = Manifest.read((directory / MANIFEST).read_text(encoding="utf-8"))
-        lengths = {part.name: part.stat().st_size for part in (image.root, image.kernel)}
+        lengths = {part.name: part.stat().st_size for part in (root, kernel)}
     except (OSError, ValueError):
         return None
     if manifest.digest != directory.name.partition(".")[0] or lengths != manifest.lengths:
         return None
-    return GuestImage(directory, image.root, image.kernel, manifest)
-
-
-_NOTHING = Manifest("", "", "", "", "", {}, 0, {}, "", 0.0)
+    return GuestImage(directory, root, kernel, manifest)
