@@ -24,6 +24,8 @@ class Cloud:
     access_key: str
     secret_key: str
     clock: Clock
+    guests: str = "process"
+    """What instances are made of: `process` or `vm`."""
     max_guests: int | None = None
     internet: bool = False
     recurring: bool = True

@@ -9,8 +9,10 @@ import contextlib
 import datetime
 import shutil
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from localcloud.clock import Clock
 from localcloud.ec2.records import (
@@ -24,9 +26,11 @@ from localcloud.ec2.records import (
     Instance,
     Region,
 )
+from localcloud.ec2.refusals import Refusal
 from localcloud.guests.console import Console
-from localcloud.guests.guest import BUTTON, CRASH, POWEROFF, REBOOT, REFUSED, Events, Plan
-from localcloud.guests.process import Body, ProcessGuest, remove_disk
+from localcloud.guests.guest import BUTTON, CRASH, POWEROFF, REBOOT, REFUSED, Body, Events, Guest, Hardware, Plan
+from localcloud.guests.process import remove_disk
+from localcloud.guests.vm.machine import DISK
 
 MOST_GUESTS = 8
 LONGEST_LIFE = 24 * 3600.0
@@ -46,7 +50,7 @@ _BOOT_PAUSE = 0.5
 class _Running:
     region: str
     instance: Instance
-    guest: ProcessGuest
+    guest: Guest
     alarm: asyncio.TimerHandle
     boot_again: bool = False
     overdue: bool = False
@@ -63,6 +67,7 @@ class GuestFloor:
         body: Body,
         most: int = MOST_GUESTS,
         longest: float = LONGEST_LIFE,
+        hardware: Callable[[str, Instance], Hardware] | None = None,
     ) -> None:
         self._directory = directory
         self._book = book
@@ -70,13 +75,22 @@ class GuestFloor:
         self._body = body
         self._most = most
         self._longest = longest
+        self._hardware = hardware
         self._waiting: deque[tuple[str, Instance]] = deque()
         self._running: dict[str, _Running] = {}
         self._closing = False
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def launch(self, region: str, instance: Instance) -> None:
-        """Start the guest of a pending instance now, or as soon as there is room."""
+        """Start the guest of a pending instance now, or as soon as there is room.
+
+        Raises Refusal, with the instance `stopped` as before, when its disk cannot be booted by this cloud's guests.
+        """
+        why = self._body.why_not(self._directory / instance.id) if instance.boots else ""
+        if why:
+            instance.state = STOPPED
+            self._save(instance)
+            raise Refusal("IncorrectInstanceState", f"The instance '{instance.id}' cannot be started here: {why}.")
         self._waiting.append((region, instance))
         self._admit()
 
@@ -145,6 +159,10 @@ class GuestFloor:
         """(guests that run, instances that wait for room)."""
         return len(self._running), len(self._waiting)
 
+    def facts(self) -> list[dict[str, Any]]:
+        """What each guest that runs takes of this machine."""
+        return [{"instance": key, **one.guest.facts()} for key, one in self._running.items()]
+
     def _console_path(self, instance: Instance) -> Path:
         return self._directory / instance.id / "console.log"
 
@@ -165,13 +183,14 @@ class GuestFloor:
             address=instance.address,
             user_data=base64.b64decode(instance.user_data),
             boot=instance.boots,
+            hardware=self._hardware(region, instance) if self._hardware is not None else None,
         )
         events = Events(
             running=lambda: self._on_running(instance),
             stopping=lambda verb: self._on_stopping(instance, verb),
             ended=lambda reason, detail: self._on_ended(instance, reason, detail),
         )
-        guest = ProcessGuest(self._body, plan, Console(self._console_path(instance)), events)
+        guest = self._body.make(plan, Console(self._console_path(instance)), events)
         life = self._longest - max(0.0, self._age(instance))
         alarm = asyncio.get_running_loop().call_later(max(0.0, life), self._overdue, instance.id)
         self._running[instance.id] = _Running(region, instance, guest, alarm)
@@ -222,9 +241,8 @@ class GuestFloor:
             asyncio.get_running_loop().call_later(_BOOT_PAUSE, self._boot_again, running.region, instance)
             return
         if running.overdue:
-            self._finish_lost(
-                instance, f"this machine ended it: no guest lives longer than {self._longest / 3600:g} h on it"
-            )
+            why = f"this machine ended it: no guest lives longer than {self._longest / 3600:g} h on it"
+            self._finish_lost(instance, f"{why}; {detail}" if detail else why)
         elif reason == REFUSED:
             self._finish(instance, TERMINATED, "Client.InternalError", f"Client.InternalError: {detail}")
         elif instance.state in (PENDING, RUNNING) and reason not in (POWEROFF, BUTTON):
@@ -247,7 +265,9 @@ class GuestFloor:
     def _finish(self, instance: Instance, state: str, code: str, reason: str) -> None:
         instance.state, instance.reason_code, instance.reason = state, code, reason
         instance.ended = self._clock.now().timestamp()
+        # Of either kind: the cloud that stopped it may have had the other.
         remove_disk(self._directory / instance.id)
+        (self._directory / instance.id / DISK).unlink(missing_ok=True)
 
     def _save(self, instance: Instance) -> None:
         found = self._book.find(instance.id)

@@ -5,20 +5,22 @@ import importlib
 import json
 import logging
 import uuid
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 from localcloud.cloud import Cloud, Response
-from localcloud.ec2 import catalog, codec, fleets, instances, judge, runs, tags, templates
+from localcloud.ec2 import catalog, codec, fleets, instances, judge, runs, show, tags, templates, types
 from localcloud.ec2.capacity import Capacity
 from localcloud.ec2.floor import LONGEST_LIFE, MOST_GUESTS, GuestFloor
 from localcloud.ec2.identity import Identity
 from localcloud.ec2.network import Network
 from localcloud.ec2.news import News
-from localcloud.ec2.records import RUNNING, SPOT, Book
+from localcloud.ec2.records import RUNNING, SPOT, Book, Instance
 from localcloud.ec2.refusals import Refusal, not_offered
 from localcloud.ec2.stage import Handler, Request, Stage
 from localcloud.guests import process
+from localcloud.guests.guest import VM, Body, Hardware
 from localcloud.metadata import MetadataService
 
 HANDLERS: dict[str, Handler] = {
@@ -61,8 +63,7 @@ class Ec2:
         self._identity = Identity(cloud.account, self._book, self._network, cloud.clock)
         self._metadata = MetadataService(self._identity.facts, self._identity.credentials)
         self._capacity = Capacity()
-        self._facts = process.facts()
-        self._sandbox = False
+        self._body: Body | None = None
         self._most = MOST_GUESTS if cloud.max_guests is None else cloud.max_guests
         self._longest = float(getattr(cloud, "max_life", None) or LONGEST_LIFE)
         self._floor: GuestFloor | None = None
@@ -77,11 +78,10 @@ class Ec2:
         self._news = News(self._cloud.account, asyncio.get_running_loop())
         self._book.on_change = self._news.state_changed
         guests = self._cloud.state / "guests"
-        self._sandbox, _ = await asyncio.gather(
-            asyncio.to_thread(process.can_sandbox), asyncio.to_thread(process.make_etc_template, guests)
+        self._body = await self._find_body(guests)
+        self._floor = GuestFloor(
+            guests, self._book, self._cloud.clock, self._body, self._most, self._longest, self._hardware
         )
-        body = process.Body(self._cloud.port, self._sandbox, self._cloud.internet, self._metadata.serve)
-        self._floor = GuestFloor(guests, self._book, self._cloud.clock, body, self._most, self._longest)
         self._floor.reconcile()
         self._stage = Stage(
             account=self._cloud.account,
@@ -90,11 +90,41 @@ class Ec2:
             capacity=self._capacity,
             clock=self._cloud.clock,
             floor=self._floor,
-            facts=self._facts | {"guests": "process"},
+            facts=self._body.facts() | {"guests": self._body.kind},
         )
         templates.install(self._stage)
         # Reading the model takes a moment that the first request need not wait for.
         self._warming = asyncio.ensure_future(asyncio.to_thread(codec.service))
+
+    async def _find_body(self, guests: Path) -> Body:
+        """What this cloud's guests are made of. Raises CloudError when this machine cannot have such guests."""
+        cloud, serve = self._cloud, self._metadata.serve
+        if cloud.guests == VM:
+            # A cloud of processes needs nothing of it.
+            from localcloud.guests.vm.body import find_body
+
+            body = await asyncio.to_thread(find_body, cloud.port, cloud.internet, serve, cloud.max_guests)
+            if cloud.max_guests is None:
+                self._most = body.most
+            return body
+        sandbox, _ = await asyncio.gather(
+            asyncio.to_thread(process.can_sandbox), asyncio.to_thread(process.make_etc_template, guests)
+        )
+        return process.Body(cloud.port, sandbox, cloud.internet, serve)
+
+    def _hardware(self, region: str, one: Instance) -> Hardware:
+        """The machine that an instance is said to be."""
+        kind = types.named(one.kind)
+        return Hardware(
+            kind=one.kind,
+            cpus=kind.cpus,
+            memory=kind.memory,
+            volume=one.volume.id,
+            disk=one.volume.size,
+            mac=one.mac,
+            cidr=self._network.subnet(region, one.subnet).cidr,
+            domain=show.private_name(region, one).partition(".")[2],
+        )
 
     async def close(self) -> None:
         """End every guest."""
@@ -103,29 +133,15 @@ class Ec2:
 
     def describe(self) -> dict[str, Any]:
         """Facts for `up` and `status`."""
-        limits = [
-            "no cloud-init, systemd, package manager or second user: #! scripts and boothooks of the user data are run,"
-            " with this machine's own programs"
-        ]
-        if not self._sandbox:
-            limits.append(
-                "no namespaces here: guests share this user's files, processes and network; metadata only by"
-                " AWS_EC2_METADATA_SERVICE_ENDPOINT, power-off only by the commands on PATH"
-            )
-        elif self._cloud.internet:
-            limits.append("guests share this machine's network; metadata by AWS_EC2_METADATA_SERVICE_ENDPOINT")
-        running, waiting = self._floor.counts if self._floor is not None else (0, 0)
-        return {
-            "guests": "process",
-            "sandbox": "namespaces" if self._sandbox else "none",
-            "accelerator": None,
-            "interpreter": f"python {self._facts['python']}",
-            "architecture": self._facts["architecture"],
+        if self._body is None or self._floor is None:
+            return {"guests": self._cloud.guests}
+        running, waiting = self._floor.counts
+        return self._body.describe() | {
             "max_guests": self._most,
             "max_life_hours": self._longest / 3600,
             "guests_running": running,
             "guests_waiting": waiting,
-            "guest_limits": limits,
+            "running": self._floor.facts(),
         }
 
     async def handle(
@@ -171,8 +187,8 @@ class Ec2:
     def _act(self, action: str, flat: dict[str, str], key: str) -> dict[str, Any]:
         if self._stage is None or self._floor is None:
             raise Refusal("Unavailable", "The service is starting.", 503)
-        now = asyncio.get_running_loop().time()
-        if now - self._forgot > _FORGET_EVERY:
+        now = self._cloud.clock.now().timestamp()
+        if abs(now - self._forgot) > _FORGET_EVERY:
             self._forgot = now
             self._floor.forget_old()
         caller = judge.Caller(key, self._responses.get_region(), self._responses.get_account_id())

@@ -21,7 +21,7 @@ from typing import Any
 
 from localcloud.guests.box import make_etc
 from localcloud.guests.console import Console
-from localcloud.guests.guest import BUTTON, CRASH, REBOOT, REFUSED, Events, Plan
+from localcloud.guests.guest import BUTTON, CRASH, PROCESS, REBOOT, REFUSED, Events, Plan
 from localcloud.guests.init import GRACE
 from localcloud.guests.relay import Relay
 from localcloud.guests.userdata import BOOTHOOK, Refused, parts_of
@@ -44,11 +44,48 @@ class Body:
     sandbox: bool
     internet: bool
     serve_metadata: ServeMetadata
+    kind: str = PROCESS
 
     @property
     def own_network(self) -> bool:
         """Whether a guest has a network namespace, with 169.254.169.254 in it."""
         return self.sandbox and not self.internet
+
+    def make(self, plan: Plan, console: Console, events: Events) -> "ProcessGuest":
+        """A guest for one boot."""
+        return ProcessGuest(self, plan, console, events)
+
+    def why_not(self, directory: Path) -> str:
+        """A disk is booted only by the kind of guest that wrote it."""
+        if any(directory.glob("*.qcow2")):
+            return "its disk is that of a vm guest; it starts in a local cloud whose guests are machines"
+        return ""
+
+    def facts(self) -> dict[str, str]:
+        """What really runs in a guest."""
+        return facts()
+
+    def describe(self) -> dict[str, Any]:
+        """Facts for `up` and `status`."""
+        limits = [
+            "no cloud-init, systemd, package manager or second user: #! scripts and boothooks of the user data are run,"
+            " with this machine's own programs"
+        ]
+        if not self.sandbox:
+            limits.append(
+                "no namespaces here: guests share this user's files, processes and network; metadata only by"
+                " AWS_EC2_METADATA_SERVICE_ENDPOINT, power-off only by the commands on PATH"
+            )
+        elif self.internet:
+            limits.append("guests share this machine's network; metadata by AWS_EC2_METADATA_SERVICE_ENDPOINT")
+        return {
+            "guests": PROCESS,
+            "sandbox": "namespaces" if self.sandbox else "none",
+            "accelerator": None,
+            "interpreter": f"python {facts()['python']}",
+            "architecture": facts()["architecture"],
+            "guest_limits": limits,
+        }
 
 
 def interpreter() -> str:
@@ -133,6 +170,10 @@ class ProcessGuest:
                 return
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
+
+    def facts(self) -> dict[str, Any]:
+        """`pid` of its first process."""
+        return {} if self._process is None or self._over else {"pid": self._process.pid}
 
     async def _with_shared_network(self, steps: list[dict[str, str]]) -> None:
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)

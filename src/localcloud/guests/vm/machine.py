@@ -1,0 +1,295 @@
+"""A guest whose body is a QEMU machine, seen from the cloud: its disk, its start, its words, its end.
+
+What QEMU is told is qemu.py; what an end means to an instance is not decided here.
+"""
+
+import array
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from localcloud.guests.console import Console
+from localcloud.guests.guest import BUTTON, CRASH, POWEROFF, REBOOT, Events, Plan
+from localcloud.guests.process import interpreter
+from localcloud.guests.vm import qmp
+from localcloud.guests.vm.sockets import Sockets
+
+DISK = "disk.qcow2"
+GRACE = 15.0
+"""Seconds between the power button and the cord: an emulated guest takes some to end its services."""
+_PRESS_AGAIN = 4.0
+"""A guest that still boots has nobody yet who minds the button."""
+_LAST_WAIT = 3.0
+_START = "import sys; sys.path.insert(0, sys.argv[1]); from localcloud.guests.vm.net import main; main()"
+SOURCE = str(Path(__file__).resolve().parents[3])
+_LOG = "qemu.log"
+
+
+class MachineGuest:
+    """One boot of a machine. Must be started on a thread that lives as long as the cloud: the kernel kills QEMU when that
+    thread ends.
+
+    `command(stream)` is the plan for net.py, given the descriptor on which QEMU shall speak; `make_disk` is the command
+    that makes the disk where there is none.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        console: Console,
+        events: Events,
+        sockets: Sockets,
+        command: Callable[[int], dict[str, Any]],
+        make_disk: list[str],
+    ) -> None:
+        self._plan = plan
+        self._console = console
+        self._events = events
+        self._sockets = sockets
+        self._command = command
+        self._make_disk = make_disk
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stream: socket.socket | None = None
+        self._output = -1
+        self._pidfd = -1
+        self._reader = qmp.Reader()
+        self._ready = False
+        self._pressed = False
+        self._killed = False
+        self._over = False
+        self._shutdown = ""
+        self._note = ""
+        self._failed = ""
+        self._began = time.monotonic()
+        self._running_after: float | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin; `running` follows when its processors run, or `ended`."""
+        self._tasks.append(asyncio.get_running_loop().create_task(self._begin()))
+
+    def power_button(self) -> None:
+        """Press its ACPI button; after the grace QEMU is told to quit, and killed if it does not."""
+        if self._over or self._pressed:
+            return
+        self._pressed = True
+        if self._process is not None:
+            self._tasks.append(asyncio.get_running_loop().create_task(self._press()))
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._killed = True
+        if self._process is not None and not self._over:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def facts(self) -> dict[str, Any]:
+        """`pid`, `rss_mib` (memory that QEMU holds) and `running_after_s` (from its start to running processors)."""
+        if self._process is None or self._over:
+            return {}
+        return {
+            "pid": self._process.pid,
+            "rss_mib": _resident(self._process.pid),
+            "running_after_s": self._running_after,
+        }
+
+    async def _begin(self) -> None:
+        try:
+            if not (self._plan.directory / DISK).exists():
+                await self._new_disk()
+            await self._sockets.begin()
+            if self._killed or self._pressed:
+                self._finish(BUTTON, "")
+                return
+            self._spawn()
+        except OSError as error:
+            self._finish(CRASH, f"its machine cannot start: {error}")
+            return
+        if self._killed:
+            self.kill()
+
+    async def _new_disk(self) -> None:
+        made = await asyncio.create_subprocess_exec(
+            *self._make_disk,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        said = (await made.communicate())[1].decode(errors="replace").strip()
+        if made.returncode != 0:
+            (self._plan.directory / DISK).unlink(missing_ok=True)
+            raise OSError(f"no disk could be made: {said.splitlines()[-1] if said else made.returncode}")
+
+    def _spawn(self) -> None:
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+        plan = json.dumps(self._command(theirs.fileno()))
+        start = [interpreter(), "-I", "-S", "-B", "-c", _START, SOURCE, str(theirs.fileno()), str(os.getpid()), plan]
+        try:
+            with (self._plan.directory / _LOG).open("wb") as log:
+                self._process = subprocess.Popen(
+                    start,
+                    stdin=subprocess.DEVNULL,
+                    stdout=writer,
+                    stderr=log,
+                    pass_fds=(theirs.fileno(),),
+                    env={"LANG": "C.UTF-8"},
+                    cwd="/",
+                    start_new_session=True,
+                )
+        except OSError:
+            os.close(reader)
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+            os.close(writer)
+        self._stream, self._output = ours, reader
+        self._pidfd = os.pidfd_open(self._process.pid)
+        ours.setblocking(False)
+        os.set_blocking(reader, False)
+        loop.add_reader(ours, self._hear)
+        loop.add_reader(reader, self._print)
+        loop.add_reader(self._pidfd, self._gone)
+
+    async def _press(self) -> None:
+        """The button, again and again; then `quit`, which closes the disk in order; then no asking."""
+        ends = time.monotonic() + GRACE
+        while not self._over and (left := ends - time.monotonic()) > 0:
+            if self._ready:
+                self._say(qmp.command("system_powerdown"))
+            await asyncio.sleep(min(_PRESS_AGAIN if self._ready else 0.2, left))
+        self._say(qmp.command("quit"))
+        await asyncio.sleep(_LAST_WAIT)
+        if not self._over:
+            self.kill()
+
+    def _say(self, line: bytes) -> None:
+        if self._stream is not None:
+            with contextlib.suppress(OSError):
+                self._stream.send(line)
+
+    def _hear(self) -> None:
+        """Read what QEMU, or the program before it, says; until there is no more for now."""
+        while self._stream is not None:
+            try:
+                data, ancillary, _, _ = self._stream.recvmsg(65536, socket.CMSG_SPACE(2 * array.array("i").itemsize))
+            except OSError:
+                return
+            descriptors = array.array("i")
+            for level, kind, payload in ancillary:
+                if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                    descriptors.frombytes(payload[: len(payload) - len(payload) % descriptors.itemsize])
+            if not data:
+                asyncio.get_running_loop().remove_reader(self._stream)
+                return
+            for message in self._reader.feed(data):
+                self._told(message, list(descriptors))
+
+    def _told(self, message: qmp.Message, descriptors: list[int]) -> None:
+        match (message.kind, message.name):
+            case (qmp.BEGUN, "sockets") if len(descriptors) == 2:
+                sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+                self._tasks.append(asyncio.get_running_loop().create_task(self._sockets.answer(*sockets)))
+            case (qmp.BEGUN, "failed"):
+                self._failed = str(message.data.get("message", ""))
+            case (qmp.GREETING, _):
+                self._say(qmp.command("qmp_capabilities"))
+            case (qmp.ANSWER, "qmp_capabilities"):
+                self._say(qmp.command("query-status"))
+            case (qmp.ANSWER, "query-status"):
+                self._ready = True
+                self._running_after = round(time.monotonic() - self._began, 2)
+                self._events.running()
+            case (qmp.EVENT, _):
+                self._happened(message)
+
+    def _happened(self, event: qmp.Message) -> None:
+        match event.name:
+            case "SHUTDOWN":
+                self._shutdown = str(event.data.get("reason", ""))
+                if self._shutdown == "guest-shutdown" and not self._pressed:
+                    self._events.stopping(POWEROFF)
+            case "GUEST_PANICKED" | "GUEST_CRASHLOADED":
+                self._remark("its kernel panicked")
+            case "BLOCK_IO_ERROR":
+                self._remark(f"its disk failed: {event.data.get('reason', 'an error of this machine')}")
+
+    def _remark(self, note: str) -> None:
+        """Say once on the console what the guest itself may not be able to say."""
+        if self._note != note:
+            self._note = note
+            self._console.write(f"localcloud: {self._plan.instance}: {note}\n".encode())
+
+    def _print(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            data = os.read(self._output, 256 * 1024)
+            if data:
+                self._console.write(data)
+            else:
+                asyncio.get_running_loop().remove_reader(self._output)
+
+    def _gone(self) -> None:
+        """QEMU ended: what it still said is read first, the reason is among it."""
+        loop = asyncio.get_running_loop()
+        process, stream = self._process, self._stream
+        if process is None or stream is None:
+            return
+        code = process.wait()
+        self._hear()
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(self._output, 256 * 1024):
+                self._console.write(data)
+        for descriptor in (stream.fileno(), self._output, self._pidfd):
+            loop.remove_reader(descriptor)
+        stream.close()
+        os.close(self._output)
+        os.close(self._pidfd)
+        self._stream = None
+        self._finish(*self._reason(code))
+
+    def _reason(self, code: int) -> tuple[str, str]:
+        """Why it ended, and in words. The exit code alone says nothing: it is 0 for a power-off and for a reset."""
+        if self._killed or self._pressed:
+            return BUTTON, self._note
+        if self._shutdown == "guest-shutdown":
+            return POWEROFF, ""
+        if self._shutdown == "guest-reset":
+            return REBOOT, ""
+        said = self._failed or _last_line(self._plan.directory / _LOG)
+        how = f"QEMU ended by signal {-code}" if code < 0 else f"QEMU ended ({self._shutdown or f'exit {code}'})"
+        detail = "; ".join(part for part in (how, said, self._note) if part)
+        self._console.write(f"localcloud: {detail}\n".encode())
+        return CRASH, detail
+
+    def _finish(self, reason: str, detail: str) -> None:
+        if self._over:
+            return
+        self._over = True
+        self._sockets.close()
+        self._events.ended(reason, detail)
+
+
+def _last_line(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        lines = path.read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else ""
+    return ""
+
+
+def _resident(pid: int) -> int | None:
+    """MiB of memory that a process holds; None when it is gone."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) // 1024
+    return None
