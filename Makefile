@@ -1,5 +1,5 @@
 # Two commands for users (demo, test), one gate for developers (check). Each sets up what it needs.
-.PHONY: setup demo test check lock format
+.PHONY: setup demo test check acceptance lock format
 
 setup:
 	@scripts/setup
@@ -12,6 +12,10 @@ test: setup
 
 check: setup
 	@scripts/check
+
+# On a real account, for $0.05 at most: make acceptance ACCOUNT=123456789012 [REGION=eu-west-1] [CLEAN=1]
+acceptance: setup
+	@scripts/acceptance $(if $(ACCOUNT),--account $(ACCOUNT)) $(if $(REGION),--region $(REGION)) $(if $(CLEAN),--clean)
 
 lock:
 	@scripts/lock
