@@ -15,7 +15,7 @@ SIZE = "8G"
 """Apparent size of the root file system: that of the root volume of Debian's image on EC2. Sparse."""
 
 PACKAGES = """
-adduser apt bzip2 ca-certificates cloud-init curl dbus dhcpcd-base e2fsprogs gzip iproute2 kmod less
+adduser apt bzip2 ca-certificates cloud-init curl dbus dhcpcd-base e2fsprogs gzip iproute2 kmod less libnss-myhostname
 linux-image-cloud-{debian} netbase openssl procps python3 python3-boto3 sudo systemd systemd-resolved
 systemd-sysv tar tzdata udev unzip wget xz-utils
 """
