@@ -1,0 +1,173 @@
+"""The article's system in other people's hands: the AWS CLI, the lines of its README, and a local cloud of either guest.
+
+Nothing of dayfly is used here. `lives_once` is the whole story for one guest kind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal, localcontext
+from pathlib import Path
+from typing import Any
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "article"
+BIN = Path(sys.executable).parent
+_BLOCK = r"^```sh {name}\n(.*?)^```$"
+
+
+def pi(count: int) -> str:
+    """`count` digits of pi, "3.14...", by the means of Gauss and Legendre: not as the example computes them."""
+    with localcontext() as context:
+        context.prec = count + 20
+        a, b, t, p = Decimal(1), 1 / Decimal(2).sqrt(), Decimal(1) / 4, 1
+        while abs(a - b) > Decimal(10) ** -(count + 10):
+            a, b, t, p = (a + b) / 2, (a * b).sqrt(), t - p * ((a - b) / 2) ** 2, 2 * p
+        return str((a + b) ** 2 / (4 * t))[: count + 1]
+
+
+@dataclass
+class Outside:
+    """One deployed copy of the example in one cloud; `home` holds the copy, `answer.json` and the cloud's state."""
+
+    home: Path
+    guest: str = "process"
+    stack: str = "pi"
+    environment: dict[str, str] = field(default_factory=dict)
+    by_hand: set[str] = field(default_factory=set)
+    """The servers that `answered` told of."""
+
+    def up(self, *words: str) -> None:
+        """Start the local cloud, and learn what `env` tells a shell."""
+        shutil.copytree(EXAMPLE, self.home, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".localcloud"))
+        self.environment = {
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "HOME": str(self.home),
+            "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
+            "STACK": self.stack,
+            "ARTIFACTS": "artifacts",
+        }
+        kind = ["--guests", self.guest] if self.guest != "process" else []
+        self.shell(" ".join(["python -m localcloud up", *kind, *words]), limit=600)
+        said = self.shell("env -i PATH=$PATH PYTHONPATH=$PYTHONPATH python -m localcloud env")
+        pairs = [line.removeprefix("export ").split("=", 1) for line in said.splitlines() if line.startswith("export ")]
+        self.environment |= dict(pairs)
+
+    def down(self) -> None:
+        """End the cloud and every guest."""
+        self.shell("python -m localcloud down")
+
+    def shell(self, text: str, limit: float = 120) -> str:
+        """Run lines of bash in the example's folder; what they printed. A line that fails fails the test."""
+        line = ["bash", "-euo", "pipefail", "-c", text]
+        done = subprocess.run(
+            line, cwd=self.home, env=self.environment, capture_output=True, text=True, timeout=limit, check=False
+        )
+        assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def readme(self, block: str, **instead: str) -> str:
+        """Run a named block of the README as it stands there, but for the words to put in place of others."""
+        found = re.search(_BLOCK.format(name=block), (EXAMPLE / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+        assert found, f"the README has no block {block}"
+        text = found[1]
+        for old, new in instead.items():
+            word = old.replace("_", "=")
+            assert text.count(word) == 1, f"{word} is not in the block {block}"
+            text = text.replace(word, new)
+        return self.shell(text)
+
+    def deploy(self, duration: int = 2, schedule: str = "cron(0 23 * * ? *)") -> None:
+        """Package and deploy as the README says, with these parameters."""
+        self.readme("deploy", Duration_10=f"Duration={duration} 'Schedule={schedule}'")
+
+    def aws(self, words: str) -> Any:
+        """One AWS CLI command; its JSON."""
+        return json.loads(self.shell(f"aws {words} --output json") or "null")
+
+    def output(self, name: str) -> str:
+        """An output of the stack."""
+        [stack] = self.aws(f"cloudformation describe-stacks --stack-name {self.stack}")["Stacks"]
+        return next(str(one["OutputValue"]) for one in stack["Outputs"] if one["OutputKey"] == name)
+
+    def resource(self, name: str) -> str:
+        """The physical id of a resource of the stack."""
+        words = f"cloudformation describe-stack-resource --stack-name {self.stack} --logical-resource-id {name}"
+        return str(self.aws(words)["StackResourceDetail"]["PhysicalResourceId"])
+
+    def invoke(self, event: Any = None) -> dict[str, Any]:
+        """Fire the function by hand; its answer."""
+        (self.home / "event.json").write_text(json.dumps(event))
+        said = self.aws(
+            f"lambda invoke --function-name {self.output('Function')} --payload fileb://event.json answer.json"
+        )
+        assert "FunctionError" not in said, (self.home / "answer.json").read_text()
+        return self.answered()
+
+    def answered(self) -> dict[str, Any]:
+        """What the function answered last."""
+        answer: dict[str, Any] = json.loads((self.home / "answer.json").read_text())
+        self.by_hand.add(answer["instance"])
+        return answer
+
+    def servers(self) -> dict[str, dict[str, Any]]:
+        """Every server of the stack, by id."""
+        found = self.aws(f"ec2 describe-instances --filters Name=tag:stack,Values={self.stack}")["Reservations"]
+        return {one["InstanceId"]: one for each in found for one in each["Instances"]}
+
+    def gone(self, server: str, limit: float = 120) -> dict[str, Any]:
+        """Wait until a server is terminated; what EC2 then says of it."""
+        until(lambda: self.servers()[server]["State"]["Name"] == "terminated", limit, lambda: self.console(server))
+        return self.servers()[server]
+
+    def console(self, server: str) -> str:
+        """What a server printed."""
+        return str(self.aws(f"ec2 get-console-output --instance-id {server}").get("Output", ""))
+
+    def result(self, server: str) -> str:
+        """What a server stored."""
+        return self.shell(f"aws s3 cp s3://{self.output('Bucket')}/pi/{server}.txt -")
+
+    def log(self) -> list[str]:
+        """The lines of the function."""
+        events = self.aws(f"logs filter-log-events --log-group-name '{self.resource('LauncherLog')}'")["events"]
+        return [str(event["message"]) for event in events]
+
+
+def until(true: Callable[[], bool], limit: float, said: Callable[[], str] = lambda: "") -> None:
+    """Wait for something; fails after `limit` seconds with what `said` tells."""
+    deadline = time.monotonic() + limit
+    while not true():
+        assert time.monotonic() < deadline, f"it did not happen in {limit:.0f} s\n{said()}"
+        time.sleep(0.3)
+
+
+def has_computed(system: Outside, server: str) -> None:
+    """The server stored digits of pi, all of them right, and ended itself."""
+    seen = system.servers()[server]
+    assert seen["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown", system.console(server)
+    digits = system.result(server)
+    assert len(digits) > 50
+    assert digits == pi(len(digits) - 1)
+    assert f"stored s3://{system.output('Bucket')}/pi/{server}.txt" in system.console(server)
+
+
+def lives_once(home: Path, guest: str, limit: float = 120) -> None:
+    """Deploy into a cloud of one guest kind ("process" or "vm"), fire once, see the result, remove. `limit`: a server's life."""
+    system = Outside(home, guest)
+    system.up()
+    try:
+        system.deploy()
+        server = system.invoke()["instance"]
+        system.gone(server, limit)
+        has_computed(system, server)
+        system.readme("remove")
+    finally:
+        system.down()
