@@ -37,6 +37,7 @@ def _up(asked: argparse.Namespace) -> int:
         parent_pipe=asked.parent_pipe,
         internet=asked.internet,
         recurring=not asked.no_recurring,
+        guests=asked.guests,
         max_guests=asked.max_guests,
         max_life=asked.max_life,
     )
@@ -115,6 +116,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--parent-pipe", action="store_true", help="end when standard input reaches its end")
     sub.add_argument("--internet", action="store_true", help="let guests use this machine's network")
     sub.add_argument("--no-recurring", action="store_true", help="let only one-time schedules fire")
+    sub.add_argument(
+        "--guests", choices=("process", "vm"), default="process", help="what servers are (default: %(default)s)"
+    )
     sub.add_argument("--max-guests", type=int, metavar="N", help="guests at once; more stay pending")
     sub.add_argument("--max-life", type=float, metavar="SECONDS", help="a guest is ended then (default: a day)")
     sub.add_argument("--json", action="store_true", help="say the facts as one JSON object")

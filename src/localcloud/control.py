@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from localcloud import state
-from localcloud.clock import SystemClock
+from localcloud.clock import TurnableClock
 from localcloud.cloud import Cloud
 from localcloud.errors import CloudError
 
@@ -40,6 +40,7 @@ class Wish:
     parent_pipe: bool = False
     internet: bool = False
     recurring: bool = True
+    guests: str = "process"
     max_guests: int | None = None
     max_life: float | None = None
 
@@ -87,6 +88,7 @@ def run(wish: Wish, ready: Callable[[dict[str, Any]], None]) -> None:
     bound = listener.getsockname()[1]
     if identity is None or identity.port != bound or (wish.region and wish.region != identity.region):
         identity = state.remember(directory, identity, bound, wish.region)
+    clock = TurnableClock()
     cloud = Cloud(
         state=directory,
         port=bound,
@@ -94,7 +96,8 @@ def run(wish: Wish, ready: Callable[[dict[str, Any]], None]) -> None:
         account=identity.account,
         access_key=identity.access_key,
         secret_key=identity.secret_key,
-        clock=SystemClock(),
+        clock=clock,
+        guests=wish.guests,
         max_guests=wish.max_guests,
         internet=wish.internet,
         recurring=wish.recurring,
@@ -105,18 +108,22 @@ def run(wish: Wish, ready: Callable[[dict[str, Any]], None]) -> None:
         state.write_whole(directory / "ready.json", json.dumps(facts).encode())
         ready(facts)
 
+    def untell() -> None:
+        # Whoever asks from here on waits for the end, and does not take this cloud for one that answers.
+        (directory / "ready.json").unlink(missing_ok=True)
+
     server_class = _server_class()
 
     async def live() -> None:
-        server = server_class(cloud, listener)
+        server = server_class(cloud, listener, clock)
         if wish.parent_pipe:
             server.end_with_parent(sys.stdin.fileno())
-        await server.run(tell)
+        await server.run(tell, untell)
 
     try:
         asyncio.run(live())
     finally:
-        (directory / "ready.json").unlink(missing_ok=True)
+        untell()
         os.close(lock)
 
 
@@ -191,7 +198,7 @@ def _server_class() -> "type[Server]":
 
 
 def _arguments(wish: Wish) -> list[str]:
-    said = ["--state", str(wish.directory)]
+    said = ["--state", str(wish.directory), "--guests", wish.guests]
     for name, value in (
         ("--port", wish.port),
         ("--region", wish.region),

@@ -12,6 +12,7 @@ from typing import Any
 from localcloud import seams
 
 _SECONDS = 3600
+_OF = "_LocalcloudService"
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
 
@@ -59,9 +60,17 @@ def assume(role_arn: str, service: str, name: str, keys: dict[str, str] | None =
             "PrincipalType": "AssumedRole",
             "SessionTags": [],
             "SessionPolicies": None,
+            _OF: service,
         },
     )
     return session
+
+
+def age(seconds: float) -> None:
+    """Bring the end of every session nearer but those made here: guests and functions live by the machine's clock."""
+    for session in seams.module("sts")._sessions.values():
+        if _OF not in session and isinstance(session.get("Expiration"), int | float):
+            session["Expiration"] -= seconds
 
 
 def forget(session: Session) -> None:

@@ -3,28 +3,101 @@
 What a request may do is judged in iam.py; where objects lie on disk is MiniStack's and store.py's.
 """
 
+import contextlib
 import contextvars
+import fnmatch
 import importlib
+import itertools
+import logging
 import mmap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from localcloud import seams
 
+_log = logging.getLogger("localcloud.s3")
 _MAPPED_FROM = 1 << 20
+_CONFLICT = "The conditional request cannot succeed due to a conflicting operation against this resource."
+_SIGNATURE = ("AWSAccessKeyId", "Signature", "Expires")
+_NOT_STORED = "We encountered an internal error. The machine's disk did not take the object: {}."
 _partial: contextvars.ContextVar[bool] = contextvars.ContextVar("localcloud_partial_read", default=False)
 
+_began: contextvars.ContextVar[int] = contextvars.ContextVar("localcloud_request_began", default=0)
+
 Answer = tuple[int, dict[str, str], Any]
+Place = tuple[str, str]
 
 
-def install() -> None:
+class NotStored(Exception):
+    """The disk did not take an object."""
+
+
+class Races:
+    """Which conditional writes overlapped a change of the same key, and those that a test wants to be told so.
+
+    AWS: a conflicting operation during the upload is answered 409 ConditionalRequestConflict, to be tried again; a
+    write that begins after the winner ended is answered 412 (API reference of PutObject and CompleteMultipartUpload,
+    If-None-Match and If-Match; User Guide, "How to prevent object overwrites with conditional writes").
+    """
+
+    def __init__(self) -> None:
+        self._turn = itertools.count(1)
+        self._under_way: set[int] = set()
+        self._changed: dict[Place, int] = {}
+        self._orders: list[tuple[str, int]] = []
+
+    @property
+    def ordered(self) -> list[tuple[str, int]]:
+        """(pattern of keys, how many conditional writes of such a key are still to be told 409)."""
+        return list(self._orders)
+
+    def order(self, count: int, pattern: str) -> None:
+        """Answer the next `count` conditional writes of keys that match with 409."""
+        self._orders.append((pattern, count))
+
+    def forget_orders(self) -> None:
+        """Order nothing any more."""
+        self._orders.clear()
+
+    @contextlib.contextmanager
+    def under_way(self) -> Iterator[None]:
+        """One request, from its head on: its body is still to come."""
+        number = next(self._turn)
+        token = _began.set(number)
+        self._under_way.add(number)
+        try:
+            yield
+        finally:
+            _began.reset(token)
+            self._under_way.discard(number)
+            if not self._under_way:
+                self._changed.clear()
+
+    def changed(self, place: Place) -> None:
+        """A write or delete of that key succeeded now."""
+        if len(self._under_way) > 1:
+            self._changed[place] = next(self._turn)
+
+    def lost(self, place: Place) -> bool:
+        """Whether this conditional write is to be told 409."""
+        for index, (pattern, count) in enumerate(self._orders):
+            if fnmatch.fnmatchcase(place[1], pattern):
+                self._orders[index : index + 1] = [(pattern, count - 1)] if count > 1 else []
+                return True
+        return self._changed.get(place, 0) > _began.get()
+
+
+def install() -> Races:
     """Put everything below into MiniStack; once, before the first request."""
     app, s3 = importlib.import_module("ministack.app"), seams.module("s3")
     seams.put(s3, "_copy_object", _conditional_copy(s3))
     seams.put(s3, "_put_object", _told_checksums(s3))
     seams.put(s3, "_read_body", _mapped(s3))
-    app.SERVICE_HANDLERS["s3"] = _handler(s3, app.SERVICE_HANDLERS["s3"])
+    seams.put(s3, "_persist_object", _kept_or_refused(s3))
+    races = Races()
+    app.SERVICE_HANDLERS["s3"] = _stored(s3, _raced(s3, races, _handler(s3, app.SERVICE_HANDLERS["s3"])))
+    return races
 
 
 def _conditional_copy(s3: Any) -> Callable[..., Answer]:
@@ -91,3 +164,64 @@ def _handler(s3: Any, handler: Any) -> Any:
         return answer
 
     return handle
+
+
+def _kept_or_refused(s3: Any) -> Callable[..., None]:
+    """An object that could not be written is an error of its request, not a line in a log."""
+    persist = s3._persist_object
+
+    def kept(bucket: str, key: str, record: Any) -> None:
+        persist(bucket, key, record)
+        # MiniStack lets go of the body once it is on disk.
+        if isinstance(record, dict) and record.get("body") is not None:
+            raise NotStored(f"{bucket}/{key}")
+
+    return kept
+
+
+def _stored(s3: Any, handler: Any) -> Any:
+    """A write that the disk refused is answered 500, and the object is what it was before."""
+
+    async def handle(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
+        bucket, key = _place(path)
+        objects = (s3._buckets.get(bucket) or {}).get("objects", {})
+        before = objects.get(key)
+        try:
+            return await handler(method, path, headers, body, query)
+        except NotStored as refused:
+            _log.error("not stored, for want of room or of right: %s", refused)
+            if before is None:
+                objects.pop(key, None)
+            else:
+                objects[key] = before
+            return s3._error("InternalError", _NOT_STORED.format(refused), 500, path)
+
+    return handle
+
+
+def _raced(s3: Any, races: Races, handler: Any) -> Any:
+    """409 for a conditional write during which its key was changed, or for which a test ordered it."""
+
+    async def handle(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
+        place = _place(path)
+        writes = bool(place[1]) and _writes_object(method, query)
+        if writes and ("if-none-match" in headers or "if-match" in headers) and races.lost(place):
+            return s3._error("ConditionalRequestConflict", _CONFLICT, 409, path)
+        answer = await handler(method, path, headers, body, query)
+        if answer[0] < 300 and place[1] and (writes or (method == "DELETE" and "uploadId" not in query)):
+            races.changed(place)
+        return answer
+
+    return handle
+
+
+def _place(path: str) -> Place:
+    bucket, _, key = path.lstrip("/").partition("/")
+    return bucket, key
+
+
+def _writes_object(method: str, query: Any) -> bool:
+    """PutObject, CopyObject and CompleteMultipartUpload, by their method and query; links carry their signature there."""
+    if method == "POST":
+        return "uploadId" in query
+    return method == "PUT" and all(name.lower().startswith("x-") or name in _SIGNATURE for name in query)

@@ -70,7 +70,19 @@ REQUIRED: dict[str, tuple[str, ...]] = {
         "_tags",
         "_vpcs",
     ),
-    "ministack.services.eventbridge": ("_dispatch_to_lambda", "_invoke_target", "_put_events"),
+    "ministack.services.eventbridge": (
+        "_cron_next_fire",
+        "_dispatch_to_lambda",
+        "_invoke_target",
+        "_now_ts",
+        "_parse_cron_fields",
+        "_parse_rate_seconds",
+        "_put_events",
+        "_rule_last_fired",
+        "_rules",
+        "_tick_scheduled_rules",
+        "start_scheduler",
+    ),
     "ministack.services.iam": ("_create_instance_profile", "_instance_profiles", "_lookup_instance_profile", "_roles"),
     "ministack.services.s3": (
         "_buckets",
@@ -79,6 +91,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
         "_delete_bucket",
         "_error",
         "_object_disk_path",
+        "_persist_object",
         "_put_object",
         "_read_body",
     ),
@@ -140,8 +153,9 @@ def load(cloud: Cloud) -> ModuleType:
     if missing:
         raise CloudError(f"MiniStack {found} has no {', '.join(missing)}.", "Install the pinned version anew.")
     logging.getLogger().setLevel(logging.WARNING)
-    # Its own ticker reads every time as UTC; ours takes its place.
-    put(importlib.import_module("ministack.services.scheduler"), "start_scheduler", lambda: None)
+    # Its own tickers read every time as UTC, and never by our clock; ours take their place.
+    for ticking in ("scheduler", "eventbridge"):
+        put(importlib.import_module(f"ministack.services.{ticking}"), "start_scheduler", lambda: None)
     return importlib.import_module("ministack.app")
 
 

@@ -12,19 +12,22 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any
 
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-from localcloud import iam, parameters, s3, seams, stacks, targets
+from localcloud import iam, parameters, roles, s3, seams, stacks, targets
 from localcloud.callers import is_ours
+from localcloud.clock import TurnableClock
 from localcloud.cloud import Cloud, Machines, Response
+from localcloud.controls import Controls
 from localcloud.functions.events import Events
 from localcloud.functions.execution import Functions
 from localcloud.scheduler.api import Api
 from localcloud.scheduler.engine import Engine
+from localcloud.scheduler.rules import Rules
 from localcloud.store import Store, mend_objects
 
 Message = MutableMapping[str, Any]
@@ -42,7 +45,7 @@ _GRACE = 0.5
 class Server:
     """One cloud in this process, from the bound socket to the last guest's end."""
 
-    def __init__(self, cloud: Cloud, listener: socket.socket) -> None:
+    def __init__(self, cloud: Cloud, listener: socket.socket, clock: TurnableClock) -> None:
         self.cloud = cloud
         self._listener = listener
         mend_objects(cloud.state)
@@ -53,10 +56,13 @@ class Server:
         seams.put(self._app, "PERSIST_STATE", False)
         self._end = asyncio.Event()
         iam.install(cloud)
-        s3.install()
+        self._races = s3.install()
+        self._controls = Controls(clock, self._races)
         self._functions = Functions(cloud)
         self._events = Events(cloud)
         self._scheduling = Engine(cloud)
+        self._rules = Rules(cloud)
+        self._follow(clock)
         schedules = Api(cloud)
         self._app.SERVICE_HANDLERS["scheduler"] = schedules.handle
         stacks.install(schedules)
@@ -67,16 +73,19 @@ class Server:
             self._app.SERVICE_HANDLERS["ec2"] = _ec2_handler(self.machines, self._app.SERVICE_HANDLERS["ec2"])
         self._store.watch()
 
-    async def run(self, ready: Callable[[dict[str, Any]], None]) -> None:
-        """Serve until told to end; `ready` is called once with the facts when the endpoint answers."""
+    async def run(self, ready: Callable[[dict[str, Any]], None], ending: Callable[[], None]) -> None:
+        """Serve until told to end.
+
+        `ready` is called once with the facts when the endpoint answers, `ending` once when it begins not to.
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._end.set)
         try:
             if self.machines is not None:
                 await self.machines.start()
-            going = [asyncio.ensure_future(part) for part in (self._scheduling.run(), self._store.run())]
-            await self._serve(ready)
+            going = [asyncio.ensure_future(part) for part in self._parts()]
+            await self._serve(ready, ending)
             for task in going:
                 task.cancel()
         finally:
@@ -110,7 +119,24 @@ class Server:
         }
         return said | (self.machines.describe() if self.machines is not None else {"guests": "none"})
 
-    async def _serve(self, ready: Callable[[dict[str, Any]], None]) -> None:
+    def _parts(self) -> tuple[Coroutine[Any, Any, None], ...]:
+        return self._scheduling.run(), self._rules.run(), self._store.run()
+
+    def _follow(self, clock: TurnableClock) -> None:
+        """Everything that goes by the cloud's clock also when a test turns it."""
+        clock.attend(self._scheduling)
+        clock.attend(self._rules)
+
+        def changed(moved: float) -> None:
+            if moved < 0:
+                self._scheduling.turned_back()
+                self._rules.turned_back()
+            else:
+                roles.age(moved)
+
+        clock.on_change(changed)
+
+    async def _serve(self, ready: Callable[[dict[str, Any]], None], ending: Callable[[], None]) -> None:
         config = Config()
         config.bind = [f"fd://{self._listener.fileno()}"]
         config.keep_alive_timeout = 75
@@ -127,10 +153,12 @@ class Server:
             elif scope.get("path", "").startswith(_CLOSED) and not scope["path"].startswith(_OPEN):
                 await _send(send, (403, dict(_JSON), b'{"error": "not served here"}'))
             else:
-                await self._app.app(scope, receive, send)
+                with self._races.under_way():
+                    await self._app.app(scope, receive, send)
 
         async def ended() -> None:
             await self._end.wait()
+            ending()
             # A request that waits for a function would otherwise hold the end up until the function's own.
             self._events.close()
             self._functions.close()
@@ -161,6 +189,8 @@ class Server:
             answer = (200, dict(_JSON), json.dumps(self.facts()).encode())
         elif path.startswith("/_localcloud/ec2/") and self.machines is not None:
             answer = await self.machines.control(scope["method"], path, body)
+        else:
+            answer = await self._controls.handle(scope["method"], path.removeprefix(_OWN_PATHS), body) or answer
         await _send(send, answer)
 
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,18 @@ class Running:
         }
         config = Config(retries={"total_max_attempts": 1}, max_pool_connections=40, read_timeout=60)
         return boto3.client(service, region_name=region, endpoint_url=self.facts["endpoint"], config=config, **keys)
+
+    def control(self, path: str, said: Any = None, method: str = "POST") -> dict[str, Any]:
+        """Use one of the cloud's controls, such as `clock`; its answer."""
+        data = json.dumps(said).encode() if said is not None else None
+        request = urllib.request.Request(f"{self.facts['endpoint']}/_localcloud/{path}", data=data, method=method)
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            found: dict[str, Any] = json.load(answer)
+            return found
+
+    def advance(self, seconds: float) -> dict[str, Any]:
+        """Turn the cloud's clock on."""
+        return self.control("clock", {"advance": seconds})
 
 
 def command(directory: Path, *words: str, **options: Any) -> "subprocess.CompletedProcess[str]":

@@ -1,12 +1,14 @@
 """S3 as boto3 and the AWS CLI use it: conditional writes under races, multipart, ranges, pages, copies; public names."""
 
 import hashlib
+import http.client
 import os
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from boto3.s3.transfer import TransferConfig
@@ -33,9 +35,16 @@ def code(call: Any, **said: Any) -> str:
     return "done"
 
 
+def until_told(call: Any, **said: Any) -> str:
+    """As a client should: a conflict is tried again."""
+    while (answer := code(call, **said)) == "ConditionalRequestConflict":
+        pass
+    return answer
+
+
 def test_of_twenty_first_writers_one_wins(s3: Any) -> None:
     def write(number: int) -> str:
-        return code(s3.put_object, Bucket=BUCKET, Key="claim", Body=str(number).encode(), IfNoneMatch="*")
+        return until_told(s3.put_object, Bucket=BUCKET, Key="claim", Body=str(number).encode(), IfNoneMatch="*")
 
     with ThreadPoolExecutor(20) as pool:
         answers = sorted(pool.map(write, range(20)))
@@ -46,11 +55,78 @@ def test_of_twenty_changes_of_one_version_one_wins(s3: Any) -> None:
     etag = s3.put_object(Bucket=BUCKET, Key="slot", Body=b"0")["ETag"]
 
     def write(number: int) -> str:
-        return code(s3.put_object, Bucket=BUCKET, Key="slot", Body=f"x{number}".encode(), IfMatch=etag)
+        return until_told(s3.put_object, Bucket=BUCKET, Key="slot", Body=f"x{number}".encode(), IfMatch=etag)
 
     with ThreadPoolExecutor(20) as pool:
         answers = sorted(pool.map(write, range(20)))
     assert answers == ["PreconditionFailed"] * 19 + ["done"]
+
+
+class Slow:
+    """A conditional PutObject whose body's second half is sent when the test says so."""
+
+    def __init__(self, s3: Any, key: str, **condition: str) -> None:
+        url = s3.generate_presigned_url("put_object", Params={"Bucket": BUCKET, "Key": key, **condition})
+        parts = urlsplit(url)
+        self._connection = http.client.HTTPConnection(parts.netloc, timeout=30)
+        self._connection.putrequest("PUT", f"{parts.path}?{parts.query}")
+        for name, value in {"IfNoneMatch": "If-None-Match", "IfMatch": "If-Match"}.items():
+            if name in condition:
+                self._connection.putheader(value, condition[name])
+        self._connection.putheader("Content-Length", "8")
+        self._connection.endheaders(b"half")
+        # The cloud has seen the head when it answers another request that came later on a new connection.
+        s3.list_objects_v2(Bucket=BUCKET, Prefix="none")
+
+    def finish(self) -> tuple[int, bytes]:
+        self._connection.send(b"half")
+        answer = self._connection.getresponse()
+        return answer.status, answer.read()
+
+
+def test_a_first_write_overtaken_by_another_is_told_409_and_then_412(s3: Any) -> None:
+    slow = Slow(s3, "overtaken", IfNoneMatch="*")
+    assert code(s3.put_object, Bucket=BUCKET, Key="overtaken", Body=b"fast", IfNoneMatch="*") == "done"
+    status, body = slow.finish()
+    assert (status, b"<Code>ConditionalRequestConflict</Code>" in body) == (409, True)
+    assert s3.get_object(Bucket=BUCKET, Key="overtaken")["Body"].read() == b"fast"
+    assert code(s3.put_object, Bucket=BUCKET, Key="overtaken", Body=b"late", IfNoneMatch="*") == "PreconditionFailed"
+
+
+def test_a_write_whose_object_was_deleted_meanwhile_is_told_409(s3: Any) -> None:
+    etag = s3.put_object(Bucket=BUCKET, Key="vanishes", Body=b"1")["ETag"]
+    slow = Slow(s3, "vanishes", IfMatch=etag)
+    s3.delete_object(Bucket=BUCKET, Key="vanishes")
+    assert slow.finish()[0] == 409
+
+
+def test_a_write_beside_one_of_another_key_or_a_failed_one_is_not_disturbed(s3: Any) -> None:
+    s3.put_object(Bucket=BUCKET, Key="other", Body=b"1")
+    slow = Slow(s3, "calm", IfNoneMatch="*")
+    s3.put_object(Bucket=BUCKET, Key="another", Body=b"2")
+    assert code(s3.put_object, Bucket=BUCKET, Key="calm", Body=b"", IfMatch='"0"') == "NoSuchKey"
+    assert slow.finish()[0] == 200
+
+
+def test_conflicts_that_are_ordered_are_told_to_conditional_writes_of_those_keys(cloud: Running, s3: Any) -> None:
+    cloud.control("s3/conflicts", {"count": 2, "key": "ordered/*"})
+
+    def put(key: str, **condition: str) -> str:
+        return code(s3.put_object, Bucket=BUCKET, Key=key, Body=b"", **condition)
+
+    assert put("elsewhere", IfNoneMatch="*") == "done"
+    assert put("ordered/a") == "done"
+    assert put("ordered/b", IfNoneMatch="*") == "ConditionalRequestConflict"
+    assert cloud.control("s3/conflicts", method="GET") == {"left": [{"count": 1, "key": "ordered/*"}]}
+    upload = s3.create_multipart_upload(Bucket=BUCKET, Key="ordered/c")["UploadId"]
+    etag = s3.upload_part(Bucket=BUCKET, Key="ordered/c", UploadId=upload, PartNumber=1, Body=b"part")["ETag"]
+    said = {"UploadId": upload, "MultipartUpload": {"Parts": [{"PartNumber": 1, "ETag": etag}]}, "IfNoneMatch": "*"}
+    complete = s3.complete_multipart_upload
+    assert code(complete, Bucket=BUCKET, Key="ordered/c", **said) == "ConditionalRequestConflict"
+    assert put("ordered/b", IfNoneMatch="*") == "done"
+    cloud.control("s3/conflicts", {"count": 5})
+    assert cloud.control("s3/conflicts", method="DELETE") == {"left": []}
+    assert put("ordered/d", IfNoneMatch="*") == "done"
 
 
 def test_a_condition_on_an_absent_object_says_so(s3: Any) -> None:

@@ -12,7 +12,7 @@ import machine_tools as tools
 import pytest
 from running_cloud import Running
 
-from localcloud.clock import SystemClock
+from localcloud.clock import TurnableClock
 from localcloud.ec2.floor import GuestFloor
 from localcloud.ec2.records import ON_DEMAND, PENDING, Book, Instance, Volume
 from localcloud.guests.console import Console
@@ -104,7 +104,7 @@ def test_a_disk_is_removed_whatever_its_guest_did_to_it(tmp_path: Path) -> None:
 @NAMESPACES
 def test_no_guest_lives_longer_than_this_machine_allows(tmp_path: Path) -> None:
     async def play() -> Instance:
-        clock = SystemClock()
+        clock = TurnableClock()
         book = Book(tmp_path / "book")
         make_etc_template(tmp_path / "guests")
         floor = GuestFloor(tmp_path / "guests", book, clock, Body(1, True, False, no_metadata), 1, longest=1.5)

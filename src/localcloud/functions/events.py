@@ -1,28 +1,31 @@
 """The queue of asynchronous invocations: every accepted event is a file until it ran, was sent on, or was given up.
 
 So an event that was answered with 202 is not lost by a crash. Retries follow Lambda's: one minute after the first
-failure, two after the second, within the function's own limits. Running is execution.py's.
+failure, two after the second, within the function's own limits, on the cloud's clock. Running is execution.py's; what is
+told to whom at the end of an event is destinations.py's.
 """
 
+import asyncio
 import json
 import logging
 import threading
-import time
 import uuid
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from localcloud import roles, seams
-from localcloud.clients import client
+from localcloud import seams
 from localcloud.cloud import Cloud
+from localcloud.errors import CloudError
+from localcloud.functions.destinations import Destinations, Ending
 from localcloud.state import write_whole
 
 _log = logging.getLogger("localcloud.functions")
-_SERVICE = "lambda.amazonaws.com"
 _RETRIES = 2
 _MAX_AGE = 21600
-_THROTTLED_WAIT = 5.0
+_WAITS = (60.0, 120.0)
+_THROTTLED_FIRST = 1.0
+_THROTTLED_MOST = 300.0
 
 Item = dict[str, Any]
 
@@ -30,57 +33,56 @@ Item = dict[str, Any]
 class Events:
     """Takes the place of MiniStack's asynchronous invocation, whose events live in memory only."""
 
-    def __init__(self, cloud: Cloud, waits: tuple[float, ...] = (60.0, 120.0)) -> None:
+    def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
-        self._waits = waits
         self._home = cloud.state / "functions" / "events"
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._left = [_read(path) for path in sorted(self._home.glob("*.json"))]
+        self._loop = asyncio.get_running_loop()
         self._lambda = seams.module("lambda_svc")
+        self._destinations = Destinations(cloud)
         seams.put(self._lambda, "invoke_async_with_retry", self.accept)
         self._closed = threading.Event()
 
     def resume(self) -> None:
         """Go on with the events that an earlier cloud of this directory accepted and did not finish."""
-        for path in sorted(self._home.glob("*.json")):
-            try:
-                item = json.loads(path.read_text())
-            except ValueError:
-                path.unlink()
-                continue
-            self._start(item)
+        for item in self._left:
+            self._cloud.clock.work(self._live(item))
+        self._left = []
 
     def close(self) -> None:
         """Start no further attempt; what is unfinished stays on disk."""
         self._closed.set()
 
     def accept(self, record: dict[str, Any], event: Any) -> None:
-        """Store an event and begin its first attempt; returns at once."""
+        """Store an event and begin its first attempt; returns at once. Called from any thread."""
         config = record.get("config") or record
+        now = self._cloud.clock.now().timestamp()
         item = {
             "id": str(uuid.uuid4()),
             "function": config["FunctionArn"],
             "event": event,
-            "accepted": self._cloud.clock.now().timestamp(),
+            "accepted": now,
             "attempts": 0,
-            "due": 0.0,
+            "throttled": 0,
+            "due": now,
         }
         self._save(item)
-        self._start(item)
+        self._loop.call_soon_threadsafe(lambda: self._cloud.clock.work(self._live(item)))
 
-    def _start(self, item: Item) -> None:
-        threading.Thread(target=self._live, args=(item,), name="function-event", daemon=True).start()
-
-    def _live(self, item: Item) -> None:
+    async def _live(self, item: Item) -> None:
         """Attempt after attempt until the event is finished or the cloud ends."""
         account, region = item["function"].split(":")[4], item["function"].split(":")[3]
-        while not self._closed.wait(max(0.0, item["due"] - self._cloud.clock.now().timestamp())):
+        while not self._closed.is_set():
+            wait = item["due"] - self._cloud.clock.now().timestamp()
+            if wait > 0:
+                await self._cloud.clock.sleep(wait)
+                continue
             try:
-                finished = seams.within(account, region, lambda: self._attempt(item))
+                finished = await _in_thread(lambda: seams.within(account, region, lambda: self._attempt(item)))
             except Exception:
                 _log.exception("an event of %s stumbled", item["function"])
                 finished = True
-            if self._closed.is_set() and not finished:
-                return
             if finished:
                 (self._home / f"{item['id']}.json").unlink(missing_ok=True)
                 return
@@ -93,25 +95,29 @@ class Events:
         base, _, _ = self._lambda._get_base_func_record_for_ref(item["function"])
         limits = _limits(base or record, item["function"])
         age = self._cloud.clock.now().timestamp() - item["accepted"]
-        if item["attempts"] and age > limits["MaximumEventAgeInSeconds"]:
-            return self._give_up(item, config, limits, item.get("last"), "EventAgeExceeded")
+        if (item["attempts"] or item["throttled"]) and age > limits["MaximumEventAgeInSeconds"]:
+            return self._end(item, config, limits, "EventAgeExceeded")
+        if (base or record).get("concurrency") == 0:
+            # Nothing will ever run: Lambda gives the event up without a try.
+            return self._end(item, config, limits, "ZeroReservedConcurrency")
         result = self._lambda._execute_function(
             self._lambda._execution_record_for_config(record, config), item["event"]
         )
         if self._closed.is_set():
             return False
         if result.get("throttle"):
-            return self._again(item, _THROTTLED_WAIT)
+            item["throttled"] += 1
+            return self._again(item, min(_THROTTLED_FIRST * 2.0 ** (item["throttled"] - 1), _THROTTLED_MOST))
         item["attempts"] += 1
         if not result.get("error"):
-            self._send_on(config, limits, "OnSuccess", _told(item, config, result, "Success"))
+            self._destinations.tell(config, limits, self._ending(item, result.get("body"), "Success"))
             return True
         item["last"] = result.get("body")
         if item["attempts"] > limits["MaximumRetryAttempts"]:
-            return self._give_up(item, config, limits, item["last"], "RetriesExhausted")
-        wait = self._waits[min(item["attempts"], len(self._waits)) - 1]
+            return self._end(item, config, limits, "RetriesExhausted")
+        wait = _WAITS[min(item["attempts"], len(_WAITS)) - 1]
         if age + wait > limits["MaximumEventAgeInSeconds"]:
-            return self._give_up(item, config, limits, item["last"], "EventAgeExceeded")
+            return self._end(item, config, limits, "EventAgeExceeded")
         return self._again(item, wait)
 
     def _again(self, item: Item, wait: float) -> bool:
@@ -119,43 +125,25 @@ class Events:
         self._save(item)
         return False
 
-    def _give_up(self, item: Item, config: Item, limits: Item, error: Any, why: str) -> bool:
-        """Tell the failure's destination and the dead-letter queue, which receives the event itself."""
-        result = {"error": True, "body": error}
-        self._send_on(config, limits, "OnFailure", _told(item, config, result, why))
-        dead = (config.get("DeadLetterConfig") or {}).get("TargetArn")
-        if dead:
-            said = {"RequestID": item["id"], "ErrorCode": "200", "ErrorMessage": (error or {}).get("errorMessage", "")}
-            self._send(config, dead, json.dumps(item["event"]), said)
+    def _end(self, item: Item, config: Item, limits: Item, why: str) -> bool:
+        self._destinations.tell(config, limits, self._ending(item, item.get("last"), why))
         return True
 
-    def _send_on(self, config: Item, limits: Item, outcome: str, told: Item) -> None:
-        arn = ((limits["DestinationConfig"] or {}).get(outcome) or {}).get("Destination")
-        if arn:
-            self._send(config, arn, json.dumps(told), {})
-
-    def _send(self, config: Item, arn: str, body: str, attributes: dict[str, str]) -> None:
-        """To an SQS queue, an SNS topic or another function, as this function's role."""
-        region, account = arn.split(":")[3], arn.split(":")[4]
-        typed = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items() if value}
-        try:
-            session = roles.assume(config["Role"], _SERVICE, config["FunctionName"][:64])
-            if arn.startswith("arn:aws:sqs:"):
-                url = f"{self._cloud.endpoint}/{account}/{arn.split(':')[5]}"
-                client(self._cloud, "sqs", region, session).send_message(
-                    QueueUrl=url, MessageBody=body, MessageAttributes=typed
-                )
-            elif arn.startswith("arn:aws:sns:"):
-                client(self._cloud, "sns", region, session).publish(TopicArn=arn, Message=body, MessageAttributes=typed)
-            else:
-                client(self._cloud, "lambda", region, session).invoke(
-                    FunctionName=arn, InvocationType="Event", Payload=body.encode()
-                )
-        except (ClientError, BotoCoreError, roles.RoleRefused) as error:
-            _log.warning("%s could not tell %s: %s", config["FunctionName"], arn, error)
+    def _ending(self, item: Item, answer: Any, condition: str) -> Ending:
+        return Ending(item["id"], item["event"], item["attempts"], condition, answer, self._cloud.clock.now())
 
     def _save(self, item: Item) -> None:
         write_whole(self._home / f"{item['id']}.json", json.dumps(item).encode())
+
+
+def _read(path: Path) -> Item:
+    try:
+        item: Item = json.loads(path.read_text())
+        return {"throttled": 0} | item
+    except ValueError as error:
+        raise CloudError(
+            f"{path} is damaged: {error}.", "It holds one event of a function: remove that file to go on without it."
+        ) from error
 
 
 def _limits(record: dict[str, Any], function: str) -> Item:
@@ -171,19 +159,27 @@ def _limits(record: dict[str, Any], function: str) -> Item:
     }
 
 
-def _told(item: Item, config: Item, result: dict[str, Any], condition: str) -> Item:
-    """The record that a destination receives."""
-    context = {"statusCode": 200, "executedVersion": config.get("Version", "$LATEST")}
-    return {
-        "version": "1.0",
-        "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "requestContext": {
-            "requestId": item["id"],
-            "functionArn": f"{config['FunctionArn']}:{config.get('Version', '$LATEST')}",
-            "condition": condition,
-            "approximateInvokeCount": item["attempts"],
-        },
-        "requestPayload": item["event"],
-        "responseContext": context | ({"functionError": "Unhandled"} if result.get("error") else {}),
-        "responsePayload": result.get("body"),
-    }
+async def _in_thread(call: Callable[[], bool]) -> bool:
+    """Run `call` in a thread of its own: a function may take its time, and must not hold up another's."""
+    loop = asyncio.get_running_loop()
+    promise: asyncio.Future[bool] = loop.create_future()
+
+    def settle(result: bool, error: BaseException | None) -> None:
+        if promise.done():
+            return
+        if error is not None:
+            promise.set_exception(error)
+        else:
+            promise.set_result(result)
+
+    def live() -> None:
+        result, error = False, None
+        try:
+            result = call()
+        except BaseException as raised:
+            error = raised
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=live, name="function-event", daemon=True).start()
+    return await promise

@@ -41,7 +41,6 @@ class Engine:
         self._store: dict[Key, dict[str, Any]] = seams.module("scheduler")._schedules._data
         self._began = cloud.clock.now()
         self._plans: dict[Key, _Plan] = {}
-        self._running: set[asyncio.Task[None]] = set()
         self._busy: set[tuple[Key, float]] = set()
 
     async def run(self) -> None:
@@ -52,6 +51,15 @@ class Engine:
             except Exception:
                 _log.exception("the scheduler stumbled")
             await asyncio.sleep(_STEP)
+
+    def next_due(self) -> datetime | None:
+        """When a schedule is due next, as far as it was seen."""
+        return min((plan.due for plan in self._plans.values() if plan.due is not None), default=None)
+
+    def turned_back(self) -> None:
+        """The clock went back: every due time is worked out anew."""
+        self._began = self._cloud.clock.now()
+        self._plans.clear()
 
     def tick(self, now: datetime) -> None:
         """Start the delivery of everything that is due at `now`."""
@@ -117,9 +125,7 @@ class Engine:
             return
         self._busy.add(mark)
         account, region, _ = key
-        task = asyncio.ensure_future(self._deliver(key, record, Due(dict(record), account, region, due), once))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self._cloud.clock.work(self._deliver(key, record, Due(dict(record), account, region, due), once))
 
     async def _deliver(self, key: Key, record: dict[str, Any], due: Due, once: bool) -> None:
         policy = record["Target"].get("RetryPolicy") or {}
