@@ -1,4 +1,4 @@
-"""The command line: `python -m localcloud up | down | status | env`. The only place of this package that prints."""
+"""The command line: `python -m localcloud up | down | status | env | image`. The only place of this package that prints."""
 
 import argparse
 import json
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from localcloud import control
+from localcloud import control, imagecommand
 from localcloud.errors import CloudError
 
 DEFAULT_STATE = Path(".localcloud")
@@ -128,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("status", _status, "say whether a cloud runs, and what it is")
     sub.add_argument("--json", action="store_true")
     command("env", _env, "print shell exports for AWS clients")
+    imagecommand.register(commands, _say)
     return parser
 
 
