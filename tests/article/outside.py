@@ -1,6 +1,7 @@
 """The article's system in other people's hands: the AWS CLI, the lines of its README, and a local cloud of either guest.
 
-Nothing of dayfly is used here. `lives_once` is the whole story for one guest kind.
+What is done is done by the command line; boto3 looks at what came of it. Nothing of dayfly is used here. `lives_once` is
+the whole story for one guest kind.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import Any
+
+import boto3
+from botocore.config import Config
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "article"
 BIN = Path(sys.executable).parent
@@ -43,6 +47,7 @@ class Outside:
     environment: dict[str, str] = field(default_factory=dict)
     by_hand: set[str] = field(default_factory=set)
     """The servers that `answered` told of."""
+    _clients: dict[str, Any] = field(default_factory=dict)
 
     def up(self, *words: str) -> None:
         """Start the local cloud, and learn what `env` tells a shell."""
@@ -88,56 +93,67 @@ class Outside:
         """Package and deploy as the README says, with these parameters."""
         self.readme("deploy", Duration_10=f"Duration={duration} 'Schedule={schedule}'")
 
-    def aws(self, words: str) -> Any:
-        """One AWS CLI command; its JSON."""
-        return json.loads(self.shell(f"aws {words} --output json") or "null")
+    def client(self, service: str) -> Any:
+        """A boto3 client of the cloud's administrator."""
+        if service not in self._clients:
+            said = self.environment
+            self._clients[service] = boto3.client(
+                service,
+                region_name=said["AWS_REGION"],
+                endpoint_url=said["AWS_ENDPOINT_URL"],
+                aws_access_key_id=said["AWS_ACCESS_KEY_ID"],
+                aws_secret_access_key=said["AWS_SECRET_ACCESS_KEY"],
+                config=Config(read_timeout=120),
+            )
+        return self._clients[service]
 
     def output(self, name: str) -> str:
         """An output of the stack."""
-        [stack] = self.aws(f"cloudformation describe-stacks --stack-name {self.stack}")["Stacks"]
+        [stack] = self.client("cloudformation").describe_stacks(StackName=self.stack)["Stacks"]
         return next(str(one["OutputValue"]) for one in stack["Outputs"] if one["OutputKey"] == name)
 
     def resource(self, name: str) -> str:
         """The physical id of a resource of the stack."""
-        words = f"cloudformation describe-stack-resource --stack-name {self.stack} --logical-resource-id {name}"
-        return str(self.aws(words)["StackResourceDetail"]["PhysicalResourceId"])
+        found = self.client("cloudformation").describe_stack_resource(StackName=self.stack, LogicalResourceId=name)
+        return str(found["StackResourceDetail"]["PhysicalResourceId"])
 
-    def invoke(self, event: Any = None) -> dict[str, Any]:
-        """Fire the function by hand; its answer."""
+    def invoke(self, event: Any) -> dict[str, Any]:
+        """Fire the function by hand with an event; its answer."""
         (self.home / "event.json").write_text(json.dumps(event))
-        said = self.aws(
-            f"lambda invoke --function-name {self.output('Function')} --payload fileb://event.json answer.json"
+        said = self.shell(
+            f"aws lambda invoke --function-name {self.output('Function')} --payload fileb://event.json answer.json"
         )
         assert "FunctionError" not in said, (self.home / "answer.json").read_text()
         return self.answered()
 
     def answered(self) -> dict[str, Any]:
-        """What the function answered last."""
+        """What the function answered last to the command line."""
         answer: dict[str, Any] = json.loads((self.home / "answer.json").read_text())
         self.by_hand.add(answer["instance"])
         return answer
 
     def servers(self) -> dict[str, dict[str, Any]]:
         """Every server of the stack, by id."""
-        found = self.aws(f"ec2 describe-instances --filters Name=tag:stack,Values={self.stack}")["Reservations"]
+        mine = [{"Name": "tag:stack", "Values": [self.stack]}]
+        found = self.client("ec2").describe_instances(Filters=mine)["Reservations"]
         return {one["InstanceId"]: one for each in found for one in each["Instances"]}
 
-    def gone(self, server: str, limit: float = 120) -> dict[str, Any]:
-        """Wait until a server is terminated; what EC2 then says of it."""
+    def gone(self, server: str, limit: float = 120) -> None:
+        """Wait until a server is terminated."""
         until(lambda: self.servers()[server]["State"]["Name"] == "terminated", limit, lambda: self.console(server))
-        return self.servers()[server]
 
     def console(self, server: str) -> str:
         """What a server printed."""
-        return str(self.aws(f"ec2 get-console-output --instance-id {server}").get("Output", ""))
+        return str(self.client("ec2").get_console_output(InstanceId=server).get("Output", ""))
 
     def result(self, server: str) -> str:
         """What a server stored."""
-        return self.shell(f"aws s3 cp s3://{self.output('Bucket')}/pi/{server}.txt -")
+        found = self.client("s3").get_object(Bucket=self.output("Bucket"), Key=f"pi/{server}.txt")
+        return str(found["Body"].read().decode())
 
     def log(self) -> list[str]:
         """The lines of the function."""
-        events = self.aws(f"logs filter-log-events --log-group-name '{self.resource('LauncherLog')}'")["events"]
+        events = self.client("logs").filter_log_events(logGroupName=self.resource("LauncherLog"))["events"]
         return [str(event["message"]) for event in events]
 
 
@@ -146,7 +162,7 @@ def until(true: Callable[[], bool], limit: float, said: Callable[[], str] = lamb
     deadline = time.monotonic() + limit
     while not true():
         assert time.monotonic() < deadline, f"it did not happen in {limit:.0f} s\n{said()}"
-        time.sleep(0.3)
+        time.sleep(0.2)
 
 
 def has_computed(system: Outside, server: str) -> None:
@@ -165,7 +181,7 @@ def lives_once(home: Path, guest: str, limit: float = 120) -> None:
     system.up()
     try:
         system.deploy()
-        server = system.invoke()["instance"]
+        server = system.invoke({})["instance"]
         system.gone(server, limit)
         has_computed(system, server)
         system.readme("remove")

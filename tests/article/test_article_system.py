@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 
@@ -22,10 +23,10 @@ def handler(event, context):
 """
 
 
-TRUST = {
+TRUST = """{
     "Version": "2012-10-17",
-    "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
-}
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}]
+}"""
 
 
 def tags(kind):
@@ -33,9 +34,9 @@ def tags(kind):
 
 
 def swap(system, profile, before, after):
-    words = f"role-from-instance-profile --instance-profile-name {profile} --role-name {before}"
-    system.aws(f"iam remove-{words}")
-    system.aws(f"iam add-role-to-instance-profile --instance-profile-name {profile} --role-name {after}")
+    iam = system.client("iam")
+    iam.remove_role_from_instance_profile(InstanceProfileName=profile, RoleName=before)
+    iam.add_role_to_instance_profile(InstanceProfileName=profile, RoleName=after)
 
 
 @pytest.fixture(scope="module")
@@ -51,26 +52,33 @@ def system(tmp_path_factory):
 @pytest.fixture(scope="module")
 def asks(system):
     """Asks for the launcher's own server with some of it changed; EC2's word."""
-    with zipfile.ZipFile(system.home / "asks.zip", "w") as archive:
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
         archive.writestr("asks.py", ASKS)
-    own = system.aws(f"lambda get-function-configuration --function-name {system.output('Function')}")
-    system.aws(
-        f"lambda create-function --function-name asks --runtime python3.13 --handler asks.handler --timeout 60"
-        f" --role {own['Role']} --zip-file fileb://asks.zip"
+    functions = system.client("lambda")
+    own = functions.get_function_configuration(FunctionName=system.output("Function"))
+    functions.create_function(
+        FunctionName="asks",
+        Runtime="python3.13",
+        Handler="asks.handler",
+        Timeout=60,
+        Role=own["Role"],
+        Code={"ZipFile": code.getvalue()},
     )
+    functions.get_waiter("function_active_v2").wait(FunctionName="asks", WaiterConfig={"Delay": 1})
     settings = own["Environment"]["Variables"]
+    usual = {
+        "ImageId": settings["IMAGE_ID"],
+        "InstanceType": settings["INSTANCE_TYPE"],
+        "IamInstanceProfile": {"Arn": settings["INSTANCE_PROFILE"]},
+    }
 
     def ask(**changed):
-        asked = {
-            "ImageId": settings["IMAGE_ID"],
-            "InstanceType": settings["INSTANCE_TYPE"],
-            "IamInstanceProfile": {"Arn": settings["INSTANCE_PROFILE"]},
-        }
-        (system.home / "asked.json").write_text(json.dumps(asked | changed))
-        system.aws("lambda invoke --function-name asks --payload fileb://asked.json asked-answer.json")
-        return json.loads((system.home / "asked-answer.json").read_text())
+        answer = functions.invoke(FunctionName="asks", Payload=json.dumps(usual | changed))
+        return json.loads(answer["Payload"].read())
 
-    return ask
+    yield ask
+    functions.delete_function(FunctionName="asks")
 
 
 def test_fired_by_hand_a_server_computes_stores_and_is_terminated(system):
@@ -100,10 +108,10 @@ def test_the_same_event_again_launches_nothing_not_even_when_its_server_is_gone(
 def test_the_launcher_may_launch_this_server_and_no_other(system, asks):
     assert asks() == "DryRunOperation"
     parameter = "/aws/service/debian/release/12/latest/amd64"
-    image = system.aws(f"ssm get-parameter --name {parameter}")["Parameter"]["Value"]
+    image = system.client("ssm").get_parameter(Name=parameter)["Parameter"]["Value"]
     assert asks(ImageId=image) == "UnauthorizedOperation"
     assert asks(InstanceType="t3.large") == "UnauthorizedOperation"
-    system.aws("iam create-instance-profile --instance-profile-name other")
+    system.client("iam").create_instance_profile(InstanceProfileName="other")
     assert asks(IamInstanceProfile={"Name": "other"}) == "UnauthorizedOperation"
     assert asks(TagSpecifications=[tags("volume")]) == "UnauthorizedOperation"
     assert asks(TagSpecifications=[tags("instance")]) == "DryRunOperation"
@@ -111,8 +119,7 @@ def test_the_launcher_may_launch_this_server_and_no_other(system, asks):
 
 def test_the_launcher_may_give_away_no_role_but_the_servers(system, asks):
     profile, role = system.resource("ServerProfile"), system.resource("ServerRole")
-    (system.home / "trust.json").write_text(json.dumps(TRUST))
-    system.aws("iam create-role --role-name mighty --assume-role-policy-document file://trust.json")
+    system.client("iam").create_role(RoleName="mighty", AssumeRolePolicyDocument=TRUST)
     swap(system, profile, role, "mighty")
     try:
         assert asks() == "UnauthorizedOperation"
@@ -131,13 +138,11 @@ def test_its_schedule_does_the_same_by_itself(system):
 def test_it_is_removed_without_a_trace(system):
     system.deploy(schedule="cron(0 23 * * ? *)")
     until(lambda: all(one["State"]["Name"] == "terminated" for one in system.servers().values()), 120)
-    system.shell("aws lambda delete-function --function-name asks")
     system.readme("remove")
-    assert system.aws("s3api list-buckets")["Buckets"] == []
-    assert system.aws("lambda list-functions")["Functions"] == []
-    assert system.aws("events list-rules")["Rules"] == []
-    assert system.aws("logs describe-log-groups --log-group-name-prefix pi")["logGroups"] == []
-    roles = {one["RoleName"] for one in system.aws("iam list-roles")["Roles"]}
-    assert [name for name in roles if name.startswith("pi-")] == []
-    profiles = system.aws("iam list-instance-profiles")["InstanceProfiles"]
-    assert [one["InstanceProfileName"] for one in profiles if one["InstanceProfileName"].startswith("pi-")] == []
+    assert system.client("s3").list_buckets()["Buckets"] == []
+    left = [one["FunctionName"] for one in system.client("lambda").list_functions()["Functions"]]
+    left += [one["Name"] for one in system.client("events").list_rules()["Rules"]]
+    left += [one["logGroupName"] for one in system.client("logs").describe_log_groups()["logGroups"]]
+    left += [one["RoleName"] for one in system.client("iam").list_roles()["Roles"]]
+    left += [one["InstanceProfileName"] for one in system.client("iam").list_instance_profiles()["InstanceProfiles"]]
+    assert [name for name in left if "pi" in name] == []
