@@ -10,8 +10,8 @@ from botocore.config import Config
 from localcloud.cloud import Cloud
 from localcloud.roles import Session
 
-# One loader: a service's model is read once, not at each delivery.
-_core = botocore.session.get_session()
+# One session: a service's model is read once, not at each delivery, and boto3 adds its own methods to a client once.
+_session = boto3.Session(botocore_session=botocore.session.get_session())
 _lock = threading.Lock()
 
 
@@ -24,6 +24,4 @@ def client(cloud: Cloud, service: str, region: str, session: Session | None = No
     }
     config = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=60)
     with _lock:
-        return boto3.Session(botocore_session=_core).client(
-            service, region_name=region, endpoint_url=cloud.endpoint, config=config, **keys
-        )
+        return _session.client(service, region_name=region, endpoint_url=cloud.endpoint, config=config, **keys)
