@@ -141,7 +141,7 @@ class Ec2:
             "max_life_hours": self._longest / 3600,
             "guests_running": running,
             "guests_waiting": waiting,
-            "running": self._floor.facts(),
+            "guests_now": self._floor.facts(),
         }
 
     async def handle(
