@@ -193,7 +193,6 @@ def command(overlay: Path) -> list[str]:
         f"--architectures={debian_name()}",
         f"--keyring={KEYRINGS}",
         f"--include={','.join(recipe.packages(debian_name()))}",
-        '--aptopt=APT::Install-Recommends "false"',
         *(f"--dpkgopt=path-exclude={path}" for path in recipe.LEFT_OUT),
         *(f"--dpkgopt=path-include={path}" for path in recipe.KEPT),
         '--setup-hook=printf "%s" "$HOST_APT" >"$1"/etc/apt/apt.conf.d/00build',
@@ -242,6 +241,7 @@ def _run(words: list[str], environment: dict[str, str], kept: tuple[int, ...], l
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
+            cwd="/",
             start_new_session=True,
         )
         try:
@@ -273,16 +273,17 @@ def _end(child: subprocess.Popen[str]) -> None:
 
 
 def _failed(lines: list[str], log: Path) -> CloudError:
-    told = [line for line in lines if line.startswith(("E:", "W:", "Err:"))] or lines
+    all_said = f"All that was said: {log}"
     if any(_NO_NETWORK.search(line) for line in lines):
+        said = next(line for line in lines if _NO_NETWORK.search(line))
         return CloudError(
-            f"The guest image was not built: Debian's packages could not be fetched ({told[-1][:200] if told else ''}).",
-            f"Check the network, or set LOCALCLOUD_DEBIAN_MIRROR to a mirror that this machine reaches. All that was said: {log}",
+            f"The guest image was not built: Debian's packages could not be fetched ({said[:200]}).",
+            f"Check the network, or set LOCALCLOUD_DEBIAN_MIRROR to a mirror that this machine reaches. {all_said}",
         )
-    return CloudError(
-        f"The guest image was not built: {' / '.join(told[-3:])[:400] or 'mmdebstrap failed without a word'}.",
-        f"All that was said: {log}",
-    )
+    # What went wrong stands before mmdebstrap's own word that something did.
+    end = next((number for number, line in enumerate(lines) if line.startswith("E:")), len(lines))
+    cause = [line for line in lines[:end] if line and not line.startswith(("I:", "W:"))][-1:] or lines[end : end + 1]
+    return CloudError(f"The guest image was not built: {cause[0][:300] if cause else 'no reason was given'}", all_said)
 
 
 def _write_manifest(making: Path, facts: str, seconds: float) -> None:

@@ -108,13 +108,14 @@ KEPT = ("/usr/share/doc/*/copyright", "/usr/share/man/man[1-9]")
 
 FINISH = """\
 set -eu
+cd /
 root=$1
 chroot "$root" systemctl -q enable systemd-networkd.service systemd-networkd-wait-online.service systemd-resolved.service
-# Time passes between image and boot, and a list of packages is out of date the day after.
+# Lists of packages are out of date the day after; how this image was installed is no rule for what is installed later.
 chroot "$root" apt-get clean
 rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*.bin "$root"/var/log/*.log "$root"/var/log/apt \\
-  "$root"/boot/initrd* "$root"/etc/apt/apt.conf.d/00build "$root"/var/lib/dbus/machine-id "$root"/var/lib/systemd/random-seed
-find "$root" -xdev -name __pycache__ -prune -o -name '*.dpkg-old' -exec rm -f {} +
+  "$root"/boot/initrd* "$root"/etc/apt/apt.conf.d/00build "$root"/etc/apt/apt.conf.d/99mmdebstrap \\
+  "$root"/etc/dpkg/dpkg.cfg.d/99mmdebstrap "$root"/var/lib/dbus/machine-id "$root"/var/lib/systemd/random-seed
 chroot "$root" python3 -c 'import sys; print("python %d.%d" % sys.version_info[:2])' >"/proc/self/fd/$FACTS"
 chroot "$root" dpkg-query -W -f '${db:Status-Abbrev} ${Package} ${Version}\\n' >>"/proc/self/fd/$FACTS"
 kernel=$(ls "$root"/boot/vmlinuz-* | sort -V | tail -n 1)
