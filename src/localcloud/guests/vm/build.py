@@ -59,7 +59,7 @@ def check_host(cache: Path) -> None:
             f"To build a guest image this machine lacks {', '.join(absent)}.",
             f"On Debian and Ubuntu: sudo apt-get install --no-install-recommends {' '.join(absent)}",
         )
-    if os.geteuid() != 0 and not _has_subids():
+    if os.geteuid() != 0 and not has_subids():
         raise CloudError(
             "To build a guest image without root, your user needs user ids of its own in /etc/subuid and /etc/subgid.",
             "Once, as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER",
@@ -106,7 +106,8 @@ def program(name: str) -> str | None:
     return shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
 
 
-def _has_subids() -> bool:
+def has_subids() -> bool:
+    """Whether this user was given user ids of its own, as a build without root needs."""
     user = pwd.getpwuid(os.geteuid()).pw_name
     wanted = tuple(f"{one}:" for one in (user, str(os.geteuid())))
 

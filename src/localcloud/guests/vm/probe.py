@@ -99,11 +99,7 @@ def _try(program: str, image: GuestImage, device: Path, patience: float) -> Acce
     try:
         said, ended = _listen(child, patience)
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-        if child.stdout is not None:
-            child.stdout.close()
+        _end(child)
     if _FIRST_WORDS in said:
         return Accelerator(KVM, "a kernel started with it and spoke")
     if ended:
@@ -128,6 +124,18 @@ def _listen(child: subprocess.Popen[bytes], patience: float) -> tuple[bytes, boo
                 return said, True
             said += some
     return said, False
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End QEMU: kindly first, so that the `timeout` around it lives to take its child's end."""
+    for order, seconds in ((signal.SIGTERM, 5.0), (signal.SIGKILL, None)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, order)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(seconds)
+            break
+    if child.stdout is not None:
+        child.stdout.close()
 
 
 def _complaint(text: str) -> str:
