@@ -19,12 +19,11 @@ from localcloud.guests.guest import VM, Events, Hardware, Plan
 from localcloud.guests.process import ServeMetadata, interpreter
 from localcloud.guests.vm import image, probe, qemu
 from localcloud.guests.vm.machine import DISK, SOURCE, MachineGuest
+from localcloud.guests.vm.net import METADATA as METADATA_ADDRESS
 from localcloud.guests.vm.sockets import ENDPOINT, METADATA, Sockets
 
 _PROBE = "import sys; sys.path.insert(0, sys.argv[1]); from localcloud.guests.vm.net import probe; probe()"
 _CARRY = "import sys; sys.path.insert(0, sys.argv[1]); from localcloud.guests.vm.carry import main; main()"
-_PROGRAMS = {"x86_64": "qemu-system-x86_64"}
-_PACKAGES = "qemu-system-x86 and qemu-utils"
 _GIB = 1024**3
 
 
@@ -93,6 +92,7 @@ class MachineBody:
             yield "guests reach their metadata and the endpoint; nothing else of this machine or the world"
         else:
             yield "no namespaces here: their own addresses are 169.254.x.y; still they reach only metadata and the endpoint"
+        yield f"AWS_ENDPOINT_URL is http://{METADATA_ADDRESS}:{self.port} in a guest; the cloud's own URL works there too, slower"
         yield "no instance store, no second volume or network card, no IPv6"
 
     def _link(self, plan: Plan) -> tuple[qemu.Link, Sockets]:
@@ -133,14 +133,14 @@ class MachineBody:
 def find_body(port: int, internet: bool, serve_metadata: ServeMetadata, most: int | None) -> MachineBody:
     """Look at what this machine has. Takes seconds the first time, for the probe. Raises CloudError."""
     cache = image.cache_directory()
-    found = image.find(cache)
-    program = shutil.which(_PROGRAMS.get(found.manifest.architecture if found else "x86_64", "qemu-system-x86_64"))
+    program = probe.qemu()
     imager = shutil.which("qemu-img")
-    if program is None or imager is None:
+    if imager is None:
         raise CloudError(
-            "QEMU is not installed, and `vm` guests are its machines.",
-            f"Install the packages {_PACKAGES}, or start without --guests vm.",
+            "vm guests need qemu-img, which is not installed.",
+            "On Debian and Ubuntu: sudo apt-get install --no-install-recommends qemu-utils",
         )
+    found = image.find(cache)
     if found is None:
         raise CloudError(
             f"No guest image is in {cache}.",

@@ -82,6 +82,7 @@ def command(machine: Machine, instance: str, hostname: str, address: str, hardwa
     The firmware says what EC2's does (EC2 User Guide, "Inspect the system UUID"): a UUID and serial that begin with `ec2`.
     """
     serial = _uuid(instance)
+    # A carrier is a child in a session of its own; setsid(2) counts as an elevation.
     spawn = "allow" if link.carriers else "deny"
     tuning = f",tb-size={_TRANSLATED}" if machine.accelerator == TCG else ""
     return [
@@ -109,7 +110,7 @@ def command(machine: Machine, instance: str, hostname: str, address: str, hardwa
         *("-chardev", f"socket,id=qmp,fd={machine.stream}", "-mon", "chardev=qmp,mode=control"),
         # A reboot ends QEMU and is told; a panic is told and then left to the guest's own kernel, as on EC2.
         *("-action", "reboot=shutdown,shutdown=poweroff,panic=none,watchdog=none"),
-        *("-sandbox", f"on,obsolete=deny,elevateprivileges=deny,spawn={spawn},resourcecontrol=deny"),
+        *("-sandbox", f"on,obsolete=deny,elevateprivileges={spawn},spawn={spawn},resourcecontrol=deny"),
     ]
 
 
@@ -147,9 +148,9 @@ def link_local(address: str) -> str:
 def kernel_words(image_words: str, endpoint_port: int) -> str:
     """The guest kernel's command line: the image's own, the endpoint's URL for every program, and a first program.
 
-    The endpoint has one URL everywhere, since a signed link holds only at the host it was signed for; but a machine's
-    127.0.0.1 is its own. So before systemd the shell puts a socket there which systemd-socket-proxyd carries on from. Both
-    units have no default dependencies: a boothook runs before sysinit.target and must not wait for it.
+    A machine's 127.0.0.1 is its own, so programs get the endpoint beside the metadata. A link that was signed outside holds
+    only at 127.0.0.1, though: before systemd, the shell puts a socket there which systemd-socket-proxyd carries on from
+    when first used. Both units have no default dependencies: a boothook runs before sysinit.target and must not wait for it.
     """
     socket = f"[Unit]\\nDefaultDependencies=no\\n[Socket]\\nListenStream=127.0.0.1:{endpoint_port}\\n"
     service = (
@@ -167,7 +168,7 @@ def kernel_words(image_words: str, endpoint_port: int) -> str:
         "cd /",
         "exec /sbin/init",
     )
-    environment = f"systemd.setenv=AWS_ENDPOINT_URL=http://127.0.0.1:{endpoint_port}"
+    environment = f"systemd.setenv=AWS_ENDPOINT_URL=http://{METADATA}:{endpoint_port}"
     return f'{image_words} {environment} init=/bin/sh -- -c "{"; ".join(steps)}"'
 
 
