@@ -11,12 +11,43 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any
 
 _MAX_TTL = 21600
-_VERSION = re.compile(r"^(latest|1\.0|\d{4}-\d{2}-\d{2})$")
+# The builds that AWS lists at /; each answers as `latest` does. Source: "Use the Instance Metadata Service to access
+# instance metadata", Get the available versions; "Instance metadata categories" for the later ones.
+_VERSIONS = (
+    "1.0",
+    "2007-01-19",
+    "2007-03-01",
+    "2007-08-29",
+    "2007-10-10",
+    "2007-12-15",
+    "2008-02-01",
+    "2008-09-01",
+    "2009-04-04",
+    "2011-01-01",
+    "2011-05-01",
+    "2012-01-12",
+    "2014-02-25",
+    "2014-11-05",
+    "2015-10-20",
+    "2016-04-19",
+    "2016-06-30",
+    "2018-08-17",
+    "2019-10-01",
+    "2020-08-24",
+    "2020-10-27",
+    "2020-11-01",
+    "2021-01-03",
+    "2021-03-23",
+    "2021-07-15",
+    "2022-09-24",
+    "latest",
+)
+_OF_A_VERSION = re.compile(r"^/\d[\d.-]*/")
 _HEAD_LIMIT = 16 * 1024
 
 
@@ -50,7 +81,12 @@ class Facts:
     profile_id: str = ""
     role: str = ""
     spot_notice: dict[str, str] | None = None
-    scheduled: tuple[str, ...] = field(default_factory=tuple)
+    rebalance: str = ""
+    """When a rebalance recommendation was given, ISO 8601 in UTC; "" before."""
+    vpc_cidrs: tuple[str, ...] = ()
+    root_device: str = "/dev/xvda"
+    index: int = 0
+    monitored: bool = False
 
 
 FactsOf = Callable[[str], Facts | None]
@@ -126,11 +162,13 @@ class _Answering:
         if token is not None and self._tokens.get(token, 0.0) < time.monotonic():
             return 401, _page(401), {}
         found = self._find(path, facts)
-        return (404, _page(404), {}) if found is None else (200, found, {})
+        kind = {"Content-Type": "application/octet-stream"} if path.rstrip("/").endswith("/user-data") else {}
+        return (404, _page(404), {}) if found is None else (200, found, kind)
 
     def _token(self, path: str, headers: dict[str, str]) -> tuple[int, bytes, dict[str, str]]:
         if path.rstrip("/") != "/latest/api/token":
-            return 405, _page(405), {"Allow": "GET, HEAD"}
+            # "Access instance metadata for an EC2 instance": PUT to a path of a version is forbidden, tokens have none.
+            return (403, _page(403), {}) if _OF_A_VERSION.match(path) else (405, _page(405), {"Allow": "GET, HEAD"})
         if "x-forwarded-for" in headers:
             return 403, _page(403), {}
         said = headers.get("x-aws-ec2-metadata-token-ttl-seconds", "")
@@ -145,9 +183,12 @@ class _Answering:
     def _find(self, path: str, facts: Facts) -> bytes | None:
         parts = [part for part in path.split("/") if part]
         if not parts:
-            return b"latest"
-        if not _VERSION.match(parts[0]):
+            return "\n".join(_VERSIONS).encode()
+        if parts[0] not in _VERSIONS:
             return None
+        if len(parts) == 1:
+            # The one listing whose names have no slash.
+            return "\n".join(_tree(facts)).encode()
         if parts[1:] == ["user-data"]:
             return facts.user_data or None
         if parts[1:3] == ["meta-data", "iam"] and len(parts) > 4 and parts[3] == "security-credentials":
@@ -158,7 +199,11 @@ class _Answering:
 
 
 def _tree(facts: Facts) -> dict[str, Any]:
-    """All that is served of a guest, as names below names; a leaf is its text."""
+    """All that is served of a guest, as names below names; a leaf is its text.
+
+    Source: "Instance metadata categories". Left out: the signatures of the identity document, since nobody could check a
+    signature of ours by AWS's certificate, and the credentials of the instance identity role.
+    """
     meta = _basics(facts)
     if facts.tags is not None:
         meta["tags"] = {"instance": dict(facts.tags)}
@@ -176,17 +221,25 @@ def _tree(facts: Facts) -> dict[str, Any]:
             "termination-time": facts.spot_notice.get("time", ""),
         }
     return {
-        "dynamic": {"instance-identity": {"document": json.dumps(_identity(facts), indent=2)}},
-        "meta-data": meta,
+        "dynamic": {
+            "fws": {"instance-monitoring": "enabled" if facts.monitored else "disabled"},
+            "instance-identity": {"document": json.dumps(_identity(facts), indent=2)},
+        },
+        "meta-data": dict(sorted(meta.items())),
         **({"user-data": ""} if facts.user_data else {}),
     }
 
 
 def _basics(facts: Facts) -> dict[str, Any]:
+    events: dict[str, Any] = {"maintenance": {"history": "[]", "scheduled": "[]"}}
+    if facts.rebalance:
+        events["recommendations"] = {"rebalance": json.dumps({"noticeTime": facts.rebalance})}
     return {
         "ami-id": facts.image,
-        "ami-launch-index": "0",
+        "ami-launch-index": str(facts.index),
         "ami-manifest-path": "(unknown)",
+        "block-device-mapping": {"ami": facts.root_device.removeprefix("/dev/"), "root": facts.root_device},
+        "events": events,
         "hostname": facts.hostname,
         "instance-action": "none",
         "instance-id": facts.instance,
@@ -195,6 +248,7 @@ def _basics(facts: Facts) -> dict[str, Any]:
         "local-hostname": facts.hostname,
         "local-ipv4": facts.address,
         "mac": facts.mac,
+        "metrics": {"vhostmd": '<?xml version="1.0" encoding="UTF-8"?>'},
         "network": {"interfaces": {"macs": {facts.mac: _card(facts)}}},
         "placement": {
             "availability-zone": facts.zone,
@@ -205,6 +259,7 @@ def _basics(facts: Facts) -> dict[str, Any]:
         "reservation-id": facts.reservation,
         "security-groups": "\n".join(facts.security_groups.values()),
         "services": {"domain": "amazonaws.com", "partition": "aws"},
+        "system": "nitro",
     }
 
 
@@ -215,12 +270,15 @@ def _card(facts: Facts) -> dict[str, str]:
         "local-hostname": facts.hostname,
         "local-ipv4s": facts.address,
         "mac": facts.mac,
+        "network-card": "0",
         "owner-id": facts.account,
         "security-group-ids": "\n".join(facts.security_groups),
         "security-groups": "\n".join(facts.security_groups.values()),
         "subnet-id": facts.subnet,
         "subnet-ipv4-cidr-block": facts.subnet_cidr,
         "vpc-id": facts.vpc,
+        "vpc-ipv4-cidr-block": facts.vpc_cidrs[0] if facts.vpc_cidrs else "",
+        "vpc-ipv4-cidr-blocks": "\n".join(facts.vpc_cidrs),
     }
 
 

@@ -165,8 +165,8 @@ def test_an_unknown_parameter_and_an_unknown_action_are_refused(cloud: Running) 
 
     ec2.meta.events.register("before-call.ec2.DescribeInstances", spoil)
     assert tools.refusal(ec2.describe_instances) == "UnknownParameter"
-    assert tools.refusal(ec2.describe_snapshots) == "UnsupportedOperation"
-    assert tools.refusal(ec2.request_spot_instances, InstanceCount=1) == "UnsupportedOperation"
+    assert tools.refusal(ec2.describe_snapshots) == "InvalidAction"
+    assert tools.refusal(ec2.request_spot_instances, InstanceCount=1) == "InvalidAction"
 
 
 def test_a_security_group_in_use_is_not_deleted(cloud: Running) -> None:

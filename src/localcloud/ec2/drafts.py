@@ -87,6 +87,10 @@ def tags_of(specifications: list[dict[str, Any]] | None) -> dict[str, dict[str, 
             raise Refusal(
                 "InvalidParameterValue", f"'{kind}' is not a valid taggable resource type for this operation."
             )
+        keys = [tag.get("Key", "") for tag in one.get("Tags", ())]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise Refusal("InvalidParameterValue", f"Duplicate tag key '{key}' specified.")
         for tag in one.get("Tags", ()):
             check_tag(tag.get("Key", ""), tag.get("Value", ""))
             found.setdefault(kind, {})[tag["Key"]] = tag.get("Value", "")
@@ -127,6 +131,9 @@ def draft(request: Request, data: dict[str, Any], market: str) -> Draft:
         data.get("SecurityGroups", ()),
         subnet.vpc,
     )
+    if data.get("KeyName"):
+        # No action here makes key pairs, so there is none.
+        raise Refusal("InvalidKeyPair.NotFound", f"The key pair '{data['KeyName']}' does not exist")
     tags = tags_of(data.get("TagSpecifications"))
     metadata = _metadata(data, tags.get("instance", {}))
     return Draft(

@@ -91,6 +91,13 @@ def _pattern(value: str) -> re.Pattern[str]:
     return re.compile("".join(out) + r"\Z", re.DOTALL)
 
 
+def not_with_ids(asked: dict[str, Any], identifiers: str) -> None:
+    """Raise Refusal for MaxResults beside ids. Source: "EC2 API Reference", DescribeInstances, MaxResults (and others)."""
+    if asked.get(identifiers) and asked.get("MaxResults") is not None:
+        text = f"The parameter {identifiers} cannot be used with the parameter maxResults"
+        raise Refusal("InvalidParameterCombination", text)
+
+
 def page(things: Sequence[Thing], asked: dict[str, Any], least: int = 5) -> tuple[list[Thing], str | None]:
     """One page of a listing by MaxResults and NextToken, and the token of the next."""
     start = 0

@@ -28,6 +28,7 @@ class Identity:
         self._clock = clock
         self._sessions: dict[str, roles.Session] = {}
         self._notices: dict[str, dict[str, str]] = {}
+        self._rebalances: dict[str, str] = {}
 
     def notice(self, instance: str, said: dict[str, str] | None) -> None:
         """Set or take back the spot notice of an instance."""
@@ -35,6 +36,10 @@ class Identity:
             self._notices.pop(instance, None)
         else:
             self._notices[instance] = said
+
+    def rebalance(self, instance: str, moment: str) -> None:
+        """Set the time of a rebalance recommendation."""
+        self._rebalances[instance] = moment
 
     def facts(self, instance: str) -> Facts | None:
         """The facts of an instance, or None when there is none of that id."""
@@ -70,6 +75,11 @@ class Identity:
             profile_id=one.profile.get("id", ""),
             role=one.profile.get("role", ""),
             spot_notice=self._notices.get(instance),
+            rebalance=self._rebalances.get(instance, ""),
+            vpc_cidrs=self._network.vpc_cidrs(region, one.vpc),
+            root_device=one.volume.device,
+            index=one.index,
+            monitored=one.monitoring,
         )
 
     def credentials(self, instance: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from localcloud.ec2 import show
-from localcloud.ec2.filters import Getters, page, select
+from localcloud.ec2.filters import Getters, not_with_ids, page, select
 from localcloud.ec2.judge import Resource, resource_tags
 from localcloud.ec2.records import (
     CODES,
@@ -53,7 +53,7 @@ def _getters(request: Request) -> Getters[Instance]:
         "instance.group-id": lambda one: one.groups,
         "iam-instance-profile.arn": lambda one: one.profile.get("arn"),
         "iam-instance-profile.id": lambda one: one.profile.get("id"),
-        "iam-instance-profile.name": lambda one: one.profile.get("name"),
+        "launch-index": lambda one: one.index,
         "metadata-options.http-tokens": lambda one: one.metadata.get("HttpTokens"),
         "metadata-options.http-endpoint": lambda one: one.metadata.get("HttpEndpoint"),
         "tenancy": lambda _: "default",
@@ -68,6 +68,7 @@ def describe(request: Request) -> dict[str, Any]:
     request.caller.require("ec2:DescribeInstances")
     if params.get("DryRun"):
         raise dry_run()
+    not_with_ids(params, "InstanceIds")
     known = request.records.instances
     chosen = list(_named(request, params["InstanceIds"])) if params.get("InstanceIds") else list(known.values())
     found = select(chosen, params.get("Filters"), _getters(request), tags=lambda one: one.tags)
@@ -85,6 +86,7 @@ def describe_status(request: Request) -> dict[str, Any]:
     """DescribeInstanceStatus: running instances, or all with IncludeAllInstances."""
     params = request.params
     request.caller.require("ec2:DescribeInstanceStatus")
+    not_with_ids(params, "InstanceIds")
     known = request.records.instances
     chosen = list(_named(request, params["InstanceIds"])) if params.get("InstanceIds") else list(known.values())
     if not params.get("IncludeAllInstances"):
@@ -230,6 +232,7 @@ def describe_volumes(request: Request) -> dict[str, Any]:
     """DescribeVolumes: the root volumes."""
     params = request.params
     request.caller.require("ec2:DescribeVolumes")
+    not_with_ids(params, "VolumeIds")
     found = [one for one in request.records.instances.values() if one.ended is None]
     for identifier in params.get("VolumeIds") or ():
         if identifier not in {one.volume.id for one in found}:
@@ -309,8 +312,11 @@ def _moved(request: Request, one: Instance, towards: str) -> dict[str, Any]:
         one.reason_code = "Client.UserInitiatedShutdown"
         one.reason = "Client.UserInitiatedShutdown: User initiated shutdown"
         one.transition = f"User initiated ({request.stage.clock.now():%Y-%m-%d %H:%M:%S} GMT)"
-        request.save()
-        request.stage.floor.end(one)
+        try:
+            request.save()
+        finally:
+            # A disk that is full keeps no server alive.
+            request.stage.floor.end(one)
     return _change(one, before)
 
 

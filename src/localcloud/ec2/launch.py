@@ -35,15 +35,23 @@ def start(request: Request, draft: Draft, count: int, fleet: str = "", token: st
     reservation = new_id("r")
     taken = {one.address for one in records.instances.values() if one.ended is None and one.subnet == draft.subnet.id}
     made = []
-    for _ in range(count):
+    for index in range(count):
         address = draft.private_address or free_address(draft.subnet, taken)
         if address in taken:
             raise Refusal("InvalidIPAddress.InUse", f"Address {address} is in use.")
         taken.add(address)
         made.append(_instance(request, draft, reservation, address, fleet, token))
+        # "Instance metadata categories", ami-launch-index: always 0 in a fleet.
+        made[-1].index = 0 if fleet else index
     for one in made:
         records.instances[one.id] = one
-    request.save()
+    try:
+        request.save()
+    except OSError:
+        # What the disk does not know is not launched.
+        for one in made:
+            del records.instances[one.id]
+        raise
     for one in made:
         stage.floor.launch(request.region, one)
     return made

@@ -102,6 +102,10 @@ class Network:
                 return _subnet(one)
         raise Refusal("MissingInput", "No subnets found for the default VPC. Please specify a subnet.")
 
+    def vpc_cidrs(self, region: str, identifier: str) -> tuple[str, ...]:
+        """The IPv4 blocks of a VPC, the primary one first; none for one that is gone."""
+        return tuple(one["CidrBlock"] for one in self.records(region, "vpcs") if one["VpcId"] == identifier)
+
     def groups(self, region: str, identifiers: Iterable[str], names: Iterable[str], vpc: str) -> dict[str, str]:
         """id -> name of the security groups asked for, or of the VPC's default one. Raises Refusal (InvalidGroup.NotFound)."""
         known = {one["GroupId"]: one for one in self.records(region, "security_groups")}

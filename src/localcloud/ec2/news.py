@@ -11,6 +11,7 @@ import logging
 from typing import Any
 
 from localcloud import seams
+from localcloud.ec2.records import Instance
 
 _log = logging.getLogger("localcloud.ec2")
 
@@ -26,21 +27,29 @@ class News:
         """`EC2 Instance State-change Notification`. From any thread."""
         self._tell(region, instance, "EC2 Instance State-change Notification", {"state": state})
 
-    def spot_warning(self, region: str, instance: str) -> None:
-        """`EC2 Spot Instance Interruption Warning`. From any thread."""
-        self._tell(region, instance, "EC2 Spot Instance Interruption Warning", {"instance-action": "terminate"})
+    def spot_warning(self, region: str, one: Instance) -> None:
+        """`EC2 Spot Instance Interruption Warning`. From any thread.
 
-    def _tell(self, region: str, instance: str, kind: str, more: dict[str, Any]) -> None:
+        Its resource has a form of its own: "EC2 User Guide", Spot Instance interruption notices, the note on the ARN.
+        """
+        arn = f"arn:aws:ec2:{one.zone}:instance/{one.id}"
+        self._tell(region, one.id, "EC2 Spot Instance Interruption Warning", {"instance-action": "terminate"}, arn)
+
+    def rebalance(self, region: str, instance: str) -> None:
+        """`EC2 Instance Rebalance Recommendation`. From any thread."""
+        self._tell(region, instance, "EC2 Instance Rebalance Recommendation", {})
+
+    def _tell(self, region: str, instance: str, kind: str, more: dict[str, Any], arn: str = "") -> None:
         # A loop that is closed has no bus to tell any more.
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._put, region, instance, kind, more)
+            self._loop.call_soon_threadsafe(self._put, region, instance, kind, more, arn)
 
-    def _put(self, region: str, instance: str, kind: str, more: dict[str, Any]) -> None:
+    def _put(self, region: str, instance: str, kind: str, more: dict[str, Any], arn: str) -> None:
         entry = {
             "Source": "aws.ec2",
             "DetailType": kind,
             "Detail": json.dumps({"instance-id": instance} | more),
-            "Resources": [f"arn:aws:ec2:{region}:{self._account}:instance/{instance}"],
+            "Resources": [arn or f"arn:aws:ec2:{region}:{self._account}:instance/{instance}"],
         }
         try:
             with importlib.import_module("ministack.core.responses").request_scope(self._account, region):

@@ -37,7 +37,10 @@ class Volume:
 
 @dataclass
 class Instance:
-    """One instance. Times are ISO 8601 in UTC with seconds; `ended` is epoch seconds of its termination."""
+    """One instance; `index` is its place in its reservation.
+
+    Times are ISO 8601 in UTC with seconds; `ended` is epoch seconds of its termination.
+    """
 
     id: str
     reservation: str
@@ -74,6 +77,7 @@ class Instance:
     reason: str = "pending"
     transition: str = ""
     boots: int = 0
+    index: int = 0
     ended: float | None = None
 
     @property

@@ -14,10 +14,11 @@ from localcloud.ec2 import catalog, codec, fleets, instances, judge, runs, show,
 from localcloud.ec2.capacity import Capacity
 from localcloud.ec2.floor import LONGEST_LIFE, MOST_GUESTS, GuestFloor
 from localcloud.ec2.identity import Identity
+from localcloud.ec2.market import Market
 from localcloud.ec2.network import Network
 from localcloud.ec2.news import News
-from localcloud.ec2.records import RUNNING, SPOT, Book, Instance
-from localcloud.ec2.refusals import Refusal, not_offered
+from localcloud.ec2.records import Book, Instance
+from localcloud.ec2.refusals import Refusal, dry_run
 from localcloud.ec2.stage import Handler, Request, Stage
 from localcloud.guests import process
 from localcloud.guests.guest import VM, Body, Hardware
@@ -32,19 +33,23 @@ HANDLERS: dict[str, Handler] = {
     **catalog.HANDLERS,
 }
 
-# What MiniStack has under these words would speak of instances, images or disks of its own that do not exist here.
-_OURS_ALONE = (
-    "Instance",
-    "Image",
-    "Volume",
-    "Snapshot",
-    "Spot",
-    "Fleet",
-    "LaunchTemplate",
-    "NetworkInterface",
-    "CapacityReservation",
-    "Host",
-    "Console",
+# Left to MiniStack, which keeps networks; reading them is ours. Whatever else it has would speak of instances, images or
+# disks of its own that do not exist here, or take a filter it does not know for one that matches everything.
+LEFT = frozenset(
+    (
+        "CreateVpc",
+        "DeleteVpc",
+        "ModifyVpcAttribute",
+        "CreateSubnet",
+        "DeleteSubnet",
+        "ModifySubnetAttribute",
+        "CreateSecurityGroup",
+        "DeleteSecurityGroup",
+        "AuthorizeSecurityGroupIngress",
+        "AuthorizeSecurityGroupEgress",
+        "RevokeSecurityGroupIngress",
+        "RevokeSecurityGroupEgress",
+    )
 )
 _FORGET_EVERY = 60.0
 _XML = {"Content-Type": "text/xml;charset=UTF-8"}
@@ -83,6 +88,7 @@ class Ec2:
             guests, self._book, self._cloud.clock, self._body, self._most, self._longest, self._hardware
         )
         self._floor.reconcile()
+        self._market = Market(self._book, self._identity, self._news, self._cloud.clock, self._floor)
         self._stage = Stage(
             account=self._cloud.account,
             book=self._book,
@@ -147,7 +153,7 @@ class Ec2:
     async def handle(
         self, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]
     ) -> Response | None:
-        """Answer an EC2 request; None leaves it to MiniStack (VPCs, gateways, key pairs ...)."""
+        """Answer an EC2 request; None leaves it to MiniStack (see LEFT)."""
         del path
         flat = {name: values[0] for name, values in query.items() if values}
         if method == "POST":
@@ -169,7 +175,7 @@ class Ec2:
             return 500, dict(_XML), codec.render_refusal(fault, identifier)
 
     async def control(self, method: str, path: str, body: bytes) -> Response:
-        """`/_localcloud/ec2/capacity` (see capacity.py) and `/_localcloud/ec2/interrupt` with `{"instance": ID}`: the spot notice."""
+        """`/_localcloud/ec2/capacity` (see capacity.py), `/_localcloud/ec2/interrupt` and `.../rebalance` (see market.py)."""
         try:
             said = json.loads(body or b"{}")
             if path.endswith("/capacity"):
@@ -178,8 +184,11 @@ class Ec2:
                 elif method == "DELETE":
                     self._capacity.replace({"rules": []})
                 return _json(200, {"rules": self._capacity.listing()})
-            if path.endswith("/interrupt") and method == "POST":
-                return self._interrupt(said)
+            orders = {"interrupt": self._market.interrupt, "rebalance": self._market.rebalance}
+            order = orders.get(path.rpartition("/")[2])
+            if order is not None and method == "POST":
+                done = order(said)
+                return _json(200, done) if done else _json(404, {"error": "no running spot instance of that id"})
         except ValueError as error:
             return _json(400, {"error": str(error)})
         return _json(404, {"error": "no such control"})
@@ -197,24 +206,17 @@ class Ec2:
             return HANDLERS[action](request)
 
     def _leave(self, action: str, flat: dict[str, str]) -> None:
-        """Raise Refusal for what must not be left to MiniStack."""
-        if not codec.knows(action):
-            raise Refusal("InvalidAction", f"The action {action} is not valid for this web service.")
-        if any(word in action for word in _OURS_ALONE) and "SecurityGroup" not in action:
-            raise not_offered(action)
+        """Raise Refusal for what must not be left to MiniStack: what is not offered, a dry run, a group in use."""
+        if action not in LEFT:
+            # Of what AWS has and this cloud has not it is said, so that nobody looks for a misspelling.
+            more = " It is not part of the local cloud's EC2." if codec.knows(action) else ""
+            raise Refusal("InvalidAction", f"The action {action} is not valid for this web service.{more}")
+        if codec.parse(action, flat).get("DryRun"):
+            raise dry_run()
         if action == "DeleteSecurityGroup":
             region = self._book.region(self._responses.get_region())
             if any(flat.get("GroupId") in one.groups for one in region.instances.values() if one.ended is None):
                 raise Refusal("DependencyViolation", f"resource {flat.get('GroupId')} has a dependent object")
-
-    def _interrupt(self, said: Any) -> Response:
-        found = self._book.find(str(said.get("instance", ""))) if isinstance(said, dict) else None
-        if found is None or found[1].market != SPOT or found[1].state != RUNNING:
-            return _json(404, {"error": "no running spot instance of that id"})
-        notice = {"action": "terminate", "time": f"{self._cloud.clock.now():%Y-%m-%dT%H:%M:%SZ}"}
-        self._identity.notice(found[1].id, notice)
-        self._news.spot_warning(found[0], found[1].id)
-        return _json(200, {"instance": found[1].id, "notice": notice})
 
 
 def _json(status: int, said: dict[str, Any]) -> Response:

@@ -33,7 +33,7 @@ def instance(request: Request, one: Instance) -> dict[str, Any]:
         "PrivateDnsName": "" if gone else private_name(request.region, one),
         "PublicDnsName": "",
         "StateTransitionReason": one.transition,
-        "AmiLaunchIndex": 0,
+        "AmiLaunchIndex": one.index,
         "ProductCodes": [],
         "InstanceType": one.kind,
         "LaunchTime": one.launched,
