@@ -106,26 +106,31 @@ class MachineBody:
         under = _under(plan.directory / DISK)
         kernel = self.image.kernel if under is None else under.parent / image.KERNEL
         cpus, memory = self.room.fitting(hardware, self.accelerator.name, self.most)
+        words = qemu.kernel_words(image.KERNEL_ARGUMENTS, self.port, hardware.disk * _GIB > self._least_disk)
 
         def starting(stream: int) -> dict[str, Any]:
             machine = qemu.Machine(
                 program=self.program,
                 kernel=kernel,
-                words=qemu.kernel_words(image.KERNEL_ARGUMENTS, self.port),
+                words=words,
                 accelerator=self.accelerator.name,
                 cpus=cpus,
                 memory=memory,
                 disk=plan.directory / DISK,
                 stream=stream,
             )
-            words = qemu.command(machine, plan.instance, plan.hostname, plan.address, hardware, link)
-            return {"private": not link.carriers, "port": self.port, "command": words}
+            line = qemu.command(machine, plan.instance, plan.hostname, plan.address, hardware, link)
+            return {"private": not link.carriers, "port": self.port, "command": line}
 
         return starting
 
+    @property
+    def _least_disk(self) -> int:
+        return self.image.manifest.lengths[image.ROOT]
+
     def _disk(self, plan: Plan, hardware: Hardware) -> list[str]:
         """The command for a new layer over the image, of the volume's size, never smaller than the image."""
-        size = max(hardware.disk * _GIB, self.image.manifest.lengths[image.ROOT])
+        size = max(hardware.disk * _GIB, self._least_disk)
         made = [self.imager, "create", "-q", "-f", "qcow2", "-b", str(self.image.root), "-F", "raw"]
         return [*made, str(plan.directory / DISK), str(size)]
 

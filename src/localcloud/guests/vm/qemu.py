@@ -145,19 +145,22 @@ def link_local(address: str) -> str:
     return "169.254.1.1" if found in (METADATA, "169.254.0.1", "169.254.0.2", "169.254.0.0") else found
 
 
-def kernel_words(image_words: str, endpoint_port: int) -> str:
+def kernel_words(image_words: str, endpoint_port: int, grow: bool) -> str:
     """The guest kernel's command line: the image's own, the endpoint's URL for every program, and a first program.
 
     A machine's 127.0.0.1 is its own, so programs get the endpoint beside the metadata. A link that was signed outside holds
     only at 127.0.0.1, though: before systemd, the shell puts a socket there which systemd-socket-proxyd carries on from
     when first used. Both units have no default dependencies: a boothook runs before sysinit.target and must not wait for it.
+    With `grow` the file system is first made as large as its disk, as cloud-init does on EC2.
     """
     socket = f"[Unit]\\nDefaultDependencies=no\\n[Socket]\\nListenStream=127.0.0.1:{endpoint_port}\\n"
     service = (
         "[Unit]\\nDefaultDependencies=no\\n[Service]\\n"
         f"ExecStart=/usr/lib/systemd/systemd-socket-proxyd {METADATA}:{endpoint_port}\\n"
     )
+    growing = ("mount -t proc proc /proc", "resize2fs /dev/nvme0n1 >/dev/null 2>&1") if grow else ()
     steps = (
+        *growing,
         "mount -t tmpfs -o mode=755,size=20%,nosuid,nodev tmpfs /run",
         "cd /run",
         "mkdir -p systemd/system/sockets.target.wants",
