@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from dayfly.cli import neighbour, say, target
-from dayfly.cli.main import dayfly_command, json_option
+from dayfly.cli.main import dayfly_command, guest_option, json_option
 from dayfly.errors import FileError, NotFoundError
 
 
@@ -16,10 +16,11 @@ def local_group() -> None:
 
 @local_group.command("up")
 @click.option("--internet", is_flag=True, help="let servers reach the internet (else: the local cloud only)")
+@guest_option
 @json_option
-def up_command(internet: bool, as_json: bool) -> int:
+def up_command(internet: bool, guest: str | None, as_json: bool) -> int:
     """Start it; it lives until `dayfly local down`."""
-    cloud = neighbour.up(target.folder(), _region(), internet=internet)
+    cloud = neighbour.up(target.folder(), _region(), internet=internet, guest=guest)
     if as_json:
         say.document({"running": True, **cloud.facts})
         return 0
@@ -79,9 +80,20 @@ def _lines(cloud: neighbour.Neighbour) -> list[str]:
         say.labelled(
             "runs", f"{facts['architecture']}, {facts['interpreter']}; types of any architecture are played by it"
         ),
-        say.labelled("sandbox", str(facts["sandbox"])),
+        *_made_of(cloud),
     ]
     return [*lines, *(say.labelled("differs", limit) for limit in facts.get("guest_limits", []))]
+
+
+def _made_of(cloud: neighbour.Neighbour) -> list[str]:
+    """What holds a server: a sandbox, or a machine with its accelerator (and why that one) and its image."""
+    facts = cloud.facts
+    if cloud.guests == neighbour.PROCESS:
+        return [say.labelled("sandbox", str(facts["sandbox"]))]
+    return [
+        say.labelled("machine", f"QEMU with {facts['accelerator']} ({facts['accelerator_why']})"),
+        say.labelled("image", f"Debian 13, {facts['image']}"),
+    ]
 
 
 def _region() -> str:

@@ -5,7 +5,6 @@ The project it runs travels in the package (examples/pi); a copy with a short ti
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from dataclasses import dataclass, replace
@@ -17,8 +16,8 @@ from zoneinfo import ZoneInfo
 import click
 
 import dayfly
-from dayfly.cli import deploy, launching, neighbour, say, target
-from dayfly.cli.main import dayfly_command, json_option
+from dayfly.cli import breaks, deploy, launching, neighbour, say, target
+from dayfly.cli.main import dayfly_command, guest_option, json_option
 from dayfly.cli.run import receipt_of, watch
 from dayfly.cli.watch import Watcher
 from dayfly.cloud import deploy as clouds
@@ -32,31 +31,31 @@ from dayfly.flows import calls
 from dayfly.flows.look import out_prefix
 
 JOB = "pi"
-BROKEN_LIMIT_S, BROKEN_MARGIN_S = 20, 60
 BOUND_S = 7 * 60
 """The promise: gone by the deadline, at the very latest 7 minutes after."""
-
-# The job kills its parent, the agent; then it would sleep for ten minutes on a server that nobody watches from inside.
-AGENT_DIES = 'kill -KILL "$PPID"; sleep 600'
-# The job hears no TERM and never ends.
-JOB_HANGS = "trap '' TERM; echo 'hanging, deaf to TERM'; while :; do sleep 1; done"
-BREAKS = {"agent": AGENT_DIES, "hang": JOB_HANGS}
 
 
 @dayfly_command.command("demo")
 @click.option("--seconds", type=click.IntRange(1, 600), default=10, show_default=True, help="how long pi is computed")
 @click.option(
-    "--break", "broken", type=click.Choice(sorted(BREAKS)), help="kill the agent, or hang the job, and see it end"
+    "--break",
+    "broken",
+    type=click.Choice(list(breaks.BREAKS)),
+    help="kill the agent, hang the job, panic the kernel, reboot, and see the server go (the last two: --guest vm)",
 )
+@guest_option
 @json_option
-def demo_command(seconds: int, broken: str | None, as_json: bool) -> int:
+def demo_command(seconds: int, broken: str | None, guest: str | None, as_json: bool) -> int:
     """Run the main job here: a scheduled tick, one server, a result, the server gone. About a minute."""
-    shown = Demo(folder=Path.cwd(), seconds=seconds, broken=broken, as_json=as_json)
-    project = shown.project()
-    running = neighbour.running(shown.folder)
-    cloud = running or click.get_current_context().with_resource(
-        neighbour.Held(shown.folder, project.regions[0], ticks=True)
+    folder = Path.cwd()
+    running = neighbour.running(folder)
+    if broken:  # before anything is started or built
+        breaks.refuse(broken, guest or (running.guests if running else neighbour.PROCESS))
+    cloud = neighbour.fitting(running, guest) or click.get_current_context().with_resource(
+        neighbour.Held(folder, neighbour.REGION, ticks=True, guest=guest or neighbour.PROCESS)
     )
+    shown = Demo(folder=folder, seconds=seconds, broken=broken, guest=cloud.guests, as_json=as_json)
+    project = shown.project()
     where = target.local(cloud, project.regions[0])
     return shown.break_it(where, project) if broken else shown.run(where, project)
 
@@ -68,6 +67,7 @@ class Demo:
     folder: Path
     seconds: int
     broken: str | None
+    guest: str
     as_json: bool
 
     @property
@@ -89,11 +89,10 @@ class Demo:
 
     def _file(self) -> str:
         if self.broken:
-            return _BROKEN_FILE.format(
-                command=json.dumps(BREAKS[self.broken]), limit=BROKEN_LIMIT_S, margin=BROKEN_MARGIN_S
-            )
-        # The command's own time, a third more for a busy machine, and room to load and save.
-        return _FILE.format(seconds=self.seconds, limit=max(60, self.seconds * 4 // 3 + 30))
+            return breaks.file(self.broken, self.guest)
+        # The command's own time, a third more for a busy machine, and room to load and save; emulated, all of it takes longer.
+        limit = max(60, self.seconds * 4 // 3 + 30)
+        return _FILE.format(seconds=self.seconds, limit=limit * (3 if self.guest == neighbour.VM else 1))
 
     def run(self, where: target.Target, project: Project) -> int:
         """The whole path, by the schedule."""
@@ -116,7 +115,7 @@ class Demo:
 
     def break_it(self, where: target.Target, project: Project) -> int:
         """The same path with something broken; exit 0 when the server went as promised."""
-        what = {"agent": "the agent is killed by the job", "hang": "the job hangs and hears no TERM"}[str(self.broken)]
+        what = breaks.BREAKS[str(self.broken)].words
         self._title(where, project, f"by hand, on {project.jobs[JOB].servers[0]}; {what}")
         self._deploy(where, project)
         answer = launching.send(where, project.name, {"job": JOB})
@@ -133,6 +132,10 @@ class Demo:
         line = say.labelled("job", f"{JOB}, {how} ({played}), time limit {job.time_limit_s} s")
         (say.note if self.as_json else say.answer)(line)
         (say.note if self.as_json else say.answer)("")
+        if where.local.facts.get("accelerator") == "tcg":
+            say.note(
+                "  processors are emulated here: a server boots in tens of seconds, and its job runs several times slower"
+            )
 
     def _deploy(self, where: target.Target, project: Project) -> clouds.Prepared:
         return deploy.quietly(where, project, home=self.home)
@@ -169,7 +172,8 @@ class Demo:
         return code
 
     def _next(self) -> str:
-        return "dayfly demo --break hang" if self.broken == "agent" else f"dayfly show {JOB} --local"
+        again = " --guest vm" if self.guest == neighbour.VM else ""
+        return f"dayfly demo --break hang{again}" if self.broken == "agent" else f"dayfly show {JOB} --local"
 
     def _fetch(self, where: target.Target, project: Project, facts: Facts) -> Path:
         assert facts.attempt is not None
@@ -192,18 +196,6 @@ servers    = ["c8g.large"]
 market     = "spot-first"
 time_limit = "{limit}s"
 outputs    = ["out/pi.txt", "out/pi.json"]
-"""
-
-_BROKEN_FILE = """# Written by `dayfly demo --break`.
-project = "pi-demo"
-regions = ["eu-west-1"]
-
-[jobs.pi]
-command    = {command}
-servers    = ["c8g.large"]
-time_limit = "{limit}s"
-margin     = "{margin}s"
-bundle     = []
 """
 
 

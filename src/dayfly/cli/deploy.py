@@ -79,7 +79,7 @@ def _refuse_setup(where: target.Target, project: Project) -> None:
     if wanting and where.local is not None and where.local.facts.get("guests") == "process":
         raise FileError(
             f"jobs.{wanting[0]}.setup needs a vm guest: here servers are processes, with one user and no package manager",
-            hint="try it without setup, or deploy to AWS",
+            hint="dayfly local up --guest vm, or try it without setup",
         )
 
 

@@ -51,6 +51,11 @@ def dayfly_command(debug: bool) -> None:
 
 local_option = click.option("--local", "use_local", is_flag=True, help="the local cloud of this folder, not AWS")
 json_option = click.option("--json", "as_json", is_flag=True, help="one JSON document on stdout")
+guest_option = click.option(
+    "--guest",
+    type=click.Choice(["process", "vm"]),
+    help="what servers of the local cloud are (default: what runs, else process)",
+)
 utc_option = click.option("--utc", is_flag=True, help="times in UTC, not in the job's zone")
 
 

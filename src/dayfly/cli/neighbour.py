@@ -12,6 +12,7 @@ from typing import Any
 
 from dayfly.errors import FileError, SupplyError
 
+PROCESS, VM = "process", "vm"
 STATE = Path(".dayfly/cloud")
 REGION = "eu-west-1"
 """Used where no dayfly.toml names a region."""
@@ -30,6 +31,19 @@ class Neighbour:
     @property
     def account(self) -> str:
         return str(self.facts["account"])
+
+    @property
+    def guests(self) -> str:
+        """What its servers are: `process` or `vm`."""
+        return str(self.facts["guests"])
+
+    @property
+    def what_servers_are(self) -> str:
+        """In words, for the first line of a screen."""
+        if self.guests == PROCESS:
+            return "servers are sandboxed processes here, not virtual machines"
+        how = "QEMU with KVM" if self.facts.get("accelerator") == "kvm" else "QEMU, its processors emulated"
+        return f"servers are virtual machines here ({how})"
 
     @property
     def machine(self) -> str:
@@ -51,21 +65,52 @@ def running(folder: Path) -> Neighbour | None:
     return _neighbour(folder, facts) if facts.get("running") else None
 
 
-def up(folder: Path, region: str, *, internet: bool = False) -> Neighbour:
-    """Starts a local cloud that lives on; or finds the one that does. Raises SupplyError with its own words."""
+def fitting(cloud: Neighbour | None, guest: str | None) -> Neighbour | None:
+    """The same, if its servers are of that kind (None: of any). Raises FileError when they are of the other."""
+    if cloud is not None and guest is not None and cloud.guests != guest:
+        raise FileError(
+            f"a local cloud runs here whose servers are {cloud.guests} guests, not {guest}",
+            hint="dayfly local down, then the same again",
+        )
+    return cloud
+
+
+def up(folder: Path, region: str, *, internet: bool = False, guest: str | None = None) -> Neighbour:
+    """Starts a local cloud that lives on; or finds the one that does. Raises SupplyError with its own words, FileError when one
+    runs whose servers are of another kind."""
     _installed()
-    told = _call(folder, "up", "--json", "--region", region, *(["--internet"] if internet else []))
-    return _neighbour(folder, _facts(told.stdout, told.stderr))
+    there = fitting(running(folder), guest)
+    if there is None:
+        _prepare(guest or PROCESS)
+    said = ["--guests", there.guests if there else guest or PROCESS, *(["--internet"] if internet else [])]
+    told = _call(folder, "up", "--json", "--region", region, *said)
+    started = _neighbour(folder, _facts(told.stdout, told.stderr))
+    fitting(started, guest)
+    return started
+
+
+def _prepare(guest: str) -> None:
+    """What such servers are made from; an image is built once, and its progress is seen. Raises SupplyError with its own words."""
+    if guest == VM:
+        made = subprocess.run(
+            [sys.executable, "-m", "localcloud", "image", "--json"],
+            stdout=subprocess.PIPE,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+        _facts(made.stdout, "its guest image could not be made")
 
 
 class Held:
     """A local cloud that ends with this process, however that ends: it holds the other end of a pipe."""
 
-    def __init__(self, folder: Path, region: str, *, ticks: bool = False) -> None:
+    def __init__(self, folder: Path, region: str, *, ticks: bool = False, guest: str = PROCESS) -> None:
         """`ticks`: whether schedules fire by themselves. Not in a cloud that is up for one command: it would take their servers along."""
         _installed()
+        _prepare(guest)
         command = [*_command(folder, "up"), "--foreground", "--parent-pipe", "--json", "--region", region]
-        command += [] if ticks else ["--no-recurring"]
+        command += ["--guests", guest, *([] if ticks else ["--no-recurring"])]
         self.folder = folder
         (folder / STATE).mkdir(parents=True, exist_ok=True)
         self.process = subprocess.Popen(

@@ -10,13 +10,14 @@ import json
 import re
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from dayfly.cli import deploy, launching, say, target
 from dayfly.cli.find import zone_of
-from dayfly.cli.main import CTRL_C, dayfly_command, json_option, local_option
+from dayfly.cli.main import CTRL_C, dayfly_command, guest_option, json_option, local_option
 from dayfly.cli.watch import Watcher
 from dayfly.cloud import deploy as clouds
 from dayfly.core import names, runnames
@@ -39,14 +40,17 @@ PATIENCE_S = 420
 @click.option("--wait", is_flag=True, help="watch it to its end; exit 0 only when it succeeded")
 @click.option("--env", "pairs", multiple=True, metavar="KEY=VALUE", help="a value for this run only; recorded")
 @click.option("--publish", is_flag=True, help="let a good result become `latest`")
+@guest_option
 @local_option
 @json_option
-def run_command(job: str, wait: bool, pairs: tuple[str, ...], publish: bool, use_local: bool, as_json: bool) -> int:
+def run_command(
+    job: str, wait: bool, pairs: tuple[str, ...], publish: bool, guest: str | None, use_local: bool, as_json: bool
+) -> int:
     """Run a job now, by hand."""
     env = _env(pairs)
     project = target.project()
     job = runnames.known_job(job, project.jobs)
-    where = target.for_run(project, use_local=use_local, wait=wait)
+    where = target.for_run(project, use_local=use_local, wait=wait, guest=guest)
     target.announce(where, as_json=as_json)
     note = _code_note(where, project, job)
     if note and not as_json:
@@ -151,7 +155,7 @@ def watch(where: target.Target, project: Project, run: names.RunName, watcher: W
                 watcher.clear()
                 return walked.facts
             if watcher.live:
-                watcher.below(_newest_line(where, project, walked.facts))
+                watcher.below(_booting(walked.facts) or _newest_line(where, project, walked.facts))
         if time.monotonic() - seen.changed > PATIENCE_S:
             raise Unclear(f"{run} has not moved for {PATIENCE_S // 60} minutes", hint=f"dayfly show {run}")
         time.sleep(LOCAL_POLL_S if where.local else AWS_POLL_S)
@@ -168,6 +172,17 @@ def receipt_of(where: target.Target, project: Project, facts: Facts) -> dict[str
     key = names.attempt_key(facts.run, facts.attempt.number, "receipt")
     stored = where.hands(project.name).answer(calls.Get(key))
     return json.loads(stored.body) if stored else None
+
+
+def _booting(facts: Facts) -> str:
+    """How long a server has been booting, while nothing else is known of it; else empty."""
+    attempt = facts.attempt
+    if attempt is None or attempt.elected is None or attempt.elected.server is None:
+        return ""
+    if attempt.started or attempt.ended or attempt.closed:
+        return ""
+    began = attempt.elected.launched or attempt.elected.at
+    return f"the server boots and prepares, {max(0, (datetime.now(UTC) - began).total_seconds()):.0f} s"
 
 
 def _newest_line(where: target.Target, project: Project, facts: Facts) -> str:

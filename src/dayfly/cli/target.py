@@ -40,7 +40,7 @@ class Target:
     def title(self) -> str:
         """What the first line of every screen says."""
         if self.local is not None:
-            return "local cloud on this machine; servers are sandboxed processes here, not virtual machines"
+            return f"local cloud on this machine; {self.local.what_servers_are}"
         profile = f" (profile {self.aws.profile}, {self.who})" if self.aws.profile else f" ({self.who})"
         return f"AWS {self.account}{profile}, {self.region}"
 
@@ -124,22 +124,27 @@ def find(read: Project, *, use_local: bool) -> Target:
     return Target(aws=aws, account=identity["Account"], who=_role(identity["Arn"]), region=region, local=None)
 
 
-def for_run(read: Project, *, use_local: bool, wait: bool) -> Target:
-    """The target of `run`: with `--local --wait` a cloud is started if none runs, and ends with this command."""
+def for_run(read: Project, *, use_local: bool, wait: bool, guest: str | None) -> Target:
+    """The target of `run`: with `--local --wait` a cloud is started if none runs, and ends with this command.
+
+    `guest`: what its servers must be; None: whatever runs, else processes.
+    """
     if not use_local:
+        if guest is not None:
+            raise FileError("--guest is of the local cloud", hint="add --local")
         return for_changes(read, use_local=False)
-    cloud = neighbour.running(folder())
+    cloud = neighbour.fitting(neighbour.running(folder()), guest)
     if cloud is None and not wait:
         raise FileError(
             "no local cloud runs in this folder, and without --wait nothing would keep one alive",
             hint="dayfly local up, or add --wait",
         )
-    return local(cloud or _held(read.regions[0]), read.regions[0])
+    return local(cloud or _held(read.regions[0], guest or neighbour.PROCESS), read.regions[0])
 
 
-def _held(region: str) -> neighbour.Neighbour:
+def _held(region: str, guest: str = neighbour.PROCESS) -> neighbour.Neighbour:
     """A local cloud that ends with this command."""
-    held: neighbour.Neighbour = click.get_current_context().with_resource(neighbour.Held(folder(), region))
+    held: neighbour.Neighbour = click.get_current_context().with_resource(neighbour.Held(folder(), region, guest=guest))
     return held
 
 

@@ -5,6 +5,7 @@ What EC2 says is translated, not judged: a definite refusal becomes an answer wi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +19,8 @@ from dayfly.core.records import FleetError
 from dayfly.errors import Refused, Unclear
 from dayfly.flows import calls
 
+_SAID = re.compile(r"dayfly (?:switch|agent): ")
+"""What our own parts say on a console; systemd names their units there too."""
 REPLAYED = {"IdempotentParameterMismatch", "IdempotentInstanceTerminated"}
 """Says that this token was used before: a server may exist, so it is no refusal."""
 
@@ -159,4 +162,4 @@ def _console(ec2: Any, server: str) -> tuple[str, ...]:
         return ()
     # botocore has decoded it already.
     text = str(told.get("Output") or "")
-    return tuple(line[-300:] for line in text.splitlines() if "dayfly" in line)[-20:]
+    return tuple(line[-300:] for line in text.splitlines() if _SAID.search(line))[-20:]

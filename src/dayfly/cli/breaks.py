@@ -1,0 +1,85 @@
+"""What `dayfly demo --break` breaks: for each way and each kind of guest, the job that does it as a user's job could.
+
+A job in a vm guest is no root there; what only root can do is done by its `setup`, some seconds after, outside the agent's reach.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from dayfly.cli.neighbour import PROCESS, VM
+from dayfly.errors import FileError
+
+# In a process guest the job has the agent's own user: it kills its parent. Then it would sleep on, with nobody to watch it.
+_KILLS_ITS_PARENT = 'kill -KILL "$PPID"; sleep 600'
+# The job hears no TERM and never ends.
+_IS_DEAF = "trap '' TERM; echo 'hanging, deaf to TERM'; while :; do sleep 1; done"
+_WAITS = "echo waiting for what is to come; sleep 600"
+_SOON_S = 5
+"""From setup's end; the command has begun by then, or nearly."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Break:
+    """One way: what is said of it, and the job in each kind of guest that can do it, as (command, setup)."""
+
+    words: str
+    jobs: dict[str, tuple[str, str]]
+
+
+def _soon(command: str) -> str:
+    """As root, from a unit of its own that outlives setup."""
+    return f"systemd-run --on-active={_SOON_S} --timer-property=AccuracySec=1s {command}"
+
+
+BREAKS = {
+    "agent": Break(
+        words="the agent is killed",
+        jobs={PROCESS: (_KILLS_ITS_PARENT, ""), VM: (_WAITS, _soon('kill -KILL "$PPID"'))},
+    ),
+    "hang": Break(words="the job hangs and hears no TERM", jobs={PROCESS: (_IS_DEAF, ""), VM: (_IS_DEAF, "")}),
+    "panic": Break(
+        words="the kernel panics",
+        jobs={VM: (_WAITS, _soon("sh -c 'echo c >/proc/sysrq-trigger'"))},
+    ),
+    "reboot": Break(words="the server is rebooted", jobs={VM: (_WAITS, _soon("systemctl reboot"))}),
+}
+
+# The switch ends a server at its lifetime, which counts from the boot. A vm may take two minutes for one where it is emulated, and
+# a panic or reboot takes two boots.
+_LIMITS = {PROCESS: (20, 60), VM: (20, 400)}
+
+
+def refuse(way: str, guest: str) -> None:
+    """Raises FileError where servers of that kind can not be broken so."""
+    if guest not in BREAKS[way].jobs:
+        raise FileError(
+            f"--break {way} needs a kernel of the server's own: servers are processes here",
+            hint=f"dayfly demo --break {way} --guest vm",
+        )
+
+
+def file(way: str, guest: str) -> str:
+    """dayfly.toml of a project whose one job breaks its server."""
+    command, setup = BREAKS[way].jobs[guest]
+    limit, margin = _LIMITS[guest]
+    return _FILE.format(
+        command=json.dumps(command),
+        setup=f"setup      = {json.dumps(setup)}\n" if setup else "",
+        limit=limit,
+        margin=margin,
+    )
+
+
+_FILE = """# Written by `dayfly demo --break`.
+project = "pi-demo"
+regions = ["eu-west-1"]
+
+[jobs.pi]
+command    = {command}
+{setup}servers    = ["c8g.large"]
+time_limit = "{limit}s"
+margin     = "{margin}s"
+bundle     = []
+"""
