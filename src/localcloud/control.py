@@ -5,6 +5,7 @@ Only what a person or another program asks for; the running cloud itself is serv
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import select
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _START_LIMIT = 60.0
 _END_LIMIT = 15.0
+_DISK_SAYS_NO = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -79,12 +81,23 @@ def up(wish: Wish) -> dict[str, Any]:
 def run(wish: Wish, ready: Callable[[dict[str, Any]], None]) -> None:
     """Be the cloud: hold the directory, serve until told to end."""
     directory = state.open_directory(wish.directory)
+    try:
+        _be(wish, directory, ready)
+    except OSError as error:
+        if error.errno not in _DISK_SAYS_NO:
+            raise
+        raise CloudError(
+            f"{directory} cannot be written: {error.strerror}.",
+            "Make room there, or give another directory with --state.",
+        ) from error
+
+
+def _be(wish: Wish, directory: Path, ready: Callable[[dict[str, Any]], None]) -> None:
     lock = state.take_lock(directory)
     if lock is None:
         raise CloudError(f"A cloud already runs in {directory}.", "Use it, or end it with `down` first.")
     identity = state.load_identity(directory)
-    port = wish.port if wish.port is not None else (identity.port if identity else 0)
-    listener = state.bind(port)
+    listener = state.bind(wish.port or (identity.port if identity else None), remembered=not wish.port)
     bound = listener.getsockname()[1]
     if identity is None or identity.port != bound or (wish.region and wish.region != identity.region):
         identity = state.remember(directory, identity, bound, wish.region)

@@ -10,6 +10,7 @@ import importlib
 import itertools
 import logging
 import mmap
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ def install() -> Races:
     seams.put(s3, "_copy_object", _conditional_copy(s3))
     seams.put(s3, "_put_object", _told_checksums(s3))
     seams.put(s3, "_read_body", _mapped(s3))
-    seams.put(s3, "_persist_object", _kept_or_refused(s3))
+    _install_writing(s3)
     races = Races()
     app.SERVICE_HANDLERS["s3"] = _stored(s3, _raced(s3, races, _handler(s3, app.SERVICE_HANDLERS["s3"])))
     return races
@@ -166,17 +167,47 @@ def _handler(s3: Any, handler: Any) -> Any:
     return handle
 
 
-def _kept_or_refused(s3: Any) -> Callable[..., None]:
-    """An object that could not be written is an error of its request, not a line in a log."""
+def _install_writing(s3: Any) -> None:
+    """An object's content and description go to disk both or not at all; what the disk refuses is an error of the request."""
     persist = s3._persist_object
+    waiting: list[tuple[str, str]] = []
+    refused: list[OSError] = []
+    together = [False]
+
+    def write(path: str, data: Any, *, text: bool = False) -> None:
+        beside = f"{path}.tmp"
+        try:
+            with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+                out.write(data.encode() if text else data)
+        except OSError as error:
+            # MiniStack would only write it to its log.
+            refused.append(error)
+            Path(beside).unlink(missing_ok=True)
+            raise
+        if together[0]:
+            waiting.append((beside, path))
+        else:
+            os.replace(beside, path)
 
     def kept(bucket: str, key: str, record: Any) -> None:
-        persist(bucket, key, record)
+        waiting.clear()
+        refused.clear()
+        together[0] = True
+        try:
+            persist(bucket, key, record)
+        finally:
+            together[0] = False
         # MiniStack lets go of the body once it is on disk.
-        if isinstance(record, dict) and record.get("body") is not None:
-            raise NotStored(f"{bucket}/{key}")
+        if refused or (isinstance(record, dict) and record.get("body") is not None):
+            for beside, _ in waiting:
+                Path(beside).unlink(missing_ok=True)
+            why = refused[0].strerror if refused else "it cannot be written"
+            raise NotStored(f"{bucket}/{key}: {why}")
+        for beside, path in waiting:
+            os.replace(beside, path)
 
-    return kept
+    seams.put(s3, "_atomic_write", write)
+    seams.put(s3, "_persist_object", kept)
 
 
 def _stored(s3: Any, handler: Any) -> Any:

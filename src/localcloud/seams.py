@@ -10,7 +10,7 @@ import importlib
 import logging
 import os
 from collections.abc import Callable
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import TypeVar
 
@@ -19,6 +19,7 @@ from localcloud.errors import CloudError
 
 T = TypeVar("T")
 
+PACKAGE = "ministack"
 VERSION = "1.5.33"
 
 REQUIRED: dict[str, tuple[str, ...]] = {
@@ -27,13 +28,12 @@ REQUIRED: dict[str, tuple[str, ...]] = {
         "SERVICE_HANDLERS",
         "_get_module",
         "pin_request_origin",
-        "_load_persisted_state",
         "_build_persistence_save_dict",
         "_state_map",
         "SERVICE_REGISTRY",
         "AUTH",
     ),
-    "ministack.core.persistence": ("PERSIST_STATE", "_json_default", "_state_format_version"),
+    "ministack.core.persistence": ("PERSIST_STATE", "_json_default", "_json_object_hook", "_state_format_version"),
     "ministack.core.responses": (
         "_request_account_id",
         "_request_region",
@@ -85,6 +85,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     ),
     "ministack.services.iam": ("_create_instance_profile", "_instance_profiles", "_lookup_instance_profile", "_roles"),
     "ministack.services.s3": (
+        "_atomic_write",
         "_buckets",
         "_check_put_preconditions",
         "_copy_object",
@@ -139,7 +140,10 @@ def load(cloud: Cloud) -> ModuleType:
     _settings(cloud)
     # It complains at each start that it cannot sign with KMS keys, which nobody here asks for.
     logging.getLogger("kms").setLevel(logging.ERROR)
-    found = version("ministack")
+    try:
+        found = version(PACKAGE)
+    except PackageNotFoundError as error:
+        raise CloudError("MiniStack is not installed.", f"Install {PACKAGE}=={VERSION}.") from error
     if found != VERSION:
         raise CloudError(
             f"MiniStack {found} is installed.", f"Install ministack=={VERSION}: its private names are used."

@@ -50,7 +50,7 @@ class Server:
         self._listener = listener
         mend_objects(cloud.state)
         self._app = seams.load(cloud)
-        self._store = Store(cloud.state)
+        self._store = Store(cloud.state, cloud.port)
         self._store.restore()
         # Reading and writing it are the store's from here on.
         seams.put(self._app, "PERSIST_STATE", False)
@@ -117,6 +117,8 @@ class Server:
             "region": self.cloud.region,
             "state": str(self.cloud.state),
         }
+        if self._store.trouble is not None:
+            said["trouble"] = self._store.trouble
         return said | (self.machines.describe() if self.machines is not None else {"guests": "none"})
 
     def _parts(self) -> tuple[Coroutine[Any, Any, None], ...]:

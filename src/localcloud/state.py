@@ -1,6 +1,6 @@
 """The state directory: what a cloud remembers of itself between two starts, and who holds it now.
 
-    DIR/cloud.json   port, region, account, administrator's key      (0600, written once)
+    DIR/cloud.json   format of the state, port, region, account, administrator's key      (0600)
     DIR/lock         held by the running cloud; its pid is inside
     DIR/ready.json   the facts of the running cloud, written when it answers
     DIR/cloud.log    what the running cloud says
@@ -8,9 +8,12 @@
 The services' own data lies beside these and is written by their own modules.
 """
 
+import contextlib
+import errno
 import fcntl
 import json
 import os
+import random
 import secrets
 import socket
 import string
@@ -20,8 +23,11 @@ from typing import Any
 
 from localcloud.errors import CloudError
 
+FORMAT = 1
 ACCOUNT = "000000000000"
 DEFAULT_REGION = "us-east-1"
+_LOWEST_PORT = 10000
+_PORTS_TRIED = 50
 _KEY_LETTERS = string.ascii_uppercase + "234567"
 
 
@@ -68,10 +74,19 @@ def load_identity(directory: Path) -> Identity | None:
     except FileNotFoundError:
         return None
     try:
-        return Identity(**json.loads(text))
-    except (ValueError, TypeError) as error:
+        said = json.loads(text)
+        # The first format did not say its number.
+        found = said.pop("format", FORMAT)
+        if found != FORMAT:
+            raise CloudError(
+                f"The state in {directory} has format {found}; this localcloud reads and writes format {FORMAT}.",
+                "Use the version that wrote it, or another state directory for a new cloud.",
+            )
+        return Identity(**said)
+    except (ValueError, TypeError, AttributeError) as error:
         raise CloudError(
-            f"{directory / 'cloud.json'} cannot be read: {error}.", "Remove the state directory to begin a new cloud."
+            f"{directory / 'cloud.json'} is damaged: {error}.",
+            "Put the file back from a copy, or remove the state directory to begin a new cloud.",
         ) from error
 
 
@@ -86,24 +101,60 @@ def remember(directory: Path, known: Identity | None, port: int, region: str | N
             secret_key=secrets.token_urlsafe(30),
         )
     identity = replace(known, port=port, region=region or known.region)
-    write_whole(directory / "cloud.json", json.dumps(asdict(identity), indent=1).encode())
+    write_whole(directory / "cloud.json", json.dumps({"format": FORMAT} | asdict(identity), indent=1).encode())
     return identity
 
 
-def bind(port: int) -> socket.socket:
-    """Listen on loopback at `port` (0: any free one). Not inherited by children."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def bind(port: int | None, remembered: bool = False) -> socket.socket:
+    """Listen on loopback at `port` (None: a free one that stays free). Not inherited by children. Raises CloudError."""
+    if port is None or port == 0:
+        return _bind_lasting()
     try:
-        listener.bind(("127.0.0.1", port))
-    except OSError as error:
-        listener.close()
+        return _listen(port)
+    except (OSError, OverflowError) as error:
+        whose = ", which this cloud used before," if remembered else ""
+        why = "is taken by another program" if _is_taken(error) else f"cannot be used: {error}"
         raise CloudError(
-            f"Port {port}, which this cloud used before, is taken by another program.",
-            "End that program, or give the cloud another port with --port.",
+            f"Port {port}{whose} {why}.",
+            "End that program, or give the cloud another port with --port: what is deployed in it goes on there."
+            if remembered
+            else "Give another port, or none: then a free one is taken.",
         ) from error
-    listener.listen(1024)
+
+
+def _bind_lasting() -> socket.socket:
+    """A free port that no outgoing connection of this machine takes while the cloud is down, where there is such a one."""
+    first, last = _outgoing_ports()
+    candidates = [port for port in range(_LOWEST_PORT, 65536) if not first <= port <= last]
+    for port in random.SystemRandom().sample(candidates, min(_PORTS_TRIED, len(candidates))):
+        with contextlib.suppress(OSError):
+            return _listen(port)
+    return _listen(0)
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+        listener.listen(1024)
+    except BaseException:
+        listener.close()
+        raise
     return listener
+
+
+def _is_taken(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+
+
+def _outgoing_ports() -> tuple[int, int]:
+    """The ports that this machine gives to outgoing connections; Linux's default where it does not say."""
+    try:
+        first, last = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+        return int(first), int(last)
+    except (OSError, ValueError):
+        return 32768, 60999
 
 
 def take_lock(directory: Path) -> int | None:

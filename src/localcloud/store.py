@@ -10,16 +10,19 @@ process loses nothing that it had answered, a power cut may.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import importlib
 import json
 import logging
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from localcloud import seams
+from localcloud.errors import CloudError
 from localcloud.state import write_whole
 
 _log = logging.getLogger("localcloud.store")
@@ -28,13 +31,16 @@ _CHEAP = 0.02
 _SLOW = 20
 _BUSY_SECONDS = 10.0
 _SHARE = 20
+_ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/(?=\d{12}/)")
+_SAME_TIME_NS = 1_000_000_000
 _READING = ("Get", "Describe", "List", "Head", "BatchGet", "Lookup", "Search", "Query", "Scan", "Filter")
 
 
 class Store:
     """Writes the state of MiniStack's services; `restore` has MiniStack read it before the first request."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, port: int) -> None:
+        self._port = port
         self._home = directory / "services"
         self._home.mkdir(mode=0o700, exist_ok=True)
         self._persistence = importlib.import_module("ministack.core.persistence")
@@ -43,6 +49,12 @@ class Store:
         self._cost: dict[str, float] = {}
         self._free_at: dict[str, float] = {}
         self._quiet_at = 0.0
+        self._trouble: dict[str, str] = {}
+
+    @property
+    def trouble(self) -> str | None:
+        """What the disk does not take at the moment, in words; None when all is well."""
+        return next(iter(self._trouble.values()), None)
 
     def restore(self) -> None:
         """Load what an earlier cloud wrote, and settle what it left half done."""
@@ -50,7 +62,8 @@ class Store:
         prune = functions._prune_orphan_code_blobs
         # Pruned before the new state is written, a crash in between would leave names of code that is gone.
         seams.put(functions, "_prune_orphan_code_blobs", lambda _: None)
-        self._app._load_persisted_state()
+        for key, name in self._app._state_map.items():
+            self._load(key, name)
         referenced: set[str] = set()
         for record in functions._functions._data.values():
             for version in (record, *record.get("versions", {}).values()):
@@ -59,6 +72,28 @@ class Store:
         prune(referenced)
         _settle_functions(functions)
         _settle_stacks(seams.module("cloudformation"))
+
+    def _load(self, key: str, name: str) -> None:
+        """Have a service's module take the state that its file holds. Raises CloudError: never silently nothing."""
+        path = self._home / f"{key}.json"
+        remedy = f"Put the file back from a copy, or remove it: what {key} held is gone then."
+        try:
+            # Addresses of queues hold the port, which may have been another.
+            text = _ADDRESS.sub(f"http://127.0.0.1:{self._port}/", path.read_text())
+            whole = json.loads(text, object_hook=self._persistence._json_object_hook)
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError) as error:
+            raise CloudError(f"{path} is damaged: {error}.", remedy) from error
+        known = self._persistence._state_format_version(key)
+        found = whole.get("__ministack_format__") if isinstance(whole, dict) else None
+        if not isinstance(found, int) or found > known:
+            raise CloudError(f"{path} has format {found}; this localcloud reads formats up to {known}.", remedy)
+        try:
+            if whole["payload"]:
+                self._app._get_module(name).load_persisted_state(whole["payload"])
+        except Exception as error:
+            raise CloudError(f"{path} cannot be understood: {type(error).__name__} {error}.", remedy) from error
 
     def watch(self) -> None:
         """From now on write a service's state before a request that changed it is answered."""
@@ -82,19 +117,24 @@ class Store:
         now = time.monotonic()
         for key, read in self._app._build_persistence_save_dict().items():
             if everything or self._free_at.get(key, 0.0) <= now:
-                self._write(key, read)
+                with contextlib.suppress(OSError):
+                    self._write(key, read)
 
     def _kept(self, key: str, handler: Any) -> Any:
         async def handle(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
             answer = await handler(method, path, headers, body, query)
             self._quiet_at = time.monotonic() + _BUSY_SECONDS
-            if key == "cloudformation":
-                # A stack goes on by itself, in many services: what a caller has seen of it must be kept.
-                self.write()
-            elif _changes(key, method, path, headers, body, query) and self._cost.get(key, 0.0) < _CHEAP:
-                read = self._app._build_persistence_save_dict().get(key)
-                if read is not None:
-                    self._write(key, read)
+            try:
+                if key == "cloudformation":
+                    # A stack goes on by itself, in many services: what a caller has seen of it must be kept.
+                    self.write()
+                elif _changes(key, method, path, headers, body, query) and self._cost.get(key, 0.0) < _CHEAP:
+                    read = self._app._build_persistence_save_dict().get(key)
+                    if read is not None:
+                        self._write(key, read)
+            except OSError as error:
+                # Done, but not kept: the caller must not count on it. It is written as soon as the disk takes it.
+                return _unavailable(answer, error)
             return answer
 
         return handle
@@ -115,19 +155,60 @@ class Store:
             return
         digest = hashlib.blake2b(data).digest()
         if self._written.get(key) != digest:
-            write_whole(self._home / f"{key}.json", data)
+            try:
+                write_whole(self._home / f"{key}.json", data)
+            except OSError as error:
+                if key not in self._trouble:
+                    _log.error("the state of %s cannot be written: %s", key, error)
+                self._trouble[key] = f"the disk does not take the state of {key}: {error.strerror}"
+                raise
             self._written[key] = digest
+            self._trouble.pop(key, None)
         ended = time.monotonic()
         self._cost[key] = ended - began
         self._free_at[key] = ended + (ended - began) * _SHARE
 
 
+def _unavailable(answer: Any, error: OSError) -> Any:
+    """The answer in place of `answer` whose change is not on disk, in the same format."""
+    text = f"The disk did not take the change: {error.strerror}."
+    kind = next((value for name, value in answer[1].items() if name.lower() == "content-type"), "")
+    if "json" in kind:
+        said = json.dumps({"__type": "ServiceUnavailableException", "message": text, "Message": text})
+        return 503, {"Content-Type": kind, "x-amzn-errortype": "ServiceUnavailableException"}, said.encode()
+    said = f"<ErrorResponse><Error><Code>ServiceUnavailable</Code><Message>{text}</Message></Error></ErrorResponse>"
+    return 503, {"Content-Type": "text/xml"}, said.encode()
+
+
 def mend_objects(directory: Path) -> None:
-    """Before MiniStack reads the objects: drop a description older than its object, which a kill left behind."""
+    """Before MiniStack reads the objects: drop a description older than its object, which a kill left behind.
+
+    Raises CloudError for an object that was damaged otherwise: MiniStack would take it as it is.
+    """
     for described in (directory / "s3").rglob("*.meta.json"):
         data = described.with_name(described.name.removesuffix(".meta.json"))
-        if data.is_file() and data.stat().st_mtime_ns > described.stat().st_mtime_ns:
+        if not data.is_file():
+            continue
+        content, said = data.stat(), _described(described)
+        if content.st_mtime_ns > described.stat().st_mtime_ns:
             described.unlink()
+        elif said is None or said.get("size", content.st_size) != content.st_size:
+            if abs(content.st_mtime_ns - described.stat().st_mtime_ns) < _SAME_TIME_NS:
+                # Two writes within a moment: the clock of files cannot tell which came first.
+                described.unlink()
+                continue
+            raise CloudError(
+                f"The object at {data} is damaged: it is not what is written beside it.",
+                "Put both files back from a copy, or remove both: the object is gone then.",
+            )
+
+
+def _described(path: Path) -> dict[str, Any] | None:
+    try:
+        said = json.loads(path.read_text())
+    except ValueError:
+        return None
+    return said if isinstance(said, dict) else None
 
 
 def _changes(key: str, method: str, path: str, headers: Any, body: bytes, query: Any) -> bool:

@@ -51,5 +51,30 @@ sys.exit(command.main(["up", "--foreground", "--json", "--state", sys.argv[1]]))
     assert "ministack.core.router._went_away" in json.loads(done.stdout)["error"]
 
 
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        ("seams.VERSION = '1.5.32'", "MiniStack 1.5.33 is installed."),
+        ("seams.PACKAGE = 'ministack-that-nobody-has'", "MiniStack is not installed."),
+        ("sys.modules['hypercorn'] = None", "is not installed"),
+    ],
+    ids=["another version", "no MiniStack", "nothing of it"],
+)
+def test_a_missing_or_another_ministack_is_said_with_the_one_to_install(tmp_path: Path, before: str, said: str) -> None:
+    script = f"""
+import sys
+from localcloud import seams, __main__ as command
+{before}
+sys.exit(command.main(["up", "--foreground", "--json", "--state", sys.argv[1]]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "state")], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    answer = json.loads(done.stdout)
+    assert said in answer["error"]
+    assert "==1.5.3" in answer["remedy"]
+
+
 def test_nothing_of_another_package_is_named_here() -> None:
     assert [source.name for source in SOURCES if "dayfly" in source.read_text().lower()] == []

@@ -272,7 +272,8 @@ class GuestFloor:
     def _save(self, instance: Instance) -> None:
         found = self._book.find(instance.id)
         if found is not None:
-            with contextlib.suppress(FileNotFoundError):
+            # A disk that is full or gone must not hold up the guests; the region is written whole at its next change.
+            with contextlib.suppress(OSError):
                 self._book.save(found[0])
 
 
