@@ -1,0 +1,102 @@
+"""The main job, whole, on servers that are machines: by its tick, and with a kernel that panics in the middle."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.vm, pytest.mark.cloud, pytest.mark.slow]
+LONG_S = 900
+"""An emulated machine on a busy host boots in minutes, and one of these tests boots it twice."""
+
+
+def dayfly(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "dayfly", *words],
+        cwd=folder,
+        env=dict(os.environ),
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=LONG_S,
+        check=False,
+    )
+
+
+def document(folder: Path, *words: str) -> dict[str, Any]:
+    done = dayfly(folder, *words, "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An empty folder whose local cloud has vm guests."""
+    place = tmp_path_factory.mktemp("machines")
+    up = dayfly(place, "local", "up", "--guest", "vm")
+    assert up.returncode == 0, up.stdout + up.stderr
+    yield place
+    dayfly(place, "local", "down")
+    assert machines_of(place) == []
+
+
+def machines_of(place: Path) -> list[str]:
+    """Command lines of this machine's QEMUs that hold something of that folder."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (each / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
+        except OSError:
+            continue
+        if words.startswith("qemu-system") and str(place) in words:
+            found.append(words)
+    return found
+
+
+def test_a_scheduled_tick_computes_pi_on_a_machine_and_the_machine_is_gone(folder: Path) -> None:
+    run = document(folder, "demo", "--guest", "vm", "--seconds", "3")
+    assert run["outcome"] == "succeeded"
+    assert run["tick"]["source"] == "schedule"
+    assert run["digits"] > 1000
+    assert run["servers_left"] == 0
+    assert run["receipt"]["server"]["ended_by"] == "agent: the job was over"
+    ran_on = run["receipt"]["ran_on"]
+    image = document(folder, "local", "status")
+    assert ran_on["machine"] == image["architecture"]
+    assert ran_on["python"].startswith(image["interpreter"].removeprefix("python ") + ".")
+    assert (folder / run["result"]).read_bytes().startswith(b"3.14159")
+    assert machines_of(folder) == []
+
+
+def test_a_kernel_that_panics_boots_again_and_the_switch_ends_it(folder: Path) -> None:
+    run = document(folder, "demo", "--break", "panic")
+    assert run["outcome"] == "failed"
+    assert run["reason"] == "lost"
+    assert run["ended_by"] == "switch: second boot"
+    assert run["as_promised"] is True
+    assert run["servers_left"] == 0
+    assert run["times"]["job_started"] is not None
+    assert machines_of(folder) == []
+
+
+def test_the_status_says_how_machines_are_run_here_and_why(folder: Path) -> None:
+    shown = dayfly(folder, "local", "status").stdout
+    facts = document(folder, "local", "status")
+    assert facts["running"] is True
+    assert f"machine  QEMU with {facts['accelerator']} ({facts['accelerator_why']})" in shown
+    assert f"image    Debian 13, {facts['image']}" in shown
+
+
+def test_a_demo_of_the_other_kind_names_the_way_out(folder: Path) -> None:
+    done = dayfly(folder, "demo", "--guest", "process")
+    assert done.returncode == 2
+    assert "vm guests, not process" in done.stderr
+    assert "dayfly local down" in done.stderr
