@@ -4,10 +4,13 @@
 setup:
 	@scripts/setup
 
+# make demo GUEST=vm: its server is a QEMU machine
 demo: setup
-	@.venv/bin/dayfly demo
+	@$(if $(filter vm,$(GUEST)),scripts/setup-vm --required)
+	@.venv/bin/dayfly demo $(if $(GUEST),--guest $(GUEST))
 
 test: setup
+	@scripts/setup-vm
 	@.venv/bin/python -m pytest -q
 
 check: setup

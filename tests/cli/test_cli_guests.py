@@ -1,0 +1,92 @@
+"""What servers of the local cloud are: asked for by one word, refused where that can not be, before anything is started."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from dayfly.cli import breaks, neighbour
+from dayfly.core import config
+from dayfly.errors import FileError
+
+
+def dayfly(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "dayfly", *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=60,
+        check=False,
+    )
+
+
+def cloud(**facts: str) -> neighbour.Neighbour:
+    return neighbour.Neighbour(state=Path("x"), endpoint="http://127.0.0.1:1", keys=("a", "b"), facts=facts)
+
+
+@pytest.mark.parametrize("way", ["panic", "reboot"])
+@pytest.mark.parametrize("asked", [(), ("--guest", "process")])
+def test_a_process_has_no_kernel_to_panic_and_nothing_is_started(tmp_path, way, asked):
+    done = dayfly(tmp_path, "demo", "--break", way, *asked)
+    assert done.returncode == 2
+    assert f"dayfly demo --break {way} --guest vm" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_guest_without_local_is_refused(tmp_path):
+    (tmp_path / "dayfly.toml").write_text(
+        'project = "lake"\nregions = ["eu-west-1"]\n[jobs.a]\ncommand = "true"\nservers = ["c8g.large"]\n'
+    )
+    done = dayfly(tmp_path, "run", "a", "--guest", "vm")
+    assert done.returncode == 2
+    assert "--local" in done.stderr
+
+
+def test_a_cloud_that_runs_fits_when_its_servers_are_of_that_kind_or_of_any():
+    running = cloud(guests="vm")
+    assert neighbour.fitting(running, "vm") is running
+    assert neighbour.fitting(running, None) is running
+    assert neighbour.fitting(None, "vm") is None
+    with pytest.raises(FileError, match="vm guests, not process") as refused:
+        neighbour.fitting(running, "process")
+    assert "dayfly local down" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"guests": "process"}, "not virtual machines"),
+        ({"guests": "vm", "accelerator": "kvm"}, "QEMU with KVM"),
+        ({"guests": "vm", "accelerator": "tcg"}, "emulated"),
+    ],
+)
+def test_the_first_line_of_a_screen_says_what_servers_are(facts, said):
+    assert said in cloud(**facts).what_servers_are
+
+
+WAYS = [(way, guest) for way, one in breaks.BREAKS.items() for guest in one.jobs]
+
+
+@pytest.mark.parametrize(("way", "guest"), WAYS)
+def test_every_way_to_break_a_server_is_a_job_of_a_valid_project(way, guest):
+    breaks.refuse(way, guest)
+    job = config.read(breaks.file(way, guest), zones=ZoneInfo, allow_short_margin=True).jobs["pi"]
+    assert job.command == breaks.BREAKS[way].jobs[guest][0]
+    assert (job.setup or "") == breaks.BREAKS[way].jobs[guest][1]
+    assert guest == neighbour.VM or not job.setup, "a process guest refuses setup"
+
+
+def test_an_image_that_can_not_be_made_is_told_with_its_remedy(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("LOCALCLOUD_CACHE", str(tmp_path / "cache"))
+    done = dayfly(tmp_path, "local", "up", "--guest", "vm")
+    assert done.returncode != 0
+    assert done.stderr.startswith("error    the local cloud: ")
+    assert "do       " in done.stderr
+    assert "Traceback" not in done.stderr
