@@ -31,7 +31,10 @@ class Rules:
     async def run(self) -> None:
         """Fire until cancelled."""
         while True:
-            self.tick(self._cloud.clock.now())
+            try:
+                self.tick(self._cloud.clock.now())
+            except Exception:
+                _log.exception("the rules of the event bus stumbled")
             await asyncio.sleep(_STEP)
 
     def tick(self, now: datetime) -> None:
@@ -46,6 +49,9 @@ class Rules:
         """When the next rule is due; rules that were not seen before count from now."""
         if not self._cloud.recurring:
             return None
+        for key in [key for key in list(self._fired) if key not in self._bus._rules._data]:
+            # Made anew under its name, a rule counts anew.
+            self._fired.pop(key, None)
         return min((due for key, rule in self._rules() if (due := self._due(key, rule)) is not None), default=None)
 
     def turned_back(self) -> None:
@@ -65,7 +71,8 @@ class Rules:
         now = self._cloud.clock.now().timestamp()
         interval = self._bus._parse_rate_seconds(rule["ScheduleExpression"])
         if interval is not None:
-            return datetime.fromtimestamp(self._fired.get(key, rule.get("CreationTime", now)) + interval, UTC)
+            # A rule that a stack made has no CreationTime: it counts from when it is first seen.
+            return datetime.fromtimestamp(self._fired.setdefault(key, rule.get("CreationTime", now)) + interval, UTC)
         fields = self._bus._parse_cron_fields(rule["ScheduleExpression"])
         if fields is None:
             return None
