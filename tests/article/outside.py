@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
@@ -145,6 +146,13 @@ class Outside:
     def console(self, server: str) -> str:
         """What a server printed."""
         return str(self.client("ec2").get_console_output(InstanceId=server).get("Output", ""))
+
+    def clock(self, said: Any = None) -> Any:
+        """Ask what time it is in the cloud, or turn its clock by {"advance": seconds}."""
+        body = None if said is None else json.dumps(said).encode()
+        address = f"{self.environment['AWS_ENDPOINT_URL']}/_localcloud/clock"
+        with urllib.request.urlopen(urllib.request.Request(address, body), timeout=120) as answer:
+            return json.load(answer)
 
     def result(self, server: str) -> str:
         """What a server stored."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from datetime import datetime, timedelta
 
 import pytest
 from outside import Outside, has_computed, until
@@ -128,6 +129,7 @@ def test_the_launcher_may_give_away_no_role_but_the_servers(system, asks):
     assert asks() == "DryRunOperation"
 
 
+@pytest.mark.slow
 def test_its_schedule_does_the_same_by_itself(system):
     until(lambda: bool(set(system.servers()) - system.by_hand), 240, lambda: "\n".join(system.log()))
     server = min(set(system.servers()) - system.by_hand)
@@ -135,8 +137,22 @@ def test_its_schedule_does_the_same_by_itself(system):
     has_computed(system, server)
 
 
-def test_it_is_removed_without_a_trace(system):
+def test_deployed_again_with_the_articles_own_schedule_it_fires_at_23_00(system):
     system.deploy(schedule="cron(0 23 * * ? *)")
+    before = set(system.servers())
+    now = datetime.fromisoformat(system.clock()["now"])
+    due = now.replace(hour=23, minute=0, second=0, microsecond=0)
+    due += timedelta(days=1) if due <= now else timedelta()
+    turned = system.clock({"advance": (due - now).total_seconds() - 5})
+    assert set(system.servers()) <= before, turned
+    system.clock({"advance": 10})
+    until(lambda: bool(set(system.servers()) - before), 60, lambda: "\n".join(system.log()))
+    [server] = set(system.servers()) - before
+    system.gone(server)
+    has_computed(system, server)
+
+
+def test_it_is_removed_without_a_trace(system):
     until(lambda: all(one["State"]["Name"] == "terminated" for one in system.servers().values()), 120)
     system.readme("remove")
     assert system.client("s3").list_buckets()["Buckets"] == []
