@@ -1,5 +1,6 @@
-"""The points themselves: what is expected, what was seen, and whether the one is the other. Numbers are those of the list in
-docs/unproven.md. Each point says what it can cost before it asks for anything.
+"""The points themselves: what is expected, what was seen, and whether the one is the other. docs/unproven.md names them all.
+
+Each says what it can cost before it asks for anything.
 """
 
 from __future__ import annotations
@@ -43,26 +44,26 @@ class Trial:
     def __post_init__(self) -> None:
         assert NAME.fullmatch(self.name)
         ends = "after `shutdown -h now` the server is terminated, because the launch template says so"
-        self.off_on_demand = Point("1 power-off, on-demand", ends)
-        self.replay = Point("2 the same token again", "never another server, neither while the first lives nor after")
-        self.rights = Point("4 ${aws:userid}", "a server stores below its own id (200), not below another's (403)")
-        self.off_spot = Point("1 power-off, spot", ends)
+        self.off_on_demand = Point("power-off, on-demand", ends)
+        self.replay = Point("the same token again", "never another server, neither while the first lives nor after")
+        self.rights = Point("${aws:userid}", "a server stores below its own id (200), not below another's (403)")
+        self.off_spot = Point("power-off, spot", ends)
         self.whole = Point("a whole run", "deploy, run, receipt and destroy succeed; no server is left")
         self.image = Point(
-            "7 resolve:ssm", "an instant fleet resolves it, with ssm:GetParameters as the launcher's only right there"
+            "resolve:ssm", "an instant fleet resolves it, with ssm:GetParameters as the launcher's only right there"
         )
         self.points = [self.off_on_demand, self.replay, self.rights, self.off_spot, self.whole, self.image]
 
     def own_servers(self) -> None:
-        """Points 1, 2 and 4 on servers of the trial's own."""
+        """Power-off, the token and the rights, on servers of the trial's own."""
         bound = spend.servers(3, (servers.KIND,), OWN_MINUTES, OWN_DISK_GB)  # a repeated token could launch two more
-        if not self._let("points 1, 2, 4 on-demand", (self.off_on_demand, self.replay, self.rights), bound):
+        if not self._let("own servers, on-demand", (self.off_on_demand, self.replay, self.rights), bound):
             self.off_spot.seen["why"] = "it starts from what the points before it make"
             return
         self.say("role, bucket, launch template")
         ground = servers.prepare(self.place, self.name)
         self._on_demand(ground)
-        if self._let("point 1 spot", (self.off_spot,), spend.servers(1, (servers.KIND,), OWN_MINUTES, OWN_DISK_GB)):
+        if self._let("own server, spot", (self.off_spot,), spend.servers(1, (servers.KIND,), OWN_MINUTES, OWN_DISK_GB)):
             _request, answer = servers.start(self.place, ground, "spot", "s")
             self._power_off(self.off_spot, answer)
 
@@ -131,7 +132,7 @@ class Trial:
         self.rights.judge(good=found["own"][0] == 200 and found["other"] == [403, "AccessDenied"])
 
     def whole_run(self) -> None:
-        """dayfly itself, by its own commands; and point 7, which its launcher meets."""
+        """dayfly itself, by its own commands; and resolve:ssm, which its launcher meets."""
         bounds = (spend.servers(1, WHOLE_KINDS, WHOLE_MINUTES, WHOLE_DISK_GB), spend.functions(600, 512))
         if not self._let("the whole run", (self.whole, self.image), *bounds):
             return
