@@ -94,7 +94,9 @@ apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e
 cloud-init-hotplugd.socket console-getty.service getty.target getty-static.service
 dev-hugepages.mount dev-mqueue.mount sys-kernel-debug.mount sys-kernel-tracing.mount sys-fs-fuse-connections.mount
 sys-kernel-config.mount tmp.mount modprobe@.service systemd-pcrphase.service systemd-pstore.service
-proc-sys-fs-binfmt_misc.automount systemd-binfmt.service systemd-random-seed.service
+proc-sys-fs-binfmt_misc.automount systemd-binfmt.service systemd-journal-flush.service systemd-network-generator.service
+systemd-networkd-persistent-storage.service systemd-random-seed.service systemd-remount-fs.service
+systemd-udev-load-credentials.service
 systemd-tmpfiles-clean.timer systemd-update-utmp.service
 """
 """Units that never start. tmp.mount: a job's files in /tmp belong on the disk, not in half of a small memory."""
@@ -114,7 +116,7 @@ chroot "$root" systemctl -q enable systemd-networkd.service systemd-networkd-wai
 # Lists of packages are out of date the day after; how this image was installed is no rule for what is installed later.
 chroot "$root" apt-get clean
 rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*.bin "$root"/var/log/*.log "$root"/var/log/apt \\
-  "$root"/boot/initrd* "$root"/etc/apt/apt.conf.d/00build "$root"/etc/apt/apt.conf.d/99mmdebstrap \\
+  "$root"/boot/initrd* "$root"/etc/apt/apt.conf.d/00build \\
   "$root"/etc/dpkg/dpkg.cfg.d/99mmdebstrap "$root"/var/lib/dbus/machine-id "$root"/var/lib/systemd/random-seed
 chroot "$root" python3 -c 'import sys; print("python %d.%d" % sys.version_info[:2])' >"/proc/self/fd/$FACTS"
 chroot "$root" dpkg-query -W -f '${db:Status-Abbrev} ${Package} ${Version}\\n' >>"/proc/self/fd/$FACTS"
@@ -128,8 +130,11 @@ for place in etc var; do
 done
 # Seen through a bind mount of its own, the root shows no /proc, /sys or /dev of the machine that builds.
 bare=$(mktemp -d)
+aside=$(mktemp)
+own="$root"/etc/apt/apt.conf.d/00mmdebstrap
 mount --bind "$root" "$bare"
-trap 'umount "$bare"; rmdir "$bare"' EXIT
+trap 'umount "$bare"; rmdir "$bare"; mv "$aside" "$own"' EXIT
+mv "$own" "$aside"
 rm -rf "$bare"/run/*
 /sbin/mke2fs -q -F -t ext4 -L root -m 1 -J size=32 -d "$bare" "/proc/self/fd/$ROOT" "$SIZE"
 """
