@@ -5,6 +5,7 @@ import json
 import os
 import random
 import signal
+import socket
 import sys
 import threading
 import time
@@ -17,6 +18,8 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 from running_cloud import Running, command
 from test_control_functions import call, make_function, make_role, sleepers
+
+from localcloud import state
 
 pytestmark = pytest.mark.cloud
 
@@ -175,9 +178,23 @@ def test_an_ending_cloud_is_not_taken_for_one_that_runs(start: Callable[..., Run
     for _ in range(3):
         server = tools.run(cloud.client("ec2"), "#!/bin/sh\nsleep 600\n")
         tools.becomes(cloud.client("ec2"), server, "running", 60)
-        os.kill(cloud.facts["pid"], signal.SIGTERM)
-        tools.until(lambda ending=cloud: command(ending.directory, "status").returncode != 0, 60)
-        again = start()
+        port = int(cloud.facts["endpoint"].rpartition(":")[2])
+        # A request that is not whole yet holds the end up for a moment.
+        with socket.create_connection(("127.0.0.1", port)) as slow:
+            slow.sendall(b"PUT /bucket/slow HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 8\r\n\r\nhalf")
+            assert command(cloud.directory, "status").returncode == 0
+            os.kill(cloud.facts["pid"], signal.SIGTERM)
+            tools.until(lambda ending=cloud: state.facts(ending.directory) is None or not answers(ending), 60)
+            again = start()
         assert again.facts["pid"] != cloud.facts["pid"]
         assert tools.state(again.client("ec2"), server) == "terminated"
         cloud = again
+
+
+def answers(cloud: Running) -> bool:
+    port = int(cloud.facts["endpoint"].rpartition(":")[2])
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return False
+    return True
