@@ -59,7 +59,9 @@ class Outside:
             "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
             "STACK": self.stack,
             "ARTIFACTS": "artifacts",
-        }
+            # The guests' image is the user's; their AWS configuration is not for a test.
+            "XDG_CACHE_HOME": str(Path.home() / ".cache"),
+        } | {name: os.environ[name] for name in ("XDG_CACHE_HOME", "LOCALCLOUD_CACHE") if name in os.environ}
         kind = ["--guests", self.guest] if self.guest != "process" else []
         self.shell(" ".join(["python -m localcloud up", *kind, *words]), limit=600)
         said = self.shell("env -i PATH=$PATH PYTHONPATH=$PYTHONPATH python -m localcloud env")
