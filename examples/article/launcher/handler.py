@@ -57,8 +57,8 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
 def token_of(event: Any, request: str) -> str:
     """The same 64 hexadecimal digits for every delivery of one event.
 
-    A tick of a rule is known by the rule and its time, for EventBridge may fire one tick twice under two ids; another
-    event by its id; an event without one (by hand) by the request, which Lambda's own retries keep.
+    A tick of a rule is known by the rule and its time, for EventBridge may fire one twice and promises no common id;
+    another event by its id; an event without one (by hand) by the request, which Lambda's own retries keep.
     """
     said = event if isinstance(event, dict) else {}
     if said.get("source") == "aws.events" and said.get("time"):
