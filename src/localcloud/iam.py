@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from localcloud import resources, seams
+from localcloud import resources, roles, seams
 from localcloud.cloud import Cloud
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
@@ -33,6 +33,7 @@ def install(cloud: Cloud) -> None:
     seams.put(actions, "s3_service_context", _s3_keys(actions.s3_service_context))
     seams.put(actions, "extract_resource_arn", resources.extract(actions.extract_resource_arn))
     app.SERVICE_HANDLERS["lambda"] = _lambda_roles(app.SERVICE_HANDLERS["lambda"])
+    app.SERVICE_HANDLERS["s3"] = _bucket_policies(app.SERVICE_HANDLERS["s3"])
 
 
 def pass_role(headers: Any, query: Any, role_arn: str, service: str) -> str | None:
@@ -189,8 +190,39 @@ def _s3_keys(known: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, An
     return keys
 
 
+def _bucket_policies(handler: Any) -> Any:
+    """Take no bucket policy that says nothing: S3 answers MalformedPolicy ("S3 API Reference", Error responses)."""
+
+    async def handle(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
+        if method == "PUT" and "policy" in query and (reason := _wrong_policy(body)):
+            text = f"<?xml version='1.0' encoding='utf-8'?><Error><Code>MalformedPolicy</Code><Message>{reason}</Message></Error>"
+            return 400, {"Content-Type": "application/xml"}, text.encode()
+        return await handler(method, path, headers, body, query)
+
+    return handle
+
+
+def _wrong_policy(body: bytes) -> str:
+    """What keeps this from being a resource's policy; "" when nothing does."""
+    try:
+        said = json.loads(body)
+    except ValueError:
+        return "Policies must be valid JSON and the first byte must be '{'"
+    statements = said.get("Statement") if isinstance(said, dict) else None
+    statements = [statements] if isinstance(statements, dict) else statements
+    if not isinstance(statements, list) or not all(isinstance(one, dict) for one in statements):
+        return "Missing required field Statement"
+    for one in statements:
+        if one.get("Effect") not in ("Allow", "Deny"):
+            return f"Invalid effect: {one.get('Effect')}".replace("<", "").replace("&", "")
+        for field in ("Action", "Resource", "Principal"):
+            if not ({field, f"Not{field}"} & one.keys()):
+                return f"Missing required field {field}"
+    return ""
+
+
 def _lambda_roles(handler: Any) -> Any:
-    """Judge iam:PassRole where a function is given a role."""
+    """Judge iam:PassRole where a function is given a role, and take no role that Lambda may not assume."""
 
     async def handle(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
         if method in ("POST", "PUT") and _PASSED.match(path):
@@ -203,6 +235,11 @@ def _lambda_roles(handler: Any) -> Any:
             if denied:
                 text = json.dumps({"Message": denied, "__type": "AccessDeniedException"}).encode()
                 return 403, {"Content-Type": "application/json", "x-amzn-errortype": "AccessDeniedException"}, text
+            if role and not roles.trusts(role, "lambda.amazonaws.com"):
+                code = "InvalidParameterValueException"
+                told = "The role defined for the function cannot be assumed by Lambda."
+                text = json.dumps({"Message": told, "__type": code}).encode()
+                return 400, {"Content-Type": "application/json", "x-amzn-errortype": code}, text
         return await handler(method, path, headers, body, query)
 
     return handle

@@ -73,6 +73,16 @@ def age(seconds: float) -> None:
             session["Expiration"] -= seconds
 
 
+def trusts(role_arn: str, service: str, keys: dict[str, str] | None = None) -> bool:
+    """Whether `service` may assume a role; False for one that does not exist. `keys` as in `assume`."""
+    parts = role_arn.split(":")
+    role = (
+        seams.module("iam")._roles.get_scoped(parts[4], None, role_arn.rsplit("/", 1)[-1]) if len(parts) > 5 else None
+    )
+    document = role.get("AssumeRolePolicyDocument") or "{}" if role is not None else "{}"
+    return _trusts(document, service, role_arn, keys or {})
+
+
 def forget(session: Session) -> None:
     """End a session before its time."""
     seams.module("sts")._sessions.pop(session.access_key, None)

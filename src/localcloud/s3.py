@@ -101,6 +101,17 @@ def install() -> Races:
     return races
 
 
+_LEAST_PART = 5 << 20
+
+
+def _small_parts(s3: Any, query: Any) -> bool:
+    """Whether an upload has a part, other than its last, of less than 5 MiB ("S3 API Reference", EntityTooSmall)."""
+    said = query.get("uploadId") or []
+    upload = s3._multipart_uploads.get(said[0] if isinstance(said, list) and said else said) or {}
+    sizes = [part.get("size", 0) for _, part in sorted(upload.get("parts", {}).items())]
+    return any(size < _LEAST_PART for size in sizes[:-1])
+
+
 def _conditional_copy(s3: Any) -> Callable[..., Answer]:
     """CopyObject under If-Match and If-None-Match, as PutObject."""
     copy = s3._copy_object
@@ -142,7 +153,7 @@ def _mapped(s3: Any) -> Callable[..., Any]:
 
 
 def _handler(s3: Any, handler: Any) -> Any:
-    """Objects that do not exist are hidden from who may not list; parts of objects are read as parts."""
+    """Objects that do not exist are hidden from who may not list; parts are read as parts, and uploaded as large ones."""
     evaluator = seams.evaluator()
     router = importlib.import_module("ministack.core.router")
     responses = importlib.import_module("ministack.core.responses")
@@ -153,6 +164,9 @@ def _handler(s3: Any, handler: Any) -> Any:
         return evaluator.enforce(key, "s3:ListBucket", "s3", responses.get_region(), resource_arn=arn) is None
 
     async def handle(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
+        if method == "POST" and "uploadId" in query and _small_parts(s3, query):
+            text = "Your proposed upload is smaller than the minimum allowed size"
+            return s3._error("EntityTooSmall", text, 400, path)
         token = _partial.set(method == "GET" and ("range" in headers or "partNumber" in query))
         try:
             answer = await handler(method, path, headers, body, query)

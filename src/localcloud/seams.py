@@ -1,7 +1,8 @@
 """The one door to MiniStack: it is imported here, and every private name of it that we touch is named here.
 
 MiniStack reads its settings from the environment when it is imported, so `load` sets them first. `REQUIRED` is checked
-at that moment: a MiniStack that lost one of the names is refused, in words, before the cloud answers anything.
+at that moment: a MiniStack that lost one of the names is refused, in words, before the cloud answers anything (those of
+CloudFormation, when the first stack is asked for).
 docs/localcloud-seams.md lists the same names with the reason for each.
 """
 
@@ -9,7 +10,7 @@ import contextvars
 import importlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import TypeVar
@@ -21,6 +22,7 @@ T = TypeVar("T")
 
 PACKAGE = "ministack"
 VERSION = "1.5.33"
+_LATE = "ministack.services.cloudformation"
 
 REQUIRED: dict[str, tuple[str, ...]] = {
     "ministack.app": (
@@ -91,6 +93,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
         "_copy_object",
         "_delete_bucket",
         "_error",
+        "_multipart_uploads",
         "_object_disk_path",
         "_persist_object",
         "_put_object",
@@ -148,19 +151,32 @@ def load(cloud: Cloud) -> ModuleType:
         raise CloudError(
             f"MiniStack {found} is installed.", f"Install ministack=={VERSION}: its private names are used."
         )
-    missing = [
-        f"{module}.{name}"
-        for module, names in REQUIRED.items()
-        for name in names
-        if not hasattr(importlib.import_module(module), name)
-    ]
-    if missing:
-        raise CloudError(f"MiniStack {found} has no {', '.join(missing)}.", "Install the pinned version anew.")
+    _check(name for name in REQUIRED if not name.startswith(_LATE))
     logging.getLogger().setLevel(logging.WARNING)
     # Its own tickers read every time as UTC, and never by our clock; ours take their place.
     for ticking in ("scheduler", "eventbridge"):
         put(importlib.import_module(f"ministack.services.{ticking}"), "start_scheduler", lambda: None)
     return importlib.import_module("ministack.app")
+
+
+def provisioners() -> ModuleType:
+    """The types of CloudFormation's resources. Half a second to import, so only a cloud that has stacks does.
+
+    Raises CloudError when a private name of it is gone.
+    """
+    _check(name for name in REQUIRED if name.startswith(_LATE))
+    return importlib.import_module(f"{_LATE}.provisioners")
+
+
+def _check(modules: Iterable[str]) -> None:
+    missing = [
+        f"{module}.{name}"
+        for module in modules
+        for name in REQUIRED[module]
+        if not hasattr(importlib.import_module(module), name)
+    ]
+    if missing:
+        raise CloudError(f"MiniStack {VERSION} has no {', '.join(missing)}.", "Install the pinned version anew.")
 
 
 def module(name: str) -> ModuleType:

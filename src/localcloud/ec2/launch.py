@@ -170,7 +170,8 @@ def _image_keys(draft: Draft) -> Keys:
     return {
         "ec2:ImageID": draft.image.id,
         "ec2:ImageType": "machine",
-        "ec2:Owner": [draft.image.owner, draft.image.owner_alias] if draft.image.owner_alias else draft.image.owner,
+        # One value: "amazon" for Amazon's images, else the number of the owner's account ("Service Authorization Reference").
+        "ec2:Owner": draft.image.owner_alias or draft.image.owner,
         "ec2:Public": "true",
         "ec2:RootDeviceType": "ebs",
     }

@@ -49,6 +49,7 @@ class Functions:
     def execute(self, record: dict[str, Any], event: Any, request_id: str) -> dict[str, Any]:
         """Run one event, as MiniStack calls it from a thread: {"body", "error", "function_error", "log"}."""
         config = record.get("config") or record
+        began = time.monotonic()
         try:
             spec = self._spec(record, config)
             outcome, stream = self._pool.invoke(spec, event, request_id, config.get("FunctionArn", ""))
@@ -59,7 +60,9 @@ class Functions:
             outcome = Outcome(error={"errorType": "Runtime.InvalidEntrypoint", "errorMessage": str(broken)})
             stream = ""
         self._streams[request_id] = stream or f"{time.strftime('%Y/%m/%d')}/[$LATEST]{secrets.token_hex(16)}"
-        answer: dict[str, Any] = {"body": outcome.result, "log": outcome.log}
+        failed = outcome.error is not None
+        lines = _framed(config, request_id, outcome.log, failed, int((time.monotonic() - began) * 1000))
+        answer: dict[str, Any] = {"body": outcome.result, "log": "\n".join(lines) + "\n"}
         if outcome.error is not None:
             answer |= {"body": outcome.error, "error": True, "function_error": "Unhandled"}
         return answer
@@ -67,19 +70,18 @@ class Functions:
     def write_log(
         self, record: dict[str, Any], request_id: str, text: str, error: bool, duration_ms: int, **_: Any
     ) -> None:
-        """Write START, what was printed, END and REPORT to the function's group, a stream per environment."""
+        """Write START, what was printed, END and REPORT to the function's group, a stream per environment.
+
+        `text` is what `execute` answered as log, which has these lines, or the words of an event that never ran.
+        """
         config = record.get("config") or record
         stream_name = self._streams.pop(request_id, None)
         if stream_name is None:
             return
         now = int(time.time() * 1000)
-        lines = [
-            f"START RequestId: {request_id} Version: {config.get('Version', '$LATEST')}",
-            *text.splitlines(),
-            f"END RequestId: {request_id}",
-            f"REPORT RequestId: {request_id}\tDuration: {duration_ms} ms\tBilled Duration: {duration_ms} ms\t"
-            f"Memory Size: {config.get('MemorySize', 128)} MB" + ("\tStatus: error" if error else ""),
-        ]
+        lines = text.splitlines()
+        if not text.startswith(f"START RequestId: {request_id} "):
+            lines = _framed(config, request_id, text, error, duration_ms)
         logs = seams.module("cloudwatch_logs")
         stream = _stream(logs, _group_name(config), stream_name, now)
         events = [{"timestamp": now, "message": line, "ingestionTime": now} for line in lines]
@@ -156,6 +158,17 @@ class Functions:
     def _sweep(self) -> None:
         while not self._closed.wait(30):
             self._pool.sweep()
+
+
+def _framed(config: dict[str, Any], request_id: str, text: str, error: bool, duration_ms: int) -> list[str]:
+    """The log of one invocation, line by line, as Lambda frames it and as an invocation's log tail begins and ends."""
+    return [
+        f"START RequestId: {request_id} Version: {config.get('Version', '$LATEST')}",
+        *text.splitlines(),
+        f"END RequestId: {request_id}",
+        f"REPORT RequestId: {request_id}\tDuration: {duration_ms} ms\tBilled Duration: {duration_ms} ms\t"
+        f"Memory Size: {config.get('MemorySize', 128)} MB" + ("\tStatus: error" if error else ""),
+    ]
 
 
 def _group_name(config: dict[str, Any]) -> str:

@@ -114,7 +114,12 @@ class Api:
         if method == "DELETE":
             del self._module._schedules[f"{group}/{name}"]
             return {}
-        return {field: value for field, value in record.items() if value is not None and not field.startswith("_")}
+        shown = {field: value for field, value in record.items() if value is not None and not field.startswith("_")}
+        # What nobody said is shown as its default.
+        policy = {"MaximumEventAgeInSeconds": 86400, "MaximumRetryAttempts": 185}
+        return shown | {
+            "Target": {**record["Target"], "RetryPolicy": policy | (record["Target"].get("RetryPolicy") or {})}
+        }
 
     def _groups(self, method: str, name: str | None, said: dict[str, Any], asked: dict[str, str]) -> dict[str, Any]:
         self._module._ensure_default_group()
