@@ -1,18 +1,23 @@
 """boto3 clients of this cloud for its own services, as the administrator or as a role that a service assumed."""
 
+import functools
 import threading
 from typing import Any
-
-import boto3
-import botocore.session
-from botocore.config import Config
 
 from localcloud.cloud import Cloud
 from localcloud.roles import Session
 
-# One session: a service's model is read once, not at each delivery, and boto3 adds its own methods to a client once.
-_session = boto3.Session(botocore_session=botocore.session.get_session())
 _lock = threading.Lock()
+
+
+@functools.cache
+def _session() -> Any:
+    # One session: a service's model is read once, not at each delivery, and boto3 adds its own methods to a client once.
+    # Imported only here: a cloud that delivers nothing starts without it.
+    import boto3
+    import botocore.session
+
+    return boto3.Session(botocore_session=botocore.session.get_session())
 
 
 def client(cloud: Cloud, service: str, region: str, session: Session | None = None) -> Any:
@@ -22,6 +27,8 @@ def client(cloud: Cloud, service: str, region: str, session: Session | None = No
         "aws_secret_access_key": session.secret_key if session else cloud.secret_key,
         "aws_session_token": session.token if session else None,
     }
+    from botocore.config import Config
+
     config = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=60)
     with _lock:
-        return _session.client(service, region_name=region, endpoint_url=cloud.endpoint, config=config, **keys)
+        return _session().client(service, region_name=region, endpoint_url=cloud.endpoint, config=config, **keys)

@@ -29,9 +29,29 @@ _SCHEDULE = (
 )
 
 
+_waiting: list[Callable[[], None]] = []
+
+
 def install(schedules: Api) -> None:
-    """Put the types below into MiniStack's table of resource types."""
-    provisioners = importlib.import_module("ministack.services.cloudformation.provisioners")
+    """Put the types below into MiniStack's table of resource types, when the first stack is asked for."""
+    app = importlib.import_module("ministack.app")
+    handler = app.SERVICE_HANDLERS["cloudformation"]
+
+    async def handle(*request: Any) -> Any:
+        while _waiting:
+            _waiting.pop(0)()
+        return await handler(*request)
+
+    app.SERVICE_HANDLERS["cloudformation"] = handle
+    before_first_stack(lambda: _replace(seams.provisioners(), schedules))
+
+
+def before_first_stack(change: Callable[[], None]) -> None:
+    """Call `change` before the first request about stacks is answered; it may touch the table of resource types."""
+    _waiting.append(change)
+
+
+def _replace(provisioners: Any, schedules: Api) -> None:
     table = provisioners._RESOURCE_HANDLERS
     table["AWS::Scheduler::Schedule"] = _schedule(provisioners, schedules)
     table["AWS::IAM::InstanceProfile"] = _instance_profile(provisioners)

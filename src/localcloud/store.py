@@ -71,7 +71,8 @@ class Store:
                     referenced.add(hashlib.sha256(version["code_zip"]).hexdigest())
         prune(referenced)
         _settle_functions(functions)
-        _settle_stacks(seams.module("cloudformation"))
+        if (self._home / "cloudformation.json").exists():
+            _settle_stacks(seams.module("cloudformation"))
 
     def _load(self, key: str, name: str) -> None:
         """Have a service's module take the state that its file holds. Raises CloudError: never silently nothing."""

@@ -11,6 +11,8 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from localcloud import control
+
 
 @dataclass
 class Running:
@@ -52,6 +54,5 @@ def begin(directory: Path, *words: str) -> Running:
     """Start a cloud and read what a client needs."""
     done = command(directory, "up", "--json", *words)
     assert done.returncode == 0, done.stdout + done.stderr
-    lines = command(directory, "env").stdout.splitlines()
-    pairs = [line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export ")]
-    return Running(directory, json.loads(done.stdout), dict(pairs))
+    said = {name: value for name, value in control.exports(directory).items() if value is not None}
+    return Running(directory, json.loads(done.stdout), said)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
-from running_cloud import Running
+from running_cloud import Running, command
 
 pytestmark = pytest.mark.cloud
 
@@ -215,6 +215,15 @@ def test_the_stock_images_have_their_public_names_in_every_region(cloud: Running
         assert {image["Architecture"] for image in images} == {"x86_64", "arm64"}
     path = cloud.client("ssm").get_parameters_by_path(Path="/aws/service/debian/release/13/latest")["Parameters"]
     assert [parameter["Name"] for parameter in path] == names
+
+
+def test_a_shell_is_told_how_to_speak_to_the_cloud(cloud: Running) -> None:
+    lines = command(cloud.directory, "env").stdout.splitlines()
+    assert lines == [
+        *(f"export {name}={value}" for name, value in cloud.environment.items()),
+        "unset AWS_PROFILE",
+        "unset AWS_SESSION_TOKEN",
+    ]
 
 
 @pytest.mark.skipif(shutil.which("aws") is None, reason="needs the AWS CLI")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+from localcloud import stacks
 from localcloud.cloud import Cloud, Response
 from localcloud.ec2 import catalog, codec, fleets, instances, judge, runs, show, tags, templates, types
 from localcloud.ec2.capacity import Capacity
@@ -98,7 +99,8 @@ class Ec2:
             floor=self._floor,
             facts=self._body.facts() | {"guests": self._body.kind},
         )
-        templates.install(self._stage)
+        stage = self._stage
+        stacks.before_first_stack(lambda: templates.install(stage))
         # Reading the model takes a moment that the first request need not wait for.
         self._warming = asyncio.ensure_future(asyncio.to_thread(codec.service))
 
