@@ -242,6 +242,24 @@ def test_what_a_killed_builder_left_is_cleared_away(tmp_path, can_build):
     assert can_build.exists()
 
 
+@pytest.mark.usefixtures("qemu", "can_build")
+def test_a_build_that_is_stopped_ends_what_it_started_and_leaves_nothing_half_made(tmp_path, programs):
+    words = f'echo $$ >"{tmp_path}/builder"\necho "I: installing packages..." >&2\nsleep 100'
+    program(programs, "mmdebstrap", words)
+    asked = subprocess.Popen(
+        [sys.executable, "-m", "localcloud", "image"],
+        env=os.environ | {"LOCALCLOUD_CACHE": str(tmp_path / "cache")},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert asked.stderr.readline().endswith("installing packages\n")
+    asked.terminate()
+    assert asked.communicate(timeout=120)[1] == "stopped; nothing half-made is left\n"
+    assert asked.returncode == 130
+    assert gone(int((tmp_path / "builder").read_text()))
+    assert {path.name for path in (tmp_path / "cache").iterdir()} == {".lock", "build.log"}
+
+
 @pytest.fixture
 def qemu(programs: Path, tmp_path: Path) -> Path:
     """A QEMU that counts its starts and leaves its process id; what it does then is in the file `act`."""
