@@ -42,7 +42,7 @@ def state(ec2: Any, instance: str) -> str:
     return str(shown(ec2, instance)["State"]["Name"])
 
 
-def until(true: Callable[[], bool], limit: float = 20.0) -> None:
+def until(true: Callable[[], bool], limit: float = 60.0) -> None:
     """Wait for something; fails after `limit` seconds."""
     deadline = time.monotonic() + limit
     while not true():
@@ -50,7 +50,7 @@ def until(true: Callable[[], bool], limit: float = 20.0) -> None:
         time.sleep(0.03)
 
 
-def becomes(ec2: Any, instance: str, name: str, limit: float = 20.0) -> None:
+def becomes(ec2: Any, instance: str, name: str, limit: float = 60.0) -> None:
     """Wait until an instance is in a state."""
     until(lambda: state(ec2, instance) == name, limit)
 
@@ -60,7 +60,7 @@ def console(ec2: Any, instance: str) -> str:
     return str(ec2.get_console_output(InstanceId=instance).get("Output", ""))
 
 
-def prints(ec2: Any, instance: str, text: str, limit: float = 20.0) -> None:
+def prints(ec2: Any, instance: str, text: str, limit: float = 60.0) -> None:
     """Wait until the console has `text`."""
     deadline = time.monotonic() + limit
     while text not in console(ec2, instance):
