@@ -22,9 +22,13 @@ HARDWARE = Hardware(
 CARRIERS = (("/usr/bin/python3", "-c", "go(1, 2)", "/state dir", "m"), ("carry", "e"))
 
 
-def line(link: qemu.Link, accelerator: str = "tcg", disk: str = "/state/disk.qcow2") -> dict[str, list[str]]:
+def line(
+    link: qemu.Link, accelerator: str = "tcg", disk: str = "/state/disk.qcow2", version: str = "7.2.22"
+) -> dict[str, list[str]]:
     """QEMU's command line as option -> values."""
-    machine = qemu.Machine("/usr/bin/qemu", Path("/image/vmlinuz"), "root=/dev/x", accelerator, 2, 512, Path(disk), 7)
+    machine = qemu.Machine(
+        "/usr/bin/qemu", version, Path("/image/vmlinuz"), "root=/dev/x", accelerator, 2, 512, Path(disk), 7
+    )
     words = qemu.command(machine, "i-0123456789abcdef0", "ip-172-31-0-10", "172.31.0.10", HARDWARE, link)
     assert words[0] == "/usr/bin/qemu"
     found: dict[str, list[str]] = {}
@@ -67,6 +71,14 @@ def test_the_firmware_says_what_cloud_init_looks_for_on_ec2() -> None:
     assert bios["manufacturer"] == "Amazon EC2"
     assert bios["uuid"].startswith("ec2")
     assert bios["serial"] == bios["uuid"]
+
+
+@pytest.mark.parametrize(("version", "thread"), [("7.2.22", "single"), ("8.1.0", "multi"), ("10.0.2", "multi")])
+def test_processors_share_a_thread_where_qemu_is_too_old_to_run_them_beside_each_other(
+    version: str, thread: str
+) -> None:
+    assert line(qemu.Link(1), version=version)["-accel"] == [f"tcg,tb-size=128,thread={thread}"]
+    assert line(qemu.Link(1), accelerator="kvm", version=version)["-accel"] == ["kvm"]
 
 
 def test_a_comma_in_a_path_does_not_end_an_option() -> None:

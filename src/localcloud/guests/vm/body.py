@@ -36,6 +36,7 @@ class MachineBody:
     private: bool
     serve_metadata: ServeMetadata
     program: str
+    version: str
     imager: str
     image: image.GuestImage
     accelerator: probe.Accelerator
@@ -111,6 +112,7 @@ class MachineBody:
         def starting(stream: int) -> dict[str, Any]:
             machine = qemu.Machine(
                 program=self.program,
+                version=self.version,
                 kernel=kernel,
                 words=words,
                 accelerator=self.accelerator.name,
@@ -161,6 +163,7 @@ def find_body(port: int, internet: bool, serve_metadata: ServeMetadata, most: in
         private=can_network(),
         serve_metadata=serve_metadata,
         program=program,
+        version=probe.qemu_version(program),
         imager=imager,
         image=found,
         accelerator=accelerator,
