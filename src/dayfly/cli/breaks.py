@@ -16,7 +16,7 @@ _KILLS_ITS_PARENT = 'kill -KILL "$PPID"; sleep 600'
 # The job hears no TERM and never ends.
 _IS_DEAF = "trap '' TERM; echo 'hanging, deaf to TERM'; while :; do sleep 1; done"
 _WAITS = "echo waiting for what is to come; sleep 600"
-_SOON_S = 5
+_SOON_S = 10
 """From setup's end; the command has begun by then, or nearly."""
 
 
@@ -46,9 +46,10 @@ BREAKS = {
     "reboot": Break(words="the server is rebooted", jobs={VM: (_WAITS, _soon("systemctl reboot"))}),
 }
 
-# The switch ends a server at its lifetime, which counts from the boot. A vm may take two minutes for one where it is emulated, and
-# a panic or reboot takes two boots.
-_LIMITS = {PROCESS: (20, 60), VM: (20, 400)}
+# Seconds of time limit and margin. The switch ends a server at its lifetime, which counts from the boot: where a machine is emulated
+# that may take two minutes, and a panic or a reboot takes two. Its job waits longer than what is to come; a hung one is to be ended.
+_HANG_S, _WAIT_S = 20, 60
+_MARGINS = {PROCESS: 60, VM: 540}
 
 
 def refuse(way: str, guest: str) -> None:
@@ -63,12 +64,12 @@ def refuse(way: str, guest: str) -> None:
 def file(way: str, guest: str) -> str:
     """dayfly.toml of a project whose one job breaks its server."""
     command, setup = BREAKS[way].jobs[guest]
-    limit, margin = _LIMITS[guest]
+    limit = _WAIT_S if command == _WAITS else _HANG_S
     return _FILE.format(
         command=json.dumps(command),
         setup=f"setup      = {json.dumps(setup)}\n" if setup else "",
         limit=limit,
-        margin=margin,
+        margin=_MARGINS[guest],
     )
 
 

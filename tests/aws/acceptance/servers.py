@@ -127,7 +127,8 @@ def fleet(place: Place, request: Mapping[str, Any]) -> Answer:
     try:
         told = place.client("ec2").create_fleet(**request)
     except botocore.exceptions.ClientError as error:
-        return Answer(None, (), (), code_of(error))
+        message = str(error.response.get("Error", {}).get("Message", ""))
+        return Answer(None, (), ((code_of(error), message),), code_of(error))
     servers = tuple(one for each in told.get("Instances", []) for one in each.get("InstanceIds", []))
     errors = tuple((each.get("ErrorCode", ""), each.get("ErrorMessage", "")) for each in told.get("Errors", []))
     return Answer(told.get("FleetId"), servers, errors)
