@@ -23,6 +23,8 @@ class Folder:
 
     path: Path
     env: dict[str, str] = field(default_factory=dict)
+    _clients: dict[str, Any] = field(default_factory=dict)
+    _said: dict[str, str] = field(default_factory=dict)
 
     def dayfly(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "DAYFLY_SHORT_MARGIN": "1", **self.env}
@@ -47,18 +49,26 @@ class Folder:
         (self.path / "dayfly.toml").write_text(text)
 
     def client(self, service: str) -> Any:
-        """A boto3 client of this folder's cloud, as its administrator."""
-        exports = self.dayfly("local", "env").stdout
-        given = dict(
-            line.removeprefix("export ").split("=", 1) for line in exports.splitlines() if line.startswith("export ")
-        )
-        return boto3.client(
-            service,
-            endpoint_url=given["AWS_ENDPOINT_URL"],
-            aws_access_key_id=given["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=given["AWS_SECRET_ACCESS_KEY"],
-            region_name="eu-west-1",
-        )
+        """A boto3 client of this folder's cloud, as its administrator. Port and keys stay the same over `down` and `up`."""
+        if service not in self._clients:
+            given = self._exports()
+            self._clients[service] = boto3.client(
+                service,
+                endpoint_url=given["AWS_ENDPOINT_URL"],
+                aws_access_key_id=given["AWS_ACCESS_KEY_ID"],
+                aws_secret_access_key=given["AWS_SECRET_ACCESS_KEY"],
+                region_name="eu-west-1",
+            )
+        return self._clients[service]
+
+    def _exports(self) -> dict[str, str]:
+        """What `dayfly local env` exports, asked for once."""
+        if not self._said:
+            lines = self.dayfly("local", "env").stdout.splitlines()
+            self._said = dict(
+                line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export ")
+            )
+        return self._said
 
 
 @pytest.fixture(scope="session")
