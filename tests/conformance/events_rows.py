@@ -1,0 +1,120 @@
+"""The default event bus: what EC2 tells it, and what its rules do with it."""
+
+import json
+from functools import partial
+from typing import Any
+
+import rows
+from targets import REGION, Target
+
+STATES = "EC2 User Guide, State change events for your instances"
+NOTICES = "EC2 User Guide, Spot Instance interruption notices"
+SILENT = "EC2 tells the bus nothing"
+
+row = partial(rows.row, "events")
+
+
+def listening(target: Target, **pattern: Any) -> str:
+    """The URL of a queue that a rule with that pattern writes to."""
+    url, arn = target.queue()
+    sqs, events, name = target.client("sqs"), target.client("events"), target.name_for("rule")
+    made = events.put_rule(Name=name, EventPattern=json.dumps(pattern))["RuleArn"]
+    target.after(events.delete_rule, Name=name)
+    statement = {
+        "Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": arn,
+        "Condition": {"ArnEquals": {"aws:SourceArn": made}},
+    }  # fmt: skip
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+    events.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": arn}])
+    target.after(events.remove_targets, Rule=name, Ids=["queue"])
+    return url
+
+
+def heard(target: Target, url: str) -> dict[str, Any]:
+    """The next event."""
+    found = target.message(url)
+    assert found is not None, "no event came"
+    event: dict[str, Any] = json.loads(found["Body"])
+    return event
+
+
+@row(
+    "Every change of an instance's state is an event, in order, from pending to terminated",
+    STATES,
+    differs=SILENT,
+    unasked="AWS promises neither order nor delivery",
+)
+def state_changes(target: Target) -> None:
+    kind = "EC2 Instance State-change Notification"
+    url = listening(target, source=["aws.ec2"], **{"detail-type": [kind]})
+    (server,) = target.launch()
+    target.becomes(server, "running")
+    target.client("ec2").terminate_instances(InstanceIds=[server])
+    seen = []
+    while "terminated" not in seen:
+        event = heard(target, url)
+        if event["detail"]["instance-id"] == server:
+            seen.append(event["detail"]["state"])
+            assert event["resources"] == [f"arn:aws:ec2:{REGION}:{target.account}:instance/{server}"]
+            assert (event["account"], event["region"]) == (target.account, REGION)
+    assert seen == ["pending", "running", "shutting-down", "terminated"]
+
+
+@row(
+    "A rule hears what fits its pattern and nothing else",
+    "EventBridge User Guide, Creating event patterns",
+    unknown="its PutEvents needs a library that is not among the tools here",
+)
+def patterns(target: Target) -> None:
+    url = listening(target, source=["conformance"], detail={"job": [{"prefix": "pi"}]})
+    said = [
+        {"Source": "conformance", "DetailType": "tick", "Detail": json.dumps({"job": job})} for job in ("other", "pi-1")
+    ]
+    answer = target.client("events").put_events(Entries=said)
+    assert answer["FailedEntryCount"] == 0
+    assert heard(target, url)["detail"] == {"job": "pi-1"}
+    assert target.message(url, 0.5) is None
+
+
+@row(
+    "Nobody but AWS sends events as aws.*",
+    "EventBridge API Reference, PutEventsResultEntry, NotAuthorizedForSourceException",
+    differs="they are taken",
+)
+def nobody_speaks_as_aws(target: Target) -> None:
+    entry = {"Source": "aws.ec2", "DetailType": "tick", "Detail": "{}"}
+    (answer,) = target.client("events").put_events(Entries=[entry])["Entries"]
+    assert answer["ErrorCode"] == "NotAuthorizedForSourceException"
+
+
+@row(
+    "A spot notice is an event, whose resource names the zone",
+    NOTICES,
+    unknown="it takes no spot instance back",
+    unasked="only AWS can give the notice",
+)
+def spot_notices(target: Any) -> None:
+    url = listening(target, **{"detail-type": ["EC2 Spot Instance Interruption Warning"]})
+    (server,) = target.launch(InstanceMarketOptions={"MarketType": "spot"})
+    zone = target.becomes(server, "running")["Placement"]["AvailabilityZone"]
+    target.control("ec2/interrupt", {"instance": server})
+    event = heard(target, url)
+    assert event["detail"] == {"instance-id": server, "instance-action": "terminate"}
+    assert event["resources"] == [f"arn:aws:ec2:{zone}:instance/{server}"]
+
+
+@row(
+    "A rebalance recommendation is an event",
+    "EC2 User Guide, EC2 instance rebalance recommendations",
+    unknown="it gives none",
+    unasked="only AWS can give it",
+)
+def rebalance_recommendations(target: Any) -> None:
+    url = listening(target, **{"detail-type": ["EC2 Instance Rebalance Recommendation"]})
+    (server,) = target.launch(InstanceMarketOptions={"MarketType": "spot"})
+    target.becomes(server, "running")
+    target.control("ec2/rebalance", {"instance": server})
+    event = heard(target, url)
+    assert event["detail"] == {"instance-id": server}
+    assert event["resources"] == [f"arn:aws:ec2:{REGION}:{target.account}:instance/{server}"]

@@ -1,0 +1,218 @@
+"""Launch templates and instant fleets."""
+
+import base64
+from typing import Any
+
+from rows import row
+from targets import IMAGE, KIND, Target, refusal
+
+FLEET = "EC2 API Reference, CreateFleet"
+ERRORS = "EC2 Developer Guide, Error codes for the Amazon EC2 API"
+TOKENS = "EC2 Developer Guide, Ensuring idempotency in Amazon EC2 API requests"
+SPOT = {"TotalTargetCapacity": 1, "DefaultTargetCapacityType": "spot"}
+
+
+def encoded(text: str) -> str:
+    """Base64."""
+    return base64.b64encode(text.encode()).decode()
+
+
+@row("ec2", "A launch template's name is taken once", ERRORS + ", InvalidLaunchTemplateName.AlreadyExistsException")
+def template_names_are_taken_once(target: Target) -> None:
+    ec2, name = target.client("ec2"), target.name_for("template")
+    said = {"LaunchTemplateName": name, "LaunchTemplateData": {"InstanceType": KIND}}
+    ec2.create_launch_template(**said)
+    target.after(ec2.delete_launch_template, LaunchTemplateName=name)
+    assert refusal(ec2.create_launch_template, **said) == "InvalidLaunchTemplateName.AlreadyExistsException"
+
+
+@row(
+    "ec2",
+    "A new version is `$Latest`; `$Default` stays until it is changed",
+    "EC2 API Reference, CreateLaunchTemplateVersion",
+    differs="SourceVersion is ignored: the rest is lost",
+)
+def template_versions(target: Target) -> None:
+    ec2, template = target.client("ec2"), target.template()
+    data = {"InstanceType": "t3.micro"}
+    ec2.create_launch_template_version(LaunchTemplateId=template, SourceVersion="1", LaunchTemplateData=data)
+    asked = {"LaunchTemplateId": template, "Versions": ["$Latest", "$Default"]}
+    found = ec2.describe_launch_template_versions(**asked)["LaunchTemplateVersions"]
+    said = {one["VersionNumber"]: one["LaunchTemplateData"] for one in found}
+    assert {number: one["InstanceType"] for number, one in said.items()} == {1: KIND, 2: "t3.micro"}
+    assert said[2]["ImageId"] == said[1]["ImageId"]
+
+
+@row(
+    "ec2",
+    "CreateLaunchTemplate with the same ClientToken makes one template",
+    TOKENS,
+    differs="the name is said to be taken",
+)
+def template_token(target: Target) -> None:
+    ec2, name, token = target.client("ec2"), target.name_for("template"), target.name_for("token")
+    said = {"LaunchTemplateName": name, "LaunchTemplateData": {"InstanceType": KIND}, "ClientToken": token}
+    first = ec2.create_launch_template(**said)["LaunchTemplate"]["LaunchTemplateId"]
+    target.after(ec2.delete_launch_template, LaunchTemplateId=first)
+    assert ec2.create_launch_template(**said)["LaunchTemplate"]["LaunchTemplateId"] == first
+
+
+@row(
+    "ec2",
+    "An instant fleet answers with what it launched, tagged as asked",
+    FLEET,
+    differs="the instance has no tag aws:ec2:fleet-id",
+)
+def fleet_launches(target: Target) -> None:
+    tags = [{"ResourceType": kind, "Tags": [{"Key": "of", "Value": kind}]} for kind in ("fleet", "instance")]
+    made = target.fleet(target.template(), TagSpecifications=tags)
+    (entry,) = made["Instances"]
+    assert (entry["Lifecycle"], entry["InstanceType"]) == ("on-demand", KIND)
+    shown = {tag["Key"]: tag["Value"] for tag in target.shown(entry["InstanceIds"][0])["Tags"]}
+    assert shown["of"] == "instance"
+    assert shown["aws:ec2:fleet-id"] == made["FleetId"]
+
+
+@row(
+    "ec2", "The same ClientToken gives the same fleet and launches nothing more", TOKENS,
+    differs="it makes a second fleet", unsure="What the replayed answer holds beside the fleet's id.",
+)  # fmt: skip
+def fleet_token_replay(target: Target) -> None:
+    template, token = target.template(), target.name_for("token")
+    first, again = target.fleet(template, ClientToken=token), target.fleet(template, ClientToken=token)
+    assert again["FleetId"] == first["FleetId"]
+    found = [{"Name": "tag:aws:ec2:fleet-id", "Values": [first["FleetId"]]}]
+    groups = target.client("ec2").describe_instances(Filters=found)["Reservations"]
+    assert sum(len(group["Instances"]) for group in groups) == 1
+
+
+@row(
+    "ec2",
+    "The same ClientToken with another request is IdempotentParameterMismatch, for fleets too",
+    TOKENS,
+    differs="it launches",
+)
+def fleet_token_mismatch(target: Target) -> None:
+    template, token = target.template(), target.name_for("token")
+    target.fleet(template, ClientToken=token)
+    other = {"TotalTargetCapacity": 1, "DefaultTargetCapacityType": "spot"}
+    code = refusal(lambda **said: target.fleet(template, **said), ClientToken=token, TargetCapacitySpecification=other)
+    assert code == "IdempotentParameterMismatch"
+
+
+@row(
+    "ec2", "A fleet's instances have the shutdown behaviour and user data of the template",
+    "EC2 API Reference, RequestLaunchTemplateData", differs="the behaviour stays `stop`",
+    unsure="That it holds for instant fleets: public projects rely on it.",
+)  # fmt: skip
+def fleet_keeps_the_behaviour(target: Target) -> None:
+    template = target.template(InstanceInitiatedShutdownBehavior="terminate", UserData=encoded("#!/bin/sh\n:\n"))
+    server = target.fleet(template)["Instances"][0]["InstanceIds"][0]
+    ec2 = target.client("ec2")
+    said = ec2.describe_instance_attribute(InstanceId=server, Attribute="instanceInitiatedShutdownBehavior")
+    assert said["InstanceInitiatedShutdownBehavior"] == {"Value": "terminate"}
+    said = ec2.describe_instance_attribute(InstanceId=server, Attribute="userData")
+    assert said["UserData"] == {"Value": encoded("#!/bin/sh\n:\n")}
+
+
+@row("ec2", "A spot fleet launches spot instances", FLEET)
+def fleet_of_spot(target: Target) -> None:
+    made = target.fleet(target.template(), TargetCapacitySpecification=SPOT)
+    assert made["Instances"][0]["Lifecycle"] == "spot"
+    assert target.shown(made["Instances"][0]["InstanceIds"][0])["InstanceLifecycle"] == "spot"
+
+
+@row(
+    "ec2",
+    "An override's type and subnet win over the template's",
+    "EC2 API Reference, FleetLaunchTemplateOverridesRequest",
+)
+def fleet_overrides(target: Target) -> None:
+    subnets = target.client("ec2").describe_subnets()["Subnets"]
+    subnet = max(subnets, key=lambda one: str(one["AvailabilityZone"]))
+    configuration = {
+        "LaunchTemplateSpecification": {"LaunchTemplateId": target.template(), "Version": "1"},
+        "Overrides": [{"InstanceType": "t3.micro", "SubnetId": subnet["SubnetId"]}],
+    }
+    made = target.fleet("", LaunchTemplateConfigs=[configuration])
+    shown = target.shown(made["Instances"][0]["InstanceIds"][0])
+    assert (shown["InstanceType"], shown["SubnetId"]) == ("t3.micro", subnet["SubnetId"])
+
+
+@row(
+    "ec2", "User data of the fleet's request wins over the template's",
+    "EC2 API Reference, FleetLaunchTemplateSpecificationRequest, LaunchTemplateSpecificationUserData",
+    unsure="That the request wins when the template has user data too.",
+)  # fmt: skip
+def fleet_user_data(target: Target) -> None:
+    specification = {
+        "LaunchTemplateId": target.template(UserData=encoded("template")),
+        "Version": "1",
+        "LaunchTemplateSpecificationUserData": encoded("request"),
+    }
+    made = target.fleet("", LaunchTemplateConfigs=[{"LaunchTemplateSpecification": specification}])
+    server = made["Instances"][0]["InstanceIds"][0]
+    said = target.client("ec2").describe_instance_attribute(InstanceId=server, Attribute="userData")
+    assert said["UserData"]["Value"] == encoded("request")
+
+
+@row(
+    "ec2", "`resolve:ssm:` in a template names the image that the parameter holds", "EC2 User Guide, Use a Systems Manager parameter",
+    differs="the words are taken for an image id",
+)  # fmt: skip
+def fleet_resolves_the_image(target: Target) -> None:
+    made = target.fleet(target.template(ImageId=f"resolve:ssm:{IMAGE}"))
+    assert target.shown(made["Instances"][0]["InstanceIds"][0])["ImageId"] == target.image()
+
+
+@row("ec2", "An unknown template is an error of the whole call", ERRORS)
+def fleet_template_is_checked(target: Target) -> None:
+    code = refusal(lambda: target.fleet("lt-00000000000000000"))
+    assert code == "InvalidLaunchTemplateId.NotFound"
+
+
+@row(
+    "ec2", "What one pool cannot launch is an entry of `Errors` in an answer of status 200, without instances",
+    "EC2 API Reference, CreateFleetError", differs="it is an error of the whole call",
+)  # fmt: skip
+def fleet_errors(target: Target) -> None:
+    made = target.fleet(target.template(ImageId="ami-00000000000000000"))
+    assert made.get("Instances", []) == []
+    assert made["Errors"][0]["ErrorCode"] == "InvalidAMIID.NotFound"
+    assert made["Errors"][0]["LaunchTemplateAndOverrides"]["LaunchTemplateSpecification"]["Version"] == "1"
+
+
+@row(
+    "ec2", "A pool without capacity is InsufficientInstanceCapacity in `Errors`", "EC2 User Guide, EC2 Fleet errors",
+    unknown="it has room for everything", unasked="nobody can order AWS to have no room",
+)  # fmt: skip
+def fleet_without_capacity(target: Any) -> None:
+    rule = {"code": "InsufficientInstanceCapacity", "market": "spot"}
+    target.control("ec2/capacity", {"rules": [rule]})
+    target.after(target.control, path="ec2/capacity", method="DELETE")
+    template = target.template()
+    made = target.fleet(template, TargetCapacitySpecification=SPOT)
+    assert made["Instances"] == []
+    assert made["Errors"][0]["ErrorCode"] == "InsufficientInstanceCapacity"
+    assert target.fleet(template)["Errors"] == []
+
+
+@row(
+    "ec2",
+    "An instant fleet is listed only when it is asked for by id",
+    "EC2 API Reference, DescribeFleets",
+    differs="it is always listed",
+)
+def fleet_is_listed_by_its_id(target: Target) -> None:
+    ec2, made = target.client("ec2"), target.fleet(target.template())
+    assert made["FleetId"] not in {one["FleetId"] for one in ec2.describe_fleets()["Fleets"]}
+    (shown,) = ec2.describe_fleets(FleetIds=[made["FleetId"]])["Fleets"]
+    assert shown["Type"] == "instant"
+    assert shown["Instances"][0]["InstanceIds"] == made["Instances"][0]["InstanceIds"]
+
+
+@row("ec2", "An instant fleet is deleted together with its instances", "EC2 API Reference, DeleteFleets")
+def fleet_is_deleted(target: Target) -> None:
+    made = target.fleet(target.template())
+    target.client("ec2").delete_fleets(FleetIds=[made["FleetId"]], TerminateInstances=True)
+    target.becomes(made["Instances"][0]["InstanceIds"][0], "terminated")

@@ -1,0 +1,250 @@
+"""Who may do what: policies, their variables and condition keys, roles that are passed, sessions."""
+
+import json
+import urllib.error
+import urllib.request
+from functools import partial
+from typing import Any
+
+import boto3
+import rows
+from botocore import UNSIGNED
+from botocore.config import Config
+from targets import REGION, Keys, Target, allow, deny, refusal
+
+POLICIES = "IAM User Guide, Policy evaluation logic"
+VARIABLES = "IAM User Guide, IAM policy elements: Variables and tags"
+S3_KEYS = "Service Authorization Reference, Actions, resources, and condition keys for Amazon S3"
+PASS = "IAM User Guide, Grant a user permissions to pass a role to an AWS service"
+NO_KEY = "it does not judge this"
+
+row = partial(rows.row, "iam")
+
+
+def code_of(target: Target, keys: Keys, service: str, call: str, **said: Any) -> str:
+    """What a call of somebody else is refused with, while IAM judges."""
+    client = target.client(service, keys=keys)
+    with target.judged():
+        return refusal(getattr(client, call), **said)
+
+
+@row(
+    "Who has no policy may do nothing: AccessDenied from S3, UnauthorizedOperation from EC2",
+    POLICIES,
+    differs="EC2 answers AccessDenied",
+)
+def nothing_is_allowed_by_itself(target: Target) -> None:
+    keys, bucket = target.session(allow("sts:GetCallerIdentity")), target.bucket()
+    assert code_of(target, keys, "s3", "list_objects_v2", Bucket=bucket) == "AccessDenied"
+    assert code_of(target, keys, "ec2", "describe_instances") == "UnauthorizedOperation"
+
+
+@row("A Deny is stronger than an Allow", POLICIES)
+def a_deny_is_stronger(target: Target) -> None:
+    bucket = target.bucket()
+    where = f"arn:aws:s3:::{bucket}"
+    keys = target.session(allow("s3:*", [where, where + "/*"]), deny("s3:PutObject", f"{where}/closed/*"))
+    assert code_of(target, keys, "s3", "put_object", Bucket=bucket, Key="open/deny", Body=b"1") == ""
+    assert code_of(target, keys, "s3", "put_object", Bucket=bucket, Key="closed/a", Body=b"1") == "AccessDenied"
+
+
+@row("A right on a prefix is a right there and nowhere else", POLICIES)
+def a_prefix(target: Target) -> None:
+    bucket = target.bucket()
+    keys = target.session(allow("s3:PutObject", f"arn:aws:s3:::{bucket}/mine/*"))
+    assert code_of(target, keys, "s3", "put_object", Bucket=bucket, Key="mine/a", Body=b"1") == ""
+    assert code_of(target, keys, "s3", "put_object", Bucket=bucket, Key="other/a", Body=b"1") == "AccessDenied"
+
+
+@row(
+    "`${aws:userid}` in a resource is ROLEID:SESSION of who asks",
+    VARIABLES,
+    differs="variables are compared as they are written",
+)
+def the_userid_variable(target: Target) -> None:
+    bucket = target.bucket()
+    keys = target.session(allow("s3:PutObject", f"arn:aws:s3:::{bucket}/out/${{aws:userid}}/*"), called="i-0abc")
+    who = target.client("sts", keys=keys).get_caller_identity()["UserId"]
+    assert who.endswith(":i-0abc")
+    assert code_of(target, keys, "s3", "put_object", Bucket=bucket, Key=f"out/{who}/a", Body=b"1") == ""
+    assert code_of(target, keys, "s3", "put_object", Bucket=bucket, Key=f"out/{who}x/a", Body=b"1") == "AccessDenied"
+
+
+@row(
+    "A variable works in a condition too; without a value for it the statement does not match",
+    VARIABLES,
+    differs="variables are compared as they are written",
+)
+def a_variable_in_a_condition(target: Target) -> None:
+    bucket = target.bucket()
+    where = f"arn:aws:s3:::{bucket}"
+    account = {"StringLike": {"s3:prefix": "${aws:PrincipalAccount}/*"}}
+    nothing = {"StringLike": {"s3:prefix": "${aws:PrincipalTag/none}/*"}}
+    keys = target.session(allow("s3:ListBucket", where, Condition=account))
+    said = {"Bucket": bucket, "Prefix": f"{target.account}/a"}
+    assert code_of(target, keys, "s3", "list_objects_v2", **said) == ""
+    keys = target.session(allow("s3:ListBucket", where, Condition=nothing))
+    assert code_of(target, keys, "s3", "list_objects_v2", Bucket=bucket, Prefix="/a") == "AccessDenied"
+
+
+@row("s3:prefix limits what may be listed", S3_KEYS, differs=NO_KEY)
+def the_prefix_key(target: Target) -> None:
+    bucket = target.bucket()
+    condition = {"StringEquals": {"s3:prefix": "runs/"}}
+    keys = target.session(allow("s3:ListBucket", f"arn:aws:s3:::{bucket}", Condition=condition))
+    assert code_of(target, keys, "s3", "list_objects_v2", Bucket=bucket, Prefix="runs/") == ""
+    assert code_of(target, keys, "s3", "list_objects_v2", Bucket=bucket) == "AccessDenied"
+
+
+@row("s3:if-none-match makes objects write-once: a write without the header is denied", S3_KEYS, differs=NO_KEY)
+def the_if_none_match_key(target: Target) -> None:
+    bucket, key = target.bucket(), target.name_for("once")
+    where, missing = f"arn:aws:s3:::{bucket}/*", {"Null": {"s3:if-none-match": "true"}}
+    keys = target.session(allow("s3:PutObject", where), deny("s3:PutObject", where, Condition=missing))
+    said = {"Bucket": bucket, "Key": key, "Body": b"1"}
+    assert code_of(target, keys, "s3", "put_object", **said) == "AccessDenied"
+    assert code_of(target, keys, "s3", "put_object", IfNoneMatch="*", **said) == ""
+
+
+@row("s3:ObjectCreationOperation lets the parts of an upload pass, and not its completion", S3_KEYS, differs=NO_KEY)
+def the_creation_key(target: Target) -> None:
+    bucket, key = target.bucket(), target.name_for("parts")
+    where = f"arn:aws:s3:::{bucket}/*"
+    once = {"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}}
+    keys = target.session(allow("s3:PutObject", where), deny("s3:PutObject", where, Condition=once))
+    s3 = target.client("s3", keys=keys)
+    with target.judged():
+        upload = s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+        said = {"Bucket": bucket, "Key": key, "UploadId": upload}
+        part = s3.upload_part(PartNumber=1, Body=b"1", **said)
+        said["MultipartUpload"] = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+        assert refusal(s3.complete_multipart_upload, **said) == "AccessDenied"
+        s3.complete_multipart_upload(IfNoneMatch="*", **said)
+
+
+@row(
+    "A bucket policy that denies what is not TLS does not deny a client of the endpoint",
+    "S3 User Guide, Security best practices, Enforce encryption of data in transit",
+    differs="a Deny for everybody denies whatever its condition is",
+)
+def a_policy_that_demands_tls(target: Target) -> None:
+    s3, bucket = target.client("s3"), target.bucket()
+    where = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+    keys = target.session(allow("s3:*", where))
+    tls = deny("s3:*", where, Principal="*", Condition={"Bool": {"aws:SecureTransport": "false"}})
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [tls]}))
+    target.after(s3.delete_bucket_policy, Bucket=bucket)
+    assert code_of(target, keys, "s3", "put_object", Bucket=bucket, Key="tls", Body=b"1") == ""
+
+
+@row(
+    "A bucket policy can deny what a role's own policy allows",
+    "IAM User Guide, Identity-based policies and resource-based policies",
+    differs="the answer has no code",
+)
+def a_bucket_policy_denies(target: Target) -> None:
+    s3, bucket = target.client("s3"), target.bucket()
+    keys = target.session(allow("s3:PutObject", f"arn:aws:s3:::{bucket}/*"))
+    statement = deny("s3:PutObject", f"arn:aws:s3:::{bucket}/sealed/*", Principal="*")
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    target.after(s3.delete_bucket_policy, Bucket=bucket)
+    assert code_of(target, keys, "s3", "put_object", Bucket=bucket, Key="sealed/a", Body=b"1") == "AccessDenied"
+    assert code_of(target, keys, "s3", "put_object", Bucket=bucket, Key="unsealed", Body=b"1") == ""
+
+
+@row(
+    "A boundary limits what the role's policy allows",
+    "IAM User Guide, Permissions boundaries for IAM entities",
+    differs=NO_KEY,
+)
+def a_boundary(target: Target) -> None:
+    iam, bucket = target.client("iam"), target.bucket()
+    document = {"Version": "2012-10-17", "Statement": [allow("s3:ListBucket")]}
+    edge = iam.create_policy(PolicyName=target.name_for("edge"), PolicyDocument=json.dumps(document))["Policy"]["Arn"]
+    target.after(iam.delete_policy, PolicyArn=edge)
+    arn = target.role("account", [allow("s3:*")])
+    iam.put_role_permissions_boundary(RoleName=arn.rsplit("/", 1)[-1], PermissionsBoundary=edge)
+    said = target.settled(lambda: target.client("sts").assume_role(RoleArn=arn, RoleSessionName="xx"))["Credentials"]
+    keys = {"aws_access_key_id": said["AccessKeyId"], "aws_secret_access_key": said["SecretAccessKey"]}
+    keys["aws_session_token"] = said["SessionToken"]
+    assert code_of(target, keys, "s3", "list_objects_v2", Bucket=bucket) == ""
+    assert code_of(target, keys, "s3", "put_object", Bucket=bucket, Key="edge", Body=b"1") == "AccessDenied"
+
+
+@row(
+    "A session's own policy limits the role's",
+    "IAM User Guide, Policies and permissions, Session policies",
+    differs=NO_KEY,
+)
+def a_session_policy(target: Target) -> None:
+    bucket = target.bucket()
+    own = json.dumps({"Version": "2012-10-17", "Statement": [allow("s3:ListBucket")]})
+    keys = target.session(allow("s3:*"), Policy=own)
+    assert code_of(target, keys, "s3", "list_objects_v2", Bucket=bucket) == ""
+    assert code_of(target, keys, "s3", "put_object", Bucket=bucket, Key="own", Body=b"1") == "AccessDenied"
+
+
+@row(
+    "A role is assumed only by whom its trust policy names",
+    "IAM User Guide, Update a role trust policy",
+    differs="a refusal is an HTML page with status 500",
+)
+def a_trust_policy(target: Target) -> None:
+    trusting, other = target.role("account"), target.role("lambda")
+    keys = target.session(allow("sts:AssumeRole"))
+    assert code_of(target, keys, "sts", "assume_role", RoleArn=other, RoleSessionName="xx") == "AccessDenied"
+    assert code_of(target, keys, "sts", "assume_role", RoleArn=trusting, RoleSessionName="xx") == ""
+
+
+@row("Everybody may ask who they are", "STS API Reference, GetCallerIdentity")
+def who_am_i(target: Target) -> None:
+    keys = target.session(deny("*"))
+    assert code_of(target, keys, "sts", "get_caller_identity") == ""
+
+
+@row(
+    "A wrong signature is refused by every service",
+    "AWS General Reference, Signature Version 4; EC2 error AuthFailure",
+    unsure="EC2's exact code.",
+)
+def a_wrong_signature(target: Target) -> None:
+    keys = target.session(allow("*")) | {"aws_secret_access_key": "wrong"}
+    assert code_of(target, keys, "s3", "list_objects_v2", Bucket=target.bucket()) == "SignatureDoesNotMatch"
+    assert code_of(target, keys, "ec2", "describe_instances") in ("AuthFailure", "SignatureDoesNotMatch")
+
+
+@row(
+    "An unsigned request to a bucket that is not public is AccessDenied",
+    "S3 User Guide, How Amazon S3 authorizes a request",
+    differs="an HTML page with status 500",
+)
+def an_unsigned_request(target: Target) -> None:
+    target.client("s3").put_object(Bucket=target.bucket(), Key="unsigned", Body=b"1")
+    config = Config(signature_version=UNSIGNED, retries={"total_max_attempts": 1})
+    nobody = boto3.client("s3", region_name=REGION, endpoint_url=target.endpoint, config=config)
+    with target.judged():
+        assert refusal(nobody.get_object, Bucket=target.bucket(), Key="unsigned") == "AccessDenied"
+
+
+@row(
+    "A link can do what its signer may, and nothing when it was changed or is over",
+    "S3 User Guide, Download and upload objects with presigned URLs",
+    differs="a link is not judged",
+)
+def links(target: Target) -> None:
+    s3, bucket = target.client("s3"), target.bucket()
+    for key in ("linked/a", "unlinked/a"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"1")
+    keys = target.session(allow("s3:GetObject", f"arn:aws:s3:::{bucket}/linked/*"))
+    signer = target.client("s3", keys=keys)
+
+    def fetched(key: str, change: str = "", seconds: int = 60) -> int:
+        url = signer.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=seconds)
+        try:
+            with target.judged(), urllib.request.urlopen(url + change, timeout=10) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    assert (fetched("linked/a"), fetched("unlinked/a"), fetched("linked/a", "0")) == (200, 403, 403)
+    target.until(lambda: fetched("linked/a", seconds=0) == 403)

@@ -1,0 +1,227 @@
+"""Functions: as whom they run, what they see, how often an event is tried."""
+
+import base64
+import io
+import json
+import zipfile
+from functools import partial
+from typing import Any
+
+import rows
+from targets import REGION, Target, allow, refusal
+
+NO_DOCKER = "it runs functions in Docker only"
+ENVIRONMENT = "Lambda Developer Guide, Using Lambda environment variables"
+ASYNC = "Lambda Developer Guide, How Lambda handles errors and retries with asynchronous invocation"
+ROLE = "Lambda Developer Guide, Defining Lambda function permissions with an execution role"
+INVOKE = "Lambda API Reference, Invoke"
+ECHO = "def handler(event, context):\n    return event\n"
+
+row = partial(rows.row, "lambda")
+runs = partial(row, differs=NO_DOCKER)
+
+
+def zipped(source: str) -> bytes:
+    """The zip of a function."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("main.py", source)
+    return buffer.getvalue()
+
+
+def function(target: Target, source: str, statements: list[dict[str, Any]] | None = None, **more: Any) -> str:
+    """A function, ready; its ARN. It goes when the row is done."""
+    functions, name = target.client("lambda"), target.name_for("function")
+    role = target.role("lambda", statements)
+    said = {
+        "FunctionName": name, "Runtime": "python3.13", "Handler": "main.handler", "Role": role,
+        "Code": {"ZipFile": zipped(source)}, "Timeout": 20,
+    }  # fmt: skip
+    made = target.settled(lambda: functions.create_function(**(said | more)))
+    target.after(functions.delete_function, FunctionName=name)
+    functions.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    return str(made["FunctionArn"])
+
+
+def call(target: Target, arn: str, event: Any = None) -> tuple[Any, str, str]:
+    """Invoke and wait: what it returned, its error if any, and its log."""
+    said = json.dumps({} if event is None else event)
+    answer = target.client("lambda").invoke(FunctionName=arn, Payload=said, LogType="Tail")
+    log = base64.b64decode(answer.get("LogResult", "")).decode()
+    return json.loads(answer["Payload"].read() or b"null"), answer.get("FunctionError", ""), log
+
+
+@runs("A function runs and its value comes back", INVOKE)
+def a_function_runs(target: Target) -> None:
+    assert call(target, function(target, ECHO), {"a": 1})[:2] == ({"a": 1}, "")
+
+
+@runs("A function runs as its role: what the role may not do, it may not", ROLE)
+def a_function_is_its_role(target: Target) -> None:
+    bucket = target.bucket()
+    source = (
+        "import boto3\nfrom botocore.exceptions import ClientError\n"
+        "def handler(event, context):\n    who = boto3.client('sts').get_caller_identity()['Arn']\n    said = {}\n"
+        "    for key in ('mine/function', 'other/function'):\n        try:\n"
+        f"            boto3.client('s3').put_object(Bucket={bucket!r}, Key=key, Body=b'1')\n            said[key] = ''\n"
+        "        except ClientError as error:\n            said[key] = error.response['Error']['Code']\n"
+        "    return [who, said]\n"
+    )
+    arn = function(target, source, [allow("s3:PutObject", f"arn:aws:s3:::{bucket}/mine/*")])
+    (who, said), error, log = call(target, arn)
+    assert error == "", log
+    assert said == {"mine/function": "", "other/function": "AccessDenied"}
+    assert who.startswith(f"arn:aws:sts::{target.account}:assumed-role/")
+
+
+@runs(
+    "A function finds its own variables and those of its runtime",
+    ENVIRONMENT + ", Defined runtime environment variables",
+)
+def variables(target: Target) -> None:
+    source = "import os\ndef handler(event, context):\n    return dict(os.environ)\n"
+    arn = function(target, source, Environment={"Variables": {"OWN": "1"}})
+    said, error, log = call(target, arn)
+    assert error == "", log
+    assert said["OWN"] == "1"
+    assert said["AWS_REGION"] == REGION
+    assert said["AWS_LAMBDA_FUNCTION_NAME"] == arn.rpartition(":")[2]
+    names = {
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SESSION_TOKEN",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+        "AWS_LAMBDA_LOG_GROUP_NAME",
+        "_HANDLER",
+    }
+    assert names <= set(said)
+
+
+@runs(
+    "An error of the function is `FunctionError: Unhandled` with its type, message and trace",
+    "Lambda Developer Guide, Lambda function handler errors in Python",
+)
+def errors(target: Target) -> None:
+    arn = function(target, "def handler(event, context):\n    raise KeyError('no such tick')\n")
+    said, error, _ = call(target, arn)
+    assert error == "Unhandled"
+    assert (said["errorType"], "no such tick" in said["errorMessage"]) == ("KeyError", True)
+    assert said["stackTrace"]
+
+
+@runs(
+    "A function that takes too long is ended: Task timed out",
+    "Lambda Developer Guide, Configure Lambda function timeout",
+)
+def timeouts(target: Target) -> None:
+    arn = function(target, "import time\ndef handler(event, context):\n    time.sleep(30)\n", Timeout=1)
+    said, error, _ = call(target, arn)
+    assert (error, "Task timed out after 1.00 seconds" in said["errorMessage"]) == ("Unhandled", True)
+
+
+@runs(
+    "The context tells name, ARN, version, request and the time that is left",
+    "Lambda Developer Guide, Using the Lambda context object with Python",
+)
+def contexts(target: Target) -> None:
+    source = (
+        "def handler(event, context):\n    left = context.get_remaining_time_in_millis()\n"
+        "    return [context.function_name, context.invoked_function_arn, context.function_version,"
+        " context.aws_request_id, left]\n"
+    )
+    arn = function(target, source)
+    (name, said, version, request, left), error, log = call(target, arn)
+    assert error == "", log
+    assert (name, said, version) == (arn.rpartition(":")[2], arn, "$LATEST")
+    assert request in log
+    assert 0 < left <= 20_000
+
+
+@runs(
+    "What is printed goes to the log group /aws/lambda/NAME",
+    "Lambda Developer Guide, Sending Lambda function logs to CloudWatch Logs",
+)
+def logs(target: Target) -> None:
+    rights = [allow(["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"])]
+    arn = function(target, "def handler(event, context):\n    print('it was here')\n", rights)
+    call(target, arn)
+    client, group = target.client("logs"), f"/aws/lambda/{arn.rpartition(':')[2]}"
+    target.after(client.delete_log_group, logGroupName=group)
+
+    def printed() -> bool:
+        if refusal(client.filter_log_events, logGroupName=group):
+            return False
+        return any("it was here" in one["message"] for one in client.filter_log_events(logGroupName=group)["events"])
+
+    target.until(printed)
+
+
+@runs(
+    "An asynchronous event is accepted with 202; one that failed goes to the OnFailure destination with its reason",
+    ASYNC,
+)
+def asynchronous_events(target: Target) -> None:
+    url, queue = target.queue()
+    arn = function(
+        target, "def handler(event, context):\n    raise ValueError('no')\n", [allow("sqs:SendMessage", queue)]
+    )
+    functions = target.client("lambda")
+    destination = {"OnFailure": {"Destination": queue}}
+    functions.put_function_event_invoke_config(FunctionName=arn, MaximumRetryAttempts=0, DestinationConfig=destination)
+    answer = functions.invoke(FunctionName=arn, InvocationType="Event", Payload=b'{"tick": 1}')
+    assert answer["StatusCode"] == 202
+    found = target.message(url)
+    assert found is not None
+    said = json.loads(found["Body"])
+    assert said["requestPayload"] == {"tick": 1}
+    assert said["requestContext"]["condition"] == "RetriesExhausted"
+    assert said["requestContext"]["approximateInvokeCount"] == 1
+    assert said["responseContext"]["functionError"] == "Unhandled"
+
+
+@runs("New code runs from the next invocation on", "Lambda API Reference, UpdateFunctionCode")
+def new_code(target: Target) -> None:
+    arn = function(target, "def handler(event, context):\n    return 1\n")
+    assert call(target, arn)[0] == 1
+    functions = target.client("lambda")
+    functions.update_function_code(FunctionName=arn, ZipFile=zipped("def handler(event, context):\n    return 2\n"))
+    functions.get_waiter("function_updated_v2").wait(FunctionName=arn, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    assert call(target, arn)[0] == 2
+
+
+@row("An unknown function is ResourceNotFoundException", INVOKE)
+def unknown_functions(target: Target) -> None:
+    assert refusal(target.client("lambda").invoke, FunctionName="conf-none") == "ResourceNotFoundException"
+
+
+@row("InvocationType DryRun answers 204 and runs nothing", INVOKE, differs=NO_DOCKER)
+def dry_runs(target: Target) -> None:
+    arn = function(target, ECHO)
+    assert target.client("lambda").invoke(FunctionName=arn, InvocationType="DryRun")["StatusCode"] == 204
+
+
+@row(
+    "Making a function needs iam:PassRole on its role, for lambda.amazonaws.com",
+    "IAM User Guide, Grant a user permissions to pass a role to an AWS service",
+    differs="nobody is asked",
+)
+def passing_a_role_to_a_function(target: Target) -> None:
+    role = target.role("lambda")
+    said = {"Runtime": "python3.13", "Handler": "main.handler", "Role": role, "Code": {"ZipFile": zipped(ECHO)}}
+    condition = {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}
+    codes = []
+    for more in ([], [allow("iam:PassRole", role, Condition=condition)]):
+        keys, name = target.session(allow("lambda:CreateFunction"), *more), target.name_for("function")
+        client = target.client("lambda", keys=keys)
+        target.after(target.client("lambda").delete_function, FunctionName=name)
+        with target.judged():
+            codes.append(refusal(client.create_function, FunctionName=name, **said))
+    assert codes == ["AccessDeniedException", ""]
+
+
+@row("A function is made only with a role that trusts Lambda", ROLE, differs="any role is taken")
+def roles_are_checked(target: Target) -> None:
+    said = {"Runtime": "python3.13", "Handler": "main.handler", "Code": {"ZipFile": zipped(ECHO)}}
+    functions, name = target.client("lambda"), target.name_for("function")
+    target.after(functions.delete_function, FunctionName=name)
+    code = refusal(functions.create_function, FunctionName=name, Role=target.role("ec2"), **said)
+    assert code == "InvalidParameterValueException"

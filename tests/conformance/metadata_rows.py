@@ -1,0 +1,348 @@
+"""The instance metadata service, asked from inside a server."""
+
+import json
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import rows
+from probe import TOKEN, TTL, Probe
+from targets import Target, allow, keys_of, refusal
+
+USE = "EC2 User Guide, Use the Instance Metadata Service to access instance metadata"
+ACCESS = "EC2 User Guide, Access instance metadata for an EC2 instance"
+CATEGORIES = "EC2 User Guide, Instance metadata categories"
+NOTICES = "EC2 User Guide, Spot Instance interruption notices"
+CREDENTIALS = "EC2 User Guide, Retrieve security credentials from instance metadata"
+TAGS = "EC2 User Guide, View tags for your EC2 instances using instance metadata"
+NO_ORDER = "only AWS can give the notice"
+
+row = partial(rows.row, "metadata", unknown="it runs no guest, so nothing is there to ask it")
+
+
+def probe(target: Target) -> Probe:
+    """A spot server with a role and tags that the rows share."""
+    return target.once("probe", lambda: _probe(target))
+
+
+def _probe(target: Target) -> Probe:
+    name, _ = target.profile([allow("s3:PutObject", f"arn:aws:s3:::{target.bucket()}/own/${{aws:userid}}/*")])
+    # The role serves all rows: it goes at the end, not after the row that made it.
+    for undo in target._undo:
+        target.at_last(undo)
+    target._undo.clear()
+    tags = [{"ResourceType": "instance", "Tags": [{"Key": "job", "Value": "pi"}, {"Key": "a:b", "Value": "c"}]}]
+    return Probe(
+        target,
+        IamInstanceProfile={"Name": name},
+        InstanceMarketOptions={"MarketType": "spot"},
+        MetadataOptions={"HttpTokens": "required", "InstanceMetadataTags": "enabled"},
+        TagSpecifications=tags,
+    )
+
+
+def open_probe(target: Target) -> Probe:
+    """An on-demand server that has nothing: no role, no tags to see, and tokens are optional."""
+    return target.once("open probe", lambda: Probe(target, MetadataOptions={"HttpTokens": "optional"}))
+
+
+@row("A token is had by PUT with a TTL of 1 to 21600 seconds; without one, or with another, the answer is 400", USE)
+def token_has_a_ttl(target: Target) -> None:
+    one = probe(target)
+    asked = [("PUT", "/latest/api/token", {} if said is None else {TTL: said}) for said in (None, "0", "21601", "x")]
+    assert {answer.status for answer in one.ask_all(asked)} == {400}
+    answers = one.ask_all([("PUT", "/latest/api/token", {TTL: said}) for said in ("1", "21600")])
+    assert [answer.status for answer in answers] == [200, 200]
+    assert answers[1].headers[TTL.lower()] == "21600"
+
+
+@row("PUT with X-Forwarded-For is refused", USE, unsure="That the status is 403.")
+def token_is_not_forwarded(target: Target) -> None:
+    asked = {TTL: "60", "X-Forwarded-For": "192.0.2.1"}
+    assert probe(target).ask("PUT", "/latest/api/token", **asked).status == 403
+
+
+@row("PUT to a path of a version, such as /2021-03-23/api/token, is 403", ACCESS)
+def token_of_a_version(target: Target) -> None:
+    assert probe(target).ask("PUT", "/2021-03-23/api/token", **{TTL: "60"}).status == 403
+
+
+@row("Where tokens are required, a request without one, with a wrong one or with an old one is 401", USE)
+def tokens_required(target: Target) -> None:
+    one, path = probe(target), "/latest/meta-data/instance-id"
+    short = one.ask("PUT", "/latest/api/token", **{TTL: "1"}).text
+    one.wait(1.5)
+    asked = [("GET", path, said) for said in ({}, {TOKEN: "nonsense"}, {TOKEN: short}, {TOKEN: one.token})]
+    assert [answer.status for answer in one.ask_all(asked)] == [401, 401, 401, 200]
+
+
+@row("Where tokens are optional, a request without one is answered; one with a wrong one is 401", USE)
+def tokens_optional(target: Target) -> None:
+    one, path = open_probe(target), "/latest/meta-data/instance-id"
+    plain, wrong = one.ask_all([("GET", path, {}), ("GET", path, {TOKEN: "nonsense"})])
+    assert (plain.status, plain.text, wrong.status) == (200, one.instance, 401)
+
+
+@row("A token is good on the instance that made it and on no other", USE)
+def a_token_is_of_one_instance(target: Target) -> None:
+    path, foreign = "/latest/meta-data/instance-id", open_probe(target).token
+    assert probe(target).ask("GET", path, **{TOKEN: foreign}).status == 401
+
+
+@row("Required tokens can be asked for while the instance runs", "EC2 API Reference, ModifyInstanceMetadataOptions")
+def tokens_can_become_required(target: Target) -> None:
+    one, ec2 = open_probe(target), target.client("ec2")
+    ec2.modify_instance_metadata_options(InstanceId=one.instance, HttpTokens="required")
+    target.until(lambda: one.ask("GET", "/latest/meta-data/").status == 401)
+    ec2.modify_instance_metadata_options(InstanceId=one.instance, HttpTokens="optional")
+    target.until(lambda: one.ask("GET", "/latest/meta-data/").status == 200)
+
+
+@row("GET and HEAD are allowed", USE)
+def head_is_allowed(target: Target) -> None:
+    answer = probe(target).ask("HEAD", "/latest/meta-data/instance-id", **{TOKEN: probe(target).token})
+    assert (answer.status, answer.text) == (200, "")
+
+
+@row("Metadata is text/plain, one name a line in listings; user data is application/octet-stream", ACCESS)
+def content_types(target: Target) -> None:
+    one = probe(target)
+    listing, data = one.get("meta-data/"), one.get("user-data")
+    assert listing.headers["content-type"] == "text/plain"
+    assert data.headers["content-type"] == "application/octet-stream"
+    assert not listing.text.endswith("\n")
+
+
+@row("A path that is not there is 404", ACCESS)
+def absent_paths(target: Target) -> None:
+    asked = [
+        ("GET", path, {TOKEN: probe(target).token}) for path in ("/latest/nothing", "/nowhere/", "/latest/meta-data/x/")
+    ]
+    assert {answer.status for answer in probe(target).ask_all(asked)} == {404}
+
+
+@row("/ lists the versions, `latest` among them", USE + ", Get the available versions")
+def versions(target: Target) -> None:
+    one = probe(target)
+    names = one.ask("GET", "/", **{TOKEN: one.token}).names
+    assert {"1.0", "2009-04-04", "2021-03-23", "latest"} <= names
+    assert one.ask("GET", "/2021-03-23/meta-data/instance-id", **{TOKEN: one.token}).text == one.instance
+
+
+@row(
+    "A listing marks what has more below it with a slash, and is the same without the last slash",
+    USE + ", Get the top-level metadata items",
+)
+def listings(target: Target) -> None:
+    one = probe(target)
+    names = one.get("meta-data/").names
+    wanted = "ami-id ami-launch-index ami-manifest-path block-device-mapping/ events/ hostname iam/ instance-action instance-id"
+    wanted += " instance-life-cycle instance-type local-hostname local-ipv4 mac metrics/ network/ placement/ profile"
+    wanted += " reservation-id security-groups services/ tags/"
+    assert set(wanted.split()) <= names
+    assert one.get("meta-data").names == names
+    assert one.get("meta-data/placement").names == one.get("meta-data/placement/").names
+    assert one.get("").names == {"dynamic", "meta-data", "user-data"}
+
+
+@row("The categories of an instance say what DescribeInstances says", CATEGORIES)
+def categories(target: Target) -> None:
+    one = probe(target)
+    shown = target.shown(one.instance)
+    said = {
+        "instance-id": one.instance,
+        "instance-type": shown["InstanceType"],
+        "ami-id": shown["ImageId"],
+        "ami-launch-index": "0",
+        "ami-manifest-path": "(unknown)",
+        "instance-life-cycle": "spot",
+        "instance-action": "none",
+        "local-ipv4": shown["PrivateIpAddress"],
+        "hostname": shown["PrivateDnsName"],
+        "local-hostname": shown["PrivateDnsName"],
+        "mac": shown["NetworkInterfaces"][0]["MacAddress"],
+        "security-groups": shown["SecurityGroups"][0]["GroupName"],
+        "services/domain": "amazonaws.com",
+        "services/partition": "aws",
+        "system": "nitro",
+    }
+    assert {path: one.value(path) for path in said} == said
+    assert one.value("reservation-id").startswith("r-")
+
+
+@row(
+    "The identity document says account, region, zone, image, type, address and architecture",
+    "EC2 User Guide, Instance identity documents",
+)
+def identity_document(target: Target) -> None:
+    one = probe(target)
+    shown, said = target.shown(one.instance), json.loads(one.get("dynamic/instance-identity/document").text)
+    assert said["instanceId"] == one.instance
+    assert (said["accountId"], said["region"]) == (target.account, "us-east-1")
+    assert said["availabilityZone"] == shown["Placement"]["AvailabilityZone"]
+    assert (said["imageId"], said["instanceType"]) == (shown["ImageId"], shown["InstanceType"])
+    assert (said["privateIp"], said["architecture"]) == (shown["PrivateIpAddress"], "x86_64")
+    assert said["version"] == "2017-09-30"
+
+
+@row("Detailed monitoring is told as enabled or disabled", CATEGORIES + ", Dynamic data categories")
+def monitoring(target: Target) -> None:
+    assert probe(target).get("dynamic/fws/instance-monitoring").text == "disabled"
+
+
+@row("Placement: zone, zone id and region; no group or partition where there is none", CATEGORIES)
+def placement(target: Target) -> None:
+    one = probe(target)
+    shown = target.shown(one.instance)["Placement"]
+    assert one.value("placement/availability-zone") == shown["AvailabilityZone"]
+    assert one.value("placement/availability-zone-id").startswith("use1-az")
+    assert one.value("placement/region") == "us-east-1"
+    assert {
+        one.get(f"meta-data/placement/{name}").status for name in ("group-name", "partition-number", "host-id")
+    } == {404}
+
+
+@row("The network tree names the interface, its addresses, groups, subnet and VPC", CATEGORIES)
+def network(target: Target) -> None:
+    one = probe(target)
+    shown = target.shown(one.instance)
+    card = shown["NetworkInterfaces"][0]
+    (mac,) = one.get("meta-data/network/interfaces/macs/").names
+    assert mac == card["MacAddress"] + "/"
+    ec2 = target.client("ec2")
+    subnet = ec2.describe_subnets(SubnetIds=[shown["SubnetId"]])["Subnets"][0]["CidrBlock"]
+    vpc = ec2.describe_vpcs(VpcIds=[shown["VpcId"]])["Vpcs"][0]["CidrBlock"]
+    said = {
+        "device-number": "0",
+        "interface-id": card["NetworkInterfaceId"],
+        "local-hostname": shown["PrivateDnsName"],
+        "local-ipv4s": shown["PrivateIpAddress"],
+        "mac": card["MacAddress"],
+        "owner-id": target.account,
+        "security-group-ids": shown["SecurityGroups"][0]["GroupId"],
+        "subnet-id": shown["SubnetId"],
+        "subnet-ipv4-cidr-block": subnet,
+        "vpc-id": shown["VpcId"],
+        "vpc-ipv4-cidr-block": vpc,
+        "vpc-ipv4-cidr-blocks": vpc,
+    }
+    assert {path: one.value(f"network/interfaces/macs/{mac}{path}") for path in said} == said
+
+
+@row("The block device mapping names the root device", CATEGORIES)
+def block_devices(target: Target) -> None:
+    one = probe(target)
+    assert one.value("block-device-mapping/ami").endswith("xvda")
+    assert one.value("block-device-mapping/root") == "/dev/xvda"
+
+
+@row("Tags are there when the launch allows it, and only then", TAGS)
+def tags_of_the_instance(target: Target) -> None:
+    one = probe(target)
+    assert {"job", "a:b"} <= one.get("meta-data/tags/instance").names
+    assert one.value("tags/instance/job") == "pi"
+    assert open_probe(target).get("meta-data/tags/instance").status == 404
+    assert "tags/" not in open_probe(target).get("meta-data/").names
+
+
+@row("A tag that is added or removed later is seen while the instance runs", TAGS)
+def tags_change(target: Target) -> None:
+    one, ec2 = probe(target), target.client("ec2")
+    ec2.create_tags(Resources=[one.instance], Tags=[{"Key": "later", "Value": "1"}])
+    target.until(lambda: one.get("meta-data/tags/instance/later").text == "1")
+    ec2.delete_tags(Resources=[one.instance], Tags=[{"Key": "later"}])
+    target.until(lambda: one.get("meta-data/tags/instance/later").status == 404)
+
+
+@row("User data is given back as it is; without any it is 404", ACCESS)
+def user_data(target: Target) -> None:
+    one = probe(target)
+    assert one.get("user-data").text == one.program
+
+
+@row("iam/info names the profile; without a role there is no iam/", CATEGORIES)
+def iam_info(target: Target) -> None:
+    said = json.loads(probe(target).value("iam/info"))
+    assert said["Code"] == "Success"
+    assert said["InstanceProfileArn"].startswith(f"arn:aws:iam::{target.account}:instance-profile/")
+    assert {"LastUpdated", "InstanceProfileId"} <= set(said)
+    assert open_probe(target).get("meta-data/iam/").status == 404
+
+
+@row("The role's keys come with Code, Type, LastUpdated and an Expiration; another role's name is 404", CREDENTIALS)
+def role_credentials(target: Target) -> None:
+    one = probe(target)
+    name = one.value("iam/security-credentials/")
+    said = json.loads(one.value(f"iam/security-credentials/{name}"))
+    assert (said["Code"], said["Type"]) == ("Success", "AWS-HMAC")
+    assert {"AccessKeyId", "SecretAccessKey", "Token", "LastUpdated"} <= set(said)
+    left = datetime.fromisoformat(said["Expiration"]) - datetime.now(UTC)
+    assert left.total_seconds() > 300
+    assert one.get("meta-data/iam/security-credentials/other").status == 404
+
+
+@row(
+    "The keys are a session of the role that is called like the instance, and IAM judges them so",
+    "IAM User Guide, IAM policy elements: Variables",
+)
+def role_is_judged(target: Target) -> None:
+    one = probe(target)
+    name = one.value("iam/security-credentials/")
+    keys = keys_of(json.loads(one.value(f"iam/security-credentials/{name}")))
+    who = target.client("sts", keys=keys).get_caller_identity()
+    assert who["Arn"] == f"arn:aws:sts::{target.account}:assumed-role/{name}/{one.instance}"
+    role = target.client("iam").get_role(RoleName=name)["Role"]["RoleId"]
+    assert who["UserId"] == f"{role}:{one.instance}"
+    s3, bucket = target.client("s3", keys=keys), target.bucket()
+    s3.put_object(Bucket=bucket, Key=f"own/{role}:{one.instance}/a", Body=b"1")
+    foreign = f"own/{role}:i-00000000000000000/a"
+    assert refusal(s3.put_object, Bucket=bucket, Key=foreign, Body=b"1") == "AccessDenied"
+
+
+@row(
+    "A spot notice is 404 until it is given; then action and time, the latter about two minutes ahead",
+    NOTICES,
+    unasked=NO_ORDER,
+)
+def spot_notice(target: Any) -> None:
+    one = Probe(target, InstanceMarketOptions={"MarketType": "spot"})
+    paths = ("meta-data/spot/instance-action", "meta-data/spot/termination-time")
+    assert {one.get(path).status for path in paths} == {404}
+    target.control("ec2/interrupt", {"instance": one.instance})
+    said = json.loads(one.get(paths[0]).text)
+    assert said["action"] == "terminate"
+    assert one.get(paths[1]).text == said["time"]
+    ahead = datetime.fromisoformat(said["time"]) - datetime.now(UTC)
+    assert 60 < ahead.total_seconds() <= 120
+
+
+@row(
+    "A rebalance recommendation is 404 until it is given; then it has its time",
+    "EC2 User Guide, EC2 instance rebalance recommendations",
+    unasked=NO_ORDER,
+)
+def rebalance_recommendation(target: Any) -> None:
+    one, path = probe(target), "meta-data/events/recommendations/rebalance"
+    assert one.get(path).status == 404
+    target.control("ec2/rebalance", {"instance": one.instance})
+    assert datetime.fromisoformat(json.loads(one.get(path).text)["noticeTime"]) <= datetime.now(UTC)
+
+
+@row(
+    "Without scheduled maintenance the lists of it are empty",
+    CATEGORIES,
+    unsure="That an empty list is `[]` and not 404.",
+)
+def maintenance(target: Target) -> None:
+    one = probe(target)
+    assert [one.value(f"events/maintenance/{name}") for name in ("history", "scheduled")] == ["[]", "[]"]
+
+
+@row("With the endpoint disabled everything is 403", ACCESS + ", Responses and error messages")
+def endpoint_disabled(target: Target) -> None:
+    one, ec2 = open_probe(target), target.client("ec2")
+    ec2.modify_instance_metadata_options(InstanceId=one.instance, HttpEndpoint="disabled")
+    target.until(lambda: one.ask("GET", "/latest/meta-data/").status == 403)
+    assert one.ask("PUT", "/latest/api/token", **{TTL: "60"}).status == 403
+    ec2.modify_instance_metadata_options(InstanceId=one.instance, HttpEndpoint="enabled")
+    target.until(lambda: one.ask("GET", "/latest/meta-data/").status == 200)

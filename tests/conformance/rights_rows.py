@@ -1,0 +1,210 @@
+"""What a launch, a fleet and an end are judged on: EC2's resources, its condition keys, the roles that are passed."""
+
+from functools import partial
+from typing import Any
+
+import rows
+from iam_rows import PASS, code_of
+from targets import KIND, REGION, Keys, Target, allow, refusal
+
+EC2_KEYS = "Service Authorization Reference, Actions, resources, and condition keys for Amazon EC2"
+TAGGING = "EC2 User Guide, Grant permission to tag Amazon EC2 resources during creation"
+
+row = partial(rows.row, "iam")
+
+
+def launch(target: Target, keys: Keys, **more: Any) -> str:
+    """What a dry launch of somebody else is answered: DryRunOperation is a yes."""
+    said = {"MinCount": 1, "MaxCount": 1, "DryRun": True}
+    if "LaunchTemplate" not in more:
+        said |= {"ImageId": target.image(), "InstanceType": KIND}
+    return code_of(target, keys, "ec2", "run_instances", **(said | more))
+
+
+def rights(condition: dict[str, Any] | None = None, resource: str = "instance/*") -> list[dict[str, Any]]:
+    """RunInstances on everything, on one kind of resource only under a condition."""
+    base = "arn:aws:ec2:*:*:"
+    kinds = ("instance/*", "volume/*", "network-interface/*", "subnet/*", "security-group/*", "launch-template/*")
+    others = [base + kind for kind in kinds if kind != resource] + (
+        [] if resource == "image/*" else ["arn:aws:ec2:*::image/*"]
+    )
+    own = "arn:aws:ec2:*::image/*" if resource == "image/*" else base + resource
+    return [
+        allow("ec2:RunInstances", others),
+        allow("ec2:RunInstances", own, **({"Condition": condition} if condition else {})),
+    ]
+
+
+@row("Describing instances cannot be limited to some, but to a region", EC2_KEYS, differs="the region is not asked")
+def the_region_key(target: Target) -> None:
+    here = target.session(allow("ec2:DescribeInstances", Condition={"StringEquals": {"ec2:Region": REGION}}))
+    there = target.session(allow("ec2:DescribeInstances", Condition={"StringEquals": {"ec2:Region": "eu-west-1"}}))
+    some = target.session(allow("ec2:DescribeInstances", f"arn:aws:ec2:*:{target.account}:instance/*"))
+    codes = [code_of(target, keys, "ec2", "describe_instances") for keys in (here, there, some)]
+    assert codes == ["", "UnauthorizedOperation", "UnauthorizedOperation"]
+
+
+@row(
+    "A launch is judged on every resource it uses: one that is not allowed, and it is refused",
+    EC2_KEYS,
+    differs="DryRun is answered before anybody is judged",
+)
+def a_launch_is_judged_on_every_resource(target: Target) -> None:
+    for left in ("instance/*", "volume/*", "network-interface/*", "subnet/*", "image/*"):
+        statements = [
+            one
+            for one in rights(None, left)
+            if one["Resource"] not in (f"arn:aws:ec2:*:*:{left}", "arn:aws:ec2:*::image/*")
+        ]
+        assert launch(target, target.session(*statements)) == "UnauthorizedOperation", left
+    assert launch(target, target.session(*rights())) == "DryRunOperation"
+
+
+@row(
+    "ec2:InstanceType, ec2:MetadataHttpTokens and ec2:InstanceMarketType limit what is launched",
+    EC2_KEYS,
+    differs="DryRun is answered before anybody is judged",
+)
+def keys_of_an_instance(target: Target) -> None:
+    tests: list[tuple[str, str, dict[str, Any]]] = [
+        ("ec2:InstanceType", KIND, {"InstanceType": "t3.micro"}),
+        ("ec2:MetadataHttpTokens", "required", {"MetadataOptions": {"HttpTokens": "optional"}}),
+        ("ec2:InstanceMarketType", "on-demand", {"InstanceMarketOptions": {"MarketType": "spot"}}),
+    ]
+    required = {"HttpTokens": "required"}
+    for key, value, other in tests:
+        keys = target.session(*rights({"StringEquals": {key: value}}))
+        assert launch(target, keys, MetadataOptions=required) == "DryRunOperation", key
+        assert launch(target, keys, **({"MetadataOptions": required} | other)) == "UnauthorizedOperation", key
+
+
+@row("ec2:Owner limits whose images are launched", EC2_KEYS, differs="DryRun is answered before anybody is judged")
+def keys_of_an_image(target: Target) -> None:
+    amazon, other = ({"StringEquals": {"ec2:Owner": owner}} for owner in ("amazon", "099720109477"))
+    assert launch(target, target.session(*rights(amazon, "image/*"))) == "DryRunOperation"
+    assert launch(target, target.session(*rights(other, "image/*"))) == "UnauthorizedOperation"
+
+
+@row(
+    "A launch that tags needs ec2:CreateTags; aws:RequestTag and ec2:CreateAction limit it",
+    TAGGING,
+    differs="DryRun is answered before anybody is judged",
+)
+def tags_of_a_launch(target: Target) -> None:
+    condition = {"StringEquals": {"aws:RequestTag/stack": "mine", "ec2:CreateAction": "RunInstances"}}
+    tagging = allow("ec2:CreateTags", "arn:aws:ec2:*:*:*/*", Condition=condition)
+
+    def tagged(value: str) -> dict[str, Any]:
+        return {"TagSpecifications": [{"ResourceType": "instance", "Tags": [{"Key": "stack", "Value": value}]}]}
+
+    keys = target.session(*rights(), tagging)
+    assert launch(target, keys, **tagged("mine")) == "DryRunOperation"
+    assert launch(target, keys, **tagged("yours")) == "UnauthorizedOperation"
+    assert launch(target, target.session(*rights()), **tagged("mine")) == "UnauthorizedOperation"
+
+
+@row("aws:TagKeys limits which tags a launch sets", EC2_KEYS, differs="DryRun is answered before anybody is judged")
+def tag_keys_of_a_launch(target: Target) -> None:
+    condition = {"ForAllValues:StringEquals": {"aws:TagKeys": ["a", "b"]}}
+    keys = target.session(*rights(), allow("ec2:CreateTags", "arn:aws:ec2:*:*:*/*", Condition=condition))
+
+    def tagged(*names: str) -> dict[str, Any]:
+        tags = [{"Key": name, "Value": "1"} for name in names]
+        return {"TagSpecifications": [{"ResourceType": "instance", "Tags": tags}]}
+
+    assert launch(target, keys, **tagged("a", "b")) == "DryRunOperation"
+    assert launch(target, keys, **tagged("a", "c")) == "UnauthorizedOperation"
+
+
+@row(
+    "A launch can be limited to one launch template",
+    "EC2 User Guide, Control access to launching with a launch template",
+    differs="DryRun is answered before anybody is judged",
+)
+def launches_by_one_template(target: Target) -> None:
+    one, other = target.template(), target.template()
+    arn = f"arn:aws:ec2:{REGION}:{target.account}:launch-template/{one}"
+    condition = {"ArnLike": {"ec2:LaunchTemplate": arn}, "Bool": {"ec2:IsLaunchTemplateResource": "true"}}
+    keys = target.session(*rights(condition))
+    assert launch(target, keys, LaunchTemplate={"LaunchTemplateId": one}) == "DryRunOperation"
+    assert launch(target, keys, LaunchTemplate={"LaunchTemplateId": other}) == "UnauthorizedOperation"
+    assert launch(target, keys) == "UnauthorizedOperation"
+
+
+@row(
+    "Ending servers can be limited to those with a tag",
+    EC2_KEYS,
+    differs="EC2 answers AccessDenied, and tags are not asked",
+)
+def ending_by_tag(target: Target) -> None:
+    tags = [{"ResourceType": "instance", "Tags": [{"Key": "stack", "Value": "mine"}]}]
+    (mine,), (other,) = target.launch(TagSpecifications=tags), target.launch()
+    condition = {"StringEquals": {"aws:ResourceTag/stack": "mine"}}
+    keys = target.session(allow("ec2:TerminateInstances", "arn:aws:ec2:*:*:instance/*", Condition=condition))
+    for batch in ([other], [mine, other]):
+        assert code_of(target, keys, "ec2", "terminate_instances", InstanceIds=batch) == "UnauthorizedOperation"
+    assert code_of(target, keys, "ec2", "terminate_instances", InstanceIds=[mine]) == ""
+    assert target.shown(other)["State"]["Name"] in ("pending", "running")
+
+
+@row(
+    "A launch with a profile needs iam:PassRole on its role, for ec2.amazonaws.com",
+    PASS,
+    differs="DryRun is answered before anybody is judged",
+)
+def passing_a_role_to_a_launch(target: Target) -> None:
+    name, role = target.profile()
+    said = {"IamInstanceProfile": {"Name": name}}
+
+    def passing(service: str) -> dict[str, Any]:
+        return allow("iam:PassRole", role, Condition={"StringEquals": {"iam:PassedToService": service}})
+
+    assert launch(target, target.session(*rights()), **said) == "UnauthorizedOperation"
+    assert launch(target, target.session(*rights(), passing("lambda.amazonaws.com")), **said) == "UnauthorizedOperation"
+    assert launch(target, target.session(*rights(), passing("ec2.amazonaws.com")), **said) == "DryRunOperation"
+
+
+@row(
+    "A fleet is judged on CreateFleet, on what it launches and on the role that it passes",
+    EC2_KEYS,
+    differs="only CreateFleet is judged, and its code is another",
+)
+def a_fleet_is_judged(target: Target) -> None:
+    name, role = target.profile()
+    template = target.template(IamInstanceProfile={"Name": name})
+    fleet, passing = allow("ec2:CreateFleet"), allow("iam:PassRole", role)
+
+    def launched(*statements: dict[str, Any]) -> tuple[str, int, str]:
+        specification = {"LaunchTemplateId": template, "Version": "1"}
+        capacity = {"TotalTargetCapacity": 1, "DefaultTargetCapacityType": "on-demand"}
+        said = {
+            "Type": "instant",
+            "TargetCapacitySpecification": capacity,
+            "LaunchTemplateConfigs": [{"LaunchTemplateSpecification": specification}],
+        }
+        ec2 = target.client("ec2", keys=target.session(*statements))
+        made: dict[str, Any] = {}
+        with target.judged():
+            code = refusal(lambda: made.update(ec2.create_fleet(**said)))
+        for one in made.get("Instances", []):
+            target.after(target.client("ec2").terminate_instances, InstanceIds=one["InstanceIds"])
+        errors = [one["ErrorCode"] for one in made.get("Errors", [])]
+        return code, len(made.get("Instances", [])), errors[0] if errors else ""
+
+    assert launched(*rights(), passing) == ("UnauthorizedOperation", 0, "")
+    assert launched(fleet, passing) == ("", 0, "UnauthorizedOperation")
+    assert launched(fleet, *rights()) == ("", 0, "UnauthorizedOperation")
+    assert launched(fleet, *rights(), passing) == ("", 1, "")
+
+
+@row(
+    "A public parameter of SSM belongs to no account: arn:aws:ssm:REGION::parameter/aws/service/...",
+    "Systems Manager User Guide, Calling AMI public parameters",
+    differs="it is judged as a parameter of the account",
+)
+def public_parameters_are_judged(target: Target) -> None:
+    said = {"Names": ["/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"]}
+    keys = target.session(allow("ssm:GetParameters", f"arn:aws:ssm:{REGION}::parameter/aws/service/*"))
+    assert code_of(target, keys, "ssm", "get_parameters", **said) == ""
+    keys = target.session(allow("ssm:GetParameters", f"arn:aws:ssm:{REGION}:{target.account}:parameter/*"))
+    assert code_of(target, keys, "ssm", "get_parameters", **said) == "AccessDeniedException"

@@ -1,0 +1,210 @@
+"""Objects: conditions, races, listings, parts, links."""
+
+import hashlib
+import json
+from base64 import b64encode
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import rows
+from targets import Target, allow, refusal
+
+CONDITIONS = "S3 User Guide, Add preconditions to S3 operations with conditional requests"
+ERRORS = "S3 API Reference, Error responses"
+CONSISTENT = "S3 User Guide, Amazon S3 data consistency model"
+
+row = partial(rows.row, "s3")
+
+
+def put(target: Target, key: str, body: bytes = b"1", **more: Any) -> dict[str, Any]:
+    """PutObject into the shared bucket."""
+    answer: dict[str, Any] = target.client("s3").put_object(Bucket=target.bucket(), Key=key, Body=body, **more)
+    return answer
+
+
+def refused(target: Target, call: str, key: str, **more: Any) -> str:
+    """What a call on an object is refused with."""
+    return refusal(getattr(target.client("s3"), call), Bucket=target.bucket(), Key=key, **more)
+
+
+def upload(target: Target, key: str, *parts: bytes) -> dict[str, Any]:
+    """The parts of an upload, sent; what its completion is asked with."""
+    s3, where = target.client("s3"), {"Bucket": target.bucket(), "Key": key}
+    said = where | {"UploadId": s3.create_multipart_upload(**where)["UploadId"]}
+    sent = [
+        {"PartNumber": number, "ETag": s3.upload_part(PartNumber=number, Body=body, **said)["ETag"]}
+        for number, body in enumerate(parts, 1)
+    ]
+    return said | {"MultipartUpload": {"Parts": sent}}
+
+
+@row("What was written is read at once, by GET and by listing", CONSISTENT)
+def read_after_write(target: Target) -> None:
+    s3, key = target.client("s3"), target.name_for("key")
+    for body in (b"one", b"two"):
+        put(target, key, body)
+        assert s3.get_object(Bucket=target.bucket(), Key=key)["Body"].read() == body
+    assert s3.list_objects_v2(Bucket=target.bucket(), Prefix=key)["KeyCount"] == 1
+
+
+@row("If-None-Match: * on a key that exists is 412 PreconditionFailed", CONDITIONS)
+def put_if_absent(target: Target) -> None:
+    key = target.name_for("key")
+    put(target, key, IfNoneMatch="*")
+    assert refused(target, "put_object", key, Body=b"2", IfNoneMatch="*") == "PreconditionFailed"
+
+
+@row("If-Match with an old ETag is 412; with the present one it writes", CONDITIONS)
+def put_if_same(target: Target) -> None:
+    key = target.name_for("key")
+    first = put(target, key)["ETag"]
+    second = put(target, key, b"2", IfMatch=first)["ETag"]
+    assert refused(target, "put_object", key, Body=b"3", IfMatch=first) == "PreconditionFailed"
+    assert target.client("s3").head_object(Bucket=target.bucket(), Key=key)["ETag"] == second
+
+
+@row("If-Match on a key that does not exist is 404 NoSuchKey", CONDITIONS)
+def put_if_same_of_nothing(target: Target) -> None:
+    assert refused(target, "put_object", target.name_for("key"), Body=b"1", IfMatch='"0"') == "NoSuchKey"
+
+
+@row("Of many first writers at once one wins; the others get 412, or 409 while it is in flight", CONDITIONS)
+def first_writers_race(target: Target) -> None:
+    key = target.name_for("key")
+    with ThreadPoolExecutor(10) as pool:
+        write = partial(refused, target, "put_object", key, IfNoneMatch="*")
+        codes = list(pool.map(lambda number: write(Body=str(number).encode()), range(10)))
+    assert codes.count("") == 1
+    assert set(codes) <= {"", "PreconditionFailed", "ConditionalRequestConflict"}
+
+
+@row("CompleteMultipartUpload takes If-None-Match too", CONDITIONS)
+def complete_if_absent(target: Target) -> None:
+    key, s3 = target.name_for("key"), target.client("s3")
+    put(target, key)
+    said = upload(target, key, b"2")
+    assert refusal(s3.complete_multipart_upload, IfNoneMatch="*", **said) == "PreconditionFailed"
+    assert s3.get_object(Bucket=target.bucket(), Key=key)["Body"].read() == b"1"
+
+
+@row("CopyObject takes If-None-Match for its destination", CONDITIONS, differs="it writes over the object")
+def copy_if_absent(target: Target) -> None:
+    source, key = target.name_for("key"), target.name_for("key")
+    put(target, source)
+    put(target, key, b"2")
+    where = {"Bucket": target.bucket(), "Key": source}
+    assert refused(target, "copy_object", key, CopySource=where, IfNoneMatch="*") == "PreconditionFailed"
+
+
+@row("DeleteObject takes If-Match", CONDITIONS)
+def delete_if_same(target: Target) -> None:
+    key = target.name_for("key")
+    etag = put(target, key)["ETag"]
+    put(target, key, b"2")
+    assert refused(target, "delete_object", key, IfMatch=etag) == "PreconditionFailed"
+
+
+@row("GET with If-None-Match of the present ETag is 304", "S3 API Reference, GetObject")
+def get_if_other(target: Target) -> None:
+    key = target.name_for("key")
+    etag = put(target, key)["ETag"]
+    assert refused(target, "get_object", key, IfNoneMatch=etag) == "304"
+
+
+@row(
+    "An absent key is NoSuchKey to who may list, and AccessDenied to who may not",
+    "S3 API Reference, GetObject, Permissions",
+    differs="it is NoSuchKey to everybody",
+)
+def absent_keys(target: Target) -> None:
+    bucket, key = target.bucket(), target.name_for("key")
+    assert refused(target, "get_object", key) == "NoSuchKey"
+    keys = target.session(allow("s3:GetObject", f"arn:aws:s3:::{bucket}/*"))
+    client = target.client("s3", keys=keys)
+    with target.judged():
+        assert refusal(client.get_object, Bucket=bucket, Key=key) == "AccessDenied"
+
+
+@row("Deleting an absent key succeeds", "S3 API Reference, DeleteObject")
+def deleting_nothing(target: Target) -> None:
+    assert refused(target, "delete_object", target.name_for("key")) == ""
+
+
+@row(
+    "A listing is in the order of the keys' bytes, page by page, and by folder with a delimiter",
+    "S3 API Reference, ListObjectsV2",
+)
+def listings(target: Target) -> None:
+    s3, base = target.client("s3"), target.name_for("list")
+    names = ["B", "a", "b/1", "b/2", "c"]
+    for name in names:
+        put(target, f"{base}/{name}")
+    asked = {"Bucket": target.bucket(), "Prefix": f"{base}/", "MaxKeys": 2}
+    first = s3.list_objects_v2(**asked)
+    assert (first["KeyCount"], first["IsTruncated"]) == (2, True)
+    second = s3.list_objects_v2(**asked, ContinuationToken=first["NextContinuationToken"])
+    found = [one["Key"].removeprefix(f"{base}/") for page in (first, second) for one in page["Contents"]]
+    assert found == names[:4]
+    folders = s3.list_objects_v2(Bucket=target.bucket(), Prefix=f"{base}/", Delimiter="/")
+    assert [one["Prefix"] for one in folders["CommonPrefixes"]] == [f"{base}/b/"]
+    after = s3.list_objects_v2(Bucket=target.bucket(), Prefix=f"{base}/", StartAfter=f"{base}/b/2")
+    assert [one["Key"] for one in after["Contents"]] == [f"{base}/c"]
+
+
+@row("A range is 206 with its bytes; one beyond the end is InvalidRange", "S3 API Reference, GetObject, Range")
+def ranges(target: Target) -> None:
+    key = target.name_for("key")
+    put(target, key, b"0123456789")
+    part = target.client("s3").get_object(Bucket=target.bucket(), Key=key, Range="bytes=2-4")
+    assert (part["ResponseMetadata"]["HTTPStatusCode"], part["Body"].read()) == (206, b"234")
+    assert refused(target, "get_object", key, Range="bytes=10-") == "InvalidRange"
+
+
+@row("A body that is not what its digest says is refused", ERRORS + ", BadDigest", differs="it is stored")
+def digests(target: Target) -> None:
+    key = target.name_for("key")
+    wrong = b64encode(hashlib.md5(b"other", usedforsecurity=False).digest()).decode()
+    assert refused(target, "put_object", key, Body=b"1", ContentMD5=wrong) == "BadDigest"
+    assert refused(target, "head_object", key) == "404"
+
+
+@row("Parts but the last have at least 5 MiB: EntityTooSmall", ERRORS + ", EntityTooSmall")
+def small_parts(target: Target) -> None:
+    said = upload(target, target.name_for("key"), b"1", b"2")
+    assert refusal(target.client("s3").complete_multipart_upload, **said) == "EntityTooSmall"
+
+
+@row(
+    "An upload that is not completed leaves no object, and can be given up",
+    "S3 User Guide, Uploading and copying objects using multipart upload",
+)
+def an_upload_given_up(target: Target) -> None:
+    s3, key = target.client("s3"), target.name_for("key")
+    said = upload(target, key, b"1")
+    said.pop("MultipartUpload")
+    assert refused(target, "head_object", key) == "404"
+    s3.abort_multipart_upload(**said)
+    assert refusal(s3.list_parts, **said) == "NoSuchUpload"
+
+
+@row("A bucket that holds something is not deleted: BucketNotEmpty", ERRORS)
+def full_buckets(target: Target) -> None:
+    put(target, target.name_for("key"))
+    assert refusal(target.client("s3").delete_bucket, Bucket=target.bucket()) == "BucketNotEmpty"
+
+
+@row("Metadata and content type of an object come back with it", "S3 User Guide, Working with object metadata")
+def metadata(target: Target) -> None:
+    key = target.name_for("key")
+    put(target, key, ContentType="application/json", Metadata={"run": "pi"})
+    head = target.client("s3").head_object(Bucket=target.bucket(), Key=key)
+    assert (head["ContentType"], head["Metadata"], head["ContentLength"]) == ("application/json", {"run": "pi"}, 1)
+
+
+@row("A policy that names what does not exist is MalformedPolicy", ERRORS + ", MalformedPolicy", differs="it is stored")
+def malformed_policies(target: Target) -> None:
+    document = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Perhaps"}]})
+    s3 = target.client("s3")
+    target.after(s3.delete_bucket_policy, Bucket=target.bucket())
+    assert refusal(s3.put_bucket_policy, Bucket=target.bucket(), Policy=document) == "MalformedPolicy"

@@ -1,0 +1,308 @@
+"""EventBridge Scheduler: times, targets, retries, groups."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import rows
+from targets import REGION, Target, allow, refusal
+
+TYPES = "EventBridge Scheduler User Guide, Schedule types"
+CONTEXT = "EventBridge Scheduler User Guide, Adding context attributes"
+UNIVERSAL = "EventBridge Scheduler User Guide, Using universal targets"
+DEAD = "EventBridge Scheduler User Guide, Configuring a dead-letter queue"
+API = "EventBridge Scheduler API Reference, "
+NO_TICK = "its schedules never fire"
+
+row = partial(rows.row, "scheduler")
+fires = partial(row, differs=NO_TICK)
+
+
+def at(seconds: float, zone: str = "UTC") -> str:
+    """An `at()` so many seconds from now, in a zone's time."""
+    moment = datetime.now(UTC) + timedelta(seconds=seconds)
+    return f"at({moment.astimezone(ZoneInfo(zone)):%Y-%m-%dT%H:%M:%S})"
+
+
+def soon(target: Target) -> float:
+    """Seconds after which a schedule of a row is due: times are whole seconds, and the past is refused."""
+    return {"aws": 90.0, "moto": 0.0}.get(target.name, 2.0)
+
+
+def sender(target: Target, *statements: dict[str, Any]) -> str:
+    """A role that Scheduler may take."""
+    return target.role("scheduler", list(statements) or [allow("sqs:SendMessage")])
+
+
+def create(target: Target, expression: str, arn: str, role: str = "", **more: Any) -> str:
+    """A schedule; its name. It goes when the row is done."""
+    scheduler, name = target.client("scheduler"), target.name_for("schedule")
+    aim = {"Arn": arn, "RoleArn": role or sender(target), "Input": "{}"} | more.pop("Target", {})
+    said = {"ScheduleExpression": expression, "FlexibleTimeWindow": {"Mode": "OFF"}, "Target": aim, "Name": name}
+    target.settled(lambda: scheduler.create_schedule(**(said | more)))
+    target.after(scheduler.delete_schedule, Name=name, **{k: v for k, v in more.items() if k == "GroupName"})
+    return name
+
+
+def refused(target: Target, expression: str, **more: Any) -> str:
+    """What making a schedule is refused with."""
+    said = {"Target": {"Arn": f"arn:aws:sqs:{REGION}:{target.account}:none", "RoleArn": sender(target), "Input": "x"}}
+    said["Target"] |= more.pop("Target", {})
+    scheduler, name = target.client("scheduler"), target.name_for("schedule")
+    target.after(scheduler.delete_schedule, Name=name)
+    window = {"Mode": "OFF"}
+    return refusal(
+        scheduler.create_schedule, Name=name, ScheduleExpression=expression, FlexibleTimeWindow=window, **(said | more)
+    )
+
+
+@fires("A one-time schedule fires once, when it is due in its time zone", TYPES)
+def one_time_in_a_zone(target: Target) -> None:
+    url, arn = target.queue()
+    zone = "Asia/Tokyo"
+    create(target, at(soon(target), zone), arn, Target={"Input": "tokyo"}, ScheduleExpressionTimezone=zone)
+    found = target.message(url)
+    assert found is not None
+    assert found["Body"] == "tokyo"
+    assert target.message(url, 1.5) is None
+
+
+@fires("Context attributes in the input are replaced", CONTEXT)
+def context_attributes(target: Target) -> None:
+    url, arn = target.queue()
+    words = ["scheduled-time", "execution-id", "attempt-number", "schedule-arn"]
+    said = json.dumps({word: f"<aws.scheduler.{word}>" for word in words})
+    expression = at(soon(target))
+    name = create(target, expression, arn, Target={"Input": said})
+    found = target.message(url)
+    assert found is not None
+    told = json.loads(found["Body"])
+    assert told["scheduled-time"] == expression[3:-1] + "Z"
+    assert told["attempt-number"] == "1"
+    assert told["schedule-arn"] == f"arn:aws:scheduler:{REGION}:{target.account}:schedule/default/{name}"
+    assert "<" not in told["execution-id"]
+
+
+@fires("A universal target is an action of any service, with its own parameters", UNIVERSAL)
+def universal_targets(target: Target) -> None:
+    url, _ = target.queue()
+    said = json.dumps({"QueueUrl": url, "MessageBody": "universal"})
+    create(target, at(soon(target)), "arn:aws:scheduler:::aws-sdk:sqs:sendMessage", Target={"Input": said})
+    found = target.message(url)
+    assert found is not None
+    assert found["Body"] == "universal"
+
+
+@fires("A universal target can end a server", UNIVERSAL)
+def a_schedule_ends_a_server(target: Target) -> None:
+    (server,) = target.launch()
+    role = sender(target, allow("ec2:TerminateInstances"))
+    said = {"Input": json.dumps({"InstanceIds": [server]})}
+    create(target, at(soon(target)), "arn:aws:scheduler:::aws-sdk:ec2:terminateInstances", role, Target=said)
+    target.becomes(server, "terminated")
+
+
+@fires("What the role may not do goes to the dead-letter queue, with its reason", DEAD)
+def dead_letters(target: Target) -> None:
+    url, arn = target.queue()
+    _, other = target.queue()
+    role = sender(target, allow("sqs:SendMessage", arn))
+    create(target, at(soon(target)), other, role, Target={"Input": "denied", "DeadLetterConfig": {"Arn": arn}})
+    found = target.message(url)
+    assert found is not None
+    said = {name: one["StringValue"] for name, one in found["MessageAttributes"].items()}
+    assert found["Body"] == "denied"
+    assert said["TARGET_ARN"] == other
+    assert {"ERROR_CODE", "ERROR_MESSAGE", "EXECUTION_ID", "RETRY_ATTEMPTS", "SCHEDULED_TIME", "SCHEDULE_ARN"} <= set(
+        said
+    )
+
+
+@fires(
+    "ActionAfterCompletion DELETE removes a schedule when it has fired; without it, it stays",
+    "EventBridge Scheduler User Guide, Deleting a schedule",
+)
+def deletion_after_completion(target: Target) -> None:
+    url, arn = target.queue()
+    scheduler = target.client("scheduler")
+    gone = create(target, at(soon(target)), arn, ActionAfterCompletion="DELETE")
+    stays = create(target, at(soon(target)), arn)
+    assert target.message(url) is not None
+    assert target.message(url) is not None
+    target.until(lambda: refusal(scheduler.get_schedule, Name=gone) == "ResourceNotFoundException")
+    assert scheduler.get_schedule(Name=stays)["State"] == "ENABLED"
+
+
+@fires("rate() fires at once when there is no start date; a disabled schedule does not fire", TYPES)
+def rates(target: Target) -> None:
+    url, arn = target.queue()
+    role = sender(target)
+    create(target, "rate(1 hour)", arn, role, Target={"Input": "off"}, State="DISABLED")
+    create(target, "rate(1 hour)", arn, role, Target={"Input": "on"})
+    found = target.message(url)
+    assert found is not None
+    assert found["Body"] == "on"
+    assert target.message(url, 1.0) is None
+
+
+@fires("cron() fires at its minute, in its time zone", TYPES)
+def crons(target: Any) -> None:
+    url, arn = target.queue()
+    zone = ZoneInfo("Asia/Kolkata")
+    moment = datetime.now(UTC).astimezone(zone) + timedelta(minutes=1)
+    expression = f"cron({moment.minute} {moment.hour} {moment.day} {moment.month} ? {moment.year})"
+    create(target, expression, arn, Target={"Input": "cron"}, ScheduleExpressionTimezone="Asia/Kolkata")
+    if target.name == "localcloud":
+        target.after(target.control, path="clock", method="DELETE")
+        target.control("clock", {"advance": 60})
+    found = target.message(url)
+    assert found is not None
+    assert found["Body"] == "cron"
+
+
+@row(
+    "A one-time schedule in the past is refused",
+    API + "CreateSchedule",
+    differs="it is taken",
+    unsure="All of it: reported in public.",
+)
+def the_past_is_refused(target: Target) -> None:
+    assert refused(target, at(-600)) == "ValidationException"
+
+
+@row(
+    "A cron that leaves out `?`, a wrong zone and a wrong rate are ValidationException", TYPES, differs="they are taken"
+)
+def expressions_are_checked(target: Target) -> None:
+    codes = {
+        refused(target, one) for one in ("cron(0 0 * * * *)", "rate(0 minutes)", "rate(1 fortnight)", "at(tomorrow)")
+    }
+    assert codes == {"ValidationException"}
+    assert refused(target, "rate(1 day)", ScheduleExpressionTimezone="Mars/Base") == "ValidationException"
+
+
+@row("An action that only reads is no universal target", UNIVERSAL, differs="it is taken")
+def reading_actions_are_no_targets(target: Target) -> None:
+    code = refused(target, "rate(1 day)", Target={"Arn": "arn:aws:scheduler:::aws-sdk:ec2:describeInstances"})
+    assert code == "ValidationException"
+
+
+@row(
+    "A role that does not exist, or does not trust Scheduler, is refused",
+    API + "CreateSchedule",
+    differs="it is taken",
+    unsure="Its code.",
+)
+def roles_are_checked(target: Target) -> None:
+    missing = f"arn:aws:iam::{target.account}:role/conf-none"
+    assert refused(target, "rate(1 day)", Target={"RoleArn": missing}) == "ValidationException"
+    assert refused(target, "rate(1 day)", Target={"RoleArn": target.role("lambda")}) == "ValidationException"
+
+
+@row(
+    "A role's trust can be limited to one schedule group",
+    "EventBridge Scheduler User Guide, Cross-service confused deputy prevention",
+    differs="it is taken",
+)
+def trust_by_group(target: Target) -> None:
+    scheduler, group = target.client("scheduler"), target.name_for("group")
+    arn = f"arn:aws:scheduler:{REGION}:{target.account}:schedule-group/{group}"
+    principal = {"Service": "scheduler.amazonaws.com"}
+    condition = {"StringEquals": {"aws:SourceArn": arn, "aws:SourceAccount": target.account}}
+    trust = {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole", "Condition": condition}
+    role = target.role("scheduler", trust=trust)
+    scheduler.create_schedule_group(Name=group)
+    target.after(scheduler.delete_schedule_group, Name=group)
+    _, queue = target.queue()
+    create(target, "rate(1 day)", queue, role, GroupName=group, State="DISABLED")
+    assert refused(target, "rate(1 day)", Target={"RoleArn": role}) == "ValidationException"
+
+
+@row("A name is taken once in a group: ConflictException", API + "CreateSchedule")
+def names_are_taken_once(target: Target) -> None:
+    _, arn = target.queue()
+    role = sender(target)
+    name = create(target, "rate(1 day)", arn, role, State="DISABLED")
+    said = {"ScheduleExpression": "rate(1 day)", "FlexibleTimeWindow": {"Mode": "OFF"}, "Name": name}
+    again = partial(
+        target.client("scheduler").create_schedule, Target={"Arn": arn, "RoleArn": role, "Input": "x"}, **said
+    )
+    assert refusal(again) == "ConflictException"
+
+
+@row(
+    "UpdateSchedule replaces everything: what is left out goes back to its default",
+    API + "UpdateSchedule",
+    differs="State and retry policy are missing then",
+)
+def updates_replace(target: Target) -> None:
+    _, arn = target.queue()
+    scheduler, role = target.client("scheduler"), sender(target)
+    name = create(target, "rate(1 day)", arn, role, State="DISABLED", Description="old")
+    said = {"ScheduleExpression": "rate(2 days)", "FlexibleTimeWindow": {"Mode": "OFF"}, "Name": name}
+    scheduler.update_schedule(Target={"Arn": arn, "RoleArn": role, "Input": "{}"}, **said)
+    found = scheduler.get_schedule(Name=name)
+    assert (found["State"], found.get("Description", "")) == ("ENABLED", "")
+    assert found["Target"]["RetryPolicy"] == {"MaximumEventAgeInSeconds": 86400, "MaximumRetryAttempts": 185}
+
+
+@row("A schedule group takes its schedules with it", API + "DeleteScheduleGroup")
+def groups_take_their_schedules(target: Target) -> None:
+    scheduler, group = target.client("scheduler"), target.name_for("group")
+    scheduler.create_schedule_group(Name=group)
+    _, arn = target.queue()
+    name = create(target, "rate(1 day)", arn, GroupName=group, State="DISABLED")
+    scheduler.delete_schedule_group(Name=group)
+    target.until(lambda: refusal(scheduler.get_schedule, Name=name, GroupName=group) == "ResourceNotFoundException")
+
+
+@row(
+    "A schedule in a group that does not exist is ResourceNotFoundException",
+    API + "CreateSchedule",
+    differs="it is taken",
+)
+def groups_are_checked(target: Target) -> None:
+    assert refused(target, "rate(1 day)", GroupName="conf-none") == "ResourceNotFoundException"
+
+
+@row(
+    "Making a schedule needs iam:PassRole on its role, for scheduler.amazonaws.com",
+    "EventBridge Scheduler User Guide, Identity-based policy examples",
+    differs="nobody is asked",
+)
+def passing_a_role_to_a_schedule(target: Target) -> None:
+    _, arn = target.queue()
+    role = sender(target)
+    said = {"ScheduleExpression": "rate(1 day)", "FlexibleTimeWindow": {"Mode": "OFF"}, "State": "DISABLED"}
+    said["Target"] = {"Arn": arn, "RoleArn": role, "Input": "x"}
+    making = allow("scheduler:CreateSchedule", "arn:aws:scheduler:*:*:schedule/default/*")
+    condition = {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
+    codes = []
+    for statements in ([making], [making, allow("iam:PassRole", role, Condition=condition)]):
+        client, name = target.client("scheduler", keys=target.session(*statements)), target.name_for("schedule")
+        target.after(target.client("scheduler").delete_schedule, Name=name)
+        with target.judged():
+            codes.append(refusal(client.create_schedule, Name=name, **said))
+    assert codes == ["AccessDeniedException", ""]
+
+
+@fires(
+    "With a Lambda target the function is called with the input",
+    "Lambda Developer Guide, Invoking a function on a schedule",
+)
+def a_schedule_calls_a_function(target: Target) -> None:
+    from lambda_rows import function
+
+    url, queue = target.queue()
+    source = "import boto3, json\ndef handler(event, context):\n"
+    source += f"    boto3.client('sqs').send_message(QueueUrl={url!r}, MessageBody=json.dumps(event))\n"
+    arn = function(target, source, [allow("sqs:SendMessage", queue)])
+    role = sender(target, allow("lambda:InvokeFunction", arn))
+    create(
+        target, at(soon(target)), arn, role, Target={"Input": json.dumps({"tick": "<aws.scheduler.scheduled-time>"})}
+    )
+    found = target.message(url)
+    assert found is not None
+    assert json.loads(found["Body"])["tick"].endswith("Z")

@@ -1,0 +1,216 @@
+"""CloudFormation: stacks are made, changed, rolled back and removed."""
+
+import contextlib
+import json
+from functools import partial
+from typing import Any
+
+import rows
+from botocore.exceptions import WaiterError
+from targets import Target, refusal
+
+GUIDE = "CloudFormation User Guide, "
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+}
+QUEUE = {"Type": "AWS::SQS::Queue"}
+
+row = partial(rows.row, "cloudformation", unknown="its CloudFormation needs a library that is not among the tools here")
+
+
+def create(
+    target: Target, resources: dict[str, Any], outputs: dict[str, Any] | None = None, **more: Any
+) -> tuple[str, dict[str, str]]:
+    """A stack of those resources, made; its name and outputs. It goes when the row is done."""
+    stacks, name = target.client("cloudformation"), target.name_for("stack")
+    body = {"Resources": resources, "Outputs": {key: {"Value": value} for key, value in (outputs or {}).items()}}
+    if not outputs:
+        del body["Outputs"]
+    body |= {key: more.pop(key) for key in ("Parameters", "Conditions") if key in more}
+    said = {"Capabilities": ["CAPABILITY_NAMED_IAM"]} | more
+    stacks.create_stack(StackName=name, TemplateBody=json.dumps(body), **said)
+    target.after(stacks.delete_stack, StackName=name)
+    wait(target, name, "stack_create_complete")
+    return name, told(target, name)
+
+
+def wait(target: Target, name: str, what: str) -> None:
+    """Wait for a stack."""
+    attempts = {"Delay": 0.2, "MaxAttempts": 100} if target.name != "aws" else {"Delay": 5, "MaxAttempts": 60}
+    target.client("cloudformation").get_waiter(what).wait(StackName=name, WaiterConfig=attempts)
+
+
+def told(target: Target, name: str) -> dict[str, str]:
+    """A stack's outputs."""
+    (found,) = target.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+    return {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", [])}
+
+
+@row(
+    "Ref of an instance profile is its name, and GetAtt gives its ARN",
+    "CloudFormation Template Reference, AWS::IAM::InstanceProfile",
+)
+def references_of_a_profile(target: Target) -> None:
+    resources = {
+        "Role": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": TRUST}},
+        "Profile": {"Type": "AWS::IAM::InstanceProfile", "Properties": {"Roles": [{"Ref": "Role"}]}},
+    }
+    outputs = {"Name": {"Ref": "Profile"}, "Arn": {"Fn::GetAtt": ["Profile", "Arn"]}}
+    _, said = create(target, resources, outputs)
+    assert ":" not in said["Name"]
+    assert said["Arn"].endswith(f":instance-profile/{said['Name']}")
+    target.client("iam").get_instance_profile(InstanceProfileName=said["Name"])
+
+
+@row("A stack makes schedules and groups of schedules", "CloudFormation Template Reference, AWS::Scheduler::Schedule")
+def schedules(target: Target) -> None:
+    role = target.role("scheduler")
+    _, queue = target.queue()
+    schedule = {
+        "GroupName": {"Ref": "Group"}, "ScheduleExpression": "rate(7 minutes)", "State": "DISABLED",
+        "FlexibleTimeWindow": {"Mode": "OFF"}, "Target": {"Arn": queue, "RoleArn": role, "Input": "{}"},
+    }  # fmt: skip
+    resources = {
+        "Group": {"Type": "AWS::Scheduler::ScheduleGroup", "Properties": {"Name": target.name_for("group")}},
+        "Tick": {"Type": "AWS::Scheduler::Schedule", "Properties": schedule},
+    }
+    _, said = create(target, resources, {"Group": {"Ref": "Group"}, "Tick": {"Ref": "Tick"}})
+    found = target.client("scheduler").get_schedule(Name=said["Tick"], GroupName=said["Group"])
+    assert found["ScheduleExpression"] == "rate(7 minutes)"
+
+
+@row(
+    "A stack's launch template is one of EC2's, and its numbers can be asked for",
+    "CloudFormation Template Reference, AWS::EC2::LaunchTemplate",
+)
+def launch_templates(target: Target) -> None:
+    data = {"InstanceType": "t3.nano", "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": "1"}}
+    resources = {"Template": {"Type": "AWS::EC2::LaunchTemplate", "Properties": {"LaunchTemplateData": data}}}
+    _, said = create(
+        target, resources, {"Id": {"Ref": "Template"}, "Number": {"Fn::GetAtt": ["Template", "LatestVersionNumber"]}}
+    )
+    assert said["Number"] == "1"
+    found = target.client("ec2").describe_launch_template_versions(LaunchTemplateId=said["Id"])[
+        "LaunchTemplateVersions"
+    ]
+    assert found[0]["LaunchTemplateData"]["MetadataOptions"] == {"HttpTokens": "required", "HttpPutResponseHopLimit": 1}
+
+
+@row(
+    "Intrinsic functions: Sub, Join, Select, Split, If, Base64, and pseudo parameters",
+    "CloudFormation Template Reference, Intrinsic functions",
+)
+def functions(target: Target) -> None:
+    outputs = {
+        "Sub": {"Fn::Sub": ["${Word}-${AWS::Region}-${Own}", {"Own": "x"}]},
+        "Join": {"Fn::Join": ["/", ["a", {"Ref": "Word"}]]},
+        "Select": {"Fn::Select": [1, {"Fn::Split": [",", "a,b,c"]}]},
+        "If": {"Fn::If": ["Long", "long", "short"]},
+        "Base64": {"Fn::Base64": "a"},
+        "Account": {"Ref": "AWS::AccountId"},
+    }
+    parameters = {"Word": {"Type": "String", "Default": "word"}}
+    conditions = {"Long": {"Fn::Not": [{"Fn::Equals": [{"Ref": "Word"}, ""]}]}}
+    _, said = create(target, {"Queue": QUEUE}, outputs, Parameters=parameters, Conditions=conditions)
+    assert said == {
+        "Sub": "word-us-east-1-x", "Join": "a/word", "Select": "b", "If": "long", "Base64": "YQ==", "Account": target.account,
+    }  # fmt: skip
+
+
+@row(
+    "A parameter of an SSM type is looked up",
+    GUIDE + "Specify existing resources at runtime with supplied parameter types",
+)
+def parameters_of_ssm(target: Target) -> None:
+    from targets import IMAGE
+
+    parameters = {"Image": {"Type": "AWS::SSM::Parameter::Value<AWS::EC2::Image::Id>", "Default": IMAGE}}
+    _, said = create(target, {"Queue": QUEUE}, {"Image": {"Ref": "Image"}}, Parameters=parameters)
+    assert said["Image"] == target.image()
+
+
+@row(
+    "An update that changes nothing is refused: No updates are to be performed",
+    GUIDE + "Troubleshooting CloudFormation",
+)
+def updates_of_nothing(target: Target) -> None:
+    name, _ = create(target, {"Queue": QUEUE})
+    body = json.dumps({"Resources": {"Queue": QUEUE}})
+    code = refusal(target.client("cloudformation").update_stack, StackName=name, TemplateBody=body)
+    assert code == "ValidationError"
+
+
+@row("A changed property is changed in place and keeps the resource", GUIDE + "Update behaviors of stack resources")
+def updates_in_place(target: Target) -> None:
+    outputs = {"Url": {"Ref": "Queue"}}
+    name, before = create(target, {"Queue": QUEUE}, outputs)
+    changed = QUEUE | {"Properties": {"VisibilityTimeout": 77}}
+    body = {"Resources": {"Queue": changed}, "Outputs": {"Url": {"Value": {"Ref": "Queue"}}}}
+    target.client("cloudformation").update_stack(StackName=name, TemplateBody=json.dumps(body))
+    wait(target, name, "stack_update_complete")
+    assert told(target, name) == before
+    asked = {"QueueUrl": before["Url"], "AttributeNames": ["VisibilityTimeout"]}
+    assert target.client("sqs").get_queue_attributes(**asked)["Attributes"] == {"VisibilityTimeout": "77"}
+
+
+@row("A change set says what it will do, and does it only when told", GUIDE + "Update stacks using change sets")
+def change_sets(target: Target) -> None:
+    name, _ = create(target, {"Queue": QUEUE})
+    stacks = target.client("cloudformation")
+    body = json.dumps({"Resources": {"Queue": QUEUE, "Second": QUEUE}})
+    stacks.create_change_set(StackName=name, ChangeSetName="more", TemplateBody=body)
+    stacks.get_waiter("change_set_create_complete").wait(
+        StackName=name, ChangeSetName="more", WaiterConfig={"Delay": 1}
+    )
+    changes = stacks.describe_change_set(StackName=name, ChangeSetName="more")["Changes"]
+    assert [(one["ResourceChange"]["Action"], one["ResourceChange"]["LogicalResourceId"]) for one in changes] == [
+        ("Add", "Second")
+    ]
+    assert len(stacks.describe_stack_resources(StackName=name)["StackResources"]) == 1
+    stacks.execute_change_set(StackName=name, ChangeSetName="more")
+    wait(target, name, "stack_update_complete")
+    assert len(stacks.describe_stack_resources(StackName=name)["StackResources"]) == 2
+
+
+@row(
+    "A stack that cannot be made is rolled back, with the reason in its events, and leaves nothing",
+    GUIDE + "Stack creation options, Rollback on failure",
+)
+def rollback(target: Target) -> None:
+    data = {"InstanceType": "t3.nano", "UserData": "x" * 30000}
+    bad = {"Type": "AWS::EC2::LaunchTemplate", "Properties": {"LaunchTemplateData": data}, "DependsOn": "Queue"}
+    queue = target.name_for("queue")
+    resources = {"Queue": QUEUE | {"Properties": {"QueueName": queue}}, "Template": bad}
+    stacks, name = target.client("cloudformation"), target.name_for("stack")
+    stacks.create_stack(StackName=name, TemplateBody=json.dumps({"Resources": resources}))
+    target.after(stacks.delete_stack, StackName=name)
+    with contextlib.suppress(WaiterError):
+        wait(target, name, "stack_create_complete")
+    found = stacks.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]
+    assert found == "ROLLBACK_COMPLETE"
+    events = stacks.describe_stack_events(StackName=name)["StackEvents"]
+    assert [one["LogicalResourceId"] for one in events if one["ResourceStatus"] == "CREATE_FAILED"] == ["Template"]
+    assert not target.client("sqs").list_queues(QueueNamePrefix=queue).get("QueueUrls")
+
+
+@row("A deleted stack takes its resources with it; asked for by name it is ValidationError", GUIDE + "Delete a stack")
+def deletion(target: Target) -> None:
+    name, said = create(target, {"Queue": QUEUE}, {"Url": {"Ref": "Queue"}})
+    stacks = target.client("cloudformation")
+    stacks.delete_stack(StackName=name)
+    wait(target, name, "stack_delete_complete")
+    assert refusal(stacks.describe_stacks, StackName=name) == "ValidationError"
+    assert refusal(target.client("sqs").get_queue_attributes, QueueUrl=said["Url"], AttributeNames=["QueueArn"])
+
+
+@row(
+    "A stack that makes identities needs the capability: InsufficientCapabilitiesException",
+    GUIDE + "Acknowledging IAM resources in CloudFormation templates",
+)
+def capabilities(target: Target) -> None:
+    role = {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": TRUST}}
+    stacks, name = target.client("cloudformation"), target.name_for("stack")
+    target.after(stacks.delete_stack, StackName=name)
+    body = json.dumps({"Resources": {"Role": role}})
+    assert refusal(stacks.create_stack, StackName=name, TemplateBody=body) == "InsufficientCapabilitiesException"
