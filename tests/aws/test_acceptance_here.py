@@ -100,7 +100,8 @@ def killed_at(here: Here, words: str) -> None:
 
 @pytest.mark.cloud
 @pytest.mark.slow
-def test_what_a_killed_trial_leaves_is_found_and_removed_by_clean(here: Here) -> None:
+def test_what_a_killed_trial_leaves_is_found_and_removed_by_clean(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCEPTANCE_LINGER_S", "300")  # its server does not go by itself meanwhile
     killed_at(here, "the same request again")
     kinds = {one.kind for one in here.left()}
     assert {"server", "launch template", "role", "instance profile", "bucket"} <= kinds
@@ -140,7 +141,8 @@ def nothing_is_left(here: Here) -> None:
 
 @pytest.mark.cloud
 @pytest.mark.slow
-def test_an_interrupted_trial_cleans_up_before_it_ends(here: Here) -> None:
+def test_an_interrupted_trial_cleans_up_before_it_ends(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCEPTANCE_LINGER_S", "300")
     process = here.start()
     assert process.stderr is not None
     said = []
