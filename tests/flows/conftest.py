@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +61,13 @@ class Folder:
                 region_name="eu-west-1",
             )
         return self._clients[service]
+
+    def control(self, path: str, said: Any = None, method: str = "POST") -> dict[str, Any]:
+        """Use a control of the local cloud, such as `clock`; its answer."""
+        data = json.dumps(said).encode() if said is not None else None
+        url = f"{self._exports()['AWS_ENDPOINT_URL']}/_localcloud/{path}"
+        with urllib.request.urlopen(urllib.request.Request(url, data=data, method=method), timeout=200) as answer:
+            return json.load(answer)
 
     def _exports(self) -> dict[str, str]:
         """What `dayfly local env` exports, asked for once."""
