@@ -163,9 +163,14 @@ def kernel_words(image_words: str, endpoint_port: int, grow: bool) -> str:
         "[Unit]\\nDefaultDependencies=no\\n[Service]\\n"
         f"ExecStart=/usr/lib/systemd/systemd-socket-proxyd {METADATA}:{endpoint_port}\\n"
     )
-    growing = ("mount -t proc proc /proc", "resize2fs /dev/nvme0n1 >/dev/null 2>&1") if grow else ()
+    growing = (
+        "mount -t proc proc /proc",
+        "mount -t devtmpfs dev /dev",
+        "resize2fs /dev/nvme0n1 >/dev/null",
+        "umount /dev /proc",
+    )
     steps = (
-        *growing,
+        *(growing if grow else ()),
         "mount -t tmpfs -o mode=755,size=20%,nosuid,nodev tmpfs /run",
         "cd /run",
         "mkdir -p systemd/system/sockets.target.wants",
