@@ -1,5 +1,5 @@
 # Two commands for users (demo, test), one gate for developers (check). Each sets up what it needs.
-.PHONY: setup demo test check acceptance lock format
+.PHONY: setup demo test check acceptance conformance lock format
 
 setup:
 	@scripts/setup
@@ -19,6 +19,10 @@ check: setup
 # On a real account, for $0.05 at most: make acceptance ACCOUNT=123456789012 [REGION=eu-west-1] [CLEAN=1]
 acceptance: setup
 	@scripts/acceptance $(if $(ACCOUNT),--account $(ACCOUNT)) $(if $(REGION),--region $(REGION)) $(if $(CLEAN),--clean)
+
+# What the local cloud does as AWS documents it, asked of it and of moto; writes docs/conformance.md
+conformance: setup
+	@.venv/bin/python scripts/conformance
 
 lock:
 	@scripts/lock

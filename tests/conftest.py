@@ -12,14 +12,17 @@ ALLOWED = {"localhost", ""}
 
 
 def _guard(event: str, arguments: tuple) -> None:
-    """Any connection of this process to another machine raises. (Package clients that build bundles are processes of their own.)"""
+    """Any connection of this process to another machine raises, but where a real account is asked for.
+
+    (Package clients that build bundles are processes of their own.)
+    """
     if event != "socket.connect":
         return
     address = arguments[1]
     if not isinstance(address, tuple):  # a Unix socket
         return
     host = str(address[0])
-    if host in ALLOWED:
+    if host in ALLOWED or os.environ.get("DAYFLY_TEST_AWS") == "1":
         return
     try:
         inside = ipaddress.ip_address(host.split("%")[0]).is_loopback

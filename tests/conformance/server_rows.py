@@ -137,7 +137,7 @@ def a_page_of_named_instances(target: Target) -> None:
     "ec2",
     "Listings come in pages of MaxResults, and NextToken leads on",
     "EC2 API Reference, Query Requests, Pagination",
-    differs='everything in one page',
+    differs="everything in one page",
 )
 def listings_come_in_pages(target: Target) -> None:
     asked = {"PaginationConfig": {"PageSize": 5}, "Filters": filtered("instance-type", "t3.*")}

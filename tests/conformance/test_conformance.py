@@ -3,11 +3,11 @@
 import os
 from typing import Any
 
-import asking
 import pytest
 from rows import NOT_KNOWN, ask
+from table import all_rows
 
-ROWS = asking.all_rows()
+ROWS = all_rows()
 # One test each only for who asks: nobody wants to read two hundred times that they were skipped.
 ASKED_OF_AWS = [pytest.param(one, id=one.name) for one in ROWS if not one.unasked]
 BY_NAME = [pytest.param(one, id=one.name) for one in ROWS]
