@@ -245,6 +245,10 @@ class GuestFloor:
             self._finish_lost(instance, f"{why}; {detail}" if detail else why)
         elif reason == REFUSED:
             self._finish(instance, TERMINATED, "Client.InternalError", f"Client.InternalError: {detail}")
+        elif instance.state == PENDING and instance.boots > 1 and reason == CRASH:
+            # A start that failed leaves a stopped server as it was, with its disk.
+            instance.state = STOPPED
+            instance.reason_code, instance.reason = _FAULT, f"{_FAULT}: {detail or 'its guest died'}"
         elif instance.state in (PENDING, RUNNING) and reason not in (POWEROFF, BUTTON):
             self._finish_lost(instance, detail or "its guest died")
         self._settle(instance)

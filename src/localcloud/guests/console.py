@@ -18,15 +18,16 @@ class Console:
         self._size = path.stat().st_size if path.exists() else 0
 
     def write(self, data: bytes) -> None:
-        """Add `data`; only the newest part is kept for good."""
-        if self._size + len(data) > _FULL:
-            data = (self.tail() + data)[-KEPT:]
-            self._path.write_bytes(data)
-            self._size = len(data)
-            return
-        with self._path.open("ab") as out:
-            out.write(data)
-        self._size += len(data)
+        """Add `data`; only the newest part is kept for good. On a full disk it is lost: a guest's life goes on without."""
+        with contextlib.suppress(OSError):
+            if self._size + len(data) > _FULL:
+                data = (self.tail() + data)[-KEPT:]
+                self._path.write_bytes(data)
+                self._size = len(data)
+                return
+            with self._path.open("ab") as out:
+                out.write(data)
+            self._size += len(data)
 
     def tail(self) -> bytes:
         """The newest 64 KiB."""
