@@ -295,6 +295,7 @@ def role_is_judged(target: Target) -> None:
     assert who["UserId"] == f"{role}:{one.instance}"
     s3, bucket = target.client("s3", keys=keys), target.bucket()
     s3.put_object(Bucket=bucket, Key=f"own/{role}:{one.instance}/a", Body=b"1")
+    assert refusal(target.client("ec2", keys=keys).describe_instances) == "UnauthorizedOperation"
     foreign = f"own/{role}:i-00000000000000000/a"
     assert refusal(s3.put_object, Bucket=bucket, Key=foreign, Body=b"1") == "AccessDenied"
 

@@ -29,7 +29,7 @@ class Target:
     """One AWS, or what plays it."""
 
     name = ""
-    patience = 20.0
+    patience = 60.0
 
     def __init__(self, endpoint: str | None, keys: Keys) -> None:
         self.endpoint = endpoint

@@ -5,10 +5,11 @@ How they are asked over HTTP is metadata.py.
 
 import base64
 import datetime
+import time
+from collections.abc import Callable
 from typing import Any
 
 from localcloud import roles
-from localcloud.clock import Clock
 from localcloud.ec2 import show
 from localcloud.ec2.network import Network
 from localcloud.ec2.records import Book
@@ -18,15 +19,57 @@ _EARLY = 1800.0
 """Credentials are made anew this many seconds before they end, so a reader always gets some that last."""
 
 
+class RoleKeys:
+    """The credentials of each instance's role. Their ages are the machine's: a guest lives by its clock."""
+
+    def __init__(
+        self,
+        account: str,
+        book: Book,
+        seconds: Callable[[], float] = time.time,
+        assume: Callable[..., roles.Session] = roles.assume,
+    ) -> None:
+        self._account = account
+        self._book = book
+        self._seconds = seconds
+        self._assume = assume
+        self._sessions: dict[str, tuple[float, roles.Session]] = {}
+
+    def document(self, instance: str) -> dict[str, str]:
+        """The document of the instance's role: keys of a session named as the instance, or why there are none."""
+        now = self._seconds()
+        said = {"LastUpdated": _iso(now)}
+        made, session = self._sessions.get(instance, (now, None))
+        found = self._book.find(instance)
+        if found is None or not found[1].profile.get("role_arn"):
+            return said | {"Code": "Failed", "Message": "No role is attached to this instance."}
+        region, one = found
+        if session is None or session.expires - now < _EARLY:
+            arn = f"arn:aws:ec2:{region}:{self._account}:instance/{instance}"
+            keys: dict[str, Any] = {"aws:sourceaccount": self._account, "aws:sourcearn": arn}
+            try:
+                made, session = now, self._assume(one.profile["role_arn"], "ec2.amazonaws.com", instance, keys)
+            except roles.RoleRefused as refused:
+                return said | {"Code": "AssumeRoleUnauthorizedAccess", "Message": str(refused)}
+            self._sessions[instance] = made, session
+        return {
+            "Code": "Success",
+            "LastUpdated": _iso(made),
+            "AccessKeyId": session.access_key,
+            "SecretAccessKey": session.secret_key,
+            "Token": session.token,
+            "Expiration": _iso(session.expires),
+        }
+
+
 class Identity:
     """Facts and credentials by instance id."""
 
-    def __init__(self, account: str, book: Book, network: Network, clock: Clock) -> None:
+    def __init__(self, account: str, book: Book, network: Network) -> None:
         self._account = account
         self._book = book
         self._network = network
-        self._clock = clock
-        self._sessions: dict[str, roles.Session] = {}
+        self._keys = RoleKeys(account, book)
         self._notices: dict[str, dict[str, str]] = {}
         self._rebalances: dict[str, str] = {}
 
@@ -40,6 +83,10 @@ class Identity:
     def rebalance(self, instance: str, moment: str) -> None:
         """Set the time of a rebalance recommendation."""
         self._rebalances[instance] = moment
+
+    def credentials(self, instance: str) -> dict[str, str]:
+        """The credentials of the instance's role, as `RoleKeys.document` has them."""
+        return self._keys.document(instance)
 
     def facts(self, instance: str) -> Facts | None:
         """The facts of an instance, or None when there is none of that id."""
@@ -82,31 +129,6 @@ class Identity:
             monitored=one.monitoring,
         )
 
-    def credentials(self, instance: str) -> dict[str, str]:
-        """The document of the instance's role: keys of a session named as the instance, or why there are none."""
-        now = self._clock.now()
-        said = {"LastUpdated": _iso(now)}
-        found = self._book.find(instance)
-        if found is None or not found[1].profile.get("role_arn"):
-            return said | {"Code": "Failed", "Message": "No role is attached to this instance."}
-        region, one = found
-        session = self._sessions.get(instance)
-        if session is None or session.expires - now.timestamp() < _EARLY:
-            arn = f"arn:aws:ec2:{region}:{self._account}:instance/{instance}"
-            keys: dict[str, Any] = {"aws:sourceaccount": self._account, "aws:sourcearn": arn}
-            try:
-                session = roles.assume(one.profile["role_arn"], "ec2.amazonaws.com", instance, keys)
-            except roles.RoleRefused as refused:
-                return said | {"Code": "AssumeRoleUnauthorizedAccess", "Message": str(refused)}
-            self._sessions[instance] = session
-        return said | {
-            "Code": "Success",
-            "AccessKeyId": session.access_key,
-            "SecretAccessKey": session.secret_key,
-            "Token": session.token,
-            "Expiration": _iso(datetime.datetime.fromtimestamp(session.expires, datetime.UTC)),
-        }
 
-
-def _iso(moment: datetime.datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+def _iso(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -66,7 +66,7 @@ class Ec2:
         directory = cloud.state / "ec2"
         self._book = Book(directory)
         self._network = Network(cloud.account)
-        self._identity = Identity(cloud.account, self._book, self._network, cloud.clock)
+        self._identity = Identity(cloud.account, self._book, self._network)
         self._metadata = MetadataService(self._identity.facts, self._identity.credentials)
         self._capacity = Capacity()
         self._body: Body | None = None
