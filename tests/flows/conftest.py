@@ -8,6 +8,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,33 @@ class Folder:
                 line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export ")
             )
         return self._said
+
+
+class Begun:
+    """Commands that mostly wait, run in a folder of its own while other tests go on; the test they belong to takes their end."""
+
+    def __init__(self, folder: Folder, text: str | None, *commands: tuple[str, ...]) -> None:
+        self.folder = folder
+        if text is not None:
+            folder.write(text)
+        self._pool = ThreadPoolExecutor(1)
+        self._last = self._pool.submit(self._run, commands)
+
+    def _run(self, commands: tuple[tuple[str, ...], ...]) -> subprocess.CompletedProcess[str]:
+        for command in commands:
+            done = self.folder.dayfly(*command, timeout=300)
+        return done
+
+    def ended(self, code: int = 0) -> str:
+        """What the last command printed; its exit code must be `code`."""
+        done = self._last.result()
+        assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def close(self) -> None:
+        self._last.exception()
+        self._pool.shutdown()
+        self.folder.dayfly("local", "down")
 
 
 @pytest.fixture(scope="session")

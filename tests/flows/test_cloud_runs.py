@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from flows.conftest import Begun, Folder
+
 BUCKET = "dayfly-{}-000000000000-eu-west-1"
 
 
@@ -29,6 +31,37 @@ def toml(value: object) -> str:
 
 def run(cloud, *options: str, code: int = 0, timeout: float = 120):
     return cloud.json("run", "hello", "--local", "--wait", *options, code=code, timeout=timeout)
+
+
+MARK = f"61{time.time_ns() % 10**9}"
+DEAF = f"trap '' TERM; (trap '' TERM; setsid sh -c \"trap '' TERM; sleep {MARK}\" &) ; sleep {MARK}"
+# By a word of the test's name: what it waits for, and by which commands it begins.
+LONG = {
+    "every_minute": (
+        project("minutely", "echo $DAYFLY_TICK >tick.txt", schedule="rate(1 minute)", outputs=["tick.txt"]),
+        ("local", "up"),
+        ("deploy", "--local", "--yes"),
+    ),
+    "deaf_to_term": (
+        project("deaf", DEAF, time_limit="2s", margin="2m"),
+        ("run", "hello", "--local", "--wait", "--json"),
+    ),
+    "[hang": (None, ("demo", "--break", "hang", "--json")),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def begun(request, tmp_path_factory):
+    """The waiting of the slowest tests begins before the first test of this file, each in a folder and cloud of its own."""
+    names = [item.name for item in request.session.items if item.path == request.path]
+    wanted = {word: said for word, said in LONG.items() if any(word in name for name in names)}
+    going = {
+        word: Begun(Folder(tmp_path_factory.mktemp("begun")), text, *commands)
+        for word, (text, *commands) in wanted.items()
+    }
+    yield going
+    for one in going.values():
+        one.close()
 
 
 def alive(word: str) -> list[str]:
@@ -75,14 +108,12 @@ def test_a_missing_output_is_a_failure_and_says_which(cloud):
 
 
 @pytest.mark.slow
-def test_a_job_deaf_to_term_with_daemons_of_its_own_is_timed_out_and_nothing_of_it_is_left(cloud):
-    mark = f"61{time.time_ns() % 10**9}"
-    daemon = f"(trap '' TERM; setsid sh -c \"trap '' TERM; sleep {mark}\" &) "
-    cloud.write(project("deaf", f"trap '' TERM; {daemon}; sleep {mark}", time_limit="2s", margin="2m"))
-    told = run(cloud, code=1)
+def test_a_job_deaf_to_term_with_daemons_of_its_own_is_timed_out_and_nothing_of_it_is_left(begun):
+    deaf = begun["deaf_to_term"]
+    told = json.loads(deaf.ended(code=1))
     assert told["outcome"] == "timed-out"
-    assert not alive(mark)
-    assert cloud.json("ps", "--local")["servers"] == []
+    assert not alive(MARK)
+    assert deaf.folder.json("ps", "--local")["servers"] == []
 
 
 @pytest.mark.slow
@@ -259,14 +290,13 @@ def test_large_results_arrive_whole_with_a_small_agent(cloud):
 
 
 @pytest.mark.slow
-def test_a_job_of_every_minute_runs_at_two_ticks_by_itself_and_all_is_there_after_down_and_up(alone):
-    alone.write(project("minutely", "echo $DAYFLY_TICK >tick.txt", schedule="rate(1 minute)", outputs=["tick.txt"]))
-    assert alone.dayfly("local", "up").returncode == 0
-    assert alone.dayfly("deploy", "--local", "--yes").returncode == 0
+def test_a_job_of_every_minute_runs_at_two_ticks_by_itself_and_all_is_there_after_down_and_up(begun):
+    begun["every_minute"].ended()
+    alone = begun["every_minute"].folder
     good: list[dict] = []
     until = time.monotonic() + 200
     while len(good) < 2 and time.monotonic() < until:
-        time.sleep(5)
+        time.sleep(2)
         good = [row for row in alone.json("runs", "--local")["runs"] if row["outcome"] == "succeeded"]
     assert len(good) >= 2
     ticks = sorted(row["run"] for row in good)[:2]
@@ -282,8 +312,9 @@ def test_a_job_of_every_minute_runs_at_two_ticks_by_itself_and_all_is_there_afte
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("broken", "by"), [("agent", "switch"), ("hang", "agent: the job's time limit")])
-def test_the_demo_with_something_broken_still_loses_its_server_in_time(alone, broken, by):
-    told = alone.json("demo", "--break", broken, timeout=180)
+def test_the_demo_with_something_broken_still_loses_its_server_in_time(begun, alone, broken, by):
+    early = begun.get(f"[{broken}")
+    told = json.loads(early.ended()) if early else alone.json("demo", "--break", broken, timeout=300)
     assert told["servers_left"] == 0
     assert told["as_promised"] is True
     assert told["ended_by"].startswith(by)
