@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from localcloud.clock import SystemClock
+from localcloud.clock import TurnableClock
 from localcloud.ec2.floor import GuestFloor
 from localcloud.ec2.records import ON_DEMAND, PENDING, STOPPED, Book, Instance, Volume
 from localcloud.guests.console import Console
@@ -70,7 +70,7 @@ class Lives:
 
 def instance() -> Instance:
     """A pending instance that stops when its guest powers off."""
-    launched = SystemClock().now().isoformat()
+    launched = TurnableClock().now().isoformat()
     return Instance(
         id="i-0123456789abcdef0",
         reservation="r-1",
@@ -97,7 +97,7 @@ def after(directory: Path, *lives: tuple[bool, str]) -> Instance:
 
     async def play() -> Instance:
         book, one = Book(directory / "book"), instance()
-        floor = GuestFloor(directory / "guests", book, SystemClock(), Lives(iter(lives)))
+        floor = GuestFloor(directory / "guests", book, TurnableClock(), Lives(iter(lives)))
         book.region("us-east-1").instances[one.id] = one
         for _ in lives:
             one.state = PENDING

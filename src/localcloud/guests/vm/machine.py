@@ -221,8 +221,6 @@ class MachineGuest:
                     self._events.stopping(POWEROFF)
             case "GUEST_PANICKED" | "GUEST_CRASHLOADED":
                 self._remark("its kernel panicked")
-            case "BLOCK_IO_ERROR":
-                self._remark(f"its disk failed: {event.data.get('reason', 'an error of this machine')}")
 
     def _remark(self, note: str) -> None:
         """Say once on the console what the guest itself may not be able to say."""
