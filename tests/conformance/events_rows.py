@@ -14,11 +14,12 @@ SILENT = "EC2 tells the bus nothing"
 row = partial(rows.row, "events")
 
 
-def listening(target: Target, **pattern: Any) -> str:
-    """The URL of a queue that a rule with that pattern writes to."""
+def listening(target: Target, rate: str = "", **pattern: Any) -> str:
+    """The URL of a queue that a rule with that pattern, or that rate, writes to."""
     url, arn = target.queue()
     sqs, events, name = target.client("sqs"), target.client("events"), target.name_for("rule")
-    made = events.put_rule(Name=name, EventPattern=json.dumps(pattern))["RuleArn"]
+    when = {"ScheduleExpression": rate} if rate else {"EventPattern": json.dumps(pattern)}
+    made = events.put_rule(Name=name, **when)["RuleArn"]
     target.after(events.delete_rule, Name=name)
     statement = {
         "Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": arn,
@@ -118,3 +119,17 @@ def rebalance_recommendations(target: Any) -> None:
     event = heard(target, url)
     assert event["detail"] == {"instance-id": server}
     assert event["resources"] == [f"arn:aws:ec2:{REGION}:{target.account}:instance/{server}"]
+
+
+@row(
+    "A rule with a rate fires each time it has passed", "EventBridge User Guide, Creating a rule that runs on a schedule",
+    differs="its rules never fire by themselves",
+)  # fmt: skip
+def rules_with_a_rate(target: Any) -> None:
+    url = listening(target, rate="rate(1 minute)")
+    if target.name == "localcloud":
+        target.after(target.control, path="clock", method="DELETE")
+        target.control("clock", {"advance": 61})
+    event = heard(target, url)
+    assert (event["source"], event["detail-type"], event["detail"]) == ("aws.events", "Scheduled Event", {})
+    assert event["resources"][0].startswith(f"arn:aws:events:{REGION}:{target.account}:rule/")

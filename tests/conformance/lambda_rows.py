@@ -225,3 +225,20 @@ def roles_are_checked(target: Target) -> None:
     target.after(functions.delete_function, FunctionName=name)
     code = refusal(functions.create_function, FunctionName=name, Role=target.role("ec2"), **said)
     assert code == "InvalidParameterValueException"
+
+
+@runs(
+    "A function sees its zip, the standard library and the SDK, and no variable of who runs the cloud",
+    "Lambda Developer Guide, Building Lambda functions with Python, Runtime-included SDK versions",
+)
+def what_a_function_sees(target: Target) -> None:
+    source = (
+        "import importlib.util, os\ndef handler(event, context):\n"
+        "    seen = [name for name in event if importlib.util.find_spec(name)]\n"
+        "    return [seen, os.getcwd() == os.environ['LAMBDA_TASK_ROOT'], sorted(os.environ)]\n"
+    )
+    arn = function(target, source)
+    (seen, at_home, names), error, log = call(target, arn, ["boto3", "json", "main", "pytest", "moto", "ministack"])
+    assert error == "", log
+    assert (seen, at_home) == (["boto3", "json", "main"], True)
+    assert not {"HOME", "USER", "VIRTUAL_ENV", "PYTEST_CURRENT_TEST"} & set(names)
