@@ -1,4 +1,6 @@
 # Two commands for users (demo, test), one gate for developers (check). Each sets up what it needs.
+# By file, in as many processes as there are cores (four at most); see tests/conftest.py for the order
+BESIDE = -n auto --maxprocesses=4 --dist loadgroup --no-loadscope-reorder
 .PHONY: setup demo test check acceptance conformance lock format
 
 setup:
@@ -11,7 +13,7 @@ demo: setup
 
 test: setup
 	@scripts/setup-vm
-	@.venv/bin/python -m pytest -q
+	@.venv/bin/python -m pytest -q $(BESIDE)
 
 check: setup
 	@scripts/check

@@ -35,6 +35,16 @@ def _guard(event: str, arguments: tuple) -> None:
 sys.addaudithook(_guard)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Processes take the tests by file, so that what a file's tests share is made once. Those that wait longest come
+    first, or a process would wait for them alone at the end; machine guests one after the other, for each takes a core."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    vm = {item.path for item in items if item.get_closest_marker("vm")}
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("vm" if item.path in vm else str(item.path)))
+    items.sort(key=lambda item: (item.path not in vm, item.path not in slow))
+
+
 @pytest.fixture(autouse=True)
 def no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     """No AWS or dayfly variable of the user's environment reaches a test."""
