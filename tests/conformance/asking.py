@@ -1,6 +1,7 @@
 """Starting what the rows are asked of: what the tests and the printed table have in common."""
 
 import contextlib
+import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,8 @@ def local_cloud(state: Path) -> Iterator[LocalCloud]:
 @contextlib.contextmanager
 def moto_server() -> Iterator[Moto]:
     """A moto server on a free port of loopback."""
+    # It tells of every request, and of each of its own errors with all that led to it; the rows say what came of them.
+    logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
     _, port = server.get_host_and_port()
