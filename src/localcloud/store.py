@@ -4,13 +4,14 @@
     DIR/s3/                   objects: written by MiniStack at each PutObject, before it answers
 
 A request that changes something is answered when its service's file is written; what services change by themselves
-(logs, queues, stacks that are being made) is written within half a second. A service whose state takes long to write
-is written less often, at most a twentieth of the time. Nothing is forced through the machine's own disk cache: a killed
+(logs, queues, stacks that are being made) is written within half a second, or less often where that would take more than
+a twentieth of the time. Nothing is forced through the machine's own disk cache: a killed
 process loses nothing that it had answered, a power cut may.
 """
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import importlib
 import json
@@ -27,7 +28,6 @@ from localcloud.state import write_whole
 
 _log = logging.getLogger("localcloud.store")
 _STEP = 0.25
-_CHEAP = 0.02
 _SLOW = 20
 _BUSY_SECONDS = 10.0
 _SHARE = 20
@@ -46,7 +46,6 @@ class Store:
         self._persistence = importlib.import_module("ministack.core.persistence")
         self._app = importlib.import_module("ministack.app")
         self._written: dict[str, bytes] = {}
-        self._cost: dict[str, float] = {}
         self._free_at: dict[str, float] = {}
         self._quiet_at = 0.0
         self._trouble: dict[str, str] = {}
@@ -128,8 +127,10 @@ class Store:
             try:
                 if key == "cloudformation":
                     # A stack goes on by itself, in many services: what a caller has seen of it must be kept.
-                    self.write()
-                elif _changes(key, method, path, headers, body, query) and self._cost.get(key, 0.0) < _CHEAP:
+                    self.write(everything=True)
+                    if self._trouble:
+                        raise OSError(errno.EIO, self.trouble)
+                elif _changes(key, method, path, headers, body, query):
                     read = self._app._build_persistence_save_dict().get(key)
                     if read is not None:
                         self._write(key, read)
@@ -166,7 +167,6 @@ class Store:
             self._written[key] = digest
             self._trouble.pop(key, None)
         ended = time.monotonic()
-        self._cost[key] = ended - began
         self._free_at[key] = ended + (ended - began) * _SHARE
 
 
