@@ -78,6 +78,7 @@ class GuestFloor:
         self._hardware = hardware
         self._waiting: deque[tuple[str, Instance]] = deque()
         self._running: dict[str, _Running] = {}
+        self._ends: dict[str, float] = {}
         self._closing = False
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -91,6 +92,8 @@ class GuestFloor:
             instance.state = STOPPED
             self._save(instance)
             raise Refusal("IncorrectInstanceState", f"The instance '{instance.id}' cannot be started here: {why}.")
+        # By this machine's own time, whatever the cloud's clock is turned to: it is this machine that is guarded.
+        self._ends[instance.id] = asyncio.get_running_loop().time() + self._longest
         self._waiting.append((region, instance))
         self._admit()
 
@@ -131,6 +134,7 @@ class GuestFloor:
         for name, region in self._book.regions().items():
             gone = [one for one in region.instances.values() if one.ended is not None and one.ended < before]
             for one in gone:
+                self._ends.pop(one.id, None)
                 del region.instances[one.id]
                 shutil.rmtree(self._directory / one.id, ignore_errors=True)
             old = [key for key, one in region.tokens.items() if one["at"] < now.timestamp() - _TOKEN_SECONDS]
@@ -191,8 +195,7 @@ class GuestFloor:
             ended=lambda reason, detail: self._on_ended(instance, reason, detail),
         )
         guest = self._body.make(plan, Console(self._console_path(instance)), events)
-        life = self._longest - max(0.0, self._age(instance))
-        alarm = asyncio.get_running_loop().call_later(max(0.0, life), self._overdue, instance.id)
+        alarm = asyncio.get_running_loop().call_at(self._ends[instance.id], self._overdue, instance.id)
         self._running[instance.id] = _Running(region, instance, guest, alarm)
         try:
             guest.start()
@@ -204,10 +207,6 @@ class GuestFloor:
     def _boot_again(self, region: str, instance: Instance) -> None:
         if instance.state == RUNNING and not self._closing:
             self._start(region, instance)
-
-    def _age(self, instance: Instance) -> float:
-        launched = datetime.datetime.fromisoformat(instance.launched)
-        return (self._clock.now() - launched).total_seconds()
 
     def _overdue(self, identifier: str) -> None:
         """This machine's own guard: no guest lives for ever here, whatever it was meant to do."""
