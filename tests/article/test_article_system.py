@@ -142,10 +142,11 @@ def test_deployed_again_with_the_articles_own_schedule_it_fires_at_23_00(system)
     before = set(system.servers())
     now = datetime.fromisoformat(system.clock()["now"])
     due = now.replace(hour=23, minute=0, second=0, microsecond=0)
-    due += timedelta(days=1) if due <= now else timedelta()
-    turned = system.clock({"advance": (due - now).total_seconds() - 5})
+    # Far enough off that it can not come by itself while the clock is turned to two minutes before it.
+    due += timedelta(days=1) if due - now < timedelta(minutes=10) else timedelta()
+    turned = system.clock({"advance": (due - now).total_seconds() - 120})
     assert set(system.servers()) <= before, turned
-    system.clock({"advance": 10})
+    system.clock({"advance": 130})
     until(lambda: bool(set(system.servers()) - before), 60, lambda: "\n".join(system.log()))
     [server] = set(system.servers()) - before
     system.gone(server)

@@ -90,3 +90,19 @@ def test_an_image_that_can_not_be_made_is_told_with_its_remedy(tmp_path, monkeyp
     assert done.stderr.startswith("error    the local cloud: ")
     assert "do       " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("way", "ended_by", "proved"),
+    [
+        ("agent", "switch: agent gone", True),
+        ("agent", "agent: the job was over", False),
+        ("hang", "agent: the job's time limit", True),
+        ("hang", "agent: the job was over", False),
+        ("panic", "switch: second boot", True),
+        ("panic", "agent: the job's time limit", False),
+        ("reboot", "kill schedule", True),
+    ],
+)
+def test_a_demo_in_which_nothing_broke_is_no_proof(way: str, ended_by: str, proved: bool) -> None:
+    assert breaks.happened(way, ended_by) is proved

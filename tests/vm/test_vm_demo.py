@@ -65,7 +65,7 @@ def test_a_scheduled_tick_computes_pi_on_a_machine_and_the_machine_is_gone(folde
     run = document(folder, "demo", "--guest", "vm", "--seconds", "3")
     assert run["outcome"] == "succeeded"
     assert run["tick"]["source"] == "schedule"
-    assert run["digits"] > 1000
+    assert run["digits"] >= 1000  # the least that pie ever writes
     assert run["servers_left"] == 0
     assert run["receipt"]["server"]["ended_by"] == "agent: the job was over"
     ran_on = run["receipt"]["ran_on"]

@@ -1,6 +1,7 @@
 """What `dayfly demo --break` breaks: for each way and each kind of guest, the job that does it as a user's job could.
 
-A job in a vm guest is no root there; what only root can do is done by its `setup`, some seconds after, outside the agent's reach.
+A job in a vm guest is no root there; what only root can do is made ready by its `setup` as a unit of its own, outside the agent's
+reach, that waits for the job to have begun.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from dayfly.errors import FileError
 _KILLS_ITS_PARENT = 'kill -KILL "$PPID"; sleep 600'
 # The job hears no TERM and never ends.
 _IS_DEAF = "trap '' TERM; echo 'hanging, deaf to TERM'; while :; do sleep 1; done"
-_WAITS = "echo waiting for what is to come; sleep 600"
-_SOON_S = 10
-"""From setup's end; the command has begun by then, or nearly."""
+_BEGAN = "/tmp/job-began"
+_WAITS = f"touch {_BEGAN}; echo waiting for what is to come; sleep 600"
+_SOON_S = 5
+"""From the command's begin; the agent has told of it by then."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,19 +31,19 @@ class Break:
 
 
 def _soon(command: str) -> str:
-    """As root, from a unit of its own that outlives setup."""
-    return f"systemd-run --on-active={_SOON_S} --timer-property=AccuracySec=1s {command}"
+    """As root, once the command has begun. `$PPID` is the agent: the shell of setup fills it in."""
+    return f'systemd-run sh -c "until [ -e {_BEGAN} ]; do sleep 1; done; sleep {_SOON_S}; {command}"'
 
 
 BREAKS = {
     "agent": Break(
         words="the agent is killed",
-        jobs={PROCESS: (_KILLS_ITS_PARENT, ""), VM: (_WAITS, _soon('kill -KILL "$PPID"'))},
+        jobs={PROCESS: (_KILLS_ITS_PARENT, ""), VM: (_WAITS, _soon("kill -KILL $PPID"))},
     ),
     "hang": Break(words="the job hangs and hears no TERM", jobs={PROCESS: (_IS_DEAF, ""), VM: (_IS_DEAF, "")}),
     "panic": Break(
         words="the kernel panics",
-        jobs={VM: (_WAITS, _soon("sh -c 'echo c >/proc/sysrq-trigger'"))},
+        jobs={VM: (_WAITS, _soon("echo c >/proc/sysrq-trigger"))},
     ),
     "reboot": Break(words="the server is rebooted", jobs={VM: (_WAITS, _soon("systemctl reboot"))}),
 }
@@ -59,6 +61,13 @@ def refuse(way: str, guest: str) -> None:
             f"--break {way} needs a kernel of the server's own: servers are processes here",
             hint=f"dayfly demo --break {way} --guest vm",
         )
+
+
+def happened(way: str, ended_by: str) -> bool:
+    """Whether what ended the server fits what was broken: else nothing was broken, and nothing is proved."""
+    if way == "hang":
+        return ended_by != "agent: the job was over"
+    return not ended_by.startswith("agent:")
 
 
 def file(way: str, guest: str) -> str:

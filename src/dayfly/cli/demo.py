@@ -147,7 +147,7 @@ class Demo:
         attempt = facts.attempt
         fetched = self._fetch(where, project, facts) if end.succeeded else None
         digits = _digits(fetched)
-        as_promised = left == 0 and attempt is not None and _in_time(facts)
+        as_promised = left == 0 and _in_time(facts) and (not self.broken or _broke(self.broken, facts))
         code = (0 if as_promised else 1) if self.broken else (0 if end.succeeded and left == 0 and digits else 1)
         if self.as_json:
             say.document(_document(facts, receipt, fetched, digits, left, as_promised if self.broken else None))
@@ -240,6 +240,11 @@ def _in_time(facts: Facts) -> bool:
         return False
     gone = attempt.closed.gone or attempt.closed.at
     return gone <= attempt.intent.deadline + timedelta(seconds=BOUND_S)
+
+
+def _broke(way: str, facts: Facts) -> bool:
+    closed = facts.attempt.closed if facts.attempt else None
+    return closed is not None and breaks.happened(way, closed.ended_by)
 
 
 def _digits(fetched: Path | None) -> int | None:
