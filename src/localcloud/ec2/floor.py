@@ -76,8 +76,9 @@ class GuestFloor:
         self._most = most
         self._longest = longest
         self._hardware = hardware
-        self._waiting: deque[tuple[str, Instance]] = deque()
+        self._waiting: deque[tuple[str, Instance, Plan]] = deque()
         self._running: dict[str, _Running] = {}
+        self._rebooting: dict[str, asyncio.TimerHandle] = {}
         self._ends: dict[str, float] = {}
         self._closing = False
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -85,16 +86,17 @@ class GuestFloor:
     def launch(self, region: str, instance: Instance) -> None:
         """Start the guest of a pending instance now, or as soon as there is room.
 
-        Raises Refusal, with the instance `stopped` as before, when its disk cannot be booted by this cloud's guests.
+        Raises what keeps it from a start, such as a Refusal for a disk that this cloud's guests cannot boot; the instance is
+        then `stopped` as before, or `terminated` when it never ran.
         """
-        why = self._body.why_not(self._directory / instance.id) if instance.boots else ""
-        if why:
-            instance.state = STOPPED
-            self._save(instance)
-            raise Refusal("IncorrectInstanceState", f"The instance '{instance.id}' cannot be started here: {why}.")
+        try:
+            plan = self._plan(region, instance)
+        except Exception as error:
+            self._not_started(instance, f"it was not started: {error}")
+            raise
         # By this machine's own time, whatever the cloud's clock is turned to: it is this machine that is guarded.
         self._ends[instance.id] = asyncio.get_running_loop().time() + self._longest
-        self._waiting.append((region, instance))
+        self._waiting.append((region, instance, plan))
         self._admit()
 
     def end(self, instance: Instance) -> None:
@@ -104,8 +106,11 @@ class GuestFloor:
             running.boot_again = False
             running.guest.power_button()
             return
-        self._waiting = deque((region, one) for region, one in self._waiting if one is not instance)
-        asyncio.get_running_loop().call_soon(self._settle, instance)
+        pause = self._rebooting.pop(instance.id, None)
+        if pause is not None:
+            pause.cancel()
+        self._waiting = deque(waiting for waiting in self._waiting if waiting[1] is not instance)
+        asyncio.get_running_loop().call_soon(self._let_go, instance)
 
     def reboot(self, instance: Instance) -> None:
         """Press the power button and boot the same disk again."""
@@ -151,6 +156,9 @@ class GuestFloor:
         """End every guest at once and say so of their instances."""
         self._closing = True
         self._waiting.clear()
+        for pause in self._rebooting.values():
+            pause.cancel()
+        self._rebooting.clear()
         for running in list(self._running.values()):
             running.guest.kill()
         deadline = asyncio.get_running_loop().time() + _CLOSE_LIMIT
@@ -171,42 +179,69 @@ class GuestFloor:
         return self._directory / instance.id / "console.log"
 
     def _admit(self) -> None:
-        while self._waiting and len(self._running) < self._most and not self._closing:
-            region, instance = self._waiting.popleft()
+        # One that is about to boot again keeps its place.
+        while self._waiting and len(self._running) + len(self._rebooting) < self._most and not self._closing:
+            region, instance, plan = self._waiting.popleft()
             if instance.state == PENDING:
-                self._start(region, instance)
+                self._start(region, instance, plan)
 
-    def _start(self, region: str, instance: Instance) -> None:
+    def _plan(self, region: str, instance: Instance) -> Plan:
+        """The next boot of an instance, its directory made. Raises Refusal or OSError for one that cannot be."""
         directory = self._directory / instance.id
+        why = self._body.why_not(directory) if instance.boots else ""
+        if why:
+            raise Refusal("IncorrectInstanceState", f"The instance '{instance.id}' cannot be started here: {why}.")
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        instance.boots += 1
-        plan = Plan(
+        return Plan(
             instance=instance.id,
             directory=directory,
             hostname=instance.hostname,
             address=instance.address,
             user_data=base64.b64decode(instance.user_data),
-            boot=instance.boots,
+            boot=instance.boots + 1,
             hardware=self._hardware(region, instance) if self._hardware is not None else None,
         )
+
+    def _start(self, region: str, instance: Instance, plan: Plan) -> None:
         events = Events(
             running=lambda: self._on_running(instance),
             stopping=lambda verb: self._on_stopping(instance, verb),
             ended=lambda reason, detail: self._on_ended(instance, reason, detail),
         )
-        guest = self._body.make(plan, Console(self._console_path(instance)), events)
-        alarm = asyncio.get_running_loop().call_at(self._ends[instance.id], self._overdue, instance.id)
+        loop = asyncio.get_running_loop()
+        try:
+            guest = self._body.make(plan, Console(self._console_path(instance)), events)
+        except OSError as error:
+            self._not_started(instance, f"its guest cannot be made: {error}")
+            loop.call_soon(self._admit)
+            return
+        instance.boots += 1
+        alarm = loop.call_at(self._ends[instance.id], self._overdue, instance.id)
         self._running[instance.id] = _Running(region, instance, guest, alarm)
         try:
             guest.start()
         except OSError as error:
             # A full disk, no more processes: the instance dies of it, not the request.
             guest.kill()
-            asyncio.get_running_loop().call_soon(self._on_ended, instance, CRASH, f"its guest cannot start: {error}")
+            loop.call_soon(self._on_ended, instance, CRASH, f"its guest cannot start: {error}")
 
     def _boot_again(self, region: str, instance: Instance) -> None:
-        if instance.state == RUNNING and not self._closing:
-            self._start(region, instance)
+        del self._rebooting[instance.id]
+        try:
+            plan = self._plan(region, instance)
+        except (Refusal, OSError) as error:
+            self._finish_lost(instance, f"it cannot boot again: {error}")
+            self._let_go(instance)
+            return
+        self._start(region, instance, plan)
+
+    def _not_started(self, instance: Instance, why: str) -> None:
+        """Say of an instance that gets no guest what becomes of it; a disk that it has is kept."""
+        if instance.boots and instance.state == PENDING:
+            instance.state, instance.reason_code, instance.reason = STOPPED, _FAULT, f"{_FAULT}: {why}"
+        else:
+            self._finish_lost(instance, why)
+        self._save(instance)
 
     def _overdue(self, identifier: str) -> None:
         """This machine's own guard: no guest lives for ever here, whatever it was meant to do."""
@@ -237,7 +272,8 @@ class GuestFloor:
         again = reason == REBOOT or (reason == BUTTON and running.boot_again)
         if again and instance.state == RUNNING and not running.overdue:
             # The same disk, ahead of whoever waits: a reboot keeps its place.
-            asyncio.get_running_loop().call_later(_BOOT_PAUSE, self._boot_again, running.region, instance)
+            pause = asyncio.get_running_loop().call_later(_BOOT_PAUSE, self._boot_again, running.region, instance)
+            self._rebooting[instance.id] = pause
             return
         if running.overdue:
             why = f"this machine ended it: no guest lives longer than {self._longest / 3600:g} h on it"
@@ -245,13 +281,14 @@ class GuestFloor:
         elif reason == REFUSED:
             self._finish(instance, TERMINATED, "Client.InternalError", f"Client.InternalError: {detail}")
         elif instance.state == PENDING and instance.boots > 1 and reason == CRASH:
-            # A start that failed leaves a stopped server as it was, with its disk.
-            instance.state = STOPPED
-            instance.reason_code, instance.reason = _FAULT, f"{_FAULT}: {detail or 'its guest died'}"
+            self._not_started(instance, detail or "its guest died")
         elif instance.state in (PENDING, RUNNING) and reason not in (POWEROFF, BUTTON):
             self._finish_lost(instance, detail or "its guest died")
+        self._let_go(instance)
+
+    def _let_go(self, instance: Instance) -> None:
+        """An instance has no guest any more: settle it, and give its place away."""
         self._settle(instance)
-        self._save(instance)
         self._admit()
 
     def _settle(self, instance: Instance) -> None:

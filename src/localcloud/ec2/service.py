@@ -5,6 +5,7 @@ import importlib
 import json
 import logging
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -52,6 +53,12 @@ LEFT = frozenset(
         "RevokeSecurityGroupEgress",
     )
 )
+# An instance that is not terminated, though it be stopped, has a network interface, and that holds what it stands in.
+_HOLDS: dict[str, tuple[str, Callable[[Instance, str], bool]]] = {
+    "DeleteSecurityGroup": ("GroupId", lambda one, asked: asked in one.groups),
+    "DeleteSubnet": ("SubnetId", lambda one, asked: one.subnet == asked),
+    "DeleteVpc": ("VpcId", lambda one, asked: one.vpc == asked),
+}
 _FORGET_EVERY = 60.0
 _XML = {"Content-Type": "text/xml;charset=UTF-8"}
 
@@ -208,17 +215,18 @@ class Ec2:
             return HANDLERS[action](request)
 
     def _leave(self, action: str, flat: dict[str, str]) -> None:
-        """Raise Refusal for what must not be left to MiniStack: what is not offered, a dry run, a group in use."""
+        """Raise Refusal for what must not be left to MiniStack: what is not offered, a dry run, a network in use."""
         if action not in LEFT:
             # Of what AWS has and this cloud has not it is said, so that nobody looks for a misspelling.
             more = " It is not part of the local cloud's EC2." if codec.knows(action) else ""
             raise Refusal("InvalidAction", f"The action {action} is not valid for this web service.{more}")
         if codec.parse(action, flat).get("DryRun"):
             raise dry_run()
-        if action == "DeleteSecurityGroup":
-            region = self._book.region(self._responses.get_region())
-            if any(flat.get("GroupId") in one.groups for one in region.instances.values() if one.ended is None):
-                raise Refusal("DependencyViolation", f"resource {flat.get('GroupId')} has a dependent object")
+        if action in _HOLDS:
+            name, holds = _HOLDS[action]
+            region, asked = self._book.region(self._responses.get_region()), flat.get(name, "")
+            if any(holds(one, asked) for one in region.instances.values() if one.ended is None):
+                raise Refusal("DependencyViolation", f"resource {asked} has a dependent object")
 
 
 def _json(status: int, said: dict[str, Any]) -> Response:
