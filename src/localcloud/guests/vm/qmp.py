@@ -13,11 +13,12 @@ GREETING, EVENT, ANSWER, REFUSAL, BEGUN = "greeting", "event", "answer", "refusa
 
 @dataclass(frozen=True)
 class Message:
-    """One message: `name` of an event, or the id of the command that it answers."""
+    """One message: `name` of an event, or the id of the command that it answers; `listed` where the answer is a list."""
 
     kind: str
     name: str = ""
     data: dict[str, Any] = field(default_factory=dict)
+    listed: tuple[dict[str, Any], ...] = ()
 
 
 class Reader:
@@ -40,6 +41,11 @@ def command(execute: str, **arguments: Any) -> bytes:
     return json.dumps(said).encode() + b"\n"
 
 
+def refused_writes(message: Message) -> int:
+    """How many writes the files behind a machine's drives refused, as `query-blockstats` answers."""
+    return sum(int(_mapping(drive.get("stats")).get("failed_wr_operations", 0)) for drive in message.listed)
+
+
 def _message(line: bytes) -> Message | None:
     try:
         said = json.loads(line)
@@ -50,7 +56,9 @@ def _message(line: bytes) -> Message | None:
     if "event" in said:
         return Message(EVENT, str(said["event"]), _mapping(said.get("data")))
     if "return" in said:
-        return Message(ANSWER, str(said.get("id", "")), _mapping(said["return"]))
+        answer = said["return"]
+        listed = tuple(_mapping(one) for one in answer) if isinstance(answer, list) else ()
+        return Message(ANSWER, str(said.get("id", "")), _mapping(answer), listed)
     if "error" in said:
         return Message(REFUSAL, str(said.get("id", "")), _mapping(said["error"]))
     if "QMP" in said:
