@@ -4,63 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
-from acceptance import left, spend
-from acceptance.place import on_this_machine
-
-ACCOUNT = "000000000000"
-TRIAL = [sys.executable, "-m", "acceptance", "--account", ACCOUNT]
-
-
-@dataclass
-class Here:
-    """A folder with a local cloud, and the trial run on it."""
-
-    folder: Path
-
-    @property
-    def environment(self) -> dict[str, str]:
-        found = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-        return {**os.environ, "PYTHONPATH": found.rstrip(os.pathsep)}
-
-    def start(self, *words: str, account: str = ACCOUNT) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [*TRIAL[:-1], account, "--local", str(self.folder), *words],
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, *words: str, account: str = ACCOUNT) -> tuple[int, str, str]:
-        process = self.start(*words, account=account)
-        out, err = process.communicate(timeout=400)
-        return process.returncode, out, err
-
-    def left(self) -> list[left.Left]:
-        return left.found(on_this_machine(self.folder, ACCOUNT, "eu-west-1"))
-
-    def client(self, service: str) -> Any:
-        return on_this_machine(self.folder, ACCOUNT, "eu-west-1").client(service)
-
-
-@pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Here]:
-    folder = tmp_path_factory.mktemp("acceptance")
-    command = [sys.executable, "-m", "dayfly", "local"]
-    up = subprocess.run([*command, "up"], cwd=folder, capture_output=True, text=True, timeout=120, check=False)
-    assert up.returncode == 0, up.stderr
-    yield Here(folder)
-    subprocess.run([*command, "down"], cwd=folder, capture_output=True, timeout=120, check=False)
+from acceptance import spend
+from acceptance.place import Refusal, on_aws
+from trial_here import ACCOUNT, REGION, TRIAL, Here, killed_at, nothing_is_left
 
 
 @pytest.mark.cloud
@@ -79,23 +31,6 @@ def test_every_point_is_seen_as_expected_here_and_nothing_is_left(here: Here) ->
     assert ACCOUNT not in out
     assert here.left() == []
     assert not (here.folder / "dayfly.toml").exists()
-
-
-def killed_at(here: Here, words: str) -> None:
-    """Starts a trial and kills it, hard, as soon as it has said `words`."""
-    process = here.start()
-    assert process.stderr is not None
-    try:
-        for line in process.stderr:
-            if line.startswith(words):
-                return
-        pytest.fail(f"the trial never said {words!r}")
-    finally:
-        process.kill()
-        process.wait(timeout=30)
-        process.stderr.close()
-        assert process.stdout is not None
-        process.stdout.close()
 
 
 @pytest.mark.cloud
@@ -122,21 +57,6 @@ def test_a_trial_killed_in_its_whole_run_leaves_nothing_that_clean_does_not_find
     code, _out, err = here.run("--clean")
     assert code == 0, err
     nothing_is_left(here)
-
-
-def nothing_is_left(here: Here) -> None:
-    """Looked at with plain calls, not with those that `--clean` itself looks by."""
-    shown = here.client("ec2").describe_instances()["Reservations"]
-    servers = [one for group in shown for one in group["Instances"] if one["State"]["Name"] != "terminated"]
-    assert servers == []
-    assert here.client("ec2").describe_launch_templates()["LaunchTemplates"] == []
-    assert [one for one in here.client("s3").list_buckets()["Buckets"] if "accept-" in one["Name"]] == []
-    assert [one for one in here.client("iam").list_roles()["Roles"] if "accept-" in one["RoleName"]] == []
-    assert here.client("iam").list_instance_profiles()["InstanceProfiles"] == []
-    stacks = here.client("cloudformation").describe_stacks()["Stacks"]
-    assert [one["StackName"] for one in stacks if one["StackStatus"] != "DELETE_COMPLETE"] == []
-    groups = here.client("scheduler").list_schedule_groups()["ScheduleGroups"]
-    assert [one["Name"] for one in groups if "accept-" in one["Name"]] == []
 
 
 @pytest.mark.cloud
@@ -196,9 +116,31 @@ def test_without_an_account_named_nothing_is_done() -> None:
 
 def test_an_endpoint_in_the_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    done = subprocess.run(TRIAL, env=Here(Path()).environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [*TRIAL, "--region", REGION],
+        env=Here(Path()).environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 2
     assert "AWS_ENDPOINT_URL" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "address", ["https://example.com", "http://iam.amazonaws.com", "https://amazonaws.com.example.com"]
+)
+def test_another_host_in_the_profile_for_one_service_is_refused(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "config"
+    config.write_text(
+        f"[default]\nregion = {REGION}\nservices = other\n[services other]\niam =\n  endpoint_url = {address}\n"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    with pytest.raises(Refusal, match=r"iam would be asked at .* which is not AWS"):
+        on_aws(ACCOUNT, None)
 
 
 def test_a_type_without_a_known_price_is_not_let() -> None:
@@ -224,11 +166,12 @@ def test_the_bound_of_a_server_holds_its_dearest_type_address_and_disk() -> None
 
 @pytest.mark.aws
 def test_the_trial_on_a_real_account() -> None:
-    if os.environ.get("DAYFLY_TEST_AWS") != "1" or not REAL.get("DAYFLY_ACCEPTANCE_ACCOUNT"):
-        pytest.skip("needs DAYFLY_TEST_AWS=1, DAYFLY_ACCEPTANCE_ACCOUNT=ID and its credentials; costs up to $0.05")
+    account = REAL.get("DAYFLY_TEST_AWS_ACCOUNT", "")
+    if REAL.get("DAYFLY_TEST_AWS") != "1" or not re.fullmatch(r"\d{12}", account):
+        pytest.skip(HOW)
     found = str(Path(__file__).parent)
     done = subprocess.run(
-        [*TRIAL[:-1], REAL["DAYFLY_ACCEPTANCE_ACCOUNT"]],
+        [*TRIAL[:-1], account],
         env={**REAL, "PYTHONPATH": found},
         stdout=subprocess.PIPE,
         text=True,
@@ -238,5 +181,9 @@ def test_the_trial_on_a_real_account() -> None:
     assert done.returncode == 0, done.stdout
 
 
+HOW = (
+    "needs DAYFLY_TEST_AWS=1, DAYFLY_TEST_AWS_ACCOUNT=123456789012, its credentials and a region, and is asked for by its name: "
+    "tests/aws/test_acceptance_here.py::test_the_trial_on_a_real_account. Costs a cent as a rule, $0.05 at most if run to its end"
+)
 REAL = dict(os.environ)
 """The environment as it was given: what other tests may not see of it, this one needs."""

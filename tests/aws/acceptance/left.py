@@ -1,6 +1,7 @@
 """What a trial left, found by tag and by name, and its removal: at the trial's end whatever happened, and by `--clean` later.
 
-It finds by itself; nothing that a killed trial remembered is needed.
+It finds by itself; nothing that a killed trial remembered is needed. What is not certainly a trial's own is not touched: a tag's
+value must be a trial's name, and whatever has a name must be called after the trial as well.
 """
 
 from __future__ import annotations
@@ -11,13 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from acceptance.place import IAM_PATH, NAME, TAG, Place, Refusal, code_of, quietly
-
-AGAIN_S = 180
-"""So long nothing may change before the looking ends: some things are shown for a while after they went."""
-_OURS = re.compile(rf"dayfly-({NAME.pattern})(?:-.*)?")
+from acceptance.place import IAM_PATH, NAME, TAG, Place, Refusal, quietly, why
 
 
 @dataclass(frozen=True)
@@ -29,100 +24,145 @@ class Left:
     name: str
 
 
+@dataclass(frozen=True)
+class Rest:
+    """What is there after a clean-up: things seen, and the kinds of things for which nobody could look at the end."""
+
+    things: tuple[Left, ...]
+    unseen: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.things or self.unseen)
+
+    def told(self) -> list[str]:
+        """For people: each thing, and what is not known."""
+        unknown = [f"unknown: run --clean (nobody could look for: {', '.join(self.unseen)})"] if self.unseen else []
+        return [f"{one.kind} {one.id}" for one in self.things] + unknown
+
+
 def found(place: Place, name: str | None = None) -> list[Left]:
-    """Everything that trials left in this account and region; of one trial when it is named."""
-    looks = (_servers, _volumes, _stacks, _templates, _profiles, _roles, _buckets)
-    everything = [one for look in looks for one in look(place)]
-    return [one for one in everything if name is None or one.name == name]
+    """Everything that trials left in this account and region; of one trial when it is named. Raises what a look raises."""
+    return [one for kind in _LOOK for one in _look(place, kind, name)]
 
 
-def clean(place: Place, say: Callable[[str], None], name: str | None = None) -> list[Left]:
-    """Removes it all and looks again until nothing is found; what is still there in the end."""
-    told: set[Left] = set()
+def clean(place: Place, say: Callable[[str], None], name: str | None = None) -> Rest:
+    """Removes it all and looks again until nothing is found, or nothing changed for the place's `again_s` seconds.
+
+    Never raises: whatever one look or one removal meets (no network, a refusal, a command that does not end) is said, and the
+    others go on.
+    """
+    seen: dict[str, list[Left]] = {}
+    told: set[str] = set()
     before: set[Left] = set()
     changed = time.monotonic()
+
+    def tell(line: str) -> None:
+        if line not in told:
+            told.add(line)
+            say(line)
+
     while True:
-        rest = found(place, name)
-        if set(rest) != before:
-            before, changed = set(rest), time.monotonic()
-        if not rest or time.monotonic() > changed + AGAIN_S:
+        unseen = []
+        for kind in _LOOK:
+            try:
+                seen[kind] = _look(place, kind, name)
+            except Exception as error:  # whatever it is, the other kinds are to be looked for
+                unseen.append(kind)
+                tell(f"  looking for {kind}: {why(error)}")
+        rest = Rest(tuple(one for each in seen.values() for one in each), tuple(unseen))
+        if set(rest.things) != before:
+            before, changed = set(rest.things), time.monotonic()
+        if not rest or time.monotonic() > changed + place.again_s:
             return rest
-        for one in rest:
-            if one not in told:
-                say(f"removing {one.kind} {one.id}")
-                told.add(one)
+        for one in rest.things:
+            # What was not seen just now can not be removed either: calls that wait for no answer would only take time.
+            if one.kind in unseen:
+                continue
+            tell(f"removing {one.kind} {one.id}")
             try:
                 _REMOVE[one.kind](place, one)
-            except ClientError as error:
-                say(f"  {one.kind} {one.id}: {code_of(error)}")
+            except Exception as error:  # as above; it is tried again at the next look
+                tell(f"  {one.kind} {one.id}: {why(error)}")
         time.sleep(place.pause_s)
 
 
-def _tags(each: dict[str, Any]) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in each.get("Tags", [])}
+def _look(place: Place, kind: str, name: str | None) -> list[Left]:
+    return [one for one in _LOOK[kind](place) if name is None or one.name == name]
 
 
-def _of(each: dict[str, Any], title: str) -> str | None:
-    """The trial that a thing is of: by its tag, else by its name."""
-    tagged = _tags(each).get(TAG)
-    named = _OURS.fullmatch(title)
-    return tagged or (named[1] if named else None)
+def _tagged(each: dict[str, Any]) -> str | None:
+    """The trial whose tag a thing carries. The key alone, with another value, is somebody else's."""
+    value = {tag["Key"]: tag["Value"] for tag in each.get("Tags", [])}.get(TAG, "")
+    return value if NAME.fullmatch(value) else None
+
+
+def _called(title: str, *rest: str) -> str | None:
+    """The trial that a thing is called after: `dayfly-NAME` and one of these rests, word for word."""
+    ends = "|".join(re.escape(one) for one in rest or ("",))
+    named = re.fullmatch(rf"dayfly-({NAME.pattern})(?:{ends})", title)
+    return named[1] if named else None
 
 
 def _servers(place: Place) -> Iterator[Left]:
     pages = place.client("ec2").get_paginator("describe_instances")
     for page in pages.paginate(Filters=[{"Name": "tag-key", "Values": [TAG]}]):
         for one in (one for group in page["Reservations"] for one in group["Instances"]):
-            if one["State"]["Name"] != "terminated":
-                yield Left("server", one["InstanceId"], _tags(one)[TAG])
+            name = _tagged(one)
+            if name and one["State"]["Name"] != "terminated":
+                yield Left("server", one["InstanceId"], name)
 
 
 def _volumes(place: Place) -> Iterator[Left]:
     told = place.client("ec2").describe_volumes(Filters=[{"Name": "tag-key", "Values": [TAG]}])
     for one in told["Volumes"]:
+        name = _tagged(one)
         # One that is in use goes with its server, which is found as such.
-        if one["State"] == "available":
-            yield Left("volume", one["VolumeId"], _tags(one)[TAG])
+        if name and one["State"] == "available":
+            yield Left("volume", one["VolumeId"], name)
 
 
 def _stacks(place: Place) -> Iterator[Left]:
     for page in place.client("cloudformation").get_paginator("describe_stacks").paginate():
         for one in page["Stacks"]:
-            name = _of(one, one["StackName"])
-            if name and one["StackStatus"] != "DELETE_COMPLETE":
+            name = _tagged(one)
+            # Its removal is `destroy` of the project of that name, so the tag alone is not enough.
+            if name and name == _called(one["StackName"]) and one["StackStatus"] != "DELETE_COMPLETE":
                 yield Left("stack", one["StackName"], name)
 
 
 def _templates(place: Place) -> Iterator[Left]:
     told = place.client("ec2").describe_launch_templates(Filters=[{"Name": "tag-key", "Values": [TAG]}])
     for one in told["LaunchTemplates"]:
-        # Those of a stack go with it.
-        if _OURS.fullmatch(one["LaunchTemplateName"]):
-            yield Left("launch template", one["LaunchTemplateId"], _tags(one)[TAG])
+        name = _tagged(one)
+        # Those of a stack are called otherwise and go with it.
+        if name and name == _called(one["LaunchTemplateName"]):
+            yield Left("launch template", one["LaunchTemplateId"], name)
 
 
+# Roles and profiles are of all regions, so their names say of which trial's: another one may be at work elsewhere.
 def _profiles(place: Place) -> Iterator[Left]:
     for page in place.client("iam").get_paginator("list_instance_profiles").paginate(PathPrefix=IAM_PATH):
         for one in page["InstanceProfiles"]:
-            named = _OURS.fullmatch(one["InstanceProfileName"])
-            if named:
-                yield Left("instance profile", one["InstanceProfileName"], named[1])
+            name = _called(one["InstanceProfileName"], f"-{place.region}")
+            if name:
+                yield Left("instance profile", one["InstanceProfileName"], name)
 
 
 def _roles(place: Place) -> Iterator[Left]:
     for page in place.client("iam").get_paginator("list_roles").paginate(PathPrefix=IAM_PATH):
         for one in page["Roles"]:
-            named = _OURS.fullmatch(one["RoleName"])
-            if named:
-                yield Left("role", one["RoleName"], named[1])
+            name = _called(one["RoleName"], f"-{place.region}")
+            if name:
+                yield Left("role", one["RoleName"], name)
 
 
 def _buckets(place: Place) -> Iterator[Left]:
+    where = f"-{place.account}-{place.region}"
     for one in place.client("s3").list_buckets()["Buckets"]:
-        named = _OURS.fullmatch(one["Name"])
-        # Names end in account and region: another region's are removed from there.
-        if named and one["Name"].endswith(f"-{place.account}-{place.region}"):
-            yield Left("bucket", one["Name"], named[1])
+        # The probe's, and that of the trial's project. Another region's are removed from there.
+        name = _called(one["Name"], f"-probe{where}", where)
+        if name:
+            yield Left("bucket", one["Name"], name)
 
 
 def _remove_server(place: Place, one: Left) -> None:
@@ -135,8 +175,10 @@ def _remove_volume(place: Place, one: Left) -> None:
 
 def _remove_stack(place: Place, one: Left) -> None:
     """By dayfly's own command, which ends servers and schedules first."""
-    place.write(_FILE.format(name=one.name, region=place.region))
-    place.dayfly("destroy", "--yes", "--delete-results")
+    place.write(_FILE.format(name=one.name, account=place.account, region=place.region))
+    gone = place.dayfly("destroy", "--yes", "--delete-results")
+    if "error" in gone:
+        raise Refusal(str(gone["error"]))
 
 
 def _remove_template(place: Place, one: Left) -> None:
@@ -173,6 +215,16 @@ def _remove_bucket(place: Place, one: Left) -> None:
     quietly(lambda: s3.delete_bucket(Bucket=one.id), "BucketNotEmpty")
 
 
+_LOOK: dict[str, Callable[[Place], Iterator[Left]]] = {
+    "server": _servers,
+    "volume": _volumes,
+    "stack": _stacks,
+    "launch template": _templates,
+    "instance profile": _profiles,
+    "role": _roles,
+    "bucket": _buckets,
+}
+
 _REMOVE: dict[str, Callable[[Place, Left], None]] = {
     "server": _remove_server,
     "volume": _remove_volume,
@@ -185,6 +237,7 @@ _REMOVE: dict[str, Callable[[Place, Left], None]] = {
 
 _FILE = """
 project = "{name}"
+account = "{account}"
 regions = ["{region}"]
 
 [jobs.hello]

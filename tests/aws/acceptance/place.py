@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,10 @@ NAME = re.compile(r"accept-[0-9a-f]{8}")
 TAG = "dayfly-acceptance"
 """The tag on everything that the trial makes; its value is the trial's name."""
 IAM_PATH = "/dayfly-acceptance/"
+ASKED = ("sts", "ec2", "cloudformation", "iam", "s3", "ssm", "scheduler", "lambda")
+"""The services that the trial and the command line ask."""
+AWS_HOST = re.compile(r"\.(amazonaws\.com|amazonaws\.com\.cn|api\.aws)$")
+"""The ends of AWS's names (AWS General Reference, Service endpoints), of the standard, GovCloud and China partitions."""
 MARK = "# Written by the acceptance trial; removed with it.\n"
 
 
@@ -53,7 +58,10 @@ class Place:
     def client(self, service: str) -> Any:
         if service not in self._clients:
             style = {"addressing_style": "path" if self.endpoint else "virtual"}
-            config = boto3.session.Config(s3=style, retries={"mode": "standard", "max_attempts": 6})
+            tries = 1 if self.local else 4
+            config = boto3.session.Config(
+                s3=style, connect_timeout=5, retries={"mode": "standard", "max_attempts": tries}
+            )
             self._clients[service] = self.session.client(service, endpoint_url=self.endpoint, config=config)
         return self._clients[service]
 
@@ -61,6 +69,13 @@ class Place:
     def pause_s(self) -> float:
         """Between two looks."""
         return 0.3 if self.local else 4.0
+
+    @property
+    def again_s(self) -> float:
+        """So long nothing may change before a clean-up ends: some things are shown for a while after they went.
+
+        ACCEPTANCE_AGAIN_S, on the local cloud only, is another time."""
+        return float(os.environ.get("ACCEPTANCE_AGAIN_S", 180)) if self.local else 180.0
 
     def write(self, text: str) -> None:
         """dayfly.toml of the folder. Raises Refusal where another one stands there."""
@@ -96,12 +111,11 @@ def _die_with_parent() -> None:
 
 def on_aws(account: str, region: str | None) -> Place:
     """The account that the credentials at hand are of. Raises Refusal when it is not the one named, or calls would go elsewhere."""
-    stray = sorted(key for key in os.environ if key.startswith("AWS_ENDPOINT_URL") and os.environ[key])
-    if stray:
-        raise Refusal(f"{stray[0]} is set, so this would not go to AWS: unset it, or use --local FOLDER")
     session = boto3.Session(region_name=region)
     if session.region_name is None:
         raise Refusal("no region: --region eu-west-1")
+    for service in ASKED:
+        only_aws(session.client(service))
     try:
         found = session.client("sts").get_caller_identity()["Account"]
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
@@ -110,6 +124,17 @@ def on_aws(account: str, region: str | None) -> Place:
         raise Refusal(f"these credentials are of account {found}, not {account}: nothing was done")
     folder = Path(tempfile.mkdtemp(prefix="dayfly-acceptance-"))
     return Place(session, None, account, session.region_name, folder, local=False)
+
+
+def only_aws(client: Any) -> None:
+    """Raises Refusal when this client would ask another host than AWS's, whoever said so: environment, profile or its services."""
+    url = urllib.parse.urlsplit(client.meta.endpoint_url)
+    if url.scheme != "https" or not AWS_HOST.search(f".{url.hostname}"):
+        service = client.meta.service_model.service_name
+        raise Refusal(
+            f"{service} would be asked at {client.meta.endpoint_url}, which is not AWS: "
+            "unset AWS_ENDPOINT_URL and the profile's endpoint_url, or use --local FOLDER"
+        )
 
 
 def on_this_machine(folder: Path, account: str, region: str | None) -> Place:
@@ -140,6 +165,13 @@ def on_this_machine(folder: Path, account: str, region: str | None) -> Place:
 
 def code_of(error: botocore.exceptions.ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def why(error: Exception) -> str:
+    """AWS's code, or what kind of trouble it is, in one line."""
+    if isinstance(error, botocore.exceptions.ClientError):
+        return code_of(error)
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
 
 
 def quietly(call: Callable[[], Any], *codes: str) -> Any:

@@ -31,6 +31,11 @@ def tags(name: str) -> list[dict[str, str]]:
     return [{"Key": TAG, "Value": name}, {"Key": "Name", "Value": f"dayfly {name}"}]
 
 
+def role_name(place: Place, name: str) -> str:
+    """Of role and profile, which are of all regions: with the region, so that a trial elsewhere does not take them for its own."""
+    return f"dayfly-{name}-{place.region}"
+
+
 def bucket_name(place: Place, name: str) -> str:
     return f"dayfly-{name}-probe-{place.account}-{place.region}"
 
@@ -57,7 +62,7 @@ def prepare(place: Place, name: str) -> Ground:
         raise RuntimeError(f"there is no default VPC in {place.region}: use another region")
     data = {
         "ImageId": IMAGE,
-        "IamInstanceProfile": {"Name": f"dayfly-{name}"},
+        "IamInstanceProfile": {"Name": role_name(place, name)},
         "InstanceInitiatedShutdownBehavior": "terminate",
         "MaintenanceOptions": {"AutoRecovery": "disabled"},
         "MetadataOptions": {"HttpTokens": "required", "HttpEndpoint": "enabled", "HttpPutResponseHopLimit": 1},
@@ -76,23 +81,23 @@ def prepare(place: Place, name: str) -> Ground:
 
 
 def _role(place: Place, name: str, bucket: str) -> str:
-    iam = place.client("iam")
+    iam, called = place.client("iam"), role_name(place, name)
     trust = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
     own = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{bucket}/probe/${{aws:userid}}/*"}
     made = iam.create_role(
         Path=IAM_PATH,
-        RoleName=f"dayfly-{name}",
+        RoleName=called,
         AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
         Tags=[{"Key": TAG, "Value": name}],
     )
     iam.put_role_policy(
-        RoleName=f"dayfly-{name}",
+        RoleName=called,
         PolicyName="own",
         PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [own]}),
     )
-    iam.create_instance_profile(Path=IAM_PATH, InstanceProfileName=f"dayfly-{name}")
-    iam.add_role_to_instance_profile(InstanceProfileName=f"dayfly-{name}", RoleName=f"dayfly-{name}")
-    iam.get_waiter("instance_profile_exists").wait(InstanceProfileName=f"dayfly-{name}")
+    iam.create_instance_profile(Path=IAM_PATH, InstanceProfileName=called)
+    iam.add_role_to_instance_profile(InstanceProfileName=called, RoleName=called)
+    iam.get_waiter("instance_profile_exists").wait(InstanceProfileName=called)
     return str(made["Role"]["RoleId"])
 
 

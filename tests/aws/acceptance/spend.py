@@ -1,6 +1,7 @@
 """What each step can cost at most, added up before it is done; beyond the cap, or with an unknown price, it is not done.
 
-Upper bounds, not estimates. Prices are US dollars. Nothing here asks anybody.
+Upper bounds of what is let run for the times named here, not estimates. That nothing runs longer is an assumption: it holds as long as
+the trial, or its `--clean` after it was cut off, is run to its end. Prices are US dollars. Nothing here asks anybody.
 """
 
 from __future__ import annotations
@@ -51,8 +52,10 @@ def servers(count: int, kinds: tuple[str, ...], minutes: int, disk_gb: int) -> B
 
 
 def functions(seconds: int, memory_mb: int) -> Bound:
-    """So many seconds of functions, and what stands beside them."""
-    return Bound(f"{seconds} s of functions, alarms, requests", seconds * memory_mb * FUNCTION_GB_SECOND / 1024 + REST)
+    """So many seconds of functions, and what stands beside them. The seconds are the caller's assumption; nothing enforces them."""
+    return Bound(
+        f"{seconds} s of functions (assumed), alarms, requests", seconds * memory_mb * FUNCTION_GB_SECOND / 1024 + REST
+    )
 
 
 @dataclass

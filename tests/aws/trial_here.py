@@ -1,0 +1,86 @@
+"""Running the acceptance trial on a local cloud, and looking at what is left there. No test lives here."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from acceptance import left
+from acceptance.place import Place, on_this_machine
+
+ACCOUNT = "000000000000"
+REGION = "eu-west-1"
+TRIAL = [sys.executable, "-m", "acceptance", "--account", ACCOUNT]
+
+
+@dataclass
+class Here:
+    """A folder with a local cloud, and the trial run on it."""
+
+    folder: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        found = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+        return {**os.environ, "PYTHONPATH": found.rstrip(os.pathsep)}
+
+    def start(self, *words: str, account: str = ACCOUNT) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*TRIAL[:-1], account, "--local", str(self.folder), *words],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *words: str, account: str = ACCOUNT) -> tuple[int, str, str]:
+        process = self.start(*words, account=account)
+        out, err = process.communicate(timeout=400)
+        return process.returncode, out, err
+
+    def left(self) -> list[left.Left]:
+        return left.found(self.place())
+
+    def place(self, region: str = REGION) -> Place:
+        return on_this_machine(self.folder, ACCOUNT, region)
+
+    def client(self, service: str) -> Any:
+        return self.place().client(service)
+
+
+def killed_at(here: Here, words: str) -> None:
+    """Starts a trial and kills it, hard, as soon as it has said `words`."""
+    process = here.start()
+    assert process.stderr is not None
+    try:
+        for line in process.stderr:
+            if line.startswith(words):
+                return
+        pytest.fail(f"the trial never said {words!r}")
+    finally:
+        process.kill()
+        process.wait(timeout=30)
+        process.stderr.close()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def nothing_is_left(here: Here) -> None:
+    """Looked at with plain calls, not with those that `--clean` itself looks by."""
+    shown = here.client("ec2").describe_instances()["Reservations"]
+    servers = [one for group in shown for one in group["Instances"] if one["State"]["Name"] != "terminated"]
+    assert servers == []
+    assert here.client("ec2").describe_launch_templates()["LaunchTemplates"] == []
+    assert [one for one in here.client("s3").list_buckets()["Buckets"] if "accept-" in one["Name"]] == []
+    assert [one for one in here.client("iam").list_roles()["Roles"] if "accept-" in one["RoleName"]] == []
+    assert here.client("iam").list_instance_profiles()["InstanceProfiles"] == []
+    stacks = here.client("cloudformation").describe_stacks()["Stacks"]
+    assert [one["StackName"] for one in stacks if one["StackStatus"] != "DELETE_COMPLETE"] == []
+    groups = here.client("scheduler").list_schedule_groups()["ScheduleGroups"]
+    assert [one["Name"] for one in groups if "accept-" in one["Name"]] == []
