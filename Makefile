@@ -18,7 +18,8 @@ test: setup
 check: setup
 	@scripts/check
 
-# On a real account, for $0.05 at most: make acceptance ACCOUNT=123456789012 [REGION=eu-west-1] [CLEAN=1]
+# On a real account: make acceptance ACCOUNT=123456789012 [REGION=eu-west-1] [CLEAN=1]
+# $0.05 at most, as long as it, or CLEAN=1 after it was cut off, is run to its end
 acceptance: setup
 	@scripts/acceptance $(if $(ACCOUNT),--account $(ACCOUNT)) $(if $(REGION),--region $(REGION)) $(if $(CLEAN),--clean)
 

@@ -1,6 +1,7 @@
 """One local cloud and one moto server for all rows; a real account only when it is asked for."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,10 @@ pytest.register_assert_rewrite(*(path.stem for path in Path(__file__).parent.glo
 
 import asking  # noqa: E402
 from targets import Aws  # noqa: E402
+
+# Taken now: no variable of the environment is left while a test runs.
+ACCOUNT = os.environ.get("DAYFLY_TEST_AWS_ACCOUNT", "")
+ASKED = os.environ.get("DAYFLY_TEST_AWS") == "1" and bool(re.fullmatch(r"\d{12}", ACCOUNT))
 
 
 @pytest.fixture(scope="session")
@@ -31,9 +36,12 @@ def moto() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def aws() -> Iterator[Any]:
-    """The account of the environment's credentials."""
-    if os.environ.get("DAYFLY_TEST_AWS") != "1":
-        pytest.skip("a real account is asked only with DAYFLY_TEST_AWS=1")
-    target = Aws()
+    """The account that was named; the environment's credentials must be of it."""
+    if not ASKED:
+        pytest.skip(
+            "a real account is asked only with DAYFLY_TEST_AWS=1 and DAYFLY_TEST_AWS_ACCOUNT=123456789012, by "
+            "-m aws tests/conformance/test_conformance.py; it costs some cents for servers of t3.nano, a minute each"
+        )
+    target = Aws(ACCOUNT)
     yield target
     target.close()

@@ -288,9 +288,10 @@ class Moto(Target):
 
 
 class Aws(Target):
-    """A real account with its default VPC, by the credentials of the environment.
+    """A real account with its default VPC, by the credentials of the environment; only the one that is named (12 digits).
 
-    It costs next to nothing: servers of the smallest type for a minute each. What is not asked says why in its row.
+    Raises PermissionError, before anything else is asked, when the credentials are of another account. It costs some cents:
+    servers of the smallest type for a minute each. What is not asked says why in its row.
     """
 
     name = "aws"
@@ -298,11 +299,15 @@ class Aws(Target):
     spread = 12.0
     """Seconds after which IAM's new roles and profiles are taken to be known everywhere; AWS promises no number."""
 
-    def __init__(self) -> None:
+    def __init__(self, account: str) -> None:
         # Taken now: no variable of the environment is left while a test runs.
-        found = boto3.Session().get_credentials().get_frozen_credentials()
+        given = boto3.Session().get_credentials()
+        if given is None:
+            raise PermissionError("there are no AWS credentials: nothing was asked")
+        found = given.get_frozen_credentials()
         keys = {"aws_access_key_id": found.access_key, "aws_secret_access_key": found.secret_key}
         super().__init__(None, keys | ({"aws_session_token": found.token} if found.token else {}))
+        require(self, account)
 
     def role(self, service: str, statements: list[dict[str, Any]] | None = None, trust: Any = None) -> str:
         made = super().role(service, statements, trust)
@@ -313,6 +318,12 @@ class Aws(Target):
         made = super().profile(statements)
         time.sleep(self.spread)
         return made
+
+
+def require(target: Target, account: str) -> None:
+    """Raises PermissionError when the target is another account than the one that was named beforehand."""
+    if target.account != account:
+        raise PermissionError(f"these credentials are of account {target.account}, not {account}: nothing was asked")
 
 
 def keys_of(said: dict[str, str]) -> Keys:

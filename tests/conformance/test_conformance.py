@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from rows import NOT_KNOWN, ask
 from table import all_rows
+from targets import require
 
 ROWS = all_rows()
 # One test each only for who asks: nobody wants to read two hundred times that they were skipped.
@@ -27,6 +28,13 @@ def test_the_local_cloud_does_as_aws_says(localcloud: Any, one: Any) -> None:
 def test_moto_differs_only_where_the_table_says_so(moto: Any, one: Any) -> None:
     found = ask(one, moto)
     assert found.outcome == one.expected("moto"), found.detail or f"it no longer differs: {one.differs}"
+
+
+@pytest.mark.cloud
+def test_credentials_of_another_account_than_the_one_named_are_refused(localcloud: Any) -> None:
+    require(localcloud, "000000000000")
+    with pytest.raises(PermissionError, match="of account 000000000000, not 123456789012: nothing was asked"):
+        require(localcloud, "123456789012")
 
 
 @pytest.mark.aws
