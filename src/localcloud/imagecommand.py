@@ -21,7 +21,11 @@ def register(commands: Any, say: Callable[[str], None]) -> None:
     sub: argparse.ArgumentParser = commands.add_parser(
         "image", help="the image of vm guests: build it when missing, say what it is"
     )
-    sub.add_argument("--rebuild", action="store_true", help="build a new one in any case; stopped guests keep theirs")
+    sub.add_argument(
+        "--rebuild",
+        action="store_true",
+        help="build a new one in any case, and try KVM anew; stopped guests keep theirs",
+    )
     sub.add_argument("--json", action="store_true", help="say the facts as one JSON object")
 
     def run(asked: argparse.Namespace) -> int:
@@ -54,7 +58,7 @@ def facts(rebuild: bool = False) -> dict[str, Any]:
     built = found is None
     if found is None:
         found = build.build(cache, lambda line: _progress(line, time.monotonic() - began), again=rebuild)
-    accelerator = probe.verdict(found, cache)
+    accelerator = probe.verdict(found, cache, again=rebuild)
     about = found.manifest
     return {
         "directory": str(found.directory),

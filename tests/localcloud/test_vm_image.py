@@ -6,6 +6,8 @@ import io
 import json
 import os
 import platform
+import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -173,6 +175,9 @@ def can_build(tmp_path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch) -
     program(programs, "mmdebstrap", MAKES)
     if not X86 or build.missing_packages() or (os.geteuid() != 0 and not build.has_subids()):
         pytest.skip("this machine lacks what a build is checked for: scripts/setup-vm")
+    for place, variable in build.places(tmp_path):
+        if shutil.disk_usage(place).free < build.ROOM:
+            pytest.skip(f"{place} has no room for a build ({variable})")
     count = tmp_path / "count"
     monkeypatch.setenv("COUNT", str(count))
     return count
@@ -244,11 +249,10 @@ def test_what_a_killed_builder_left_is_cleared_away(tmp_path, can_build):
 
 @pytest.mark.usefixtures("qemu", "can_build")
 def test_a_build_that_is_stopped_ends_what_it_started_and_leaves_nothing_half_made(tmp_path, programs):
-    words = f'echo $$ >"{tmp_path}/builder"\necho "I: installing packages..." >&2\nsleep 100'
-    program(programs, "mmdebstrap", words)
+    program(programs, "mmdebstrap", 'echo "I: installing packages..." >&2\nsleep 100')
     asked = subprocess.Popen(
         [sys.executable, "-m", "localcloud", "image"],
-        env=os.environ | {"LOCALCLOUD_CACHE": str(tmp_path / "cache")},
+        env=os.environ | {"LOCALCLOUD_CACHE": str(tmp_path / "cache"), "BUILD_OF": str(tmp_path)},
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -256,8 +260,77 @@ def test_a_build_that_is_stopped_ends_what_it_started_and_leaves_nothing_half_ma
     asked.terminate()
     assert asked.communicate(timeout=120)[1] == "stopped; nothing half-made is left\n"
     assert asked.returncode == 130
-    assert gone(int((tmp_path / "builder").read_text()))
+    reached(lambda: not marked_processes(tmp_path))
     assert {path.name for path in (tmp_path / "cache").iterdir()} == {".lock", "build.log"}
+
+
+@pytest.mark.parametrize(
+    ("held", "first"),
+    [
+        ((), 100000),
+        (("",), 100000),
+        (("ann:100000:65536\nbob:165536:65536\n", "ann:100000:65536\n"), 231072),
+        (("ann:100000:65536\n", "eve:300000:10\n\nnot a line\nx:y:z\n"), 300010),
+    ],
+)
+def test_a_user_without_ids_is_told_of_some_that_nobody_has(held, first):
+    assert build.free_subids(*held) == first
+
+
+def mounts_below(folder: Path) -> list[str]:
+    return [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(folder) in line]
+
+
+def test_a_killed_builder_takes_the_build_and_its_mounts_along(tmp_path, programs, can_build):
+    words = (
+        f'echo "$TMPDIR" >"{tmp_path}/temporary"\n'
+        'if [ "$(id -u)" = 0 ]; then mkdir "$TMPDIR/root" && mount -t tmpfs tmpfs "$TMPDIR/root" && touch "$TMPDIR/root/in"; fi\n'
+        "sleep 1000 &\n"
+        'echo "I: installing packages..." >&2\nwait'
+    )
+    program(programs, "mmdebstrap", words)
+    call = "import sys; from pathlib import Path; from localcloud.guests.vm import build; build.build(Path(sys.argv[1]), print)"
+    marked = {"BUILD_OF": str(tmp_path)}
+    with (tmp_path / "said").open("w") as said:
+        builder = subprocess.Popen(
+            [sys.executable, "-u", "-c", call, str(tmp_path / "cache")], env=os.environ | marked, stdout=said
+        )
+    try:
+        reached(lambda: "installing" in (tmp_path / "said").read_text())
+        assert marked_processes(tmp_path)
+    finally:
+        builder.kill()
+        builder.wait(60)
+    if os.geteuid() == 0:
+        reached(lambda: not marked_processes(tmp_path))
+        assert (tmp_path / "temporary").read_text().startswith(f"{tmp_path}/cache/.making-")
+    else:  # a plain user's mmdebstrap makes a process namespace itself; this one does not
+        for each in marked_processes(tmp_path):
+            os.kill(int(each), signal.SIGKILL)
+    assert mounts_below(tmp_path) == []
+    program(programs, "mmdebstrap", MAKES)
+    build.build(tmp_path / "cache", lambda _: None)
+    assert {path.name for path in (tmp_path / "cache").iterdir()} == {".lock", "build.log", recipe.digest()}
+    assert can_build.read_text() == "once\n"
+
+
+def reached(true) -> None:
+    until = time.monotonic() + 120
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def marked_processes(folder: Path) -> list[str]:
+    """Processes that live and have that folder's mark in their environment."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"BUILD_OF={folder}\0".encode() in (each / "environ").read_bytes():
+                found.append(each.name)
+        except OSError:
+            continue
+    return found
 
 
 @pytest.fixture
@@ -320,6 +393,18 @@ def test_kvm_is_not_believed_when_a_kernel_says_nothing(tmp_path, qemu, whole, d
     assert found == probe.Accelerator("tcg", f"{device} is there, but a kernel started with it said nothing for 2 s")
     if (tmp_path / "pid").exists():
         assert gone(int((tmp_path / "pid").read_text()))
+
+
+@needs_x86
+def test_silence_of_a_busy_moment_is_not_kept_and_a_refusal_is_until_asked_again(tmp_path, qemu, whole, device):
+    qemu.write_text("exec sleep 60")
+    assert probe.verdict(whole, tmp_path, device, patience=1).name == "tcg"
+    qemu.write_text("echo 'error: no' >&2; exit 1")
+    assert "ended at once" in probe.verdict(whole, tmp_path, device, patience=60).why
+    qemu.write_text(SPEAKS)
+    assert "ended at once" in probe.verdict(whole, tmp_path, device, patience=60).why
+    assert probe.verdict(whole, tmp_path, device, patience=60, again=True).name == "kvm"
+    assert probe.verdict(whole, tmp_path, device, patience=60).name == "kvm"
 
 
 @needs_x86

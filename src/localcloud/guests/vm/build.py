@@ -21,12 +21,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from localcloud.errors import CloudError
+from localcloud.guests.process import interpreter
 from localcloud.guests.vm import image, recipe
 
 ROOM = 2 << 30
-"""Bytes that a build needs, in the cache and where temporary files go; measured: 1.2 GB."""
+"""Bytes that a build needs in each of `places`; measured: 1.2 GB."""
 HOST_PACKAGES = "mmdebstrap debian-archive-keyring uidmap e2fsprogs"
 KEYRINGS = Path("/usr/share/keyrings")
+SUBUID, SUBGID = Path("/etc/subuid"), Path("/etc/subgid")
+SUBIDS = 65536
+"""How many ids a build without root maps."""
+
+_START = "import sys; sys.path.insert(0, sys.argv[1]); from localcloud.guests.vm.apart import main; main()"
+_SOURCE = str(Path(__file__).resolve().parents[3])
+_TEMPORARY = "temporary"
 
 _NO_NETWORK = re.compile(
     r"could not resolve|failed to fetch|could not connect|temporary failure|unable to connect", re.I
@@ -62,7 +70,7 @@ def check_host(cache: Path) -> None:
     if os.geteuid() != 0 and not has_subids():
         raise CloudError(
             "To build a guest image without root, your user needs user ids of its own in /etc/subuid and /etc/subgid.",
-            "Once, as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER",
+            f"Once, as root: {_give_subids()}",
         )
     try:
         cache.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -70,13 +78,20 @@ def check_host(cache: Path) -> None:
         raise CloudError(
             f"{cache} cannot be made: {error.strerror}.", "Set LOCALCLOUD_CACHE to a folder of yours."
         ) from error
-    for place, variable in ((cache, "LOCALCLOUD_CACHE"), (Path(tempfile.gettempdir()), "TMPDIR")):
+    for place, variable in places(cache):
         free = shutil.disk_usage(place).free
         if free < ROOM:
             raise CloudError(
                 f"To build a guest image {place} needs 2 GiB and has {free / (1 << 30):.1f} GiB.",
                 f"Make room, or set {variable} to a folder that has some.",
             )
+
+
+def places(cache: Path) -> list[tuple[Path, str]]:
+    """(folder that needs ROOM, the variable that names another). Root's temporary files are in the cache, where the next
+    build clears what a killed one left; a plain user's stand where the ids that the build borrows may go."""
+    temporary = [] if os.geteuid() == 0 else [(Path(tempfile.gettempdir()), "TMPDIR")]
+    return [(cache, "LOCALCLOUD_CACHE"), *temporary]
 
 
 def debian_name() -> str:
@@ -108,8 +123,7 @@ def program(name: str) -> str | None:
 
 def has_subids() -> bool:
     """Whether this user was given user ids of its own, as a build without root needs."""
-    user = pwd.getpwuid(os.geteuid()).pw_name
-    wanted = tuple(f"{one}:" for one in (user, str(os.geteuid())))
+    wanted = tuple(f"{one}:" for one in (_user(), str(os.geteuid())))
 
     def given(path: Path) -> bool:
         try:
@@ -117,7 +131,28 @@ def has_subids() -> bool:
         except OSError:
             return False
 
-    return given(Path("/etc/subuid")) and given(Path("/etc/subgid"))
+    return given(SUBUID) and given(SUBGID)
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+def _give_subids() -> str:
+    """The command that gives this user ids which nobody has."""
+    first = free_subids(*(path.read_text() if path.exists() else "" for path in (SUBUID, SUBGID)))
+    given = f"{first}-{first + SUBIDS - 1}"
+    return f"usermod --add-subuids {given} --add-subgids {given} {_user()}"
+
+
+def free_subids(*held: str) -> int:
+    """The first id behind all that the lines `NAME:FIRST:COUNT` of those files give away."""
+    taken = [line.split(":") for text in held for line in text.splitlines()]
+    ends = [int(one[1]) + int(one[2]) for one in taken if len(one) == 3 and one[1].isdigit() and one[2].isdigit()]
+    return max([100000, *ends])
 
 
 @contextmanager
@@ -161,6 +196,9 @@ def _bootstrap(making: Path, say: Say) -> str:
         for descriptor in opened.values():
             os.fchmod(descriptor, 0o666)
         environment = os.environ | {name: str(descriptor) for name, descriptor in opened.items()}
+        if os.geteuid() == 0:
+            (making / _TEMPORARY).mkdir()
+            environment["TMPDIR"] = str(making / _TEMPORARY)
         environment |= {"SIZE": recipe.SIZE, "HOST_APT": host_apt(), "INITRD": "No", "LC_ALL": "C.UTF-8"}
         _run(command(overlay), environment, tuple(opened.values()), log, say)
     finally:
@@ -171,6 +209,7 @@ def _bootstrap(making: Path, say: Say) -> str:
     facts = outputs["FACTS"].read_text(encoding="utf-8")
     for path in (overlay, outputs["FACTS"]):
         path.unlink()
+    shutil.rmtree(making / _TEMPORARY, ignore_errors=True)
     return facts
 
 
@@ -230,11 +269,11 @@ def host_apt() -> str:
 
 
 def _run(words: list[str], environment: dict[str, str], kept: tuple[int, ...], log: Path, say: Say) -> None:
-    """Run it to its end; every line goes to the log, those that tell of a new step to `say`."""
+    """Run it to its end or ours; every line goes to the log, those that tell of a new step to `say`."""
     lines: list[str] = []
     with log.open("w", encoding="utf-8") as out:
         child = subprocess.Popen(
-            words,
+            [interpreter(), "-I", "-S", "-B", "-c", _START, _SOURCE, str(os.getpid()), *words],
             env=environment,
             pass_fds=kept,
             stdin=subprocess.DEVNULL,

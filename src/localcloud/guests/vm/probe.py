@@ -22,8 +22,9 @@ from localcloud.guests.vm.image import GuestImage
 
 KVM, TCG = "kvm", "tcg"
 DEVICE = Path("/dev/kvm")
-PATIENCE = 5.0
-"""Seconds until a kernel must have said its first words. Emulated, which is the slow way, it takes 0.6 to 2.6 s."""
+PATIENCE = 20.0
+"""Seconds until a kernel must have said its first words. Emulated, which is the slow way, it takes 0.6 to 2.6 s; a busy
+machine needs a multiple."""
 
 _FIRST_WORDS = b"Linux version"
 _FILE = "accelerator.json"
@@ -61,11 +62,13 @@ def qemu_version(program: str) -> str:
     return found[1] if found else said.strip()[:40]
 
 
-def verdict(image: GuestImage, cache: Path, device: Path = DEVICE, patience: float = PATIENCE) -> Accelerator:
-    """KVM where a kernel of `image` starts with it, else TCG. Takes up to `patience` seconds (plus QEMU's end) once.
+def verdict(
+    image: GuestImage, cache: Path, device: Path = DEVICE, patience: float = PATIENCE, *, again: bool = False
+) -> Accelerator:
+    """KVM where a kernel of `image` starts with it, else TCG. Takes up to `patience` seconds (plus QEMU's end).
 
-    What was found holds for one kernel of this machine, one QEMU and one image; it is kept in `cache`. Raises CloudError
-    without QEMU.
+    What was found holds for one kernel of this machine, one QEMU and one image, and is kept in `cache` unless it was
+    silence, which may have been a busy moment's; `again` does not believe what was kept. Raises CloudError without QEMU.
     """
     program = qemu()
     if not device.exists():
@@ -73,16 +76,18 @@ def verdict(image: GuestImage, cache: Path, device: Path = DEVICE, patience: flo
     if not os.access(device, os.R_OK | os.W_OK):
         return Accelerator(TCG, f"{device} is there, but this user may not use it")
     key = f"{platform.release()} {qemu_version(program)} {image.manifest.digest} {device}"
-    kept = _kept(cache, key)
+    kept = None if again else _kept(cache, key)
     if kept is not None:
         return kept
     found = _try(program, image, device, patience)
+    if found is None:
+        return Accelerator(TCG, f"{device} is there, but a kernel started with it said nothing for {patience:.0f} s")
     _keep(cache, key, found)
     return found
 
 
-def _try(program: str, image: GuestImage, device: Path, patience: float) -> Accelerator:
-    """Start the kernel with KVM, without a disk: it is to speak, not to boot."""
+def _try(program: str, image: GuestImage, device: Path, patience: float) -> Accelerator | None:
+    """Start the kernel with KVM, without a disk: it is to speak, not to boot. None when it said nothing."""
     words = [
         *(program, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *("-machine", "q35", "-accel", "kvm", "-cpu", "host", "-smp", "1", "-m", "256"),
@@ -107,7 +112,7 @@ def _try(program: str, image: GuestImage, device: Path, patience: float) -> Acce
         return Accelerator(
             TCG, f"{device} is there, but QEMU with it ended at once" + (f" ({complaint})" if complaint else "")
         )
-    return Accelerator(TCG, f"{device} is there, but a kernel started with it said nothing for {patience:.0f} s")
+    return None
 
 
 def _listen(child: subprocess.Popen[bytes], patience: float) -> tuple[bytes, bool]:
