@@ -1,6 +1,7 @@
 """Starting and asking a local cloud in a test: its facts, its clients, its command line."""
 
 import json
+import os
 import subprocess
 import sys
 import urllib.request
@@ -51,8 +52,16 @@ def command(directory: Path, *words: str, **options: Any) -> "subprocess.Complet
 
 
 def begin(directory: Path, *words: str) -> Running:
-    """Start a cloud and read what a client needs."""
-    done = command(directory, "up", "--json", *words)
+    """Start a cloud and read what a client needs. It ends with this process at the latest, however that ends."""
+    # The cloud holds the reading end; the writing end is this process's alone and is closed by nobody but the kernel.
+    reading, writing = os.pipe()
+    done = command(directory, "up", "--json", "--parent-pipe", *words, stdin=reading)
+    os.close(reading)
+    if done.returncode != 0:
+        os.close(writing)
+    if "already runs" in done.stdout:
+        # The caller that began it holds the pipe.
+        done = command(directory, "up", "--json", *words)
     assert done.returncode == 0, done.stdout + done.stderr
     said = {name: value for name, value in control.exports(directory).items() if value is not None}
     return Running(directory, json.loads(done.stdout), said)
