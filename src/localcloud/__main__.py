@@ -71,9 +71,39 @@ def _status(asked: argparse.Namespace) -> int:
     elif facts is None:
         _say(f"no local cloud runs in {asked.state}")
     else:
-        for name, value in facts.items():
-            _say(f"{name:<12} {value}")
+        for line in _status_lines(facts):
+            _say(line)
     return 0 if facts is not None else 3
+
+
+def _status_lines(facts: dict[str, Any]) -> list[str]:
+    """A line for each fact, for each of a list, and for each guest that runs."""
+    width = max(len(name) for name in facts) + 1
+    lines = []
+    for name, value in facts.items():
+        if name == "guests_now":
+            said = [_guest_line(one) for one in value]
+        elif isinstance(value, bool):
+            said = ["yes" if value else "no"]
+        else:
+            said = [f"{one:g}" if isinstance(one, float) else str(one) for one in _each(value)]
+        lines += [f"{name:<{width}}{one}" for one in said]
+    return lines
+
+
+def _each(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _guest_line(guest: dict[str, Any]) -> str:
+    """A guest that runs: whose it is, and what it takes of this machine as far as its body knows."""
+    words = [str(guest["instance"])]
+    words += [f"pid {guest['pid']}"] if guest.get("pid") is not None else []
+    words += [f"{guest['rss_mib']} MiB"] if guest.get("rss_mib") is not None else []
+    words += [f"began {guest['began_s_ago']:.0f} s ago"] if guest.get("began_s_ago") is not None else []
+    after = guest.get("qemu_started_after_s")
+    words += [f"QEMU started after {after:g} s"] if after is not None else []
+    return ", ".join(words)
 
 
 def _env(asked: argparse.Namespace) -> int:
@@ -117,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--internet", action="store_true", help="let guests use this machine's network")
     sub.add_argument("--no-recurring", action="store_true", help="let only one-time schedules fire")
     sub.add_argument(
-        "--guests", choices=("process", "vm"), default="process", help="what servers are (default: %(default)s)"
+        "--guests", choices=("process", "vm"), help=f"what servers are (default: {control.DEFAULT_GUESTS})"
     )
     sub.add_argument("--max-guests", type=int, metavar="N", help="guests at once; more stay pending")
     sub.add_argument("--max-life", type=float, metavar="SECONDS", help="a guest is ended then (default: a day)")

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from localcloud.errors import CloudError
 if TYPE_CHECKING:
     from localcloud.server import Server
 
+DEFAULT_GUESTS = "process"
 _START_LIMIT = 60.0
 _END_LIMIT = 15.0
 _DISK_SAYS_NO = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG)
@@ -34,7 +36,7 @@ _DISK_SAYS_NO = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EF
 
 @dataclass(frozen=True)
 class Wish:
-    """What `up` was asked for."""
+    """What `up` was asked for. What is None or False was not asked for, and any cloud will do."""
 
     directory: Path
     port: int | None = None
@@ -42,19 +44,23 @@ class Wish:
     parent_pipe: bool = False
     internet: bool = False
     recurring: bool = True
-    guests: str = "process"
+    guests: str | None = None
     max_guests: int | None = None
     max_life: float | None = None
 
 
 def up(wish: Wish) -> dict[str, Any]:
-    """Start a cloud in the background and return its facts when it answers; one that runs is returned as it is."""
+    """Start a cloud in the background and return its facts when it answers; one that runs is returned as it is.
+
+    Raises CloudError when none can be started, and when the one that runs is not what was wished. The region is no such wish:
+    it is what clients use by default, and every cloud has all regions.
+    """
     directory = state.open_directory(wish.directory)
     running = _running(directory)
     if running is not None:
         if wish.parent_pipe:
             raise CloudError(f"A cloud already runs in {directory}.", "Use it, or end it with `down` first.")
-        return running | {"already": True}
+        return _as_wished(running, wish) | {"already": True}
     reader, writer = os.pipe()
     with (directory / "cloud.log").open("ab") as log:
         child = subprocess.Popen(
@@ -73,9 +79,31 @@ def up(wish: Wish) -> dict[str, Any]:
         other = None if wish.parent_pipe else _running(directory)
         if other is None:
             raise
-        return other | {"already": True}
+        return _as_wished(other, wish) | {"already": True}
     finally:
         os.close(reader)
+
+
+def _as_wished(facts: dict[str, Any], wish: Wish) -> dict[str, Any]:
+    """The facts of a cloud that runs. Raises CloudError when it is another one than was asked for."""
+    port = urllib.parse.urlsplit(facts["endpoint"]).port
+    hours = facts.get("max_life_hours")
+    asked_and_is = {
+        f"has {facts.get('guests')} guests, not {wish.guests}": (wish.guests, facts.get("guests")),
+        "has no --internet": (wish.internet or None, facts.get("internet")),
+        f"has at most {facts.get('max_guests')} guests at once, not {wish.max_guests}": (
+            wish.max_guests,
+            facts.get("max_guests"),
+        ),
+        f"ends its guests after {hours} h": (wish.max_life and wish.max_life / 3600, hours),
+        f"is at port {port}, not {wish.port}": (wish.port, port),
+    }
+    for differs, (asked, has) in asked_and_is.items():
+        if asked is not None and asked != has:
+            raise CloudError(
+                f"The cloud that runs in {wish.directory} {differs}.", "End it with `down`, then the same again."
+            )
+    return facts
 
 
 def run(wish: Wish, ready: Callable[[dict[str, Any]], None]) -> None:
@@ -110,7 +138,7 @@ def _be(wish: Wish, directory: Path, ready: Callable[[dict[str, Any]], None]) ->
         access_key=identity.access_key,
         secret_key=identity.secret_key,
         clock=clock,
-        guests=wish.guests,
+        guests=wish.guests or DEFAULT_GUESTS,
         max_guests=wish.max_guests,
         internet=wish.internet,
         recurring=wish.recurring,
@@ -211,8 +239,9 @@ def _server_class() -> "type[Server]":
 
 
 def _arguments(wish: Wish) -> list[str]:
-    said = ["--state", str(wish.directory), "--guests", wish.guests]
+    said = ["--state", str(wish.directory)]
     for name, value in (
+        ("--guests", wish.guests),
         ("--port", wish.port),
         ("--region", wish.region),
         ("--max-guests", wish.max_guests),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from dayfly.cli import neighbour, say, target
@@ -82,7 +84,16 @@ def _lines(cloud: neighbour.Neighbour) -> list[str]:
         ),
         *_made_of(cloud),
     ]
+    lines += [say.labelled("guest", _guest(one)) for one in facts.get("guests_now", [])]
     return [*lines, *(say.labelled("differs", limit) for limit in facts.get("guest_limits", []))]
+
+
+def _guest(facts: dict[str, Any]) -> str:
+    """A server that runs now, and what it takes of this machine as far as that is known."""
+    parts = [str(facts["instance"])]
+    for name, words in (("pid", "pid {}"), ("rss_mib", "{} MiB of memory"), ("began_s_ago", "began {:.0f} s ago")):
+        parts += [words.format(facts[name])] if facts.get(name) is not None else []
+    return ", ".join(parts)
 
 
 def _made_of(cloud: neighbour.Neighbour) -> list[str]:

@@ -152,6 +152,7 @@ class Ec2:
             return {"guests": self._cloud.guests}
         running, waiting = self._floor.counts
         return self._body.describe() | {
+            "internet": self._cloud.internet,
             "max_guests": self._most,
             "max_life_hours": self._longest / 3600,
             "guests_running": running,
