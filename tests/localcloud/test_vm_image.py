@@ -464,3 +464,17 @@ def test_setting_up_on_another_architecture_says_why_there_are_no_vm_guests(prog
     done = subprocess.run([ROOT / "scripts/setup-vm", *words], capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout) == (code, "")
     assert "they need Linux on x86_64, this is Linux on riscv64" in done.stderr
+
+
+def test_setting_up_in_a_fresh_clone_makes_its_python_first_and_is_quiet(tmp_path, programs):
+    program(programs, "uname", '[ "$1" = -s ] && echo Linux || echo x86_64')
+    for name in (QEMU, "qemu-img"):
+        program(programs, name, "exit 1")
+    clone = tmp_path / "clone"
+    (clone / "scripts").mkdir(parents=True)
+    shutil.copy(ROOT / "scripts/setup-vm", clone / "scripts/setup-vm")
+    python = "mkdir -p .venv/bin\nprintf '#!/bin/sh\\necho there\\n' >.venv/bin/python\nchmod +x .venv/bin/python"
+    program(clone / "scripts", "setup", python)
+    done = subprocess.run([clone / "scripts/setup-vm"], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (clone / ".venv/bin/python").exists()
