@@ -1,0 +1,16 @@
+"""The article's system, whole, on a server that is a machine; its parts and rights are tested in tests/article on processes."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "article"))
+
+from outside import lives_once
+
+pytestmark = [pytest.mark.vm, pytest.mark.cloud, pytest.mark.slow]
+
+
+def test_the_articles_system_computes_on_a_machine_and_is_removed(tmp_path: Path) -> None:
+    lives_once(tmp_path / "article", "vm", 900)
