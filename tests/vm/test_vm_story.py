@@ -3,18 +3,23 @@
 A boot takes from half a minute to a few here, so few tests see much each, and every limit is generous.
 """
 
+import json
 import os
 import re
 import resource
 import signal
 import socket
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import machine_tools as tools
 import pytest
 from running_cloud import Running, command
+
+from localcloud import control
 
 pytestmark = [pytest.mark.vm, pytest.mark.cloud]
 BOOT = 900.0
@@ -73,6 +78,12 @@ SCRIPT
 """
 DEAF = "mkdir -p /etc/systemd/logind.conf.d; printf '[Login]\\nHandlePowerKey=ignore\\n' >/etc/systemd/logind.conf.d/deaf.conf"
 PANIC = "[ $boot = 2 ] && shutdown -h now && exit\nsysctl -w kernel.panic=2\necho c >/proc/sysrq-trigger\nsleep 60"
+
+REACHES = r"""
+code() { curl -sS -m 20 -o /dev/null -w '%{http_code}' "$1" 2>/dev/null; }
+router=$(ip route show default | cut -d' ' -f3)
+echo "reached $(code http://$router:HOST/) $(code http://169.254.169.254:HOST/) $(code http://192.0.2.1/)"   "and $(code http://169.254.169.254:CLOUD/_localcloud/ec2/capacity)"
+"""
 
 
 def data(hook: str, script: str) -> str:
@@ -172,14 +183,47 @@ def status(cloud: Running) -> dict[str, Any]:
     return cloud.control("status", method="GET")
 
 
-def test_a_panicked_server_reboots_on_its_disk_as_its_kernel_was_told(start: Callable[..., Running]) -> None:
-    cloud = start("--guests", "vm", "--max-guests", "1", "--internet")
+@pytest.fixture
+def bare(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    """Start a cloud of this test where no network namespace can be made."""
+    bound = ["unshare", "-r", "sh", "-c", 'echo 0 >/proc/sys/user/max_net_namespaces && exec "$@"', "sh"]
+    if subprocess.run([*bound, "true"], capture_output=True, timeout=60, check=False).returncode != 0:
+        bound = []  # no namespace at all can be made here, so none needs to be kept away
+    # Whoever ends these tests ends the cloud.
+    reading, writing = os.pipe()
+
+    def up(*words: str) -> Running:
+        line = [*bound, sys.executable, "-m", "localcloud", "up", "--state", str(tmp_path / "state"), "--json", *words]
+        line.append("--parent-pipe")
+        done = subprocess.run(line, stdin=reading, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        said = {name: value for name, value in control.exports(tmp_path / "state").items() if value is not None}
+        return Running(tmp_path / "state", json.loads(done.stdout), said)
+
+    yield up
+    command(tmp_path / "state", "down")
+    os.close(reading)
+    os.close(writing)
+
+
+def test_a_panicked_server_reboots_on_its_disk_as_its_kernel_was_told(bare: Callable[..., Running]) -> None:
+    """By the way: without namespaces metadata reach a guest by carriers, and it still reaches nothing else."""
+    cloud = bare("--guests", "vm", "--max-guests", "1")
+    assert any("no namespaces here" in limit for limit in cloud.facts["guest_limits"])
     ec2 = cloud.client("ec2")
-    server = tools.run(ec2, data(PANIC, ""), InstanceInitiatedShutdownBehavior="terminate")
-    tools.becomes(ec2, server, "terminated", 2 * BOOT)
+    with socket.create_server(("", 0)) as listener:
+        listener.setblocking(False)
+        reaches = REACHES.replace("HOST", str(listener.getsockname()[1])).replace(
+            "CLOUD", cloud.facts["endpoint"].rpartition(":")[2]
+        )
+        server = tools.run(ec2, data(reaches + PANIC, ""), InstanceInitiatedShutdownBehavior="terminate")
+        tools.becomes(ec2, server, "terminated", 2 * BOOT)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
     said = tools.console(ec2, server)
     first, _, second = said.partition("this is boot 2")
     assert "this is boot 1" in first
+    assert "reached 000 000 000 and 403" in first, first
     assert f"localcloud: {server}: its kernel panicked" in first
     assert "reboot: Power down" in second
     assert tools.shown(ec2, server)["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
