@@ -15,12 +15,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from localcloud import seams
+from localcloud import s3rules, seams
 
 _log = logging.getLogger("localcloud.s3")
 _MAPPED_FROM = 1 << 20
 _CONFLICT = "The conditional request cannot succeed due to a conflicting operation against this resource."
-_SIGNATURE = ("AWSAccessKeyId", "Signature", "Expires")
 _NOT_STORED = "We encountered an internal error. The machine's disk did not take the object: {}."
 _partial: contextvars.ContextVar[bool] = contextvars.ContextVar("localcloud_partial_read", default=False)
 
@@ -97,19 +96,9 @@ def install() -> Races:
     seams.put(s3, "_read_body", _mapped(s3))
     _install_writing(s3)
     races = Races()
-    app.SERVICE_HANDLERS["s3"] = _stored(s3, _raced(s3, races, _handler(s3, app.SERVICE_HANDLERS["s3"])))
+    handler = _stored(s3, _raced(s3, races, _handler(s3, app.SERVICE_HANDLERS["s3"])))
+    app.SERVICE_HANDLERS["s3"] = _ruled(s3, handler)
     return races
-
-
-_LEAST_PART = 5 << 20
-
-
-def _small_parts(s3: Any, query: Any) -> bool:
-    """Whether an upload has a part, other than its last, of less than 5 MiB ("S3 API Reference", EntityTooSmall)."""
-    said = query.get("uploadId") or []
-    upload = s3._multipart_uploads.get(said[0] if isinstance(said, list) and said else said) or {}
-    sizes = [part.get("size", 0) for _, part in sorted(upload.get("parts", {}).items())]
-    return any(size < _LEAST_PART for size in sizes[:-1])
 
 
 def _conditional_copy(s3: Any) -> Callable[..., Answer]:
@@ -164,9 +153,8 @@ def _handler(s3: Any, handler: Any) -> Any:
         return evaluator.enforce(key, "s3:ListBucket", "s3", responses.get_region(), resource_arn=arn) is None
 
     async def handle(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
-        if method == "POST" and "uploadId" in query and _small_parts(s3, query):
-            text = "Your proposed upload is smaller than the minimum allowed size"
-            return s3._error("EntityTooSmall", text, 400, path)
+        if method == "POST" and "uploadId" in query and (wrong := s3rules.wrong_parts(s3, body, query)):
+            return s3._error(*wrong, path)
         token = _partial.set(method == "GET" and ("range" in headers or "partNumber" in query))
         try:
             answer = await handler(method, path, headers, body, query)
@@ -244,17 +232,34 @@ def _stored(s3: Any, handler: Any) -> Any:
     return handle
 
 
+def _ruled(s3: Any, handler: Any) -> Any:
+    """What S3 refuses without looking at its objects goes no further."""
+
+    async def handle(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
+        refused = s3rules.refusal(method, path, headers, query)
+        return s3._error(*refused, path) if refused else await handler(method, path, headers, body, query)
+
+    return handle
+
+
 def _raced(s3: Any, races: Races, handler: Any) -> Any:
     """409 for a conditional write during which its key was changed, or for which a test ordered it."""
 
     async def handle(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
         place = _place(path)
-        writes = bool(place[1]) and _writes_object(method, query)
+        writes = bool(place[1]) and s3rules.writes_object(method, query)
         if writes and ("if-none-match" in headers or "if-match" in headers) and races.lost(place):
+            if method == "POST":
+                # "S3 API Reference", CompleteMultipartUpload: after a 409 the upload is to be initiated anew.
+                s3._multipart_uploads.pop(query["uploadId"][0], None)
             return s3._error("ConditionalRequestConflict", _CONFLICT, 409, path)
         answer = await handler(method, path, headers, body, query)
-        if answer[0] < 300 and place[1] and (writes or (method == "DELETE" and "uploadId" not in query)):
-            races.changed(place)
+        if answer[0] < 300:
+            if place[1] and (writes or (method == "DELETE" and "uploadId" not in query)):
+                races.changed(place)
+            elif not place[1] and method == "POST" and "delete" in query:
+                for key in s3rules.deleted_keys(body):
+                    races.changed((place[0], key))
         return answer
 
     return handle
@@ -263,10 +268,3 @@ def _raced(s3: Any, races: Races, handler: Any) -> Any:
 def _place(path: str) -> Place:
     bucket, _, key = path.lstrip("/").partition("/")
     return bucket, key
-
-
-def _writes_object(method: str, query: Any) -> bool:
-    """PutObject, CopyObject and CompleteMultipartUpload, by their method and query; links carry their signature there."""
-    if method == "POST":
-        return "uploadId" in query
-    return method == "PUT" and all(name.lower().startswith("x-") or name in _SIGNATURE for name in query)

@@ -106,6 +106,22 @@ def the_if_none_match_key(target: Target) -> None:
     assert code_of(target, keys, "s3", "put_object", IfNoneMatch="*", **said) == ""
 
 
+@row(
+    "What is write-once by s3:if-none-match is not rewritten under an If-None-Match that names another ETag",
+    S3_KEYS,
+    differs=NO_KEY,
+)
+def the_if_none_match_key_with_an_etag(target: Target) -> None:
+    bucket, key = target.bucket(), target.name_for("once")
+    where, missing = f"arn:aws:s3:::{bucket}/*", {"Null": {"s3:if-none-match": "true"}}
+    keys = target.session(allow("s3:*", where), deny("s3:PutObject", where, Condition=missing))
+    said = {"Bucket": bucket, "Key": key}
+    assert code_of(target, keys, "s3", "put_object", Body=b"1", IfNoneMatch="*", **said) == ""
+    for condition in ('"x"', "x", ""):
+        assert code_of(target, keys, "s3", "put_object", Body=b"2", IfNoneMatch=condition, **said) == "NotImplemented"
+    assert target.client("s3").get_object(**said)["Body"].read() == b"1"
+
+
 @row("s3:ObjectCreationOperation lets the parts of an upload pass, and not its completion", S3_KEYS, differs=NO_KEY)
 def the_creation_key(target: Target) -> None:
     bucket, key = target.bucket(), target.name_for("parts")

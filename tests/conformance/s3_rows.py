@@ -79,6 +79,23 @@ def first_writers_race(target: Target) -> None:
     assert set(codes) <= {"", "PreconditionFailed", "ConditionalRequestConflict"}
 
 
+@row(
+    "If-None-Match takes nothing but `*` in a write, by PutObject, CopyObject and CompleteMultipartUpload: NotImplemented",
+    "S3 API Reference, PutObject, If-None-Match; Error responses, NotImplemented",
+    differs="it compares any ETag",
+    unsure="the code; the page says only that it expects `*`.",
+)
+def only_an_asterisk(target: Target) -> None:
+    key, s3 = target.name_for("key"), target.client("s3")
+    put(target, key)
+    said = upload(target, key, b"2")
+    assert refused(target, "put_object", key, Body=b"2", IfNoneMatch='"x"') == "NotImplemented"
+    where = {"Bucket": target.bucket(), "Key": key}
+    assert refused(target, "copy_object", key, CopySource=where, IfNoneMatch='"x"') == "NotImplemented"
+    assert refusal(s3.complete_multipart_upload, IfNoneMatch='"x"', **said) == "NotImplemented"
+    assert s3.get_object(**where)["Body"].read() == b"1"
+
+
 @row("CompleteMultipartUpload takes If-None-Match too", CONDITIONS)
 def complete_if_absent(target: Target) -> None:
     key, s3 = target.name_for("key"), target.client("s3")
@@ -173,6 +190,32 @@ def digests(target: Target) -> None:
 def small_parts(target: Target) -> None:
     said = upload(target, target.name_for("key"), b"1", b"2")
     assert refusal(target.client("s3").complete_multipart_upload, **said) == "EntityTooSmall"
+
+
+@row("An upload is of the parts that its completion lists, whatever else was sent", ERRORS + ", EntityTooSmall")
+def listed_parts(target: Target) -> None:
+    s3, said = target.client("s3"), upload(target, target.name_for("key"), b"1", b"2")
+    said["MultipartUpload"]["Parts"].pop(0)
+    s3.complete_multipart_upload(**said)
+    assert s3.get_object(Bucket=said["Bucket"], Key=said["Key"])["Body"].read() == b"2"
+
+
+@row(
+    "Parts are listed in ascending order: InvalidPartOrder",
+    ERRORS + ", InvalidPartOrder",
+    differs="it is EntityTooSmall",
+)
+def parts_in_order(target: Target) -> None:
+    said = upload(target, target.name_for("key"), b"1" * (5 << 20), b"2")
+    said["MultipartUpload"]["Parts"].reverse()
+    assert refusal(target.client("s3").complete_multipart_upload, **said) == "InvalidPartOrder"
+
+
+@row("A key of more than 1,024 bytes is KeyTooLongError", ERRORS + ", KeyTooLongError", differs="it counts characters")
+def long_keys(target: Target) -> None:
+    key = target.name_for("key").ljust(1022, "k")
+    assert refused(target, "put_object", key + "\u00e9", Body=b"1") == ""
+    assert refused(target, "put_object", key + "\u00e9k", Body=b"1") == "KeyTooLongError"
 
 
 @row(

@@ -100,6 +100,13 @@ def test_a_write_whose_object_was_deleted_meanwhile_is_told_409(s3: Any) -> None
     assert slow.finish()[0] == 409
 
 
+def test_a_write_whose_object_was_deleted_among_others_meanwhile_is_told_409(s3: Any) -> None:
+    etag = s3.put_object(Bucket=BUCKET, Key="vanishes & goes", Body=b"1")["ETag"]
+    slow = Slow(s3, "vanishes & goes", IfMatch=etag)
+    s3.delete_objects(Bucket=BUCKET, Delete={"Objects": [{"Key": "none"}, {"Key": "vanishes & goes"}], "Quiet": True})
+    assert slow.finish()[0] == 409
+
+
 def test_a_write_beside_one_of_another_key_or_a_failed_one_is_not_disturbed(s3: Any) -> None:
     s3.put_object(Bucket=BUCKET, Key="other", Body=b"1")
     slow = Slow(s3, "calm", IfNoneMatch="*")
@@ -123,6 +130,8 @@ def test_conflicts_that_are_ordered_are_told_to_conditional_writes_of_those_keys
     said = {"UploadId": upload, "MultipartUpload": {"Parts": [{"PartNumber": 1, "ETag": etag}]}, "IfNoneMatch": "*"}
     complete = s3.complete_multipart_upload
     assert code(complete, Bucket=BUCKET, Key="ordered/c", **said) == "ConditionalRequestConflict"
+    # The upload is to be initiated anew then.
+    assert code(complete, Bucket=BUCKET, Key="ordered/c", **said) == "NoSuchUpload"
     assert put("ordered/b", IfNoneMatch="*") == "done"
     cloud.control("s3/conflicts", {"count": 5})
     assert cloud.control("s3/conflicts", method="DELETE") == {"left": []}
@@ -177,6 +186,20 @@ def test_a_delete_is_conditional_too(s3: Any) -> None:
     etag = s3.put_object(Bucket=BUCKET, Key="gone", Body=b"1")["ETag"]
     assert code(s3.delete_object, Bucket=BUCKET, Key="gone", IfMatch='"0"') == "PreconditionFailed"
     assert code(s3.delete_object, Bucket=BUCKET, Key="gone", IfMatch=etag) == "done"
+
+
+def test_no_request_is_one_thing_to_iam_and_another_to_the_bucket(s3: Any) -> None:
+    s3.put_object(Bucket=BUCKET, Key="both", Body=b"1")
+    for more in ("uploads", "partNumber", "policy", "versionId"):
+
+        def ask_more(request: Any, more: str = more, **_: Any) -> None:
+            request.url += f"?{more}=1"
+
+        s3.meta.events.register("before-sign.s3.PutObject", ask_more)
+        answer = code(s3.put_object, Bucket=BUCKET, Key="both", Body=b"2")
+        s3.meta.events.unregister("before-sign.s3.PutObject", ask_more)
+        assert answer == "InvalidRequest"
+    assert s3.get_object(Bucket=BUCKET, Key="both")["Body"].read() == b"1"
 
 
 def test_a_body_that_is_not_what_its_checksum_says_is_refused(s3: Any) -> None:

@@ -25,11 +25,12 @@ def meta(path):
 region, server = meta("placement/region"), meta("instance-id")
 keys = json.loads(meta("iam/security-credentials/" + meta("iam/security-credentials/")))
 
-def put(key, body):
+def put(key, body, once="*"):
     host = os.environ["AWS_ENDPOINT_URL"].split("//")[1]
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     digest, path = hashlib.sha256(body).hexdigest(), "/BUCKET/" + urllib.parse.quote(key)
     headers = {"host": host, "x-amz-content-sha256": digest, "x-amz-date": now, "x-amz-security-token": keys["Token"]}
+    headers |= {"if-none-match": once} if once else {}
     names = ";".join(sorted(headers))
     lines = ["PUT", path, "", *(f"{name}:{headers[name]}" for name in sorted(headers)), "", names, digest]
     scope = f"{now[:8]}/{region}/s3/aws4_request"
@@ -48,6 +49,7 @@ def put(key, body):
         return error.code
 
 print("own", put(f"runs/ROLE:{server}/pi.txt", b"3.14159\n"))
+print("rewritten", [put(f"runs/ROLE:{server}/pi.txt", b"3\n", once) for once in ("*", '"x"', "")])
 print("foreign", put("runs/ROLE:i-00000000000000000/pi.txt", b"3\n"))
 PY
 shutdown -h now
@@ -58,7 +60,9 @@ def test_a_server_stores_its_result_as_its_role_and_ends_itself(cloud: Running) 
     ec2, s3 = cloud.client("ec2"), cloud.client("s3")
     s3.create_bucket(Bucket="results")
     own = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::results/runs/${aws:userid}/*"}
-    role = tools.profile(cloud.client("iam"), "server", {"Version": "2012-10-17", "Statement": [own]})
+    missing = {"Null": {"s3:if-none-match": "true"}}
+    once = {"Effect": "Deny", "Action": "s3:PutObject", "Resource": "*", "Condition": missing}
+    role = tools.profile(cloud.client("iam"), "server", {"Version": "2012-10-17", "Statement": [own, once]})
     server = tools.run(
         ec2,
         USER_DATA.replace("BUCKET", "results").replace("ROLE", role),
@@ -67,7 +71,7 @@ def test_a_server_stores_its_result_as_its_role_and_ends_itself(cloud: Running) 
         ClientToken="once",
     )
     tools.becomes(ec2, server, "terminated")
-    assert "own 200\nforeign 403\n" in tools.console(ec2, server)
+    assert "own 200\nrewritten [412, 501, 403]\nforeign 403\n" in tools.console(ec2, server)
     stored = s3.get_object(Bucket="results", Key=f"runs/{role}:{server}/pi.txt")["Body"].read()
     assert stored == b"3.14159\n"
     shown = tools.shown(ec2, server)
