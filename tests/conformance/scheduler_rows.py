@@ -31,13 +31,6 @@ def soon(target: Target) -> float:
     return {"aws": 90.0, "moto": 0.0}.get(target.name, 300.0)
 
 
-def come(target: Any, seconds: float = 301.0) -> None:
-    """Let that time pass: the local cloud's clock is turned, the others' is waited for."""
-    if target.name == "localcloud":
-        target.after(target.control, path="clock", method="DELETE")
-        target.control("clock", {"advance": seconds})
-
-
 def sender(target: Target, *statements: dict[str, Any]) -> str:
     """A role that Scheduler may take."""
     return target.role("scheduler", list(statements) or [allow("sqs:SendMessage")])
@@ -70,7 +63,7 @@ def one_time_in_a_zone(target: Target) -> None:
     url, arn = target.queue()
     zone = "Asia/Tokyo"
     create(target, at(soon(target), zone), arn, Target={"Input": "tokyo"}, ScheduleExpressionTimezone=zone)
-    come(target)
+    target.come(301)
     found = target.message(url)
     assert found is not None
     assert found["Body"] == "tokyo"
@@ -84,7 +77,7 @@ def context_attributes(target: Target) -> None:
     said = json.dumps({word: f"<aws.scheduler.{word}>" for word in words})
     expression = at(soon(target))
     name = create(target, expression, arn, Target={"Input": said})
-    come(target)
+    target.come(301)
     found = target.message(url)
     assert found is not None
     told = json.loads(found["Body"])
@@ -99,7 +92,7 @@ def universal_targets(target: Target) -> None:
     url, _ = target.queue()
     said = json.dumps({"QueueUrl": url, "MessageBody": "universal"})
     create(target, at(soon(target)), "arn:aws:scheduler:::aws-sdk:sqs:sendMessage", Target={"Input": said})
-    come(target)
+    target.come(301)
     found = target.message(url)
     assert found is not None
     assert found["Body"] == "universal"
@@ -111,7 +104,7 @@ def a_schedule_ends_a_server(target: Target) -> None:
     role = sender(target, allow("ec2:TerminateInstances"))
     said = {"Input": json.dumps({"InstanceIds": [server]})}
     create(target, at(soon(target)), "arn:aws:scheduler:::aws-sdk:ec2:terminateInstances", role, Target=said)
-    come(target)
+    target.come(301)
     target.becomes(server, "terminated")
 
 
@@ -121,7 +114,7 @@ def dead_letters(target: Target) -> None:
     _, other = target.queue()
     role = sender(target, allow("sqs:SendMessage", arn))
     create(target, at(soon(target)), other, role, Target={"Input": "denied", "DeadLetterConfig": {"Arn": arn}})
-    come(target)
+    target.come(301)
     found = target.message(url)
     assert found is not None
     said = {name: one["StringValue"] for name, one in found["MessageAttributes"].items()}
@@ -141,7 +134,7 @@ def deletion_after_completion(target: Target) -> None:
     scheduler = target.client("scheduler")
     gone = create(target, at(soon(target)), arn, ActionAfterCompletion="DELETE")
     stays = create(target, at(soon(target)), arn)
-    come(target)
+    target.come(301)
     assert target.message(url) is not None
     assert target.message(url) is not None
     target.until(lambda: refusal(scheduler.get_schedule, Name=gone) == "ResourceNotFoundException")
@@ -167,7 +160,7 @@ def crons(target: Any) -> None:
     moment = datetime.now(UTC).astimezone(zone) + timedelta(minutes=1)
     expression = f"cron({moment.minute} {moment.hour} {moment.day} {moment.month} ? {moment.year})"
     create(target, expression, arn, Target={"Input": "cron"}, ScheduleExpressionTimezone="Asia/Kolkata")
-    come(target, 60)
+    target.come(60)
     found = target.message(url)
     assert found is not None
     assert found["Body"] == "cron"
@@ -314,7 +307,7 @@ def a_schedule_calls_a_function(target: Target) -> None:
     create(
         target, at(soon(target)), arn, role, Target={"Input": json.dumps({"tick": "<aws.scheduler.scheduled-time>"})}
     )
-    come(target)
+    target.come(301)
     found = target.message(url)
     assert found is not None
     assert json.loads(found["Body"])["tick"].endswith("Z")

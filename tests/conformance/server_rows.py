@@ -14,6 +14,7 @@ ERRORS = "EC2 Developer Guide, Error codes for the Amazon EC2 API"
 DESCRIBE = "EC2 API Reference, DescribeInstances"
 TERMINATE = "EC2 API Reference, TerminateInstances"
 HALT = "#!/bin/sh\necho going\nshutdown -h now\n"
+EACH_BOOT = "#cloud-boothook\n#!/bin/sh\necho another boot\n"
 IDLE = "#!/bin/sh\necho it is up\n"
 NO_GUEST = "it runs no guest"
 NEEDS_TIME = "an instance has to boot: the acceptance script asks this"
@@ -230,9 +231,15 @@ def termination_protection(target: Target) -> None:
 def the_volume_goes_too(target: Target) -> None:
     ec2, (server,) = target.client("ec2"), target.launch()
     target.becomes(server, "running")
+
+    def volumes() -> list[Any]:
+        return list(ec2.describe_volumes(Filters=filtered("attachment.instance-id", server))["Volumes"])
+
+    (volume,) = target.until(volumes)
     ec2.terminate_instances(InstanceIds=[server])
     target.becomes(server, "terminated")
-    target.until(lambda: not ec2.describe_volumes(Filters=filtered("attachment.instance-id", server))["Volumes"])
+    target.until(lambda: not volumes())
+    target.until(lambda: refusal(ec2.describe_volumes, VolumeIds=[volume["VolumeId"]]) == "InvalidVolume.NotFound")
 
 
 @row(
@@ -312,11 +319,20 @@ def the_console_is_real(target: Target) -> None:
     target.until(lambda: "it is up" in ec2.get_console_output(InstanceId=server).get("Output", ""))
 
 
-@row("ec2", "A rebooted instance stays what it is", "EC2 API Reference, RebootInstances")
+@row(
+    "ec2", "A rebooted instance boots again, and keeps its launch time and address", "EC2 API Reference, RebootInstances",
+    unknown=NO_GUEST, unasked=NEEDS_TIME,
+)  # fmt: skip
 def reboot(target: Target) -> None:
-    ec2, (server,) = target.client("ec2"), target.launch()
+    ec2, (server,) = target.client("ec2"), target.launch(UserData=EACH_BOOT)
+
+    def boots() -> int:
+        return str(ec2.get_console_output(InstanceId=server).get("Output", "")).count("another boot")
+
+    target.until(lambda: boots() == 1, "the first boot")
     before = target.becomes(server, "running")
     ec2.reboot_instances(InstanceIds=[server])
+    target.until(lambda: boots() == 2, "the second boot")
     after = target.becomes(server, "running")
     assert (after["LaunchTime"], after["PrivateIpAddress"]) == (before["LaunchTime"], before["PrivateIpAddress"])
 
