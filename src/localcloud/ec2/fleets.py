@@ -4,14 +4,16 @@ The other fleet types, which keep capacity over time, are refused.
 """
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from localcloud.ec2 import launch, templates, types
 from localcloud.ec2.drafts import Draft, draft, merged, tags_of
 from localcloud.ec2.filters import page, select
 from localcloud.ec2.judge import Resource, request_tags, resource_tags
-from localcloud.ec2.records import ON_DEMAND, SPOT, TERMINATED, Fleet
+from localcloud.ec2.records import ON_DEMAND, SPOT, TERMINATED, Fleet, Instance
 from localcloud.ec2.refusals import Refusal, dry_run, invalid, missing, not_offered
 from localcloud.ec2.stage import Handler, Request, iso, tag_list
 
@@ -22,6 +24,10 @@ _SPOT_STRATEGIES = (
     "diversified",
     "lowest-price",
 )
+
+
+# What was launched and what was refused, in the shapes of the answer.
+_Record = Callable[[list[dict[str, Any]], list[dict[str, Any]]], None]
 
 
 @dataclass(frozen=True)
@@ -55,14 +61,16 @@ def create(request: Request) -> dict[str, Any]:
     request.stage.capacity.call("CreateFleet", request.region, after=False)
     pools = _pools(request, market)
     fleet = Fleet(f"fleet-{uuid.uuid4()}", iso(request.stage.clock.now()), params, {}, tags.get("fleet", {}))
-    launched, errors = _fill(request, fleet.id, _ordered(params, market, pools), total)
-    answer = {"FleetId": fleet.id, "Errors": errors, "Instances": launched}
-    fleet.answer = answer
-    request.records.fleets[fleet.id] = fleet
-    request.save()
-    launch.bind_token(request, key, digest, answer)
+
+    def record(launched: list[dict[str, Any]], errors: list[dict[str, Any]]) -> None:
+        fleet.answer = {"FleetId": fleet.id, "Errors": errors, "Instances": launched}
+        request.records.fleets[fleet.id] = fleet
+        launch.bind_token(request, key, digest, fleet.answer)
+
+    if not _fill(request, fleet.id, _ordered(params, market, pools), total, record):
+        request.save()
     request.stage.capacity.call("CreateFleet", request.region, after=True)
-    return answer
+    return fleet.answer
 
 
 def describe(request: Request) -> dict[str, Any]:
@@ -231,10 +239,8 @@ def _price(pool: _Pool, market: str) -> float:
     return types.spot_dollars(one.kind, one.subnet.zone) if market == SPOT else one.kind.dollars
 
 
-def _fill(
-    request: Request, fleet: str, pools: list[_Pool], total: int
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Launch in the first pool that gives, and say what the ones before it answered."""
+def _fill(request: Request, fleet: str, pools: list[_Pool], total: int, record: _Record) -> bool:
+    """Launch in the first pool that gives; whether one did. What the ones before it answered is recorded with it."""
     errors: list[dict[str, Any]] = []
     for pool in pools:
         refusal, one = pool.refusal, pool.draft
@@ -242,20 +248,11 @@ def _fill(
             refusal = request.stage.capacity.pool(request.region, one.subnet.zone, one.kind.name, one.market)
         if refusal is None and one is not None:
             try:
-                made = launch.start(request, one, total, fleet, request.params.get("ClientToken") or "")
+                launch.start(request, one, total, partial(_record_launch, pool, one, errors, record), fleet)
             except Refusal as full:
                 refusal = full
             else:
-                answer = {
-                    "LaunchTemplateAndOverrides": pool.named(),
-                    "Lifecycle": one.market,
-                    "InstanceIds": [instance.id for instance in made],
-                    "InstanceType": one.kind.name,
-                    "AvailabilityZone": one.subnet.zone,
-                    "AvailabilityZoneId": one.subnet.zone_id,
-                    "SubnetId": one.subnet.id,
-                }
-                return [answer], errors
+                return True
         if refusal is not None:
             market = one.market if one is not None else _target(request.params)[1]
             errors.append(
@@ -266,7 +263,23 @@ def _fill(
                     "ErrorMessage": refusal.message,
                 }
             )
-    return [], errors
+    record([], errors)
+    return False
+
+
+def _record_launch(
+    pool: _Pool, one: Draft, errors: list[dict[str, Any]], record: _Record, made: list[Instance]
+) -> None:
+    answer = {
+        "LaunchTemplateAndOverrides": pool.named(),
+        "Lifecycle": one.market,
+        "InstanceIds": [instance.id for instance in made],
+        "InstanceType": one.kind.name,
+        "AvailabilityZone": one.subnet.zone,
+        "AvailabilityZoneId": one.subnet.zone_id,
+        "SubnetId": one.subnet.id,
+    }
+    record([answer], errors)
 
 
 def _shown(request: Request, fleet: Fleet) -> dict[str, Any]:

@@ -6,6 +6,7 @@ The actions themselves are in runs.py and fleets.py; checking a request's values
 import hashlib
 import json
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 from localcloud.ec2.drafts import Draft
@@ -29,9 +30,19 @@ def judge(request: Request, draft: Draft, create_action: str) -> None:
         request.caller.pass_role(draft.profile.role_arn)
 
 
-def start(request: Request, draft: Draft, count: int, fleet: str = "", token: str = "") -> list[Instance]:
-    """Make `count` pending instances of a draft and give them to the floor. Raises Refusal when the subnet is full."""
-    records, stage = request.records, request.stage
+def start(
+    request: Request,
+    draft: Draft,
+    count: int,
+    note: Callable[[list[Instance]], None],
+    fleet: str = "",
+) -> list[Instance]:
+    """Make `count` pending instances of a draft and give them to the floor. Raises Refusal when the subnet is full.
+
+    `note(made)` puts into the records whatever must be known as soon as the instances are, such as the answer to a token: all
+    of it is one write to disk, so that whoever repeats a call that was cut off launches nothing a second time.
+    """
+    records, stage, token = request.records, request.stage, request.params.get("ClientToken") or ""
     reservation = new_id("r")
     taken = {one.address for one in records.instances.values() if one.ended is None and one.subnet == draft.subnet.id}
     made = []
@@ -43,14 +54,17 @@ def start(request: Request, draft: Draft, count: int, fleet: str = "", token: st
         made.append(_instance(request, draft, reservation, address, fleet, token))
         # "Instance metadata categories", ami-launch-index: always 0 in a fleet.
         made[-1].index = 0 if fleet else index
+    before = dict(records.tokens), dict(records.fleets)
     for one in made:
         records.instances[one.id] = one
+    note(made)
     try:
         request.save()
     except OSError:
         # What the disk does not know is not launched.
         for one in made:
             del records.instances[one.id]
+        records.tokens, records.fleets = before
         raise
     for one in made:
         stage.floor.launch(request.region, one)
@@ -82,11 +96,13 @@ def replayed(request: Request, key: str, digest: str) -> dict[str, Any] | None:
 
 
 def bind_token(request: Request, key: str, digest: str, answer: dict[str, Any] | None) -> None:
-    """Remember the token and what it was answered; None while, or because, nothing was launched."""
+    """Put the token and what it is answered into the records; None while, or because, nothing was launched.
+
+    The caller saves it, together with what it stands for.
+    """
     if key:
         at = request.stage.clock.now().timestamp()
         request.records.tokens[key] = {"digest": digest, "answer": answer, "at": at}
-        request.save()
 
 
 def _resources(request: Request, draft: Draft) -> list[Resource]:

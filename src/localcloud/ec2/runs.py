@@ -32,12 +32,16 @@ def run_instances(request: Request) -> dict[str, Any]:
     if known is not None:
         return _again(request, known)
     launch.bind_token(request, key, digest, None)
+    request.save()
     request.stage.capacity.call("RunInstances", request.region, after=False)
     refused = request.stage.capacity.pool(request.region, one.subnet.zone, one.kind.name, one.market)
     if refused is not None:
         raise Refusal(refused.code, refused.message, 500 if refused.code == "InsufficientInstanceCapacity" else 400)
-    made = launch.start(request, one, most, token=params.get("ClientToken") or "")
-    launch.bind_token(request, key, digest, {"instances": [instance.id for instance in made]})
+
+    def bind(made: list[Instance]) -> None:
+        launch.bind_token(request, key, digest, {"instances": [instance.id for instance in made]})
+
+    made = launch.start(request, one, most, bind)
     request.stage.capacity.call("RunInstances", request.region, after=True)
     return reservation(request, made)
 
