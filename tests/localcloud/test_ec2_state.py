@@ -107,11 +107,16 @@ def test_what_ended_long_ago_is_forgotten_and_what_lives_is_not(tmp_path: Path) 
         region.fleets[f"fleet-{number}"] = Fleet(f"fleet-{number}", "2026-11-20T00:00:00Z", {}, {})
     region.tokens["old"] = {"digest": "", "answer": None, "at": now.timestamp() - 3 * 86400}
     region.tokens["new"] = {"digest": "", "answer": None, "at": now.timestamp() - 86400}
+    long_ago = now.timestamp() - 9 * 86400
+    region.tokens["of one that lives"] = {"digest": "", "answer": {"instances": ["i-2"]}, "at": long_ago}
+    answer = {"Instances": [{"InstanceIds": ["i-0"]}]}
+    region.tokens["of one that ended an hour ago"] = {"digest": "", "answer": answer, "at": long_ago}
+    region.tokens["of one forgotten"] = {"digest": "", "answer": {"instances": ["i-9"]}, "at": long_ago}
     GuestFloor(tmp_path / "guests", book, Noon(), Body(1, False, False, metadata)).forget_old()
     kept = Book(tmp_path / "book").region("us-east-1")
     assert set(kept.instances) == {"i-1", "i-2"}
     assert set(kept.fleets) == {"fleet-1", "fleet-2"}
-    assert set(kept.tokens) == {"new"}
+    assert set(kept.tokens) == {"new", "of one that lives", "of one that ended an hour ago"}
 
 
 def test_a_record_that_cannot_be_read_is_told_with_its_remedy(tmp_path: Path) -> None:

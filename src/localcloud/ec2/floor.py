@@ -38,7 +38,7 @@ KEPT_SECONDS = 75 * 60.0
 """How long a terminated instance stays visible; AWS keeps it for about an hour."""
 
 _TOKEN_SECONDS = 48 * 3600.0
-"""How long a client token, and the fleet it made, is remembered; AWS keeps it for a day after the instance's end."""
+"""How long a client token, and the fleet it made, is remembered after the end of its instances; AWS does so for a day."""
 
 _FAULT = "Server.InternalError"
 _CLOSE_LIMIT = 5.0
@@ -137,6 +137,9 @@ class GuestFloor:
         now = self._clock.now()
         before = now.timestamp() - KEPT_SECONDS
         for name, region in self._book.regions().items():
+            for key, token in region.tokens.items():
+                ends = [now.timestamp() if one.ended is None else one.ended for one in region.launched_by(key)]
+                token["at"] = max([token["at"], *ends])
             gone = [one for one in region.instances.values() if one.ended is not None and one.ended < before]
             for one in gone:
                 self._ends.pop(one.id, None)

@@ -124,6 +124,12 @@ class Region:
     fleets: dict[str, Fleet] = field(default_factory=dict)
     tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
 
+    def launched_by(self, token: str) -> list[Instance]:
+        """The instances, of those still known, that the answer to a token names."""
+        answer = self.tokens[token]["answer"] or {}
+        fleet = [one for entry in answer.get("Instances", ()) for one in entry["InstanceIds"]]
+        return [self.instances[one] for one in (*answer.get("instances", ()), *fleet) if one in self.instances]
+
 
 class Book:
     """All regions. `lock` is held by whoever changes a record: CloudFormation works on threads of its own.
