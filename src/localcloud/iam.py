@@ -1,22 +1,19 @@
 """Where MiniStack's IAM falls short of AWS on the paths we need, and the questions our own services ask it.
 
-MiniStack gathers the policies and evaluates them; what changes here is what it evaluates with: policy variables,
-condition keys, who an unsigned request is, and that the administrator's signature counts too. How a request becomes a
-resource name is in resources.py. No service's own behaviour lives here.
+MiniStack gathers the policies and evaluates them; what changes here is what it evaluates with: condition keys, who an
+unsigned request is, and that the administrator's signature counts too. Policy variables are in variables.py, how a request
+becomes a resource name in resources.py. No service's own behaviour lives here.
 """
 
 import importlib
 import json
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
-from localcloud import resources, roles, seams
+from localcloud import resources, roles, s3rules, seams, variables
 from localcloud.cloud import Cloud
 
-_VARIABLE = re.compile(r"\$\{([^}]*)\}")
-_LITERAL = {"*": "*", "?": "?", "$": "$"}
 _PASSED = re.compile(r"^/\d{4}-\d\d-\d\d/functions(/[^/]+/configuration)?/?$")
 
 
@@ -24,13 +21,13 @@ def install(cloud: Cloud) -> None:
     """Put everything below into MiniStack; once, before the first request."""
     app, evaluator = importlib.import_module("ministack.app"), seams.evaluator()
     _only_one_root(cloud, evaluator)
-    first_match = _first_match(evaluator)
-    seams.put(evaluator, "_first_match", first_match)
+    variables.install(evaluator)
     seams.put(evaluator, "enforce", _enforce(evaluator))
     # Loopback has no third party: it is what TLS is to a client of AWS, so a policy that demands TLS is satisfied.
     seams.put(app, "pin_request_origin", lambda address, _: evaluator.pin_request_origin(address, True))
     actions = importlib.import_module("ministack.core.iam_actions")
     seams.put(actions, "s3_service_context", _s3_keys(actions.s3_service_context))
+    seams.put(actions, "s3_additional_checks", _more_rights(actions.s3_additional_checks))
     seams.put(actions, "extract_resource_arn", resources.extract(actions.extract_resource_arn))
     app.SERVICE_HANDLERS["lambda"] = _lambda_roles(app.SERVICE_HANDLERS["lambda"])
     app.SERVICE_HANDLERS["s3"] = _bucket_policies(app.SERVICE_HANDLERS["s3"])
@@ -64,76 +61,6 @@ def _only_one_root(cloud: Cloud, evaluator: Any) -> None:
     seams.put(seams.module("sts"), "is_root_access_key", is_root)
     # Asked where a signature's check would be left out, which happens for nobody here.
     seams.put(evaluator, "_is_root_key", lambda _: False)
-
-
-def _first_match(evaluator: Any) -> Callable[..., Any]:
-    """The first statement of an effect that fits, its policy variables replaced by the request's values."""
-
-    def first_match(context: Any, statements: list[Any], effect: str) -> Any:
-        for statement in statements:
-            if statement.effect != effect or not evaluator._action_matches(
-                context.action, statement.actions, statement.not_actions
-            ):
-                continue
-            filled = _filled(statement, lambda key: evaluator._resolve_condition_key(key, context))
-            if (
-                filled is not None
-                and evaluator._resource_matches(context.resource_arn, filled.resources, filled.not_resources)
-                and evaluator._conditions_met(filled.conditions, context)
-            ):
-                return statement
-        return None
-
-    return first_match
-
-
-def _filled(statement: Any, value: Callable[[str], Any]) -> Any:
-    """The statement without variables; None when a resource list names only values that the request lacks."""
-    texts = [*statement.resources, *statement.not_resources, json.dumps(statement.conditions)]
-    if not any("${" in text for text in texts):
-        return statement
-    found = {
-        name: [text for text in (expand(entry, value) for entry in getattr(statement, name)) if text is not None]
-        for name in ("resources", "not_resources")
-    }
-    if any(getattr(statement, name) and not found[name] for name in found):
-        return None
-    return replace(statement, **found, conditions=_conditions(statement.conditions, value))
-
-
-def _conditions(conditions: dict[str, Any], value: Callable[[str], Any]) -> dict[str, Any]:
-    filled: dict[str, Any] = {}
-    for operator, keys in conditions.items():
-        filled[operator] = {
-            key: [
-                text
-                for entry in (wanted if isinstance(wanted, list) else [wanted])
-                if (text := expand(str(entry), value)) is not None
-            ]
-            for key, wanted in keys.items()
-        }
-    return filled
-
-
-def expand(text: str, value: Callable[[str], Any]) -> str | None:
-    """Replace `${key}` and `${key, 'default'}` by the request's values; None when one is missing."""
-    missing = False
-
-    def one(found: "re.Match[str]") -> str:
-        nonlocal missing
-        key, _, default = (part.strip() for part in found[1].partition(","))
-        if key in _LITERAL:
-            return _LITERAL[key]
-        known = value(key)
-        if isinstance(known, str):
-            return known
-        if default:
-            return default.strip("'")
-        missing = True
-        return ""
-
-    expanded = _VARIABLE.sub(one, text)
-    return None if missing else expanded
 
 
 def _enforce(evaluator: Any) -> Callable[..., Any]:
@@ -188,6 +115,27 @@ def _s3_keys(known: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, An
         return found
 
     return keys
+
+
+def _more_rights(known: Callable[..., list[tuple[str, str]]]) -> Callable[..., list[tuple[str, str]]]:
+    """What a write needs beside s3:PutObject: tags their own right, If-Match the right to read.
+
+    "S3 API Reference", PutObject, Permissions; "S3 User Guide", How to prevent object overwrites with conditional writes.
+    """
+
+    def rights(method: str, path: str, headers: dict[str, str], body: bytes, query: Any) -> list[tuple[str, str]]:
+        found = known(method, path, headers, body, query)
+        _, _, key = path.lstrip("/").partition("/")
+        arn = f"arn:aws:s3:::{path.lstrip('/')}"
+        begins = method == "POST" and "uploads" in query
+        writes = key != "" and s3rules.writes_object(method, query)
+        if key and (begins or writes) and headers.get("x-amz-tagging"):
+            found.append(("s3:PutObjectTagging", arn))
+        if writes and "if-match" in headers:
+            found.append(("s3:GetObject", arn))
+        return found
+
+    return rights
 
 
 def _bucket_policies(handler: Any) -> Any:

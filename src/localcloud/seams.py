@@ -50,6 +50,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
         "_anonymous",
         "_conditions_met",
         "_first_match",
+        "_fnmatch_compile",
         "_is_root_key",
         "_resolve_condition_key",
         "_resource_matches",
@@ -62,7 +63,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
         "parse_policy_document",
         "pin_request_origin",
     ),
-    "ministack.core.iam_actions": ("extract_resource_arn", "s3_service_context"),
+    "ministack.core.iam_actions": ("extract_resource_arn", "s3_additional_checks", "s3_service_context"),
     "ministack.core.router": ("extract_access_key_id",),
     "ministack.services.ec2": (
         "_az_id_for_zone_name",
