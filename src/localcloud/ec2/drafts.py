@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from localcloud import images, seams
-from localcloud.ec2 import types
+from localcloud.ec2 import offered, types
+from localcloud.ec2.disks import root_volume
 from localcloud.ec2.judge import Caller, Resource
-from localcloud.ec2.network import Subnet
+from localcloud.ec2.network import Subnet, own_address
 from localcloud.ec2.records import ON_DEMAND, SPOT
 from localcloud.ec2.refusals import Refusal, invalid, missing, not_offered
 from localcloud.ec2.stage import Request, Stage
@@ -21,16 +22,6 @@ from localcloud.ec2.stage import Request, Stage
 _USER_DATA_LIMIT = 16384
 _METADATA_KEY = re.compile(r"^[A-Za-z0-9+\-=.,_:@]{1,256}$")
 _TAGGED = ("instance", "volume", "network-interface", "spot-instances-request", "fleet", "elastic-gpu")
-
-# Asking for what a guest cannot have is refused; what changes nothing for it is taken and kept.
-_NOT_OFFERED = (
-    "ElasticGpuSpecifications",
-    "ElasticInferenceAccelerators",
-    "LicenseSpecifications",
-    "InstanceRequirements",
-    "HibernationOptions",
-    "EnclaveOptions",
-)
 
 
 @dataclass(frozen=True)
@@ -111,9 +102,7 @@ def check_tag(key: str, value: str) -> None:
 def draft(request: Request, data: dict[str, Any], market: str) -> Draft:
     """Check launch data for one market. Raises Refusal as RunInstances would."""
     stage, region = request.stage, request.region
-    for name in _NOT_OFFERED:
-        if data.get(name):
-            raise not_offered(f"The launch parameter {name}")
+    offered.check_launch(data)
     image, parameter = _image(request, data)
     kind = types.named(data.get("InstanceType", "m1.small"))
     if kind.architecture != image.architecture:
@@ -123,8 +112,11 @@ def draft(request: Request, data: dict[str, Any], market: str) -> Draft:
             "have matching architectures, and try again."
         )
         raise Refusal("InvalidParameterValue", text)
-    card = _card(data)
+    card = offered.card(data)
     subnet = _subnet(stage, region, data, card)
+    offered.check_spot(data, market)
+    spot = (data.get("InstanceMarketOptions") or {}).get("SpotOptions") or {}
+    offered.check_ceiling(spot.get("MaxPrice"), "SpotOptions.MaxPrice", kind, subnet.zone)
     groups = stage.network.groups(
         region,
         [*data.get("SecurityGroupIds", ()), *card.get("Groups", ())],
@@ -146,11 +138,11 @@ def draft(request: Request, data: dict[str, Any], market: str) -> Draft:
         user_data=_user_data(data),
         profile=_profile(request.caller, data),
         metadata=metadata,
-        volume=_volume(image, data),
+        volume=root_volume(image, data),
         tags=tags,
         data=data,
         image_parameter=parameter,
-        private_address=data.get("PrivateIpAddress", "") or card.get("PrivateIpAddress", ""),
+        private_address=own_address(subnet, data.get("PrivateIpAddress") or card.get("PrivateIpAddress") or ""),
     )
 
 
@@ -160,9 +152,6 @@ def market_of(data: dict[str, Any]) -> str:
     said = options.get("MarketType", ON_DEMAND)
     if said not in (SPOT, ON_DEMAND):
         raise not_offered(f"The market type {said}")
-    spot = options.get("SpotOptions") or {}
-    if spot.get("SpotInstanceType", "one-time") != "one-time":
-        raise not_offered("A persistent spot request")
     return str(said)
 
 
@@ -200,20 +189,8 @@ def _parameter(request: Request, name: str) -> str:
     return str(kept["Value"])
 
 
-def _card(data: dict[str, Any]) -> dict[str, Any]:
-    cards = data.get("NetworkInterfaces") or []
-    if len(cards) > 1:
-        raise not_offered("A second network interface")
-    if cards and (data.get("SecurityGroupIds") or data.get("SubnetId")):
-        text = "Network interfaces and an instance-level subnet ID or security groups may not be specified on the same request"
-        raise Refusal("InvalidParameterCombination", text)
-    return dict(cards[0]) if cards else {}
-
-
 def _subnet(stage: Stage, region: str, data: dict[str, Any], card: dict[str, Any]) -> Subnet:
     placement = data.get("Placement") or {}
-    if placement.get("Tenancy", "default") != "default":
-        raise not_offered("Dedicated tenancy")
     zone = placement.get("AvailabilityZone", "")
     if placement.get("AvailabilityZoneId"):
         names = {identifier: name for name, identifier in stage.network.zones(region)}
@@ -297,26 +274,3 @@ def check_metadata_key(key: str) -> None:
             "and must not be a reserved name ('.', '..', '_index')"
         )
         raise Refusal("InvalidParameterValue", text)
-
-
-def _volume(image: images.Image, data: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {"size": image.size, "kind": "gp3", "encrypted": False, "delete": True}
-    for mapping in data.get("BlockDeviceMappings") or ():
-        if mapping.get("DeviceName") != image.root_device:
-            raise not_offered(f"A volume at {mapping.get('DeviceName')} (the root device is {image.root_device})")
-        disk = mapping.get("Ebs") or {}
-        if disk.get("VolumeSize", image.size) < image.size:
-            text = f"Volume of size {disk['VolumeSize']}GB is smaller than snapshot, expect size>= {image.size}GB"
-            raise Refusal("InvalidBlockDeviceMapping", text)
-        found = {
-            "size": disk.get("VolumeSize", image.size),
-            "kind": disk.get("VolumeType", "gp3"),
-            "encrypted": bool(disk.get("Encrypted", False)),
-            "delete": bool(disk.get("DeleteOnTermination", True)),
-            "iops": disk.get("Iops"),
-            "throughput": disk.get("Throughput"),
-        }
-    if found["kind"] == "gp3":
-        found["iops"] = found.get("iops") or 3000
-        found["throughput"] = found.get("throughput") or 125
-    return found

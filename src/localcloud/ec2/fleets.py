@@ -248,7 +248,7 @@ def _fill(request: Request, fleet: str, pools: list[_Pool], total: int, record: 
             refusal = request.stage.capacity.pool(request.region, one.subnet.zone, one.kind.name, one.market)
         if refusal is None and one is not None:
             try:
-                launch.start(request, one, total, partial(_record_launch, pool, one, errors, record), fleet)
+                launch.start(request, one, (total, total), partial(_record_launch, pool, one, errors, record), fleet)
             except Refusal as full:
                 refusal = full
             else:

@@ -17,6 +17,8 @@ from localcloud.ec2.refusals import Refusal
 from localcloud.ec2.stage import Request, iso, new_id
 
 _TOKEN_LENGTH = 64
+MOST_INSTANCES = 256
+"""How many instances, the terminated ones aside, a region holds: each is a record that is written, and a guest that waits."""
 
 
 def judge(request: Request, draft: Draft, create_action: str) -> None:
@@ -33,24 +35,28 @@ def judge(request: Request, draft: Draft, create_action: str) -> None:
 def start(
     request: Request,
     draft: Draft,
-    count: int,
+    count: tuple[int, int],
     note: Callable[[list[Instance]], None],
     fleet: str = "",
 ) -> list[Instance]:
-    """Make `count` pending instances of a draft and give them to the floor. Raises Refusal when the subnet is full.
+    """Make at least and at most so many pending instances of a draft and give them to the floor.
+
+    Raises Refusal when there is no room for the fewest: in the region (InstanceLimitExceeded), in the subnet.
 
     `note(made)` puts into the records whatever must be known as soon as the instances are, such as the answer to a token: all
     of it is one write to disk, so that whoever repeats a call that was cut off launches nothing a second time.
     """
     records, stage, token = request.records, request.stage, request.params.get("ClientToken") or ""
+    least, most = count
+    room = MOST_INSTANCES - sum(one.ended is None for one in records.instances.values())
+    if room < least:
+        text = (
+            f"You have requested more instances ({least}) than your current instance limit of {MOST_INSTANCES} allows."
+        )
+        raise Refusal("InstanceLimitExceeded", text)
     reservation = new_id("r")
-    taken = {one.address for one in records.instances.values() if one.ended is None and one.subnet == draft.subnet.id}
     made = []
-    for index in range(count):
-        address = draft.private_address or free_address(draft.subnet, taken)
-        if address in taken:
-            raise Refusal("InvalidIPAddress.InUse", f"Address {address} is in use.")
-        taken.add(address)
+    for index, address in enumerate(_addresses(request, draft, least, min(most, room))):
         made.append(_instance(request, draft, reservation, address, fleet, token))
         # "Instance metadata categories", ami-launch-index: always 0 in a fleet.
         made[-1].index = 0 if fleet else index
@@ -69,6 +75,26 @@ def start(
     for one in made:
         stage.floor.launch(request.region, one)
     return made
+
+
+def _addresses(request: Request, draft: Draft, least: int, most: int) -> list[str]:
+    """Addresses for at least and at most so many instances. Raises Refusal."""
+    alive = [one for one in request.records.instances.values() if one.ended is None]
+    taken = {one.address for one in alive if one.subnet == draft.subnet.id}
+    if draft.private_address:
+        if draft.private_address in taken:
+            raise Refusal("InvalidIPAddress.InUse", f"Address {draft.private_address} is in use.")
+        return [draft.private_address]
+    found: list[str] = []
+    while len(found) < most:
+        try:
+            found.append(free_address(draft.subnet, taken))
+        except Refusal:
+            if len(found) < least:
+                raise
+            break
+        taken.add(found[-1])
+    return found
 
 
 def token_key(action: str, params: dict[str, Any], zone: str = "") -> tuple[str, str]:

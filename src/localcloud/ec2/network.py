@@ -144,6 +144,22 @@ def free_address(subnet: Subnet, taken: set[str]) -> str:
     raise Refusal("InsufficientFreeAddressesInSubnet", text)
 
 
+def own_address(subnet: Subnet, said: str) -> str:
+    """An address that a launch asks for, or "". Raises Refusal for one that the subnet cannot give: AWS keeps five of each."""
+    if not said:
+        return ""
+    network = ipaddress.ip_network(subnet.cidr)
+    try:
+        found = ipaddress.ip_address(said)
+    except ValueError as error:
+        raise Refusal("InvalidParameterValue", f"Invalid IP address: {said}") from error
+    if found not in network:
+        raise Refusal("InvalidParameterValue", "Address does not fall within the subnet's address range")
+    if not 4 <= int(found) - int(network[0]) < network.num_addresses - 1:
+        raise Refusal("InvalidParameterValue", f"Address {said} is in subnet's reserved address range")
+    return str(found)
+
+
 def _subnet(record: dict[str, Any]) -> Subnet:
     return Subnet(
         id=record["SubnetId"],

@@ -22,6 +22,9 @@ def run_instances(request: Request) -> dict[str, Any]:
     if not 1 <= least <= most:
         raise Refusal("InvalidParameterValue", f"Invalid value '{least}' for InstanceCount")
     one = _draft(request)
+    if one.private_address and most > 1:
+        text = "A private IP address can be given to one instance only."
+        raise Refusal("InvalidParameterCombination", text)
     launch.judge(request, one, "RunInstances")
     if params.get("DryRun"):
         raise dry_run()
@@ -41,7 +44,7 @@ def run_instances(request: Request) -> dict[str, Any]:
     def bind(made: list[Instance]) -> None:
         launch.bind_token(request, key, digest, {"instances": [instance.id for instance in made]})
 
-    made = launch.start(request, one, most, bind)
+    made = launch.start(request, one, (least, most), bind)
     request.stage.capacity.call("RunInstances", request.region, after=True)
     return reservation(request, made)
 
