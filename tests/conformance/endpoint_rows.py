@@ -18,6 +18,7 @@ OURS = "not of AWS: what a cloud on one machine owes to it"
     "Public parameters name the newest stock images, in every region",
     "Systems Manager User Guide, Calling AMI public parameters",
     differs="no image of Debian has a parameter",
+    shows="first extra item: '/aws/service/debian",
 )
 def stock_images(target: Target) -> None:
     names = [IMAGE, "/aws/service/debian/release/13/latest/amd64", "/aws/service/debian/release/13/latest/arm64"]

@@ -31,6 +31,7 @@ def template_names_are_taken_once(target: Target) -> None:
     "A new version is `$Latest`; `$Default` stays until it is changed",
     "EC2 API Reference, CreateLaunchTemplateVersion",
     differs="SourceVersion is ignored: the rest is lost",
+    shows="KeyError: 'ImageId'",
 )
 def template_versions(target: Target) -> None:
     ec2, template = target.client("ec2"), target.template()
@@ -48,6 +49,7 @@ def template_versions(target: Target) -> None:
     "CreateLaunchTemplate with the same ClientToken makes one template",
     TOKENS,
     differs="the name is said to be taken",
+    shows="InvalidLaunchTemplateName.AlreadyExistsException",
 )
 def template_token(target: Target) -> None:
     ec2, name, token = target.client("ec2"), target.name_for("template"), target.name_for("token")
@@ -62,6 +64,7 @@ def template_token(target: Target) -> None:
     "An instant fleet answers with what it launched, tagged as asked",
     FLEET,
     differs="the instance has no tag aws:ec2:fleet-id",
+    shows="KeyError: 'aws:ec2:fleet-id'",
 )
 def fleet_launches(target: Target) -> None:
     tags = [{"ResourceType": kind, "Tags": [{"Key": "of", "Value": kind}]} for kind in ("fleet", "instance")]
@@ -75,7 +78,7 @@ def fleet_launches(target: Target) -> None:
 
 @row(
     "ec2", "The same ClientToken gives the same fleet and launches nothing more", TOKENS,
-    differs="it makes a second fleet", unsure="What the replayed answer holds beside the fleet's id.",
+    differs="it makes a second fleet", shows="assert 'fleet-", unsure="What the replayed answer holds beside the fleet's id.",
 )  # fmt: skip
 def fleet_token_replay(target: Target) -> None:
     template, token = target.template(), target.name_for("token")
@@ -91,6 +94,7 @@ def fleet_token_replay(target: Target) -> None:
     "The same ClientToken with another request is IdempotentParameterMismatch, for fleets too",
     TOKENS,
     differs="it launches",
+    shows="assert '' == 'Idempotent",
 )
 def fleet_token_mismatch(target: Target) -> None:
     template, token = target.template(), target.name_for("token")
@@ -103,6 +107,7 @@ def fleet_token_mismatch(target: Target) -> None:
 @row(
     "ec2", "A fleet's instances have the shutdown behaviour and user data of the template",
     "EC2 API Reference, RequestLaunchTemplateData", differs="the behaviour stays `stop`",
+    shows="assert {'Value': 'stop'} == {'Value': 'terminate'}",
     unsure="That it holds for instant fleets: public projects rely on it.",
 )  # fmt: skip
 def fleet_keeps_the_behaviour(target: Target) -> None:
@@ -158,7 +163,7 @@ def fleet_user_data(target: Target) -> None:
 
 @row(
     "ec2", "`resolve:ssm:` in a template names the image that the parameter holds", "EC2 User Guide, Use a Systems Manager parameter",
-    differs="the words are taken for an image id",
+    differs="the words are taken for an image id", shows="assert 'resolve:ssm:",
 )  # fmt: skip
 def fleet_resolves_the_image(target: Target) -> None:
     made = target.fleet(target.template(ImageId=f"resolve:ssm:{IMAGE}"))
@@ -173,7 +178,7 @@ def fleet_template_is_checked(target: Target) -> None:
 
 @row(
     "ec2", "What one pool cannot launch is an entry of `Errors` in an answer of status 200, without instances",
-    "EC2 API Reference, CreateFleetError", differs="it is an error of the whole call",
+    "EC2 API Reference, CreateFleetError", differs="it launches", shows="assert [{'LaunchTemp",
 )  # fmt: skip
 def fleet_errors(target: Target) -> None:
     made = target.fleet(target.template(ImageId="ami-00000000000000000"))
@@ -202,6 +207,7 @@ def fleet_without_capacity(target: Any) -> None:
     "An instant fleet is listed only when it is asked for by id",
     "EC2 API Reference, DescribeFleets",
     differs="it is always listed",
+    shows="' not in {'fleet-",
 )
 def fleet_is_listed_by_its_id(target: Target) -> None:
     ec2, made = target.client("ec2"), target.fleet(target.template())

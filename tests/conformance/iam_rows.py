@@ -10,7 +10,7 @@ import boto3
 import rows
 from botocore import UNSIGNED
 from botocore.config import Config
-from targets import REGION, Keys, Target, allow, deny, refusal
+from targets import REGION, Keys, Target, allow, deny, keys_of, refusal
 
 POLICIES = "IAM User Guide, Policy evaluation logic"
 VARIABLES = "IAM User Guide, IAM policy elements: Variables and tags"
@@ -32,6 +32,7 @@ def code_of(target: Target, keys: Keys, service: str, call: str, **said: Any) ->
     "Who has no policy may do nothing: AccessDenied from S3, UnauthorizedOperation from EC2",
     POLICIES,
     differs="EC2 answers AccessDenied",
+    shows="assert 'AccessDenied' == 'Unauthorized",
 )
 def nothing_is_allowed_by_itself(target: Target) -> None:
     keys, bucket = target.session(allow("sts:GetCallerIdentity")), target.bucket()
@@ -60,6 +61,7 @@ def a_prefix(target: Target) -> None:
     "`${aws:userid}` in a resource is ROLEID:SESSION of who asks",
     VARIABLES,
     differs="variables are compared as they are written",
+    shows="assert 'AccessDenied' == ''",
 )
 def the_userid_variable(target: Target) -> None:
     bucket = target.bucket()
@@ -73,7 +75,8 @@ def the_userid_variable(target: Target) -> None:
 @row(
     "A variable works in a condition too; without a value for it the statement does not match",
     VARIABLES,
-    differs="variables are compared as they are written",
+    differs="the condition is not asked",
+    shows="assert '' == 'AccessDenied'",
 )
 def a_variable_in_a_condition(target: Target) -> None:
     bucket = target.bucket()
@@ -87,7 +90,88 @@ def a_variable_in_a_condition(target: Target) -> None:
     assert code_of(target, keys, "s3", "list_objects_v2", Bucket=bucket, Prefix="/a") == "AccessDenied"
 
 
-@row("s3:prefix limits what may be listed", S3_KEYS, differs=NO_KEY)
+@row(
+    "`${*}`, `${?}` and `${$}` are those letters, not wildcards; so is what a variable stands for",
+    VARIABLES,
+    differs="variables are compared as they are written",
+    shows="assert 'AccessDenied' == ''",
+    unsure="the wildcards in a variable's value.",
+)
+def literal_letters(target: Target) -> None:
+    bucket = target.bucket()
+    where = f"arn:aws:s3:::{bucket}"
+    keys = target.session(allow("s3:PutObject", [f"{where}/let/${{*}}", f"{where}/let/${{?}}${{$}}"]))
+    for key, code in (("let/*", ""), ("let/?$", ""), ("let/a", "AccessDenied"), ("let/a$", "AccessDenied")):
+        assert code_of(target, keys, "s3", "put_object", Bucket=bucket, Key=key, Body=b"1") == code
+    name = {"StringLike": {"s3:prefix": "${s3:delimiter}"}}
+    keys = target.session(allow("s3:ListBucket", where, Condition=name))
+    listed = {"Bucket": bucket, "Delimiter": "*"}
+    assert code_of(target, keys, "s3", "list_objects_v2", Prefix="*", **listed) == ""
+    assert code_of(target, keys, "s3", "list_objects_v2", Prefix="other", **listed) == "AccessDenied"
+
+
+@row(
+    "A statement with a variable that has no value matches nothing, under StringNotLike and in NotResource too",
+    VARIABLES,
+    differs="variables are compared as they are written",
+    shows="assert '' == 'AccessDenied'",
+)
+def a_variable_without_a_value(target: Target) -> None:
+    bucket, nothing = target.bucket(), "${aws:PrincipalTag/none}"
+    where = f"arn:aws:s3:::{bucket}"
+    said = {"Bucket": bucket, "Prefix": "a"}
+    for operator in ("StringNotEquals", "StringNotLike", "StringNotEqualsIfExists", "ForAllValues:StringNotLike"):
+        keys = target.session(allow("s3:ListBucket", where, Condition={operator: {"s3:prefix": f"{nothing}/b"}}))
+        assert code_of(target, keys, "s3", "list_objects_v2", **said) == "AccessDenied"
+    others = {"Effect": "Allow", "Action": "s3:ListBucket", "NotResource": f"{where}/{nothing}"}
+    assert code_of(target, target.session(others), "s3", "list_objects_v2", **said) == "AccessDenied"
+    default = {"StringNotEquals": {"s3:prefix": "${aws:PrincipalTag/none, 'b'}"}}
+    keys = target.session(allow("s3:ListBucket", where, Condition=default))
+    assert code_of(target, keys, "s3", "list_objects_v2", **said) == ""
+
+
+@row(
+    "A policy of version 2008-10-17, or of none, has no variables, a bucket's neither",
+    "IAM User Guide, IAM JSON policy elements: Version",
+    differs="it takes no policy of another version than 2012-10-17",
+    shows="(MalformedPolicyDocument) when calling the PutRolePolicy",
+)
+def old_versions(target: Target) -> None:
+    s3, iam, bucket = target.client("s3"), target.client("iam"), target.bucket()
+    where = f"arn:aws:s3:::{bucket}/old/${{aws:userid}}"
+    for document in ({"Version": "2008-10-17", "Statement": [allow("s3:PutObject", where)]}, {"Statement": []}):
+        arn = target.role("account", [allow("s3:GetObject")])
+        if document["Statement"]:
+            iam.put_role_policy(RoleName=arn.rsplit("/", 1)[-1], PolicyName="own", PolicyDocument=json.dumps(document))
+        else:
+            statement = allow("s3:PutObject", where, Principal={"AWS": arn})
+            s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Statement": [statement]}))
+            target.after(s3.delete_bucket_policy, Bucket=bucket)
+        said = target.settled(lambda arn=arn: target.client("sts").assume_role(RoleArn=arn, RoleSessionName="xx"))
+        keys, who = keys_of(said["Credentials"]), said["AssumedRoleUser"]["AssumedRoleId"]
+        assert code_of(target, keys, "s3", "put_object", Bucket=bucket, Key=f"old/{who}", Body=b"1") == "AccessDenied"
+        plain = {"Bucket": bucket, "Key": "old/${aws:userid}", "Body": b"1"}
+        assert code_of(target, keys, "s3", "put_object", **plain) == ""
+
+
+@row(
+    "A write with tags needs s3:PutObjectTagging too, one with If-Match s3:GetObject",
+    "S3 API Reference, PutObject, Permissions; S3 User Guide, How to prevent object overwrites with conditional writes",
+    differs=NO_KEY,
+    shows="assert ('', 'PreconditionFailed')",
+)
+def more_than_put_object(target: Target) -> None:
+    bucket, key = target.bucket(), target.name_for("more")
+    where = f"arn:aws:s3:::{bucket}/{key}"
+    etag = target.client("s3").put_object(Bucket=bucket, Key=key, Body=b"1")["ETag"]
+    put = partial(code_of, target, service="s3", call="put_object", Bucket=bucket, Key=key, Body=b"2")
+    keys = target.session(allow("s3:PutObject", where))
+    assert (put(keys=keys, Tagging="a=b"), put(keys=keys, IfMatch=etag)) == ("AccessDenied", "AccessDenied")
+    keys = target.session(allow(["s3:PutObject", "s3:PutObjectTagging", "s3:GetObject"], where))
+    assert (put(keys=keys, IfMatch=etag), put(keys=keys, Tagging="a=b")) == ("", "")
+
+
+@row("s3:prefix limits what may be listed", S3_KEYS, differs=NO_KEY, shows="assert '' == 'AccessDenied'")
 def the_prefix_key(target: Target) -> None:
     bucket = target.bucket()
     condition = {"StringEquals": {"s3:prefix": "runs/"}}
@@ -96,7 +180,12 @@ def the_prefix_key(target: Target) -> None:
     assert code_of(target, keys, "s3", "list_objects_v2", Bucket=bucket) == "AccessDenied"
 
 
-@row("s3:if-none-match makes objects write-once: a write without the header is denied", S3_KEYS, differs=NO_KEY)
+@row(
+    "s3:if-none-match makes objects write-once: a write without the header is denied",
+    S3_KEYS,
+    differs="a Deny denies whatever its condition is",
+    shows="assert 'AccessDenied' == ''",
+)
 def the_if_none_match_key(target: Target) -> None:
     bucket, key = target.bucket(), target.name_for("once")
     where, missing = f"arn:aws:s3:::{bucket}/*", {"Null": {"s3:if-none-match": "true"}}
@@ -110,6 +199,7 @@ def the_if_none_match_key(target: Target) -> None:
     "What is write-once by s3:if-none-match is not rewritten under an If-None-Match that names another ETag",
     S3_KEYS,
     differs=NO_KEY,
+    shows="assert 'AccessDenied' == ''",
 )
 def the_if_none_match_key_with_an_etag(target: Target) -> None:
     bucket, key = target.bucket(), target.name_for("once")
@@ -122,7 +212,12 @@ def the_if_none_match_key_with_an_etag(target: Target) -> None:
     assert target.client("s3").get_object(**said)["Body"].read() == b"1"
 
 
-@row("s3:ObjectCreationOperation lets the parts of an upload pass, and not its completion", S3_KEYS, differs=NO_KEY)
+@row(
+    "s3:ObjectCreationOperation lets the parts of an upload pass, and not its completion",
+    S3_KEYS,
+    differs="a Deny denies whatever its condition is",
+    shows="(AccessDenied) when calling the CreateMultipartUpload",
+)
 def the_creation_key(target: Target) -> None:
     bucket, key = target.bucket(), target.name_for("parts")
     where = f"arn:aws:s3:::{bucket}/*"
@@ -142,6 +237,7 @@ def the_creation_key(target: Target) -> None:
     "A bucket policy that denies what is not TLS does not deny a client of the endpoint",
     "S3 User Guide, Security best practices, Enforce encryption of data in transit",
     differs="a Deny for everybody denies whatever its condition is",
+    shows="assert '403' == ''",
 )
 def a_policy_that_demands_tls(target: Target) -> None:
     s3, bucket = target.client("s3"), target.bucket()
@@ -156,7 +252,8 @@ def a_policy_that_demands_tls(target: Target) -> None:
 @row(
     "A bucket policy can deny what a role's own policy allows",
     "IAM User Guide, Identity-based policies and resource-based policies",
-    differs="the answer has no code",
+    differs="the code is 403",
+    shows="assert '403' == 'AccessDenied'",
 )
 def a_bucket_policy_denies(target: Target) -> None:
     s3, bucket = target.client("s3"), target.bucket()
@@ -172,6 +269,7 @@ def a_bucket_policy_denies(target: Target) -> None:
     "A boundary limits what the role's policy allows",
     "IAM User Guide, Permissions boundaries for IAM entities",
     differs=NO_KEY,
+    shows="assert '' == 'AccessDenied'",
 )
 def a_boundary(target: Target) -> None:
     iam, bucket = target.client("iam"), target.bucket()
@@ -191,6 +289,7 @@ def a_boundary(target: Target) -> None:
     "A session's own policy limits the role's",
     "IAM User Guide, Policies and permissions, Session policies",
     differs=NO_KEY,
+    shows="assert '' == 'AccessDenied'",
 )
 def a_session_policy(target: Target) -> None:
     bucket = target.bucket()
@@ -204,6 +303,7 @@ def a_session_policy(target: Target) -> None:
     "A role is assumed only by whom its trust policy names",
     "IAM User Guide, Update a role trust policy",
     differs="a refusal is an HTML page with status 500",
+    shows="ResponseParserError",
 )
 def a_trust_policy(target: Target) -> None:
     trusting, other = target.role("account"), target.role("lambda")
@@ -232,7 +332,8 @@ def a_wrong_signature(target: Target) -> None:
 @row(
     "An unsigned request to a bucket that is not public is AccessDenied",
     "S3 User Guide, How Amazon S3 authorizes a request",
-    differs="an HTML page with status 500",
+    differs="the code is 403",
+    shows="assert '403' == 'AccessDenied'",
 )
 def an_unsigned_request(target: Target) -> None:
     target.client("s3").put_object(Bucket=target.bucket(), Key="unsigned", Body=b"1")
@@ -245,7 +346,8 @@ def an_unsigned_request(target: Target) -> None:
 @row(
     "A link can do what its signer may, and nothing when it was changed or is over",
     "S3 User Guide, Download and upload objects with presigned URLs",
-    differs="a link is not judged",
+    differs="a link of a session is an error of its own, status 500",
+    shows="assert (500, 500, 500) == ",
 )
 def links(target: Target) -> None:
     s3, bucket = target.client("s3"), target.bucket()

@@ -9,6 +9,7 @@ from targets import KIND, REGION, Keys, Target, allow, refusal
 
 EC2_KEYS = "Service Authorization Reference, Actions, resources, and condition keys for Amazon EC2"
 TAGGING = "EC2 User Guide, Grant permission to tag Amazon EC2 resources during creation"
+NAMED = "a right that names a resource is no right"
 
 row = partial(rows.row, "iam")
 
@@ -35,7 +36,12 @@ def rights(condition: dict[str, Any] | None = None, resource: str = "instance/*"
     ]
 
 
-@row("Describing instances cannot be limited to some, but to a region", EC2_KEYS, differs="the region is not asked")
+@row(
+    "Describing instances cannot be limited to some, but to a region",
+    EC2_KEYS,
+    differs="the region is not asked",
+    shows="assert ['', '', ",
+)
 def the_region_key(target: Target) -> None:
     here = target.session(allow("ec2:DescribeInstances", Condition={"StringEquals": {"ec2:Region": REGION}}))
     there = target.session(allow("ec2:DescribeInstances", Condition={"StringEquals": {"ec2:Region": "eu-west-1"}}))
@@ -47,7 +53,8 @@ def the_region_key(target: Target) -> None:
 @row(
     "A launch is judged on every resource it uses: one that is not allowed, and it is refused",
     EC2_KEYS,
-    differs="DryRun is answered before anybody is judged",
+    differs="EC2 answers AccessDenied",
+    shows="assert 'AccessDenied' == 'Unauthorized",
 )
 def a_launch_is_judged_on_every_resource(target: Target) -> None:
     for left in ("instance/*", "volume/*", "network-interface/*", "subnet/*", "image/*"):
@@ -63,7 +70,8 @@ def a_launch_is_judged_on_every_resource(target: Target) -> None:
 @row(
     "ec2:InstanceType, ec2:MetadataHttpTokens and ec2:InstanceMarketType limit what is launched",
     EC2_KEYS,
-    differs="DryRun is answered before anybody is judged",
+    differs=NAMED,
+    shows="assert 'AccessDenied' == 'DryRunOperation'",
 )
 def keys_of_an_instance(target: Target) -> None:
     tests: list[tuple[str, str, dict[str, Any]]] = [
@@ -78,7 +86,12 @@ def keys_of_an_instance(target: Target) -> None:
         assert launch(target, keys, **({"MetadataOptions": required} | other)) == "UnauthorizedOperation", key
 
 
-@row("ec2:Owner limits whose images are launched", EC2_KEYS, differs="DryRun is answered before anybody is judged")
+@row(
+    "ec2:Owner limits whose images are launched",
+    EC2_KEYS,
+    differs=NAMED,
+    shows="assert 'AccessDenied' == 'DryRunOperation'",
+)
 def keys_of_an_image(target: Target) -> None:
     amazon, other = ({"StringEquals": {"ec2:Owner": owner}} for owner in ("amazon", "099720109477"))
     assert launch(target, target.session(*rights(amazon, "image/*"))) == "DryRunOperation"
@@ -88,7 +101,8 @@ def keys_of_an_image(target: Target) -> None:
 @row(
     "A launch that tags needs ec2:CreateTags; aws:RequestTag and ec2:CreateAction limit it",
     TAGGING,
-    differs="DryRun is answered before anybody is judged",
+    differs=NAMED,
+    shows="assert 'AccessDenied' == 'DryRunOperation'",
 )
 def tags_of_a_launch(target: Target) -> None:
     condition = {"StringEquals": {"aws:RequestTag/stack": "mine", "ec2:CreateAction": "RunInstances"}}
@@ -103,7 +117,12 @@ def tags_of_a_launch(target: Target) -> None:
     assert launch(target, target.session(*rights()), **tagged("mine")) == "UnauthorizedOperation"
 
 
-@row("aws:TagKeys limits which tags a launch sets", EC2_KEYS, differs="DryRun is answered before anybody is judged")
+@row(
+    "aws:TagKeys limits which tags a launch sets",
+    EC2_KEYS,
+    differs=NAMED,
+    shows="assert 'AccessDenied' == 'DryRunOperation'",
+)
 def tag_keys_of_a_launch(target: Target) -> None:
     condition = {"ForAllValues:StringEquals": {"aws:TagKeys": ["a", "b"]}}
     keys = target.session(*rights(), allow("ec2:CreateTags", "arn:aws:ec2:*:*:*/*", Condition=condition))
@@ -119,7 +138,8 @@ def tag_keys_of_a_launch(target: Target) -> None:
 @row(
     "A launch can be limited to one launch template",
     "EC2 User Guide, Control access to launching with a launch template",
-    differs="DryRun is answered before anybody is judged",
+    differs=NAMED,
+    shows="assert 'AccessDenied' == 'DryRunOperation'",
 )
 def launches_by_one_template(target: Target) -> None:
     one, other = target.template(), target.template()
@@ -134,7 +154,8 @@ def launches_by_one_template(target: Target) -> None:
 @row(
     "Ending servers can be limited to those with a tag",
     EC2_KEYS,
-    differs="EC2 answers AccessDenied, and tags are not asked",
+    differs="EC2 answers AccessDenied",
+    shows="assert 'AccessDenied' == 'Unauthorized",
 )
 def ending_by_tag(target: Target) -> None:
     tags = [{"ResourceType": "instance", "Tags": [{"Key": "stack", "Value": "mine"}]}]
@@ -150,7 +171,8 @@ def ending_by_tag(target: Target) -> None:
 @row(
     "A launch with a profile needs iam:PassRole on its role, for ec2.amazonaws.com",
     PASS,
-    differs="DryRun is answered before anybody is judged",
+    differs="EC2 answers AccessDenied",
+    shows="assert 'AccessDenied' == 'Unauthorized",
 )
 def passing_a_role_to_a_launch(target: Target) -> None:
     name, role = target.profile()
@@ -167,7 +189,8 @@ def passing_a_role_to_a_launch(target: Target) -> None:
 @row(
     "A fleet is judged on CreateFleet, on what it launches and on the role that it passes",
     EC2_KEYS,
-    differs="only CreateFleet is judged, and its code is another",
+    differs="EC2 answers AccessDenied",
+    shows="assert ('AccessDenied', 0, '') == ",
 )
 def a_fleet_is_judged(target: Target) -> None:
     name, role = target.profile()
@@ -200,7 +223,8 @@ def a_fleet_is_judged(target: Target) -> None:
 @row(
     "A public parameter of SSM belongs to no account: arn:aws:ssm:REGION::parameter/aws/service/...",
     "Systems Manager User Guide, Calling AMI public parameters",
-    differs="it is judged as a parameter of the account",
+    differs=NAMED,
+    shows="assert '403' == ''",
 )
 def public_parameters_are_judged(target: Target) -> None:
     said = {"Names": ["/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"]}

@@ -19,7 +19,8 @@ class Row:
     """One documented behaviour.
 
     `says` is what AWS does, `source` the page that says so. `differs` is why moto's answer is another one ("" when it is the
-    same), `unknown` why moto cannot be asked, `unasked` why a real account is not asked. `unsure` says what of it no page
+    same) and `shows` a part of what `told` says of that answer, so that no other failure passes for it. `unknown` is why moto
+    cannot be asked, `unasked` why a real account is not asked. `unsure` says what of it no page
     of AWS's states.
     """
 
@@ -29,6 +30,7 @@ class Row:
     source: str
     check: Check
     differs: str = ""
+    shows: str = ""
     unknown: str = ""
     unasked: str = ""
     unsure: str = ""
@@ -54,10 +56,13 @@ ROWS: dict[str, Row] = {}
 
 
 def told(difference: Exception) -> str:
-    """One line on what went wrong: its words, or the line of the row that was not so."""
+    """One line on what went wrong: its first words, or the line of the row that was not so.
+
+    Where pytest runs, its words hold the values that were compared.
+    """
     words = str(difference).splitlines()
     if words and words[0]:
-        return f"{type(difference).__name__}: {words[0]}"
+        return f"{type(difference).__name__}: {' / '.join(word.strip() for word in words[:3])}"
     where = [frame for frame in traceback.extract_tb(difference.__traceback__) if frame.filename.endswith("_rows.py")]
     return where[-1].line or "" if where else type(difference).__name__
 

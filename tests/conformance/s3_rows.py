@@ -83,6 +83,7 @@ def first_writers_race(target: Target) -> None:
     "If-None-Match takes nothing but `*` in a write, by PutObject, CopyObject and CompleteMultipartUpload: NotImplemented",
     "S3 API Reference, PutObject, If-None-Match; Error responses, NotImplemented",
     differs="it compares any ETag",
+    shows="assert '' == 'NotImplemented'",
     unsure="the code; the page says only that it expects `*`.",
 )
 def only_an_asterisk(target: Target) -> None:
@@ -105,7 +106,12 @@ def complete_if_absent(target: Target) -> None:
     assert s3.get_object(Bucket=target.bucket(), Key=key)["Body"].read() == b"1"
 
 
-@row("CopyObject takes If-None-Match for its destination", CONDITIONS, differs="it writes over the object")
+@row(
+    "CopyObject takes If-None-Match for its destination",
+    CONDITIONS,
+    differs="it writes over the object",
+    shows="assert '' == 'PreconditionFailed'",
+)
 def copy_if_absent(target: Target) -> None:
     source, key = target.name_for("key"), target.name_for("key")
     put(target, source)
@@ -133,6 +139,7 @@ def get_if_other(target: Target) -> None:
     "An absent key is NoSuchKey to who may list, and AccessDenied to who may not",
     "S3 API Reference, GetObject, Permissions",
     differs="it is NoSuchKey to everybody",
+    shows="assert 'NoSuchKey' == 'AccessDenied'",
 )
 def absent_keys(target: Target) -> None:
     bucket, key = target.bucket(), target.name_for("key")
@@ -178,7 +185,12 @@ def ranges(target: Target) -> None:
     assert refused(target, "get_object", key, Range="bytes=10-") == "InvalidRange"
 
 
-@row("A body that is not what its digest says is refused", ERRORS + ", BadDigest", differs="it is stored")
+@row(
+    "A body that is not what its digest says is refused",
+    ERRORS + ", BadDigest",
+    differs="it is stored",
+    shows="assert '' == 'BadDigest'",
+)
 def digests(target: Target) -> None:
     key = target.name_for("key")
     wrong = b64encode(hashlib.md5(b"other", usedforsecurity=False).digest()).decode()
@@ -204,6 +216,7 @@ def listed_parts(target: Target) -> None:
     "Parts are listed in ascending order: InvalidPartOrder",
     ERRORS + ", InvalidPartOrder",
     differs="it is EntityTooSmall",
+    shows="assert 'EntityTooSmall' == ",
 )
 def parts_in_order(target: Target) -> None:
     said = upload(target, target.name_for("key"), b"1" * (5 << 20), b"2")
@@ -211,7 +224,12 @@ def parts_in_order(target: Target) -> None:
     assert refusal(target.client("s3").complete_multipart_upload, **said) == "InvalidPartOrder"
 
 
-@row("A key of more than 1,024 bytes is KeyTooLongError", ERRORS + ", KeyTooLongError", differs="it counts characters")
+@row(
+    "A key of more than 1,024 bytes is KeyTooLongError",
+    ERRORS + ", KeyTooLongError",
+    differs="it counts characters",
+    shows="assert '' == 'KeyTooLongError'",
+)
 def long_keys(target: Target) -> None:
     key = target.name_for("key").ljust(1022, "k")
     assert refused(target, "put_object", key + "\u00e9", Body=b"1") == ""
@@ -245,7 +263,12 @@ def metadata(target: Target) -> None:
     assert (head["ContentType"], head["Metadata"], head["ContentLength"]) == ("application/json", {"run": "pi"}, 1)
 
 
-@row("A policy that names what does not exist is MalformedPolicy", ERRORS + ", MalformedPolicy", differs="it is stored")
+@row(
+    "A policy that names what does not exist is MalformedPolicy",
+    ERRORS + ", MalformedPolicy",
+    differs="it is stored",
+    shows="assert '' == 'MalformedPolicy'",
+)
 def malformed_policies(target: Target) -> None:
     document = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Perhaps"}]})
     s3 = target.client("s3")

@@ -15,9 +15,11 @@ UNIVERSAL = "EventBridge Scheduler User Guide, Using universal targets"
 DEAD = "EventBridge Scheduler User Guide, Configuring a dead-letter queue"
 API = "EventBridge Scheduler API Reference, "
 NO_TICK = "its schedules never fire"
+NAMED = "a right that names a resource is no right"
+NO_CLOCK = "it has no clock that could be turned to the minute"
 
 row = partial(rows.row, "scheduler")
-fires = partial(row, differs=NO_TICK)
+fires = partial(row, differs=NO_TICK, shows="assert None is not None")
 
 
 def at(seconds: float, zone: str = "UTC") -> str:
@@ -98,7 +100,7 @@ def universal_targets(target: Target) -> None:
     assert found["Body"] == "universal"
 
 
-@fires("A universal target can end a server", UNIVERSAL)
+@row("A universal target can end a server", UNIVERSAL, differs=NO_TICK, shows="terminated did not happen in time")
 def a_schedule_ends_a_server(target: Target) -> None:
     (server,) = target.launch()
     role = sender(target, allow("ec2:TerminateInstances"))
@@ -153,14 +155,16 @@ def rates(target: Target) -> None:
     assert target.message(url, 1.0) is None
 
 
-@fires("cron() fires at its minute, in its time zone", TYPES)
+@row("cron() fires at its minute, in its time zone", TYPES, unknown=NO_CLOCK)
 def crons(target: Any) -> None:
     url, arn = target.queue()
-    zone = ZoneInfo("Asia/Kolkata")
-    moment = datetime.now(UTC).astimezone(zone) + timedelta(minutes=1)
+    role, zone = sender(target), ZoneInfo("Asia/Kolkata")
+    # Two minutes on, rounded down to the minute: never begun already, however long it takes to make the schedule.
+    moment = datetime.now(UTC).astimezone(zone) + timedelta(minutes=2)
     expression = f"cron({moment.minute} {moment.hour} {moment.day} {moment.month} ? {moment.year})"
-    create(target, expression, arn, Target={"Input": "cron"}, ScheduleExpressionTimezone="Asia/Kolkata")
-    target.come(60)
+    create(target, expression, arn, role, Target={"Input": "cron"}, ScheduleExpressionTimezone="Asia/Kolkata")
+    assert target.message(url, 1.0) is None
+    target.come(150)
     found = target.message(url)
     assert found is not None
     assert found["Body"] == "cron"
@@ -170,6 +174,7 @@ def crons(target: Any) -> None:
     "A one-time schedule in the past is refused",
     API + "CreateSchedule",
     differs="it is taken",
+    shows="assert '' == 'ValidationException'",
     unsure="All of it: reported in public.",
 )
 def the_past_is_refused(target: Target) -> None:
@@ -177,7 +182,10 @@ def the_past_is_refused(target: Target) -> None:
 
 
 @row(
-    "A cron that leaves out `?`, a wrong zone and a wrong rate are ValidationException", TYPES, differs="they are taken"
+    "A cron that leaves out `?`, a wrong zone and a wrong rate are ValidationException",
+    TYPES,
+    differs="they are taken",
+    shows="assert {''} == {'ValidationException'}",
 )
 def expressions_are_checked(target: Target) -> None:
     codes = {
@@ -187,7 +195,12 @@ def expressions_are_checked(target: Target) -> None:
     assert refused(target, "rate(1 day)", ScheduleExpressionTimezone="Mars/Base") == "ValidationException"
 
 
-@row("An action that only reads is no universal target", UNIVERSAL, differs="it is taken")
+@row(
+    "An action that only reads is no universal target",
+    UNIVERSAL,
+    differs="it is taken",
+    shows="assert '' == 'ValidationException'",
+)
 def reading_actions_are_no_targets(target: Target) -> None:
     code = refused(target, "rate(1 day)", Target={"Arn": "arn:aws:scheduler:::aws-sdk:ec2:describeInstances"})
     assert code == "ValidationException"
@@ -197,6 +210,7 @@ def reading_actions_are_no_targets(target: Target) -> None:
     "A role that does not exist, or does not trust Scheduler, is refused",
     API + "CreateSchedule",
     differs="it is taken",
+    shows="assert '' == 'ValidationException'",
     unsure="Its code.",
 )
 def roles_are_checked(target: Target) -> None:
@@ -209,6 +223,7 @@ def roles_are_checked(target: Target) -> None:
     "A role's trust can be limited to one schedule group",
     "EventBridge Scheduler User Guide, Cross-service confused deputy prevention",
     differs="it is taken",
+    shows="assert '' == 'ValidationException'",
 )
 def trust_by_group(target: Target) -> None:
     scheduler, group = target.client("scheduler"), target.name_for("group")
@@ -239,7 +254,8 @@ def names_are_taken_once(target: Target) -> None:
 @row(
     "UpdateSchedule replaces everything: what is left out goes back to its default",
     API + "UpdateSchedule",
-    differs="State and retry policy are missing then",
+    differs="its State is missing then",
+    shows="KeyError: 'State'",
 )
 def updates_replace(target: Target) -> None:
     _, arn = target.queue()
@@ -265,7 +281,8 @@ def groups_take_their_schedules(target: Target) -> None:
 @row(
     "A schedule in a group that does not exist is ResourceNotFoundException",
     API + "CreateSchedule",
-    differs="it is taken",
+    differs="an error of its own, status 500",
+    shows="assert '500' == ",
 )
 def groups_are_checked(target: Target) -> None:
     assert refused(target, "rate(1 day)", GroupName="conf-none") == "ResourceNotFoundException"
@@ -274,7 +291,8 @@ def groups_are_checked(target: Target) -> None:
 @row(
     "Making a schedule needs iam:PassRole on its role, for scheduler.amazonaws.com",
     "EventBridge Scheduler User Guide, Identity-based policy examples",
-    differs="nobody is asked",
+    differs=NAMED,
+    shows="assert ['403', '403'] == ",
 )
 def passing_a_role_to_a_schedule(target: Target) -> None:
     _, arn = target.queue()

@@ -47,19 +47,37 @@ def raw(target: Target, **query: str) -> tuple[int, str]:
         return error.code, error.read().decode()
 
 
-@row("ec2", "An action that EC2 does not have is InvalidAction", ERRORS, differs="an HTML page with status 404")
+@row(
+    "ec2",
+    "An action that EC2 does not have is InvalidAction",
+    ERRORS,
+    differs="an HTML page with status 500",
+    shows="assert (500, False) == ",
+)
 def an_unknown_action(target: Target) -> None:
     status, body = raw(target, Action="LaunchRocket")
     assert (status, "<Code>InvalidAction</Code>" in body) == (400, True)
 
 
-@row("ec2", "A parameter that the action does not have is UnknownParameter", ERRORS, differs="it is ignored")
+@row(
+    "ec2",
+    "A parameter that the action does not have is UnknownParameter",
+    ERRORS,
+    differs="it is ignored",
+    shows="assert (200, False) == ",
+)
 def an_unknown_parameter(target: Target) -> None:
     status, body = raw(target, Action="DescribeInstances", Nonsense="1")
     assert (status, "<Code>UnknownParameter</Code>" in body) == (400, True)
 
 
-@row("ec2", "A required parameter that is left out is MissingParameter", ERRORS, differs="it launches one instance")
+@row(
+    "ec2",
+    "A required parameter that is left out is MissingParameter",
+    ERRORS,
+    differs="its dry run says yes",
+    shows="assert (412, False) == ",
+)
 def a_missing_parameter(target: Target) -> None:
     status, body = raw(target, Action="RunInstances", ImageId=target.image(), DryRun="true")
     assert (status, "<Code>MissingParameter</Code>" in body) == (400, True)
@@ -74,7 +92,7 @@ def user_data_has_to_be_base64(target: Target) -> None:
 
 @row(
     "ec2", "An unknown filter is an error and never everything", "EC2 API Reference, Filter",
-    differs="an HTML page with status 500", unsure="That its code is InvalidParameterValue: seen in practice.",
+    differs="an HTML page with status 500", shows="ResponseParserError", unsure="That its code is InvalidParameterValue: seen in practice.",
 )  # fmt: skip
 def an_unknown_filter(target: Target) -> None:
     ec2 = target.client("ec2")
@@ -87,6 +105,7 @@ def an_unknown_filter(target: Target) -> None:
     "Filters are joined by and, their values by or; `*` and `?` are wildcards",
     "EC2 User Guide, List and filter your resources",
     differs="no wildcard but in tags",
+    shows="assert set() == {'i-",
 )
 def filters(target: Target) -> None:
     mark = target.name_for("filter")
@@ -105,6 +124,7 @@ def filters(target: Target) -> None:
     "Instances are found by their ClientToken",
     DESCRIBE + ", Filter client-token",
     differs="an HTML page with status 500",
+    shows="ResponseParserError",
 )
 def filter_by_client_token(target: Target) -> None:
     token = target.name_for("token")
@@ -117,6 +137,7 @@ def filter_by_client_token(target: Target) -> None:
     "An id that does not exist is InvalidInstanceID.NotFound, a misspelled one InvalidInstanceID.Malformed",
     ERRORS,
     differs="a misspelled one is NotFound too",
+    shows="assert 'InvalidInstanceID.NotFound' == 'InvalidInstanceID.Malformed'",
 )
 def instance_ids_are_checked(target: Target) -> None:
     ec2 = target.client("ec2")
@@ -136,16 +157,18 @@ def a_page_of_named_instances(target: Target) -> None:
 
 @row(
     "ec2",
-    "Listings come in pages of MaxResults, and NextToken leads on",
+    "Listings come in pages of at most MaxResults, and NextToken leads on",
     "EC2 API Reference, Query Requests, Pagination",
     differs="everything in one page",
+    shows="assert 7 <= 5",
 )
 def listings_come_in_pages(target: Target) -> None:
     asked = {"PaginationConfig": {"PageSize": 5}, "Filters": filtered("instance-type", "t3.*")}
     pages = list(target.client("ec2").get_paginator("describe_instance_types").paginate(**asked))
     names = [one["InstanceType"] for page in pages for one in page["InstanceTypes"]]
-    assert [len(page["InstanceTypes"]) for page in pages] == [5, 2]
-    assert len(set(names)) == 7
+    assert max(len(page["InstanceTypes"]) for page in pages) <= 5
+    # A page may hold fewer than were asked for.
+    assert len(names) == len(set(names)) == 7
 
 
 @row("ec2", "A region knows nothing of another's instances", "EC2 User Guide, Regions and Zones")
@@ -176,7 +199,7 @@ def instance_status(target: Target) -> None:
 
 @row(
     "ec2", "A terminated instance is shown for a while, with its reason, without address and volume",
-    DESCRIBE, differs="it keeps its network and says no reason as AWS words it",
+    DESCRIBE, differs="it keeps its address", shows="assert not '10.",
 )  # fmt: skip
 def a_terminated_instance_is_shown(target: Target) -> None:
     ec2, (server,) = target.client("ec2"), target.launch()
@@ -196,6 +219,7 @@ def a_terminated_instance_is_shown(target: Target) -> None:
     "Terminating an instance again succeeds",
     TERMINATE,
     differs="it answers `shutting-down` of one that is terminated",
+    shows="assert 'shutting-down' == 'terminated'",
 )
 def terminating_again(target: Target) -> None:
     ec2, (server,) = target.client("ec2"), target.launch()
@@ -218,6 +242,7 @@ def one_wrong_id_in_a_batch(target: Target) -> None:
     "An instance that is protected from termination is OperationNotPermitted",
     TERMINATE,
     differs="it is terminated",
+    shows="assert '' == 'OperationNotPermitted'",
 )
 def termination_protection(target: Target) -> None:
     ec2, (server,) = target.client("ec2"), target.launch(DisableApiTermination=True)
@@ -247,6 +272,7 @@ def the_volume_goes_too(target: Target) -> None:
     "A one-time spot instance cannot be stopped: UnsupportedOperation",
     "EC2 User Guide, Stop a Spot Instance",
     differs="it stops",
+    shows="assert '' == 'UnsupportedOperation'",
 )
 def a_spot_instance_is_not_stopped(target: Target) -> None:
     (server,) = target.launch(InstanceMarketOptions={"MarketType": "spot"})
@@ -272,7 +298,8 @@ def stop_and_start(target: Target) -> None:
     "ec2",
     "ModifyInstanceAttribute changes the shutdown behaviour",
     "EC2 API Reference, ModifyInstanceAttribute",
-    differs="the text of a structure is stored",
+    differs="it stays `stop`",
+    shows="assert {'Value': 'stop'} == {'Value': 'terminate'}",
 )
 def the_behaviour_can_be_changed(target: Target) -> None:
     ec2, (server,) = target.client("ec2"), target.launch()
@@ -312,11 +339,15 @@ def power_off_stops(target: Target) -> None:
 
 @row(
     "ec2", "GetConsoleOutput gives what the instance printed", "EC2 API Reference, GetConsoleOutput",
-    differs="the same text for every instance", unasked=NEEDS_TIME,
+    differs="what it printed is not there", shows="its words on the console did not happen", unasked=NEEDS_TIME,
 )  # fmt: skip
 def the_console_is_real(target: Target) -> None:
     ec2, (server,) = target.client("ec2"), target.launch(UserData=IDLE)
-    target.until(lambda: "it is up" in ec2.get_console_output(InstanceId=server).get("Output", ""))
+
+    def printed() -> bool:
+        return "it is up" in ec2.get_console_output(InstanceId=server).get("Output", "")
+
+    target.until(printed, "its words on the console")
 
 
 @row(
@@ -345,7 +376,10 @@ def reboot(target: Target) -> None:
 def a_spot_instance_is_taken_back(target: Any) -> None:
     (server,) = target.launch(InstanceMarketOptions={"MarketType": "spot"})
     target.becomes(server, "running")
-    target.control("ec2/interrupt", {"instance": server, "seconds": 1})
+    target.control("ec2/interrupt", {"instance": server})
+    target.come(110)
+    assert target.shown(server)["State"]["Name"] == "running"
+    target.come(15)
     assert target.becomes(server, "terminated")["StateReason"]["Code"] == "Server.SpotInstanceTermination"
 
 
@@ -353,17 +387,26 @@ def a_spot_instance_is_taken_back(target: Any) -> None:
     "ec2",
     "Spot prices are text in dollars, per type and zone, for the product asked for",
     "EC2 API Reference, DescribeSpotPriceHistory",
-    differs="it is not filtered by product",
+    differs="its prices are of another product",
+    shows="assert {'Linux/UNIX (Amazon VPC)'} == ",
 )
 def spot_prices(target: Target) -> None:
     asked = {"InstanceTypes": ["t3.nano"], "ProductDescriptions": ["Linux/UNIX"]}
     found = target.client("ec2").describe_spot_price_history(**asked)["SpotPriceHistory"]
     assert found
-    assert all(float(one["SpotPrice"]) > 0 and one["ProductDescription"] == "Linux/UNIX" for one in found)
+    assert {one["ProductDescription"] for one in found} == {"Linux/UNIX"}
+    assert {one["InstanceType"] for one in found} == {"t3.nano"}
+    assert all(float(one["SpotPrice"]) > 0 for one in found)
     assert all(one["AvailabilityZone"].startswith(REGION) for one in found)
 
 
-@row("ec2", "A security group in use is not deleted: DependencyViolation", ERRORS, differs="it is deleted")
+@row(
+    "ec2",
+    "A security group in use is not deleted: DependencyViolation",
+    ERRORS,
+    differs="it is deleted",
+    shows="assert '' == 'DependencyViolation'",
+)
 def a_group_in_use(target: Target) -> None:
     ec2 = target.client("ec2")
     group = ec2.create_security_group(GroupName=target.name_for("group"), Description="for a moment")["GroupId"]

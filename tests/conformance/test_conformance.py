@@ -28,6 +28,11 @@ def test_the_local_cloud_does_as_aws_says(localcloud: Any, one: Any) -> None:
 def test_moto_differs_only_where_the_table_says_so(moto: Any, one: Any) -> None:
     found = ask(one, moto)
     assert found.outcome == one.expected("moto"), found.detail or f"it no longer differs: {one.differs}"
+    assert one.shows in found.detail, f"it differs by something else than that {one.differs}"
+
+
+def test_each_difference_of_moto_is_told_from_any_other_failure() -> None:
+    assert [one.name for one in ROWS if bool(one.differs) != bool(one.shows)] == []
 
 
 @pytest.mark.cloud
