@@ -86,6 +86,7 @@ def tokens_optional(target: Target) -> None:
 @row("A token is good on the instance that made it and on no other", USE)
 def a_token_is_of_one_instance(target: Target) -> None:
     path, foreign = "/latest/meta-data/instance-id", open_probe(target).token
+    assert open_probe(target).ask("GET", path, **{TOKEN: foreign}).status == 200
     assert probe(target).ask("GET", path, **{TOKEN: foreign}).status == 401
 
 
@@ -98,10 +99,12 @@ def tokens_can_become_required(target: Target) -> None:
     target.until(lambda: one.ask("GET", "/latest/meta-data/").status == 200)
 
 
-@row("GET and HEAD are allowed", USE)
+@row("GET and HEAD are allowed, POST and DELETE are not", USE, unsure="That another method is 405.")
 def head_is_allowed(target: Target) -> None:
-    answer = probe(target).ask("HEAD", "/latest/meta-data/instance-id", **{TOKEN: probe(target).token})
-    assert (answer.status, answer.text) == (200, "")
+    one, path = probe(target), "/latest/meta-data/instance-id"
+    answers = one.ask_all([(method, path, {TOKEN: one.token}) for method in ("GET", "HEAD", "POST", "DELETE")])
+    assert [answer.status for answer in answers] == [200, 200, 405, 405]
+    assert [answer.text for answer in answers[:2]] == [one.instance, ""]
 
 
 @row("Metadata is text/plain, one name a line in listings; user data is application/octet-stream", ACCESS)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import zlib
 from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -192,10 +193,17 @@ def ranges(target: Target) -> None:
     shows="assert '' == 'BadDigest'",
 )
 def digests(target: Target) -> None:
-    key = target.name_for("key")
-    wrong = b64encode(hashlib.md5(b"other", usedforsecurity=False).digest()).decode()
-    assert refused(target, "put_object", key, Body=b"1", ContentMD5=wrong) == "BadDigest"
-    assert refused(target, "head_object", key) == "404"
+    key, other = target.name_for("key"), b"other"
+    wrong = {
+        "ContentMD5": hashlib.md5(other, usedforsecurity=False).digest(),
+        "ChecksumSHA256": hashlib.sha256(other).digest(),
+        "ChecksumSHA1": hashlib.sha1(other, usedforsecurity=False).digest(),
+        "ChecksumCRC32": zlib.crc32(other).to_bytes(4),
+    }
+    for name, digest in wrong.items():
+        said = {name: b64encode(digest).decode()}
+        assert refused(target, "put_object", key, Body=b"1", **said) == "BadDigest", name
+        assert refused(target, "head_object", key) == "404", name
 
 
 @row("Parts but the last have at least 5 MiB: EntityTooSmall", ERRORS + ", EntityTooSmall")

@@ -17,6 +17,7 @@ HALT = "#!/bin/sh\necho going\nshutdown -h now\n"
 EACH_BOOT = "#cloud-boothook\n#!/bin/sh\necho another boot\n"
 IDLE = "#!/bin/sh\necho it is up\n"
 NO_GUEST = "it runs no guest"
+NO_CLOCK = "it has no clock that could be turned to what this waits for"
 NEEDS_TIME = "an instance has to boot: the acceptance script asks this"
 
 
@@ -215,6 +216,21 @@ def a_terminated_instance_is_shown(target: Target) -> None:
 
 
 @row(
+    "ec2", "A terminated instance is shown for about an hour and then is InvalidInstanceID.NotFound",
+    "EC2 User Guide, Terminate Amazon EC2 instances", unknown=NO_CLOCK, unasked="it takes more than an hour",
+)  # fmt: skip
+def a_terminated_instance_is_forgotten(target: Target) -> None:
+    ec2, (server,) = target.client("ec2"), target.launch()
+    ec2.terminate_instances(InstanceIds=[server])
+    target.becomes(server, "terminated")
+    target.come(1800)
+    assert target.shown(server)["State"]["Name"] == "terminated"
+    target.come(3600)
+    assert refusal(ec2.describe_instances, InstanceIds=[server]) == "InvalidInstanceID.NotFound"
+    assert server not in ids(target)
+
+
+@row(
     "ec2",
     "Terminating an instance again succeeds",
     TERMINATE,
@@ -377,9 +393,9 @@ def a_spot_instance_is_taken_back(target: Any) -> None:
     (server,) = target.launch(InstanceMarketOptions={"MarketType": "spot"})
     target.becomes(server, "running")
     target.control("ec2/interrupt", {"instance": server})
-    target.come(110)
+    target.come(100)
     assert target.shown(server)["State"]["Name"] == "running"
-    target.come(15)
+    target.come(21)
     assert target.becomes(server, "terminated")["StateReason"]["Code"] == "Server.SpotInstanceTermination"
 
 
