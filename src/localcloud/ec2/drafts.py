@@ -127,7 +127,7 @@ def draft(request: Request, data: dict[str, Any], market: str) -> Draft:
         # No action here makes key pairs, so there is none.
         raise Refusal("InvalidKeyPair.NotFound", f"The key pair '{data['KeyName']}' does not exist")
     tags = tags_of(data.get("TagSpecifications"))
-    metadata = _metadata(data, tags.get("instance", {}))
+    metadata = metadata_options(data.get("MetadataOptions") or {}, tags.get("instance", {}))
     return Draft(
         image=image,
         kind=kind,
@@ -243,8 +243,8 @@ def _profile(caller: Caller, data: dict[str, Any]) -> Profile | None:
     return Profile(found["InstanceProfileName"], found["Arn"], found["InstanceProfileId"], role_name, role_arn)
 
 
-def _metadata(data: dict[str, Any], tags: dict[str, str]) -> dict[str, Any]:
-    said = data.get("MetadataOptions") or {}
+def metadata_options(said: dict[str, Any], tags: dict[str, str]) -> dict[str, Any]:
+    """The metadata options of an instance with these tags, the defaults filled in. Raises Refusal."""
     found = {
         "HttpTokens": said.get("HttpTokens", "required"),
         "HttpEndpoint": said.get("HttpEndpoint", "enabled"),

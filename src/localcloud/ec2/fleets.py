@@ -3,17 +3,19 @@
 The other fleet types, which keep capacity over time, are refused.
 """
 
+import math
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from localcloud.ec2 import launch, templates, types
+from localcloud.ec2 import instances, launch, orders, templates, types
 from localcloud.ec2.drafts import Draft, draft, merged, tags_of
 from localcloud.ec2.filters import page, select
 from localcloud.ec2.judge import Resource, request_tags, resource_tags
-from localcloud.ec2.records import ON_DEMAND, SPOT, TERMINATED, Fleet, Instance
+from localcloud.ec2.offered import check_ceiling
+from localcloud.ec2.records import ON_DEMAND, SHUTTING_DOWN, SPOT, TERMINATED, Fleet, Instance
 from localcloud.ec2.refusals import Refusal, dry_run, invalid, missing, not_offered
 from localcloud.ec2.stage import Handler, Request, iso, tag_list
 
@@ -49,12 +51,13 @@ def create(request: Request) -> dict[str, Any]:
     params = request.params
     if params.get("Type") != "instant":
         raise not_offered(f"A fleet of type {params.get('Type', 'maintain')}")
-    total, market = _target(params)
+    orders.check(params)
+    total, market = orders.target(params)
     tags = tags_of(params.get("TagSpecifications"))
-    _judge_fleet(request, tags.get("fleet", {}))
+    key, digest = launch.token_key("CreateFleet", params)
+    _judge_fleet(request, tags.get("fleet", {}), key in request.records.tokens)
     if params.get("DryRun"):
         raise dry_run()
-    key, digest = launch.token_key("CreateFleet", params)
     known = launch.replayed(request, key, digest)
     if known is not None:
         return known
@@ -105,53 +108,58 @@ def describe_instances(request: Request) -> dict[str, Any]:
 
 
 def delete(request: Request) -> dict[str, Any]:
-    """DeleteFleets: an instant fleet goes with its instances."""
-    params = request.params
+    """DeleteFleets: an instant fleet goes with its instances; one with a protected instance stays."""
+    params, records = request.params, request.records
+    if not params.get("FleetIds"):
+        raise missing("FleetId")
+    if not params.get("TerminateInstances"):
+        raise Refusal("InvalidParameterValue", "An instant fleet cannot be deleted without its instances.")
+    asked = list(dict.fromkeys(params["FleetIds"]))
+    members = {
+        identifier: [one for one in records.instances.values() if one.fleet == identifier and one.state != TERMINATED]
+        for identifier in asked
+        if identifier in records.fleets
+    }
+    for identifier, servers in members.items():
+        fleet = Resource(request.caller.arn("fleet", identifier), resource_tags(records.fleets[identifier].tags))
+        request.caller.require("ec2:DeleteFleets", [fleet])
+        request.caller.require("ec2:TerminateInstances", [instances.resource(request, one) for one in servers])
+    if params.get("DryRun"):
+        raise dry_run()
     done, left = [], []
-    for identifier in params.get("FleetIds") or ():
-        fleet = request.records.fleets.get(identifier)
-        if fleet is None:
-            error = {"Code": "fleetIdDoesNotExist", "Message": f"The fleet ID '{identifier}' does not exist"}
-            left.append({"FleetId": identifier, "Error": error})
+    for identifier in asked:
+        why = _why_kept(identifier, members)
+        if why:
+            left.append({"FleetId": identifier, "Error": why})
             continue
-        resource = Resource(request.caller.arn("fleet", identifier), resource_tags(fleet.tags))
-        request.caller.require("ec2:DeleteFleets", [resource])
-        if params.get("DryRun"):
-            raise dry_run()
-        if not params.get("TerminateInstances"):
-            raise Refusal("InvalidParameterValue", "An instant fleet cannot be deleted without its instances.")
-        for one in request.records.instances.values():
-            if one.fleet == identifier and one.ended is None:
-                request.stage.floor.end(one)
-        del request.records.fleets[identifier]
+        for one in members[identifier]:
+            instances.moved(request, one, SHUTTING_DOWN)
+        del records.fleets[identifier]
         done.append({"FleetId": identifier, "CurrentFleetState": "deleted_terminating", "PreviousFleetState": "active"})
     request.save()
     return {"SuccessfulFleetDeletions": done, "UnsuccessfulFleetDeletions": left}
 
 
-def _target(params: dict[str, Any]) -> tuple[int, str]:
-    said = params.get("TargetCapacitySpecification")
-    if not said or "TotalTargetCapacity" not in said:
-        raise missing("TargetCapacitySpecification.TotalTargetCapacity")
-    total, spot = said["TotalTargetCapacity"], said.get("SpotTargetCapacity", 0)
-    on_demand = said.get("OnDemandTargetCapacity", 0)
-    if total < 1:
-        raise invalid(total, "TotalTargetCapacity")
-    if spot and on_demand:
-        raise not_offered("A fleet of both markets")
-    if spot or on_demand:
-        return total, SPOT if spot else ON_DEMAND
-    market = said.get("DefaultTargetCapacityType", ON_DEMAND)
-    if market not in (SPOT, ON_DEMAND):
-        raise invalid(market, "DefaultTargetCapacityType")
-    return total, market
+def _why_kept(identifier: str, members: dict[str, list[Instance]]) -> dict[str, str]:
+    if identifier not in members:
+        return {"Code": "fleetIdDoesNotExist", "Message": f"The fleet ID '{identifier}' does not exist"}
+    for one in members[identifier]:
+        if one.api_termination_disabled:
+            return {"Code": "unexpectedError", "Message": f"The instance '{one.id}' may not be terminated."}
+    return {}
 
 
-def _judge_fleet(request: Request, tags: dict[str, str]) -> None:
+def _judge_fleet(request: Request, tags: dict[str, str], again: bool) -> None:
+    """`again`: the token is known, so that a template that is gone by now is not asked for."""
     arn = request.caller.arn
     resources = [Resource(arn("fleet", "*"), request_tags(tags))]
     for configuration in request.params.get("LaunchTemplateConfigs") or ():
-        template = templates.find(request.records, configuration.get("LaunchTemplateSpecification") or {})
+        try:
+            template = templates.find(request.records, configuration.get("LaunchTemplateSpecification") or {})
+        except Refusal:
+            if again:
+                continue
+            raise
         resources.append(Resource(arn("launch-template", template.id), resource_tags(template.tags)))
     request.caller.require("ec2:CreateFleet", resources)
     if tags:
@@ -185,8 +193,6 @@ def _pools(request: Request, market: str) -> list[_Pool]:
 def _pool(
     request: Request, market: str, specification: dict[str, Any], data: dict[str, Any], override: dict[str, Any]
 ) -> _Pool:
-    if override.get("InstanceRequirements"):
-        raise not_offered("Attribute-based instance selection")
     own = {key: value for key, value in override.items() if key not in ("MaxPrice", "WeightedCapacity", "Priority")}
     place = {key: own.pop(key) for key in ("AvailabilityZone", "AvailabilityZoneId") if key in own}
     if place:
@@ -201,18 +207,17 @@ def _pool(
         card = {**data["NetworkInterfaces"][0], "SubnetId": own.pop("SubnetId")}
         data = {**data, "NetworkInterfaces": [card]}
     shown = {
-        key: value for key, value in override.items() if key in ("InstanceType", "SubnetId", "MaxPrice", "Priority")
+        key: value
+        for key, value in override.items()
+        if key in ("InstanceType", "MaxPrice", "Priority", "SubnetId", "WeightedCapacity")
     }
     shown.setdefault("InstanceType", data.get("InstanceType"))
     try:
         one = draft(request, merged(merged(data, own), asked), market)
         one = replace(one, template=specification["LaunchTemplateId"], template_version=specification["Version"])
         shown["AvailabilityZone"] = one.subnet.zone
-        ceiling = override.get("MaxPrice")
-        if market == SPOT and ceiling and float(ceiling) < types.spot_dollars(one.kind, one.subnet.zone):
-            raise Refusal(
-                "SpotMaxPriceTooLow", f"Your Spot request price of {ceiling} is lower than the minimum required."
-            )
+        if market == SPOT:
+            check_ceiling(override.get("MaxPrice"), "MaxPrice", one.kind, one.subnet.zone)
         launch.judge(request, one, "CreateFleet")
     except Refusal as refusal:
         return _Pool(specification, shown, None, refusal)
@@ -229,7 +234,7 @@ def _ordered(params: dict[str, Any], market: str, pools: list[_Pool]) -> list[_P
         raise invalid(strategy, "OnDemandOptions.AllocationStrategy")
     if strategy in ("prioritized", "capacity-optimized-prioritized"):
         return sorted(pools, key=lambda pool: float(pool.override.get("Priority", "inf")))
-    return sorted(pools, key=lambda pool: _price(pool, market))
+    return sorted(pools, key=lambda pool: _price(pool, market) / orders.weight(pool.override))
 
 
 def _price(pool: _Pool, market: str) -> float:
@@ -242,19 +247,22 @@ def _price(pool: _Pool, market: str) -> float:
 def _fill(request: Request, fleet: str, pools: list[_Pool], total: int, record: _Record) -> bool:
     """Launch in the first pool that gives; whether one did. What the ones before it answered is recorded with it."""
     errors: list[dict[str, Any]] = []
+    ceiling = orders.total_ceiling(request.params)
     for pool in pools:
         refusal, one = pool.refusal, pool.draft
         if one is not None:
             refusal = request.stage.capacity.pool(request.region, one.subnet.zone, one.kind.name, one.market)
         if refusal is None and one is not None:
+            count = math.ceil(total / orders.weight(pool.override))
             try:
-                launch.start(request, one, (total, total), partial(_record_launch, pool, one, errors, record), fleet)
+                orders.check_total(ceiling, count * _price(pool, one.market))
+                launch.start(request, one, (count, count), partial(_record_launch, pool, one, errors, record), fleet)
             except Refusal as full:
                 refusal = full
             else:
                 return True
         if refusal is not None:
-            market = one.market if one is not None else _target(request.params)[1]
+            market = one.market if one is not None else orders.target(request.params)[1]
             errors.append(
                 {
                     "LaunchTemplateAndOverrides": pool.named(),
@@ -285,7 +293,10 @@ def _record_launch(
 def _shown(request: Request, fleet: Fleet) -> dict[str, Any]:
     ids = [one for entry in fleet.answer["Instances"] for one in entry["InstanceIds"]]
     alive = [
-        one for one in ids if one in request.records.instances and request.records.instances[one].state != TERMINATED
+        orders.weight(entry["LaunchTemplateAndOverrides"]["Overrides"])
+        for entry in fleet.answer["Instances"]
+        for one in entry["InstanceIds"]
+        if one in request.records.instances and request.records.instances[one].state != TERMINATED
     ]
     said = fleet.request["TargetCapacitySpecification"]
     instances = [
@@ -303,8 +314,8 @@ def _shown(request: Request, fleet: Fleet) -> dict[str, Any]:
         "ActivityStatus": "fulfilled" if ids else "error",
         "ClientToken": fleet.request.get("ClientToken"),
         "Type": "instant",
-        "FulfilledCapacity": float(len(alive)),
-        "TargetCapacitySpecification": {"DefaultTargetCapacityType": _target(fleet.request)[1], **said},
+        "FulfilledCapacity": float(sum(alive)),
+        "TargetCapacitySpecification": {"DefaultTargetCapacityType": orders.target(fleet.request)[1], **said},
         "Tags": tag_list(fleet.tags),
         "Errors": fleet.answer["Errors"],
         "Instances": instances,

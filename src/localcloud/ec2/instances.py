@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from localcloud.ec2 import show
+from localcloud.ec2.drafts import metadata_options
 from localcloud.ec2.filters import Getters, not_with_ids, page, select
 from localcloud.ec2.judge import Resource, resource_tags
+from localcloud.ec2.offered import only
 from localcloud.ec2.records import (
     CODES,
     PENDING,
@@ -22,6 +24,14 @@ from localcloud.ec2.records import (
 from localcloud.ec2.refusals import Refusal, dry_run, invalid, missing, not_offered
 from localcloud.ec2.stage import Handler, Request, iso
 
+_ATTRIBUTES = (
+    "Attribute",
+    "DisableApiTermination",
+    "DryRun",
+    "InstanceId",
+    "InstanceInitiatedShutdownBehavior",
+    "Value",
+)
 _ID = re.compile(r"^i-(?:[0-9a-f]{8}|[0-9a-f]{17})$")
 
 
@@ -66,8 +76,6 @@ def describe(request: Request) -> dict[str, Any]:
     """DescribeInstances."""
     params = request.params
     request.caller.require("ec2:DescribeInstances")
-    if params.get("DryRun"):
-        raise dry_run()
     not_with_ids(params, "InstanceIds")
     known = request.records.instances
     chosen = list(_named(request, params["InstanceIds"])) if params.get("InstanceIds") else list(known.values())
@@ -120,7 +128,7 @@ def terminate(request: Request) -> dict[str, Any]:
                 f"The instance '{one.id}' may not be terminated. Modify its 'disableApiTermination' instance attribute"
             )
             raise Refusal("OperationNotPermitted", text)
-    return {"TerminatingInstances": [_moved(request, one, SHUTTING_DOWN) for one in chosen]}
+    return {"TerminatingInstances": [moved(request, one, SHUTTING_DOWN) for one in chosen]}
 
 
 def stop(request: Request) -> dict[str, Any]:
@@ -134,7 +142,7 @@ def stop(request: Request) -> dict[str, Any]:
             raise Refusal("UnsupportedOperation", text)
         if one.state not in (RUNNING, STOPPING, STOPPED):
             raise _incorrect(one, "stopped")
-    return {"StoppingInstances": [_moved(request, one, STOPPING) for one in chosen]}
+    return {"StoppingInstances": [moved(request, one, STOPPING) for one in chosen]}
 
 
 def start(request: Request) -> dict[str, Any]:
@@ -156,10 +164,12 @@ def start(request: Request) -> dict[str, Any]:
 
 
 def reboot(request: Request) -> dict[str, Any]:
-    """RebootInstances."""
-    for one in _changed(request):
+    """RebootInstances: one that does not run, and none is rebooted."""
+    chosen = _changed(request)
+    for one in chosen:
         if one.state != RUNNING:
             raise _incorrect(one, "rebooted")
+    for one in chosen:
         request.stage.floor.reboot(one)
     return {}
 
@@ -185,17 +195,10 @@ def describe_attribute(request: Request) -> dict[str, Any]:
 
 def modify_attribute(request: Request) -> dict[str, Any]:
     """ModifyInstanceAttribute: shutdown behaviour and termination protection."""
-    params = request.params
     one = _single(request)
-    name, value = params.get("Attribute"), params.get("Value")
-    behaviour = (params.get("InstanceInitiatedShutdownBehavior") or {}).get("Value")
-    protection = (params.get("DisableApiTermination") or {}).get("Value")
-    if name == "instanceInitiatedShutdownBehavior":
-        behaviour = value
-    elif name == "disableApiTermination":
-        protection = value == "true"
-    if behaviour is None and protection is None:
-        raise not_offered("This attribute")
+    behaviour, protection = _attribute(request.params)
+    if one.state == TERMINATED:
+        raise _incorrect(one, "modified")
     if behaviour is not None:
         if behaviour not in ("stop", "terminate") or (behaviour == "stop" and one.market == SPOT):
             raise invalid(behaviour, "instanceInitiatedShutdownBehavior")
@@ -208,11 +211,35 @@ def modify_attribute(request: Request) -> dict[str, Any]:
     return {}
 
 
+def _attribute(params: dict[str, Any]) -> tuple[str | None, bool | None]:
+    """(shutdown behaviour, termination protection), of which one call changes one. Raises Refusal."""
+    only(params, _ATTRIBUTES, "The attribute")
+    behaviour = (params.get("InstanceInitiatedShutdownBehavior") or {}).get("Value")
+    protection = (params.get("DisableApiTermination") or {}).get("Value")
+    name, value = params.get("Attribute"), params.get("Value")
+    if sum(said is not None for said in (behaviour, protection, name)) > 1:
+        raise Refusal("InvalidParameterCombination", "Fields for multiple attribute types specified")
+    if name == "instanceInitiatedShutdownBehavior":
+        behaviour = value
+    elif name == "disableApiTermination":
+        if value not in ("true", "false"):
+            raise invalid(value, "disableApiTermination")
+        protection = value == "true"
+    elif name is not None:
+        raise not_offered(f"To modify the attribute {name}")
+    if behaviour is None and protection is None:
+        raise not_offered("This attribute")
+    return behaviour, protection
+
+
 def modify_metadata(request: Request) -> dict[str, Any]:
-    """ModifyInstanceMetadataOptions."""
+    """ModifyInstanceMetadataOptions: what is not named stays as it is."""
     one = _single(request)
+    if one.state == TERMINATED:
+        raise _incorrect(one, "modified")
     names = ("HttpTokens", "HttpEndpoint", "HttpPutResponseHopLimit", "HttpProtocolIpv6", "InstanceMetadataTags")
-    one.metadata = one.metadata | {name: request.params[name] for name in names if name in request.params}
+    asked = {name: request.params[name] for name in names if name in request.params}
+    one.metadata = metadata_options(one.metadata | asked, one.tags)
     request.save()
     return {"InstanceId": one.id, "InstanceMetadataOptions": {"State": "applied", **one.metadata}}
 
@@ -276,7 +303,7 @@ def _changed(request: Request) -> list[Instance]:
     if not request.params.get("InstanceIds"):
         raise missing("InstanceId")
     chosen = list(_named(request, request.params["InstanceIds"]))
-    request.caller.require(f"ec2:{request.action}", [_resource(request, one) for one in chosen])
+    request.caller.require(f"ec2:{request.action}", [resource(request, one) for one in chosen])
     if request.params.get("DryRun"):
         raise dry_run()
     return chosen
@@ -286,13 +313,14 @@ def _single(request: Request) -> Instance:
     if not request.params.get("InstanceId"):
         raise missing("InstanceId")
     one = next(iter(_named(request, [request.params["InstanceId"]])))
-    request.caller.require(f"ec2:{request.action}", [_resource(request, one)])
+    request.caller.require(f"ec2:{request.action}", [resource(request, one)])
     if request.params.get("DryRun"):
         raise dry_run()
     return one
 
 
-def _resource(request: Request, one: Instance) -> Resource:
+def resource(request: Request, one: Instance) -> Resource:
+    """What an action on an instance is judged on."""
     keys = resource_tags(one.tags) | {
         "ec2:InstanceType": one.kind,
         "ec2:InstanceProfile": one.profile.get("arn"),
@@ -303,7 +331,7 @@ def _resource(request: Request, one: Instance) -> Resource:
     return Resource(request.caller.arn("instance", one.id), keys)
 
 
-def _moved(request: Request, one: Instance, towards: str) -> dict[str, Any]:
+def moved(request: Request, one: Instance, towards: str) -> dict[str, Any]:
     """Let an instance go to its end, unless it is there or further on its way."""
     before = one.state
     further = (SHUTTING_DOWN, TERMINATED) if towards == SHUTTING_DOWN else (STOPPING, STOPPED)

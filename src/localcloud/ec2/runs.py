@@ -5,6 +5,8 @@ from typing import Any
 
 from localcloud.ec2 import launch, templates
 from localcloud.ec2.drafts import Draft, draft, market_of, merged
+from localcloud.ec2.instances import resource
+from localcloud.ec2.judge import Resource, request_tags
 from localcloud.ec2.records import TERMINATED, Instance
 from localcloud.ec2.refusals import Refusal, dry_run, missing
 from localcloud.ec2.show import reservation
@@ -21,7 +23,14 @@ def run_instances(request: Request) -> dict[str, Any]:
         raise missing("MinCount" if least is None else "MaxCount")
     if not 1 <= least <= most:
         raise Refusal("InvalidParameterValue", f"Invalid value '{least}' for InstanceCount")
-    one = _draft(request)
+    try:
+        one = _draft(request)
+    except Refusal:
+        known = None if params.get("DryRun") else _known(request)
+        if known is None:
+            raise
+        _judge_again(request, known)
+        return _again(request, known)
     if one.private_address and most > 1:
         text = "A private IP address can be given to one instance only."
         raise Refusal("InvalidParameterCombination", text)
@@ -29,8 +38,7 @@ def run_instances(request: Request) -> dict[str, Any]:
     if params.get("DryRun"):
         raise dry_run()
     # A request that names a place is one request per zone: the same token may launch once in each.
-    placed = bool(params.get("SubnetId") or (params.get("Placement") or {}).get("AvailabilityZone"))
-    key, digest = launch.token_key("RunInstances", _without_place(params), one.subnet.zone if placed else "")
+    key, digest = launch.token_key("RunInstances", params, one.subnet.zone if _placed(params) else "")
     known = launch.replayed(request, key, digest)
     if known is not None:
         return _again(request, known)
@@ -61,8 +69,28 @@ def _draft(request: Request) -> Draft:
     return replace(draft(request, data, market_of(data)), template=template.id, template_version=number)
 
 
-def _without_place(params: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in params.items() if key not in ("SubnetId", "Placement")}
+def _placed(params: dict[str, Any]) -> bool:
+    placement, cards = params.get("Placement") or {}, params.get("NetworkInterfaces") or ()
+    zone = placement.get("AvailabilityZone") or placement.get("AvailabilityZoneId")
+    return bool(zone or params.get("SubnetId") or any(card.get("SubnetId") for card in cards))
+
+
+def _known(request: Request) -> dict[str, Any] | None:
+    """What this very request was answered, when what it names, such as its template, is gone by now."""
+    _, digest = launch.token_key("RunInstances", request.params)
+    for key, one in request.records.tokens.items():
+        action, _, token = key.split(" ", 2)
+        if (action, token, one["digest"]) == ("RunInstances", request.params.get("ClientToken"), digest):
+            answer: dict[str, Any] | None = one["answer"]
+            return answer
+    return None
+
+
+def _judge_again(request: Request, known: dict[str, Any]) -> None:
+    """Of a launch that can no longer be drafted, judge what is left of it: the instances it made."""
+    made = [request.records.instances[one] for one in known["instances"] if one in request.records.instances]
+    keys = [(resource(request, one), request_tags(one.tags)) for one in made]
+    request.caller.require("ec2:RunInstances", [Resource(one.arn, one.keys | tags) for one, tags in keys])
 
 
 def _again(request: Request, known: dict[str, Any]) -> dict[str, Any]:

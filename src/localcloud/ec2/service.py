@@ -59,6 +59,8 @@ _HOLDS: dict[str, tuple[str, Callable[[Instance, str], bool]]] = {
     "DeleteSubnet": ("SubnetId", lambda one, asked: one.subnet == asked),
     "DeleteVpc": ("VpcId", lambda one, asked: one.vpc == asked),
 }
+# Judged on no resource of their own, so that a dry run of them is answered alike.
+_LISTINGS = frozenset(name for name in HANDLERS if name.startswith("Describe") and name != "DescribeInstanceAttribute")
 _FORGET_EVERY = 60.0
 _XML = {"Content-Type": "text/xml;charset=UTF-8"}
 
@@ -212,6 +214,9 @@ class Ec2:
             self._floor.forget_old()
         caller = judge.Caller(key, self._responses.get_region(), self._responses.get_account_id())
         request = Request(self._stage, caller, action, codec.parse(action, flat))
+        if action in _LISTINGS and request.params.get("DryRun"):
+            caller.require(f"ec2:{action}")
+            raise dry_run()
         with self._book.lock:
             return HANDLERS[action](request)
 
