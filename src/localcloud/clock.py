@@ -6,6 +6,7 @@ S3's LastModified, logs. What was turned lasts as long as the cloud's process. N
 """
 
 import asyncio
+import contextlib
 import contextvars
 import time
 from collections.abc import Callable, Coroutine
@@ -54,6 +55,15 @@ class Turned:
     settled: bool
 
 
+@dataclass(eq=False)
+class _Sleeper:
+    """Who waits for the time `wake`; `moved` is set whenever the clock moved, `woken` once `wake` was passed by that."""
+
+    wake: float
+    moved: asyncio.Event
+    woken: bool = False
+
+
 class TurnableClock:
     """The machine's clock plus an offset, which only grows until `reset`. Used on the event loop's thread."""
 
@@ -61,7 +71,7 @@ class TurnableClock:
         self._offset = 0.0
         self._busy = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._sleepers: dict[asyncio.Future[None], float] = {}
+        self._sleepers: set[_Sleeper] = set()
         self._sources: list[Source] = []
         self._listeners: list[Callable[[float], None]] = []
         self._turning = asyncio.Lock()
@@ -75,15 +85,18 @@ class TurnableClock:
         return datetime.fromtimestamp(self._seconds(), UTC)
 
     async def sleep(self, seconds: float) -> None:
-        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._sleepers[woken] = self._seconds() + seconds
+        sleeper = _Sleeper(self._seconds() + seconds, asyncio.Event())
+        self._sleepers.add(sleeper)
         idle = int(_working.get())
         self._busy -= idle
         try:
-            await asyncio.wait({woken}, timeout=seconds)
+            while (left := sleeper.wake - self._seconds()) > 0:
+                sleeper.moved.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(sleeper.moved.wait(), left)
         finally:
             self._busy += idle
-            del self._sleepers[woken]
+            self._sleepers.discard(sleeper)
 
     def work(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         context = contextvars.copy_context()
@@ -125,8 +138,11 @@ class TurnableClock:
             return Turned(moments, settled)
 
     def reset(self) -> None:
-        """Go back to the machine's time. What fired stays fired."""
+        """Go back to the machine's time. What fired stays fired, and what waits has as long to wait as before."""
         moved, self._offset = -self._offset, 0.0
+        for sleeper in self._sleepers:
+            sleeper.wake += moved
+            sleeper.moved.set()
         self._tell(moved)
 
     def _seconds(self) -> float:
@@ -137,14 +153,15 @@ class TurnableClock:
         self._busy -= 1
 
     def _next(self) -> float | None:
-        waking = [wake for woken, wake in self._sleepers.items() if not woken.done()]
+        waking = [sleeper.wake for sleeper in self._sleepers if not sleeper.woken]
         due = [moment.timestamp() for source in self._sources if (moment := source.next_due()) is not None]
         return min(waking + due, default=None)
 
     def _tick(self) -> None:
         now = self._seconds()
-        for woken in [woken for woken, wake in self._sleepers.items() if wake <= now and not woken.done()]:
-            woken.set_result(None)
+        for sleeper in self._sleepers:
+            sleeper.woken = sleeper.woken or sleeper.wake <= now
+            sleeper.moved.set()
         for source in self._sources:
             source.tick(self.now())
 

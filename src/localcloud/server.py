@@ -133,6 +133,7 @@ class Server:
             if moved < 0:
                 self._scheduling.turned_back()
                 self._rules.turned_back()
+                self._events.turned_back(moved)
             else:
                 roles.age(moved)
 

@@ -1,5 +1,6 @@
 """The cloud's clock is turned, and what is due in between happens, each thing once and in order."""
 
+import asyncio
 import json
 import time
 import urllib.error
@@ -13,6 +14,8 @@ from botocore.exceptions import ClientError
 from running_cloud import Running
 from test_control_functions import make_function, make_role
 from test_control_scheduler import ACCOUNT, Bench
+
+from localcloud.clock import TurnableClock
 
 pytestmark = pytest.mark.cloud
 
@@ -65,7 +68,11 @@ def test_a_daily_schedule_fires_at_its_zones_time_once_a_day(bench: Bench) -> No
     )
     began = now(bench.cloud)
     first = datetime.combine(began.astimezone(zone).date(), datetime.min.time(), zone).replace(hour=3, minute=30)
-    first += timedelta(days=0 if first > began.astimezone(zone) else 1)
+    # An hour of room, else the next day's: it may be nearly half past three over there.
+    first += timedelta(days=0 if first > began.astimezone(zone) + timedelta(hours=1) else 1)
+    if first.date() != began.astimezone(zone).date():
+        bench.cloud.advance(3700)
+        began, _ = now(bench.cloud), bodies(bench, bench.url)
     bench.cloud.advance((first - began).total_seconds() - 20)
     assert bodies(bench, bench.url) == []
     bench.cloud.advance(60)
@@ -141,24 +148,80 @@ def test_a_function_fails_and_is_tried_again_a_minute_and_two_minutes_on(bench: 
     )  # fmt: skip
     functions.invoke(FunctionName="fails", InvocationType="Event", Payload=b'{"n": 1}')
 
-    def attempts() -> int:
-        try:
-            events = cloud.client("logs").filter_log_events(logGroupName="/aws/lambda/fails")["events"]
-        except ClientError:
-            return 0
-        return sum(event["message"].startswith("REPORT") for event in events)
-
-    tools.until(lambda: attempts() == 1)
-    cloud.advance(50)
-    assert attempts() == 1
+    tools.until(lambda: attempts(cloud, "fails") == 1)
+    # Half a minute of the machine's time between two looks would do no harm.
     cloud.advance(30)
-    assert attempts() == 2
-    cloud.advance(90)
-    assert attempts() == 2
-    assert bodies(bench, bench.dead) == []
+    assert attempts(cloud, "fails") == 1
+    cloud.advance(50)
+    assert attempts(cloud, "fails") == 2
     cloud.advance(60)
-    assert attempts() == 3
+    assert attempts(cloud, "fails") == 2
+    assert bodies(bench, bench.dead) == []
+    cloud.advance(90)
+    assert attempts(cloud, "fails") == 3
     assert bodies(bench, bench.dead) == ['{"n": 1}']
+
+
+def test_what_waits_is_due_in_time_when_the_clock_is_turned_a_part_of_the_way() -> None:
+    async def story() -> float:
+        clock, began = TurnableClock(), time.monotonic()
+        waiting = clock.work(clock.sleep(300))
+        await asyncio.sleep(0.01)
+        await clock.turn(200)
+        assert not waiting.done()
+        await clock.turn(99)
+        await asyncio.wait_for(waiting, 60)
+        return time.monotonic() - began
+
+    assert asyncio.run(story()) < 60
+
+
+def test_what_waits_has_as_long_to_wait_when_the_clock_is_set_back() -> None:
+    async def story() -> None:
+        clock = TurnableClock()
+        await clock.turn(3600)
+        waiting = clock.work(clock.sleep(300))
+        await asyncio.sleep(0.01)
+        clock.reset()
+        await clock.turn(200)
+        assert not waiting.done()
+        await clock.turn(101)
+        await asyncio.wait_for(waiting, 60)
+
+    asyncio.run(story())
+
+
+def test_what_was_made_in_a_turned_hour_is_not_an_hour_late_when_the_clock_is_set_back(bench: Bench) -> None:
+    cloud = bench.cloud
+    dead = f"arn:aws:sqs:us-east-1:{ACCOUNT}:dead"
+    allow = {"Statement": [{"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": dead}]}
+    cloud.advance(7200)
+    functions = make_function(
+        cloud, "falters", "def handler(e, c): raise ValueError('no')", make_role(cloud, "faltering", allow),
+        DeadLetterConfig={"TargetArn": dead},
+    )  # fmt: skip
+    functions.invoke(FunctionName="falters", InvocationType="Event", Payload=b'{"n": 2}')
+    bench.create("often", "rate(5 minutes)", {"Input": "often"})
+    assert bench.receive(bench.url, "often") is not None
+    tools.until(lambda: attempts(cloud, "falters") == 1)
+    cloud.control("clock", method="DELETE")
+    assert attempts(cloud, "falters") == 1
+    cloud.advance(90)
+    assert attempts(cloud, "falters") == 2
+    cloud.advance(130)
+    assert bodies(bench, bench.dead) == ['{"n": 2}']
+    cloud.advance(300)
+    assert bodies(bench, bench.url) == ["often"]
+    bench.scheduler.delete_schedule(Name="often")
+
+
+def attempts(cloud: Running, name: str) -> int:
+    """How often a function ran."""
+    try:
+        events = cloud.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
+    except ClientError:
+        return 0
+    return sum(event["message"].startswith("REPORT") for event in events)
 
 
 def test_a_rule_of_the_bus_fires_by_this_clock(bench: Bench) -> None:

@@ -37,7 +37,9 @@ class Events:
         self._cloud = cloud
         self._home = cloud.state / "functions" / "events"
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._left = [_read(path) for path in sorted(self._home.glob("*.json"))]
+        now = cloud.clock.now().timestamp()
+        self._left = [_dated_back(_read(path), now) for path in sorted(self._home.glob("*.json"))]
+        self._lives: dict[str, Item] = {}
         self._loop = asyncio.get_running_loop()
         self._lambda = seams.module("lambda_svc")
         self._destinations = Destinations(cloud)
@@ -49,6 +51,13 @@ class Events:
         for item in self._left:
             self._cloud.clock.work(self._live(item))
         self._left = []
+
+    def turned_back(self, moved: float) -> None:
+        """The clock moved by `moved` (negative) seconds: what was waited and is to be waited stays as long as it was."""
+        for item in [*self._lives.values(), *self._left]:
+            item["accepted"] += moved
+            item["due"] += moved
+            self._save(item)
 
     def close(self) -> None:
         """Start no further attempt; what is unfinished stays on disk."""
@@ -72,6 +81,7 @@ class Events:
 
     async def _live(self, item: Item) -> None:
         """Attempt after attempt until the event is finished or the cloud ends."""
+        self._lives[item["id"]] = item
         account, region = item["function"].split(":")[4], item["function"].split(":")[3]
         while not self._closed.is_set():
             wait = item["due"] - self._cloud.clock.now().timestamp()
@@ -84,6 +94,7 @@ class Events:
                 _log.exception("an event of %s stumbled", item["function"])
                 finished = True
             if finished:
+                del self._lives[item["id"]]
                 (self._home / f"{item['id']}.json").unlink(missing_ok=True)
                 return
 
@@ -134,6 +145,13 @@ class Events:
 
     def _save(self, item: Item) -> None:
         write_whole(self._home / f"{item['id']}.json", json.dumps(item).encode())
+
+
+def _dated_back(item: Item, now: float) -> Item:
+    """An event of an earlier cloud whose clock was turned on: it waits no longer than its next attempt ever does."""
+    item["accepted"] = min(item["accepted"], now)
+    item["due"] = min(item["due"], now + max(*_WAITS, _THROTTLED_MOST if item["throttled"] else 0.0))
+    return item
 
 
 def _read(path: Path) -> Item:

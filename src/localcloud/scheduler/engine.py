@@ -93,15 +93,17 @@ class Engine:
                 "LastModificationDate",
             )
         )
-        known = self._plans.get(key)
+        known, now = self._plans.get(key), self._cloud.clock.now()
         if known is not None and known.seen == seen:
             return known
         try:
-            expression = expression_of(record)
+            expression = expression_of(record, now)
         except BadExpression as bad:
             _log.warning("%s is never due: %s", record["Arn"], bad)
             return None
-        changed = moment(record["LastModificationDate"]) - timedelta(milliseconds=1)
+        modified = moment(record["LastModificationDate"])
+        # Made while the clock was turned on further than it is now: as if it were made now.
+        changed = now if modified > now else modified - timedelta(milliseconds=1)
         if isinstance(expression, At):
             due: datetime | None = expression.moment
         else:
@@ -161,12 +163,16 @@ def moment(value: Any) -> datetime:
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
-def expression_of(record: dict[str, Any]) -> Expression:
-    """A record's expression in its zone. Raises BadExpression, also for a zone that does not exist."""
+def expression_of(record: dict[str, Any], now: datetime | None = None) -> Expression:
+    """A record's expression in its zone; a rate counts from its creation, but from `now` if that is to come yet.
+
+    Raises BadExpression, also for a zone that does not exist.
+    """
     name = record.get("ScheduleExpressionTimezone") or "UTC"
     try:
         zone = ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
         raise BadExpression(f"Invalid Timezone {name}.") from error
-    anchor = record.get("StartDate") or record["CreationDate"]
-    return parse(record.get("ScheduleExpression", ""), zone, moment(anchor))
+    created = moment(record["CreationDate"])
+    anchor = moment(record["StartDate"]) if record.get("StartDate") else min(created, now or created)
+    return parse(record.get("ScheduleExpression", ""), zone, anchor)

@@ -72,7 +72,8 @@ class Rules:
         interval = self._bus._parse_rate_seconds(rule["ScheduleExpression"])
         if interval is not None:
             # A rule that a stack made has no CreationTime: it counts from when it is first seen.
-            return datetime.fromtimestamp(self._fired.setdefault(key, rule.get("CreationTime", now)) + interval, UTC)
+            made = min(rule.get("CreationTime", now), now)
+            return datetime.fromtimestamp(self._fired.setdefault(key, made) + interval, UTC)
         fields = self._bus._parse_cron_fields(rule["ScheduleExpression"])
         if fields is None:
             return None
