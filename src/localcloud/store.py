@@ -31,6 +31,8 @@ _STEP = 0.25
 _SLOW = 20
 _BUSY_SECONDS = 10.0
 _SHARE = 20
+_TRIES = 50
+_PAUSE = 0.02
 _ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/(?=\d{12}/)")
 _SAME_TIME_NS = 1_000_000_000
 _READING = ("Get", "Describe", "List", "Head", "BatchGet", "Lookup", "Search", "Query", "Scan", "Filter")
@@ -117,8 +119,17 @@ class Store:
         now = time.monotonic()
         for key, read in self._app._build_persistence_save_dict().items():
             if everything or self._free_at.get(key, 0.0) <= now:
-                with contextlib.suppress(OSError):
+                # What a thread changed meanwhile is read again at the next turn.
+                with contextlib.suppress(OSError, RuntimeError):
                     self._write(key, read)
+
+    def _write_all(self) -> None:
+        """Write every service whose state differs from its file. Raises OSError, and RuntimeError as `settled` wants it."""
+        for key, read in self._app._build_persistence_save_dict().items():
+            with contextlib.suppress(OSError):
+                self._write(key, read)
+        if self._trouble:
+            raise OSError(errno.EIO, self.trouble)
 
     def _kept(self, key: str, handler: Any) -> Any:
         async def handle(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
@@ -127,13 +138,11 @@ class Store:
             try:
                 if key == "cloudformation":
                     # A stack goes on by itself, in many services: what a caller has seen of it must be kept.
-                    self.write(everything=True)
-                    if self._trouble:
-                        raise OSError(errno.EIO, self.trouble)
+                    await settled(self._write_all)
                 elif _changes(key, method, path, headers, body, query):
                     read = self._app._build_persistence_save_dict().get(key)
                     if read is not None:
-                        self._write(key, read)
+                        await settled(lambda: self._write(key, read))
             except OSError as error:
                 # Done, but not kept: the caller must not count on it. It is written as soon as the disk takes it.
                 return _unavailable(answer, error)
@@ -142,6 +151,7 @@ class Store:
         return handle
 
     def _write(self, key: str, read: Callable[[], Any]) -> None:
+        """Write a service's state. Raises OSError, and RuntimeError when a thread changed it while it was read."""
         began = time.monotonic()
         try:
             state = read()
@@ -149,9 +159,6 @@ class Store:
                 return
             whole = {"__ministack_format__": self._persistence._state_format_version(key), "payload": state}
             data = json.dumps(whole, default=self._persistence._json_default).encode()
-        except RuntimeError:
-            # A thread changed it meanwhile; the next turn reads it again.
-            return
         except (TypeError, ValueError):
             _log.exception("the state of %s cannot be written", key)
             return
@@ -168,6 +175,18 @@ class Store:
             self._trouble.pop(key, None)
         ended = time.monotonic()
         self._free_at[key] = ended + (ended - began) * _SHARE
+
+
+async def settled(write: Callable[[], None]) -> None:
+    """Call `write` until no thread changes what it reads. Raises OSError as it does, and when that does not come."""
+    for _ in range(_TRIES):
+        try:
+            write()
+        except RuntimeError:
+            await asyncio.sleep(_PAUSE)
+        else:
+            return
+    raise OSError(errno.EAGAIN, "it went on changing while it was read")
 
 
 def _unavailable(answer: Any, error: OSError) -> Any:

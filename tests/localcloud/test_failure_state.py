@@ -1,5 +1,6 @@
 """What the disk holds is damaged, old, or cannot be written; a port is taken: a clear word, and never silently nothing."""
 
+import asyncio
 import json
 import os
 import socket
@@ -14,6 +15,8 @@ import machine_tools as tools
 import pytest
 from botocore.exceptions import ClientError
 from running_cloud import Running, begin, command
+
+from localcloud.store import settled
 
 pytestmark = pytest.mark.cloud
 
@@ -246,3 +249,23 @@ def test_a_cloud_that_finds_its_disk_full_says_so(tmp_path: Path) -> None:
     assert "No space left" in said["error"]
     assert "Make room" in said["remedy"]
     assert "Traceback" not in done.stderr
+
+
+def test_a_change_is_answered_when_it_is_written_however_often_another_thread_got_in_between() -> None:
+    tries: list[int] = []
+
+    def write() -> None:
+        tries.append(1)
+        if len(tries) < 4:
+            raise RuntimeError("dictionary changed size during iteration")
+
+    asyncio.run(settled(write))
+    assert len(tries) == 4
+
+
+def test_a_change_that_never_comes_to_rest_is_not_taken_for_written() -> None:
+    def write() -> None:
+        raise RuntimeError("dictionary changed size during iteration")
+
+    with pytest.raises(OSError, match="it went on changing"):
+        asyncio.run(settled(write))
