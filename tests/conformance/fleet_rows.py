@@ -90,6 +90,23 @@ def fleet_token_replay(target: Target) -> None:
 
 
 @row(
+    "ec2", "The ClientToken of a fleet gives the same fleet, and launches nothing, also when its instance has ended", TOKENS,
+    differs="it makes a second fleet", shows="assert 'fleet-",
+    unsure="All of it: AWS says of RunInstances alone what the token of an instance that has ended is answered.",
+)  # fmt: skip
+def fleet_token_after_the_end(target: Target) -> None:
+    template, token = target.template(), target.name_for("token")
+    first = target.fleet(template, ClientToken=token)
+    (server,) = first["Instances"][0]["InstanceIds"]
+    target.client("ec2").terminate_instances(InstanceIds=[server])
+    target.becomes(server, "terminated")
+    assert target.fleet(template, ClientToken=token)["FleetId"] == first["FleetId"]
+    found = [{"Name": "tag:aws:ec2:fleet-id", "Values": [first["FleetId"]]}]
+    groups = target.client("ec2").describe_instances(Filters=found)["Reservations"]
+    assert [one["InstanceId"] for group in groups for one in group["Instances"]] == [server]
+
+
+@row(
     "ec2",
     "The same ClientToken with another request is IdempotentParameterMismatch, for fleets too",
     TOKENS,

@@ -178,6 +178,31 @@ def asynchronous_events(target: Target) -> None:
     assert said["responseContext"]["functionError"] == "Unhandled"
 
 
+@runs("A failed event is tried again after one minute and after two more; then it goes to the dead-letter queue", ASYNC)
+def retries(target: Target) -> None:
+    (tries, own), (url, dead) = target.queue(), target.queue()
+    source = "import boto3\ndef handler(event, context):\n"
+    source += f"    boto3.client('sqs').send_message(QueueUrl={tries!r}, MessageBody='a try')\n"
+    source += "    raise ValueError('it fails each time')\n"
+    rights = [allow("sqs:SendMessage", [own, dead])]
+    arn = function(target, source, rights, DeadLetterConfig={"TargetArn": dead})
+    target.client("lambda").invoke(FunctionName=arn, InvocationType="Event", Payload=b'{"tick": 1}')
+    # Less than the wait, and then more than the rest of it.
+    for less, more in ((0, 0), (30, 35), (90, 35)):
+        if less:
+            target.come(less)
+            assert target.message(tries, 1.0) is None
+            target.come(more)
+        assert target.message(tries) is not None
+    found = target.message(url)
+    assert found is not None
+    assert json.loads(found["Body"]) == {"tick": 1}
+    said = {name: one["StringValue"] for name, one in found["MessageAttributes"].items()}
+    assert {"RequestID", "ErrorCode"} <= set(said)
+    assert "it fails each time" in said["ErrorMessage"]
+    assert target.message(tries, 1.0) is None
+
+
 @runs("New code runs from the next invocation on", "Lambda API Reference, UpdateFunctionCode")
 def new_code(target: Target) -> None:
     arn = function(target, "def handler(event, context):\n    return 1\n")

@@ -1,7 +1,9 @@
 """Objects: conditions, races, listings, parts, links."""
 
 import hashlib
+import http.client
 import json
+import urllib.parse
 import zlib
 from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
@@ -96,6 +98,35 @@ def only_an_asterisk(target: Target) -> None:
     assert refused(target, "copy_object", key, CopySource=where, IfNoneMatch='"x"') == "NotImplemented"
     assert refusal(s3.complete_multipart_upload, IfNoneMatch='"x"', **said) == "NotImplemented"
     assert s3.get_object(**where)["Body"].read() == b"1"
+
+
+@row(
+    "A conditional write is 409 ConditionalRequestConflict when the key is written while its body is on the way",
+    CONDITIONS,
+    differs="it is 412",
+    shows="assert 412 == 409",
+    unasked="AWS promises 409 to who overlaps, and not when the writes overlap",
+)
+def overtaken_writes(target: Target) -> None:
+    key, s3 = target.name_for("key"), target.client("s3")
+    asked = {"Bucket": target.bucket(), "Key": key, "IfNoneMatch": "*"}
+    url = urllib.parse.urlsplit(s3.generate_presigned_url("put_object", Params=asked, ExpiresIn=300))
+    slow = http.client.HTTPConnection(url.netloc, timeout=60)
+    slow.putrequest("PUT", f"{url.path}?{url.query}")
+    for name, value in (("If-None-Match", "*"), ("Content-Length", "4"), ("Expect", "100-continue")):
+        slow.putheader(name, value)
+    slow.endheaders()
+    # Whoever is told to continue has begun.
+    assert slow.sock.recv(1024).startswith(b"HTTP/1.1 100 ")
+    slow.send(b"sl")
+    put(target, key, b"quick")
+    slow.send(b"ow")
+    answer = slow.getresponse()
+    body = answer.read()
+    slow.close()
+    assert answer.status == 409
+    assert b"<Code>ConditionalRequestConflict</Code>" in body
+    assert s3.get_object(Bucket=target.bucket(), Key=key)["Body"].read() == b"quick"
 
 
 @row("CompleteMultipartUpload takes If-None-Match too", CONDITIONS)

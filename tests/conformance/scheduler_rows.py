@@ -170,6 +170,38 @@ def crons(target: Any) -> None:
     assert found["Body"] == "cron"
 
 
+def changes(zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """The next days on which clocks of a zone are set forward and back, as their noon."""
+    found: dict[bool, datetime] = {}
+    noon = datetime.now(zone).replace(hour=12, minute=0, second=0, microsecond=0) + timedelta(days=2)
+    while len(found) < 2:
+        before, after = (noon - timedelta(days=1)).utcoffset(), noon.utcoffset()
+        if before != after:
+            found.setdefault((after or timedelta()) > (before or timedelta()), noon)
+        noon += timedelta(days=1)
+    return found[True], found[False]
+
+
+@row(
+    "cron() is skipped at a time that the hour set forward leaves out, and fires once at one that comes twice",
+    TYPES + ", Daylight saving time",
+    unknown=NO_CLOCK,
+    unasked="it takes most of a year",
+)
+def hour_changes(target: Target) -> None:
+    url, arn = target.queue()
+    role, zone = sender(target), ZoneInfo("Europe/Berlin")
+    forward, back = changes(zone)
+    for hour, day, said in ((2, forward, "left out"), (3, forward, "after it"), (2, back, "twice there")):
+        expression = f"cron(30 {hour} {day.day} {day.month} ? *)"
+        create(target, expression, arn, role, Target={"Input": said}, ScheduleExpressionTimezone="Europe/Berlin")
+    target.come((max(forward, back) - datetime.now(UTC)).total_seconds())
+    found = []
+    while message := target.message(url, 5.0 if len(found) > 1 else None):
+        found.append(message["Body"])
+    assert sorted(found) == ["after it", "twice there"]
+
+
 @row(
     "A one-time schedule in the past is refused",
     API + "CreateSchedule",

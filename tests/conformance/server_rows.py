@@ -1,5 +1,6 @@
 """Instances after their launch: what describing them says, how they end, stop and start again."""
 
+import time
 import urllib.parse
 import urllib.request
 from typing import Any
@@ -15,6 +16,19 @@ DESCRIBE = "EC2 API Reference, DescribeInstances"
 TERMINATE = "EC2 API Reference, TerminateInstances"
 HALT = "#!/bin/sh\necho going\nshutdown -h now\n"
 EACH_BOOT = "#cloud-boothook\n#!/bin/sh\necho another boot\n"
+DEAF = """#!/usr/bin/env python3
+import os, signal, time, urllib.request
+for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPWR):
+    signal.signal(one, signal.SIG_IGN)
+if os.fork() == 0:
+    os.setsid()
+while True:
+    try:
+        urllib.request.urlopen(urllib.request.Request("{link}", data=b"1", method="PUT"), timeout=5)
+    except OSError:
+        pass
+    time.sleep(0.2)
+"""
 IDLE = "#!/bin/sh\necho it is up\n"
 NO_GUEST = "it runs no guest"
 NO_CLOCK = "it has no clock that could be turned to what this waits for"
@@ -340,6 +354,29 @@ def tags_change(target: Target) -> None:
 def power_off_terminates(target: Target) -> None:
     (server,) = target.launch(UserData=HALT, InstanceInitiatedShutdownBehavior="terminate")
     assert target.becomes(server, "terminated")["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
+
+
+@row(
+    "ec2", "An instance whose programs do not heed its power button is ended all the same, with all that ran on it",
+    "EC2 User Guide, Terminate Amazon EC2 instances", unknown=NO_GUEST, unasked=NEEDS_TIME,
+)  # fmt: skip
+def a_hung_instance_is_terminated(target: Target) -> None:
+    ec2, s3, key = target.client("ec2"), target.client("s3"), target.name_for("alive")
+    where = {"Bucket": target.bucket(), "Key": key}
+    link = s3.generate_presigned_url("put_object", Params=where, ExpiresIn=3600)
+    (server,) = target.launch(UserData=DEAF.format(link=link))
+
+    def alive() -> bool:
+        return not refusal(s3.head_object, **where)
+
+    target.until(alive, "its program")
+    ec2.terminate_instances(InstanceIds=[server])
+    target.becomes(server, "terminated")
+    # What it sent last may still be under way.
+    time.sleep(1)
+    s3.delete_object(**where)
+    time.sleep(3)
+    assert not alive()
 
 
 @row(
