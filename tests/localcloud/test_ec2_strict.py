@@ -254,6 +254,15 @@ def test_a_terminated_server_is_not_modified(cloud: Running) -> None:
     assert tools.refusal(ec2.modify_instance_metadata_options, InstanceId=server) == "IncorrectInstanceState"
 
 
+@pytest.mark.usefixtures("template")
+def test_an_end_of_a_kind_that_is_not_played_is_refused(cloud: Running) -> None:
+    ec2 = cloud.client("ec2")
+    server = tools.run(ec2)
+    assert tools.refusal(ec2.terminate_instances, InstanceIds=[server], SkipOsShutdown=True) == NOT_PLAYED
+    assert tools.refusal(ec2.stop_instances, InstanceIds=[server], Hibernate=True) == NOT_PLAYED
+    assert tools.state(ec2, server) in ("pending", "running")
+
+
 LISTINGS = (
     *("describe_instances", "describe_instance_status", "describe_volumes", "describe_tags", "describe_images"),
     *("describe_instance_types", "describe_instance_type_offerings", "describe_spot_price_history"),

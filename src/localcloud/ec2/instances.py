@@ -32,6 +32,8 @@ _ATTRIBUTES = (
     "InstanceInitiatedShutdownBehavior",
     "Value",
 )
+# A guest that does not hear is killed after its grace in any case, so there is nothing left to force.
+_END = ("DryRun", "Force", "InstanceIds")
 _ID = re.compile(r"^i-(?:[0-9a-f]{8}|[0-9a-f]{17})$")
 
 
@@ -121,6 +123,7 @@ def describe_status(request: Request) -> dict[str, Any]:
 
 def terminate(request: Request) -> dict[str, Any]:
     """TerminateInstances: one wrong id, and none is terminated."""
+    only(request.params, _END, "The parameter")
     chosen = _changed(request)
     for one in chosen:
         if one.api_termination_disabled and one.state != TERMINATED:
@@ -133,8 +136,7 @@ def terminate(request: Request) -> dict[str, Any]:
 
 def stop(request: Request) -> dict[str, Any]:
     """StopInstances."""
-    if request.params.get("Hibernate"):
-        raise not_offered("Hibernation")
+    only(request.params, _END, "The parameter")
     chosen = _changed(request)
     for one in chosen:
         if one.market == SPOT:
