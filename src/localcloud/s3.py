@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from localcloud import s3rules, seams
+from localcloud.uploads import Uploads
 
 _log = logging.getLogger("localcloud.s3")
 _MAPPED_FROM = 1 << 20
@@ -88,15 +89,17 @@ class Races:
         return self._changed.get(place, 0) > _began.get()
 
 
-def install() -> Races:
-    """Put everything below into MiniStack; once, before the first request."""
+def install(state: Path) -> Races:
+    """Put everything below into MiniStack; once, before the first request. `state` is the cloud's directory."""
     app, s3 = importlib.import_module("ministack.app"), seams.module("s3")
     seams.put(s3, "_copy_object", _conditional_copy(s3))
     seams.put(s3, "_put_object", _told_checksums(s3))
     seams.put(s3, "_read_body", _mapped(s3))
     _install_writing(s3)
     races = Races()
-    handler = _stored(s3, _raced(s3, races, _handler(s3, app.SERVICE_HANDLERS["s3"])))
+    uploads = Uploads(s3, state / "uploads", importlib.import_module("ministack.core.responses").get_account_id)
+    uploads.restore()
+    handler = uploads.handler(_stored(s3, _raced(s3, races, _handler(s3, app.SERVICE_HANDLERS["s3"]))))
     app.SERVICE_HANDLERS["s3"] = _ruled(s3, handler)
     return races
 

@@ -56,7 +56,7 @@ class Server:
         seams.put(self._app, "PERSIST_STATE", False)
         self._end = asyncio.Event()
         iam.install(cloud)
-        self._races = s3.install()
+        self._races = s3.install(cloud.state)
         self._controls = Controls(clock, self._races)
         self._functions = Functions(cloud)
         self._events = Events(cloud)

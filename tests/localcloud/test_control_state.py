@@ -290,3 +290,26 @@ def test_a_cloud_ends_at_once_although_a_function_is_waited_for(start: Callable[
         assert command(cloud.directory, "down").returncode == 0
         assert time.monotonic() - began < 40
         assert waiting.result(60)["FunctionError"] == "Unhandled"
+
+
+def test_an_upload_goes_on_after_a_kill(start: Callable[..., Running]) -> None:
+    first = start()
+    s3 = first.client("s3")
+    s3.create_bucket(Bucket="parts-here")
+    said = {"Bucket": "parts-here", "Key": "a/whole"}
+    upload = said | {"UploadId": s3.create_multipart_upload(**said, Metadata={"run": "pi"})["UploadId"]}
+    other = said | {"UploadId": s3.create_multipart_upload(**said)["UploadId"]}
+    parts = [b"1" * (5 << 20), b"2\n2"]
+    s3.upload_part(**upload, PartNumber=2, Body=b"in the place of another")
+    tags = [s3.upload_part(**upload, PartNumber=number, Body=body)["ETag"] for number, body in enumerate(parts, 1)]
+    s3.abort_multipart_upload(**other)
+    os.kill(first.facts["pid"], signal.SIGKILL)
+    s3 = start().client("s3")
+    assert [one["UploadId"] for one in s3.list_multipart_uploads(Bucket="parts-here")["Uploads"]] == [
+        upload["UploadId"]
+    ]
+    listed = {"Parts": [{"PartNumber": number, "ETag": tag} for number, tag in enumerate(tags, 1)]}
+    s3.complete_multipart_upload(**upload, MultipartUpload=listed, IfNoneMatch="*")
+    found = s3.get_object(**said)
+    assert (found["Body"].read(), found["Metadata"]) == (b"".join(parts), {"run": "pi"})
+    assert list((first.directory / "uploads").iterdir()) == []
