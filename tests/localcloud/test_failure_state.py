@@ -207,6 +207,8 @@ def test_a_full_disk_is_told_to_who_asks_and_nothing_of_before_is_lost(tmp_path:
         s3.put_object(Bucket="full-bucket", Key="kept", Body=b"before")
         server = tools.run(ec2, "#!/bin/sh\nsleep 600\n")
         tools.becomes(ec2, server, "running")
+        stopped = tools.run(ec2, "#!/bin/sh\nshutdown -h now\n")
+        tools.becomes(ec2, stopped, "stopped")
         tiny.fill()
         for key in ("kept", "new"):
             with pytest.raises(ClientError) as told:
@@ -220,15 +222,19 @@ def test_a_full_disk_is_told_to_who_asks_and_nothing_of_before_is_lost(tmp_path:
         assert s3.get_object(Bucket="full-bucket", Key="kept")["Body"].read() == b"before"
         assert [found["Key"] for found in s3.list_objects_v2(Bucket="full-bucket")["Contents"]] == ["kept"]
         assert tools.refusal(lambda: tools.run(ec2)) == "InternalError"
+        assert tools.refusal(ec2.start_instances, InstanceIds=[stopped]) == "InternalError"
+        assert tools.state(ec2, stopped) == "stopped"
         # Not on disk, so not answered as done; and done all the same.
         assert tools.refusal(ec2.terminate_instances, InstanceIds=[server]) in ("none", "InternalError")
         tools.becomes(ec2, server, "terminated")
         found = [one for group in ec2.describe_instances()["Reservations"] for one in group["Instances"]]
-        assert [one["InstanceId"] for one in found] == [server]
+        assert {one["InstanceId"] for one in found} == {server, stopped}
         (tiny.inside / "filler").unlink()
         assert s3.put_object(Bucket="full-bucket", Key="new", Body=b"after" * 10000)["ETag"]
         tools.until(lambda: "trouble" not in json.loads(command(tiny.inside, "status", "--json").stdout), 60)
         assert "full" in (tiny.inside / "services" / "sqs.json").read_text()
+        ec2.start_instances(InstanceIds=[stopped])
+        tools.becomes(ec2, stopped, "running")
     finally:
         tiny.end()
 

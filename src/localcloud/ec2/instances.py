@@ -157,12 +157,22 @@ def start(request: Request) -> dict[str, Any]:
     for one in chosen:
         before = one.state
         if before == STOPPED:
-            one.state, one.reason_code, one.reason, one.transition = PENDING, "pending", "pending", ""
-            one.launched = iso(request.stage.clock.now())
-            request.save()
-            request.stage.floor.launch(request.region, one)
+            _begin_again(request, one)
         answer.append(_change(one, before))
     return {"StartingInstances": answer}
+
+
+def _begin_again(request: Request, one: Instance) -> None:
+    was = one.state, one.reason_code, one.reason, one.transition, one.launched
+    one.state, one.reason_code, one.reason, one.transition = PENDING, "pending", "pending", ""
+    one.launched = iso(request.stage.clock.now())
+    try:
+        request.save()
+    except OSError:
+        # A full disk: nobody would start its guest, and `pending` would be its state for ever.
+        one.state, one.reason_code, one.reason, one.transition, one.launched = was
+        raise
+    request.stage.floor.launch(request.region, one)
 
 
 def reboot(request: Request) -> dict[str, Any]:
