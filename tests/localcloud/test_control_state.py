@@ -313,3 +313,29 @@ def test_an_upload_goes_on_after_a_kill(start: Callable[..., Running]) -> None:
     found = s3.get_object(**said)
     assert (found["Body"].read(), found["Metadata"]) == (b"".join(parts), {"run": "pi"})
     assert list((first.directory / "uploads").iterdir()) == []
+
+
+def test_an_event_of_a_turned_hour_is_not_an_hour_late_after_a_kill(start: Callable[..., Running]) -> None:
+    first = start()
+    allow = {"Statement": [{"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::tries-here/*"}]}
+    first.client("s3").create_bucket(Bucket="tries-here")
+    source = """
+import boto3, time
+def handler(event, context):
+    boto3.client("s3").put_object(Bucket="tries-here", Key=str(time.time_ns()), Body=b"")
+    raise ValueError("no")
+"""
+
+    def tries(cloud: Running) -> int:
+        return int(cloud.client("s3").list_objects_v2(Bucket="tries-here")["KeyCount"])
+
+    first.advance(7200)
+    functions = make_function(first, "turned", source, make_role(first, "turned", allow))
+    functions.invoke(FunctionName="turned", InvocationType="Event", Payload=b"{}")
+    files = first.directory / "functions" / "events"
+    assert until(lambda: [json.loads(path.read_text())["attempts"] for path in files.glob("*.json")] == [1])
+    os.kill(first.facts["pid"], signal.SIGKILL)
+    again = start()
+    assert tries(again) == 1
+    again.advance(150)
+    assert tries(again) == 2
