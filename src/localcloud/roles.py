@@ -107,7 +107,8 @@ def _trusts(document: str | dict[str, Any], service: str, role_arn: str, keys: d
         region="",
         service_context={"aws:sourceaccount": role_arn.split(":")[4], **keys},
     )
-    decision: str = evaluator.evaluate(context, [evaluator.parse_policy_document({"Statement": named})]).decision
+    parsed = evaluator.parse_policy_document({"Version": policy.get("Version", "2008-10-17"), "Statement": named})
+    decision: str = evaluator.evaluate(context, [parsed]).decision
     return decision == "Allow"
 
 
