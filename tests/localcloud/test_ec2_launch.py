@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -359,3 +359,15 @@ def test_twenty_calls_at_once_with_one_token_are_one_server(cloud: Running, ec2:
     assert len({answer["FleetId"] for answer in answers}) == 1
     found = ec2.describe_instances(Filters=[{"Name": "client-token", "Values": ["storm"]}])["Reservations"]
     assert sum(len(group["Instances"]) for group in found) == 1
+
+
+def test_a_disk_that_takes_no_guest_leaves_none_of_several_pending(start: Callable[..., Running]) -> None:
+    cloud = start()
+    ec2 = cloud.client("ec2")
+    guests = cloud.directory / "guests"
+    guests.rename(cloud.directory / "moved-away")
+    guests.write_text("a file where guests would be")
+    asked = {"ImageId": tools.image(ec2), "InstanceType": "t3.micro", "MinCount": 3, "MaxCount": 3}
+    assert tools.refusal(ec2.run_instances, **asked) == "InternalError"
+    found = [one for group in ec2.describe_instances()["Reservations"] for one in group["Instances"]]
+    assert [one["State"]["Name"] for one in found] == ["terminated"] * 3

@@ -72,8 +72,15 @@ def start(
             del records.instances[one.id]
         records.tokens, records.fleets = before
         raise
+    troubles: list[Exception] = []
     for one in made:
-        stage.floor.launch(request.region, one)
+        try:
+            stage.floor.launch(request.region, one)
+        except (OSError, Refusal) as trouble:
+            # This one is terminated by it; the others have a right to their own start.
+            troubles.append(trouble)
+    if troubles:
+        raise troubles[0]
     return made
 
 
