@@ -10,6 +10,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from localcloud.clock import TurnableClock
+from localcloud.ec2.records import ON_DEMAND, PENDING, Instance, Volume
+
 TRUST = json.dumps(
     {
         "Version": "2012-10-17",
@@ -29,6 +32,30 @@ def run(ec2: Any, script: str = "", **more: Any) -> str:
     """Launch one instance with that user data; its id."""
     asked = {"ImageId": image(ec2), "InstanceType": "t3.micro", "MinCount": 1, "MaxCount": 1, "UserData": script} | more
     return str(ec2.run_instances(**asked)["Instances"][0]["InstanceId"])
+
+
+def pending(identifier: str = "i-0123456789abcdef0") -> Instance:
+    """A record of an instance that waits for its guest and stops when that powers off."""
+    launched = TurnableClock().now().isoformat()
+    return Instance(
+        id=identifier,
+        reservation="r-1",
+        image="ami-1",
+        kind="t3.micro",
+        architecture="x86_64",
+        state=PENDING,
+        launched=launched,
+        zone="us-east-1a",
+        zone_id="use1-az1",
+        subnet="subnet-1",
+        vpc="vpc-1",
+        address="172.31.0.9",
+        mac="0a:00:00:00:00:01",
+        groups=[],
+        market=ON_DEMAND,
+        shutdown="stop",
+        volume=Volume("vol-1", "/dev/xvda", 8, "gp3", False, True, launched),
+    )
 
 
 def shown(ec2: Any, instance: str) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """What the floor makes of orders that come between two boots of one guest."""
 
 import asyncio
-import datetime
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import machine_tools as tools
+
+from localcloud.clock import TurnableClock
 from localcloud.ec2.floor import GuestFloor
 from localcloud.ec2.records import (
     PENDING,
@@ -16,22 +18,11 @@ from localcloud.ec2.records import (
     TERMINATED,
     Book,
     Instance,
-    Volume,
 )
 from localcloud.guests.console import Console
 from localcloud.guests.guest import BUTTON, CRASH, Events, Plan
 
 PAUSE = 0.5
-
-
-class Wall:
-    """The time of this machine."""
-
-    def now(self) -> datetime.datetime:
-        return datetime.datetime.now(datetime.UTC)
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
 
 
 class Prompt:
@@ -88,14 +79,6 @@ class Prompts:
         return sum(one.lives for one in self.made)
 
 
-def server() -> Instance:
-    """A pending instance that stops when it is told to."""
-    disk = Volume("vol-1", "/dev/xvda", 8, "gp3", False, True, "")
-    named = ("i-1", "r-1", "ami-1", "t3.micro", "x86_64", PENDING, "")
-    stands = ("us-east-1a", "use1-az1", "subnet-1", "vpc-1", "172.31.0.9", "0a:00:00:00:00:01", [])
-    return Instance(*named, *stands, "on-demand", "stop", disk)
-
-
 async def becomes(true: Callable[[], bool]) -> None:
     """Wait for something; fails after a minute."""
     async with asyncio.timeout(60):
@@ -105,7 +88,7 @@ async def becomes(true: Callable[[], bool]) -> None:
 
 async def rebooting(floor: GuestFloor, book: Book, body: Prompts) -> Instance:
     """A server whose first boot has just ended and whose second has not begun."""
-    one = server()
+    one = tools.pending()
     book.region("us-east-1").instances[one.id] = one
     floor.launch("us-east-1", one)
     await becomes(lambda: one.state == RUNNING)
@@ -118,7 +101,7 @@ async def rebooting(floor: GuestFloor, book: Book, body: Prompts) -> Instance:
 def test_a_server_stopped_and_started_between_two_boots_boots_once(tmp_path: Path) -> None:
     async def story() -> None:
         book, body = Book(tmp_path / "book"), Prompts()
-        floor = GuestFloor(tmp_path / "guests", book, Wall(), body)
+        floor = GuestFloor(tmp_path / "guests", book, TurnableClock(), body)
         one = await rebooting(floor, book, body)
         one.state = STOPPING
         floor.end(one)
@@ -137,7 +120,7 @@ def test_a_server_stopped_and_started_between_two_boots_boots_once(tmp_path: Pat
 def test_a_server_terminated_between_two_boots_boots_no_more(tmp_path: Path) -> None:
     async def story() -> None:
         book, body = Book(tmp_path / "book"), Prompts()
-        floor = GuestFloor(tmp_path / "guests", book, Wall(), body)
+        floor = GuestFloor(tmp_path / "guests", book, TurnableClock(), body)
         one = await rebooting(floor, book, body)
         one.state = SHUTTING_DOWN
         floor.end(one)

@@ -1,4 +1,4 @@
-"""Guests of other kinds than the usual: without namespaces, with this machine's network, and past their longest life."""
+"""Guests of other kinds than the usual: without namespaces, with this machine's network."""
 
 import asyncio
 import os
@@ -12,12 +12,10 @@ import machine_tools as tools
 import pytest
 from running_cloud import Running
 
-from localcloud.clock import TurnableClock
-from localcloud.ec2.floor import GuestFloor
-from localcloud.ec2.records import ON_DEMAND, PENDING, Book, Instance, Volume
 from localcloud.guests.console import Console
+from localcloud.guests.disks import remove_disk
 from localcloud.guests.guest import Events, Plan
-from localcloud.guests.process import Body, ProcessGuest, can_sandbox, make_etc_template, remove_disk
+from localcloud.guests.process import Body, ProcessGuest, can_sandbox, make_etc_template
 
 NAMESPACES = pytest.mark.skipif(not can_sandbox(), reason="this user may not make namespaces here")
 
@@ -99,47 +97,6 @@ def test_a_disk_is_removed_whatever_its_guest_did_to_it(tmp_path: Path) -> None:
     assert reason == "poweroff"
     remove_disk(directory)
     assert sorted(path.name for path in directory.iterdir()) == ["console.log"]
-
-
-@NAMESPACES
-def test_no_guest_lives_longer_than_this_machine_allows(tmp_path: Path) -> None:
-    async def play() -> Instance:
-        clock = TurnableClock()
-        book = Book(tmp_path / "book")
-        make_etc_template(tmp_path / "guests")
-        floor = GuestFloor(tmp_path / "guests", book, clock, Body(1, True, False, no_metadata), 1, longest=1.5)
-        launched = clock.now().isoformat()
-        one = Instance(
-            id="i-0123456789abcdef0",
-            reservation="r-1",
-            image="ami-1",
-            kind="t3.micro",
-            architecture="x86_64",
-            state=PENDING,
-            launched=launched,
-            zone="us-east-1a",
-            zone_id="use1-az1",
-            subnet="subnet-1",
-            vpc="vpc-1",
-            address="172.31.0.9",
-            mac="0a:00:00:00:00:01",
-            groups=[],
-            market=ON_DEMAND,
-            shutdown="stop",
-            volume=Volume("vol-1", "/dev/xvda", 8, "gp3", False, True, launched),
-        )
-        book.region("us-east-1").instances[one.id] = one
-        floor.launch("us-east-1", one)
-        for _ in range(400):
-            if one.ended is not None:
-                break
-            await asyncio.sleep(0.02)
-        await floor.close()
-        return one
-
-    one = asyncio.run(play())
-    assert (one.state, one.reason_code) == ("terminated", "Server.InternalError")
-    assert "this machine ended it" in one.reason
 
 
 @pytest.mark.cloud

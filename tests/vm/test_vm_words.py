@@ -12,9 +12,9 @@ import pytest
 from running_cloud import command
 
 from localcloud.guests.guest import Hardware
+from localcloud.guests.sockets import Sockets
 from localcloud.guests.vm import qemu, qmp
 from localcloud.guests.vm.body import _under
-from localcloud.guests.vm.sockets import Sockets
 
 HARDWARE = Hardware(
     "t3.micro", 2, 1024, "vol-0123456789abcdef0", 8, "0a:01:02:03:04:05", "172.31.0.0/20", "ec2.internal"

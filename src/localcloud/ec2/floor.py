@@ -28,9 +28,8 @@ from localcloud.ec2.records import (
 )
 from localcloud.ec2.refusals import Refusal
 from localcloud.guests.console import Console
+from localcloud.guests.disks import remove_disk
 from localcloud.guests.guest import BUTTON, CRASH, POWEROFF, REBOOT, REFUSED, Body, Events, Guest, Hardware, Plan
-from localcloud.guests.process import remove_disk
-from localcloud.guests.vm.machine import DISK
 
 MOST_GUESTS = 8
 LONGEST_LIFE = 24 * 3600.0
@@ -310,7 +309,6 @@ class GuestFloor:
         instance.ended = self._clock.now().timestamp()
         # Of either kind: the cloud that stopped it may have had the other.
         remove_disk(self._directory / instance.id)
-        (self._directory / instance.id / DISK).unlink(missing_ok=True)
 
     def _save(self, instance: Instance) -> None:
         found = self._book.find(instance.id)

@@ -3,37 +3,30 @@
 What happens inside it is box.py and init.py; what its end means to an instance is not decided here.
 """
 
-import array
 import asyncio
-import contextlib
 import json
 import os
 import platform
 import shutil
-import signal
 import socket
-import subprocess
 import sys
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from localcloud.guests import disks
 from localcloud.guests.box import make_etc
+from localcloud.guests.child import Child, call, interpreter, works
 from localcloud.guests.console import Console
-from localcloud.guests.guest import BUTTON, CRASH, PROCESS, REBOOT, REFUSED, Events, Plan
+from localcloud.guests.guest import BUTTON, CRASH, PROCESS, REFUSED, Events, Plan
 from localcloud.guests.init import GRACE
-from localcloud.guests.relay import Relay
+from localcloud.guests.sockets import ServeMetadata, Sockets
 from localcloud.guests.userdata import BOOTHOOK, Refused, parts_of
 
-_START = "import sys; sys.path.insert(0, sys.argv[1]); from localcloud.guests.box import main; main()"
-_SOURCE = str(Path(__file__).resolve().parents[2])
+_BOX = "localcloud.guests.box"
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SCRIPTS = "var/lib/cloud/instance/scripts"
 _HOOKS = "var/lib/cloud/instance/boothooks"
-
-ServeMetadata = Callable[[str, socket.socket], Awaitable[Callable[[], None]]]
-"""Answer metadata for an instance at a listening socket; the result closes it."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +50,7 @@ class Body:
 
     def why_not(self, directory: Path) -> str:
         """A disk is booted only by the kind of guest that wrote it."""
-        if any(directory.glob("*.qcow2")):
+        if (directory / disks.LAYER).exists():
             return "its disk is that of a vm guest; it starts in a local cloud whose guests are machines"
         return ""
 
@@ -88,11 +81,6 @@ class Body:
         }
 
 
-def interpreter() -> str:
-    """The program that guests have as `python3`: this interpreter outside of any virtual environment."""
-    return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
-
-
 def facts() -> dict[str, str]:
     """What really runs in a process guest: `python` (major.minor) and `architecture` as EC2 names it."""
     machine = platform.machine()
@@ -102,18 +90,7 @@ def facts() -> dict[str, str]:
 
 def can_sandbox() -> bool:
     """Try once whether this user may make the namespaces of a guest."""
-    program = _START.replace("main", "probe")
-    try:
-        tried = subprocess.run(
-            [interpreter(), "-I", "-S", "-B", "-c", program, _SOURCE],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=20,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return tried.returncode == 0
+    return works(_BOX, "probe")
 
 
 class ProcessGuest:
@@ -125,15 +102,12 @@ class ProcessGuest:
         self._plan = plan
         self._console = console
         self._events = events
-        self._process: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
-        self._output = -1
-        self._pidfd = -1
+        self._child = Child(self._hear, console.write, self._gone)
+        self._sockets = Sockets(plan.instance, body.port, body.serve_metadata)
         self._heard = b""
         self._reason = ""
         self._detail = ""
         self._over = False
-        self._closers: list[Callable[[], None]] = []
         self._starting: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -152,35 +126,33 @@ class ProcessGuest:
 
     def power_button(self) -> None:
         """Ask the guest to shut down; killed when it has not done so a little after its own grace."""
-        if self._over or self._control is None:
+        if self._over or self._child.pid is None:
             self._finish(BUTTON, "")
             return
-        with contextlib.suppress(OSError):
-            self._control.sendall(b'{"do": "button"}\n')
+        self._child.say(b'{"do": "button"}\n')
         asyncio.get_running_loop().call_later(GRACE + 2, self.kill)
 
     def kill(self) -> None:
         """Kill the guest's init; the kernel then kills everything in it."""
-        if self._process is not None and not self._over:
-            self._reason = self._reason or BUTTON
-            if not self._body.sandbox and self._control is not None:
-                # Its init kills what it started; killed itself, it would leave that behind.
-                with contextlib.suppress(OSError):
-                    self._control.shutdown(socket.SHUT_RDWR)
-                return
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+        if self._child.pid is None or self._over:
+            return
+        self._reason = self._reason or BUTTON
+        if self._body.sandbox:
+            self._child.kill()
+        else:
+            # Its init kills what it started; killed itself, it would leave that behind.
+            self._child.hang_up()
 
     def facts(self) -> dict[str, Any]:
         """`pid` of its first process."""
-        return {} if self._process is None or self._over else {"pid": self._process.pid}
+        return {} if self._child.pid is None or self._over else {"pid": self._child.pid}
 
     async def _with_shared_network(self, steps: list[dict[str, str]]) -> None:
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listener.bind(("127.0.0.1", 0))
         listener.listen(64)
         port = listener.getsockname()[1]
-        self._closers.append(await self._body.serve_metadata(self._plan.instance, listener))
+        await self._sockets.answer(listener)
         if not self._over:
             self._spawn(steps, self._environment(f"http://127.0.0.1:{port}/"))
 
@@ -200,8 +172,8 @@ class ProcessGuest:
 
     def _write_parts(self) -> list[dict[str, str]]:
         """Put the programs of the user data on the disk; the ones of this boot, in their order."""
-        disk = self._plan.directory / "disk"
-        (self._plan.directory / "root").mkdir(parents=True, exist_ok=True)
+        disk = self._plan.directory / disks.FOLDER
+        (self._plan.directory / disks.ROOT).mkdir(parents=True, exist_ok=True)
         parts = parts_of(self._plan.user_data)
         steps = []
         order = sorted(enumerate(parts, 1), key=lambda pair: (pair[1].kind != BOOTHOOK, pair[0]))
@@ -219,41 +191,13 @@ class ProcessGuest:
 
     def _spawn(self, steps: list[dict[str, str]], environment: dict[str, str]) -> None:
         loop = asyncio.get_running_loop()
-        ours, theirs = socket.socketpair()
-        reader, writer = os.pipe2(os.O_CLOEXEC)
-        arguments = [interpreter(), "-I", "-S", "-B", "-c", _START, _SOURCE, str(theirs.fileno()), str(os.getpid())]
         try:
-            self._process = subprocess.Popen(
-                arguments,
-                stdin=subprocess.DEVNULL,
-                stdout=writer,
-                stderr=writer,
-                pass_fds=(theirs.fileno(),),
-                env={"LANG": "C.UTF-8"},
-                cwd="/",
-                start_new_session=True,
-            )
+            self._child.start(lambda stream: call(_BOX, "main", str(stream), str(os.getpid())))
         except OSError as error:
-            os.close(reader)
-            ours.close()
             loop.call_soon(self._finish, CRASH, f"cannot start a guest: {error}")
             return
-        finally:
-            theirs.close()
-            os.close(writer)
-        self._control, self._output = ours, reader
-        self._pidfd = os.pidfd_open(self._process.pid)
-        ours.setblocking(False)
-        os.set_blocking(reader, False)
-        loop.add_reader(ours, self._hear)
-        loop.add_reader(reader, self._print)
-        loop.add_reader(self._pidfd, self._gone)
-        self._starting.append(loop.create_task(self._send(self._inside_plan(steps, environment))))
-
-    async def _send(self, plan: dict[str, Any]) -> None:
-        if self._control is not None:
-            with contextlib.suppress(OSError):
-                await asyncio.get_running_loop().sock_sendall(self._control, json.dumps(plan).encode() + b"\n")
+        plan = json.dumps(self._inside_plan(steps, environment)).encode() + b"\n"
+        self._starting.append(loop.create_task(self._child.say_all(plan)))
 
     def _inside_plan(self, steps: list[dict[str, str]], environment: dict[str, str]) -> dict[str, Any]:
         return {
@@ -263,8 +207,8 @@ class ProcessGuest:
             "hostname": self._plan.hostname,
             "address": self._plan.address,
             "port": self._body.port,
-            "disk": str(self._plan.directory / "disk"),
-            "root": str(self._plan.directory / "root"),
+            "disk": str(self._plan.directory / disks.FOLDER),
+            "root": str(self._plan.directory / disks.ROOT),
             "prefix": os.path.realpath(sys.base_prefix),
             "python": interpreter(),
             "etc": str(etc_template(self._plan.directory.parent)),
@@ -273,30 +217,16 @@ class ProcessGuest:
             "environment": environment,
         }
 
-    def _hear(self) -> None:
-        if self._control is None:
-            return
-        try:
-            data, ancillary, _, _ = self._control.recvmsg(65536, socket.CMSG_SPACE(2 * array.array("i").itemsize))
-        except (BlockingIOError, ConnectionResetError):
-            return
-        descriptors = array.array("i")
-        for _, kind, payload in ancillary:
-            if kind == socket.SCM_RIGHTS:
-                descriptors.frombytes(payload[: len(payload) - len(payload) % descriptors.itemsize])
-        if not data:
-            asyncio.get_running_loop().remove_reader(self._control)
-            return
-        self._heard += data
-        *lines, self._heard = self._heard.split(b"\n")
+    def _hear(self, data: bytes, descriptors: list[int]) -> None:
+        *lines, self._heard = (self._heard + data).split(b"\n")
         for line in lines:
-            self._told(json.loads(line), list(descriptors))
+            self._told(json.loads(line), descriptors)
 
     def _told(self, message: dict[str, str], descriptors: list[int]) -> None:
         match message["event"]:
             case "sockets" if len(descriptors) == 2:
                 sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
-                self._starting.append(asyncio.get_running_loop().create_task(self._answer(*sockets)))
+                self._starting.append(asyncio.get_running_loop().create_task(self._sockets.answer(*sockets)))
             case "running":
                 self._events.running()
             case "power":
@@ -308,52 +238,17 @@ class ProcessGuest:
                 self._reason, self._detail = CRASH, message["message"]
                 self._console.write(f"localcloud: guest failed: {message['message']}\n".encode())
 
-    async def _answer(self, metadata: socket.socket, endpoint: socket.socket) -> None:
-        relay = Relay(endpoint, self._body.port)
-        self._closers.append(relay.close)
-        await relay.start()
-        self._closers.append(await self._body.serve_metadata(self._plan.instance, metadata))
-        if self._over:
-            self._close()
-
-    def _print(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            data = os.read(self._output, 256 * 1024)
-            if data:
-                self._console.write(data)
-            else:
-                asyncio.get_running_loop().remove_reader(self._output)
-
-    def _gone(self) -> None:
+    def _gone(self, code: int) -> None:
         """The guest's outer process ended, and with it everything inside."""
-        loop = asyncio.get_running_loop()
-        process, control = self._process, self._control
-        if process is None or control is None:
-            return
-        process.wait()
-        self._hear()
-        for descriptor in (control.fileno(), self._output, self._pidfd):
-            loop.remove_reader(descriptor)
-        with contextlib.suppress(BlockingIOError):
-            while data := os.read(self._output, 256 * 1024):
-                self._console.write(data)
-        control.close()
-        os.close(self._output)
-        os.close(self._pidfd)
-        self._control = None
+        del code  # what ended it was said before
         self._finish(self._reason or CRASH, self._detail)
 
     def _finish(self, reason: str, detail: str) -> None:
         if self._over:
             return
         self._over = True
-        self._close()
+        self._sockets.close()
         self._events.ended(reason, detail)
-
-    def _close(self) -> None:
-        for close in self._closers:
-            close()
-        self._closers.clear()
 
 
 def etc_template(guests: Path) -> Path:
@@ -366,22 +261,3 @@ def make_etc_template(guests: Path) -> None:
     guests.mkdir(mode=0o700, parents=True, exist_ok=True)
     shutil.rmtree(etc_template(guests), ignore_errors=True)
     make_etc(str(etc_template(guests)))
-
-
-def remove_disk(directory: Path) -> None:
-    """Delete what a guest wrote, whatever modes it gave to it; its console stays."""
-    for name in ("disk", "root"):
-        shutil.rmtree(directory / name, onerror=_open_and_retry)
-
-
-def _open_and_retry(act: Callable[..., Any], path: str, _: Any) -> None:
-    with contextlib.suppress(OSError):
-        os.chmod(os.path.dirname(path), 0o700)
-        os.chmod(path, 0o700)
-        if act in (os.open, os.scandir, os.listdir, os.lstat):
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            act(path)
-
-
-__all__ = ["REBOOT", "Body", "ProcessGuest", "can_sandbox", "facts", "interpreter", "remove_disk"]

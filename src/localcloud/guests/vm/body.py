@@ -6,7 +6,6 @@ One guest's life is machine.py; the image itself is image.py and build.py.
 import os
 import shutil
 import struct
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,16 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from localcloud.errors import CloudError
+from localcloud.guests.child import call, works
 from localcloud.guests.console import Console
+from localcloud.guests.disks import FOLDER, LAYER
 from localcloud.guests.guest import VM, Events, Hardware, Plan
-from localcloud.guests.process import ServeMetadata, interpreter
+from localcloud.guests.sockets import ENDPOINT, METADATA, ServeMetadata, Sockets
 from localcloud.guests.vm import image, probe, qemu
-from localcloud.guests.vm.machine import DISK, SOURCE, MachineGuest
+from localcloud.guests.vm.machine import MachineGuest
 from localcloud.guests.vm.net import METADATA as METADATA_ADDRESS
-from localcloud.guests.vm.sockets import ENDPOINT, METADATA, Sockets
 
-_PROBE = "import sys; sys.path.insert(0, sys.argv[1]); from localcloud.guests.vm.net import probe; probe()"
-_CARRY = "import sys; sys.path.insert(0, sys.argv[1]); from localcloud.guests.vm.carry import main; main()"
 _GIB = 1024**3
 
 
@@ -55,9 +53,9 @@ class MachineBody:
 
     def why_not(self, directory: Path) -> str:
         """A disk is booted only by the kind of guest that wrote it, on the image it was laid over."""
-        if (directory / "disk").exists():
+        if (directory / FOLDER).exists():
             return "its disk is that of a process guest; it starts in a local cloud whose guests are processes"
-        under = _under(directory / DISK)
+        under = _under(directory / LAYER)
         if under is not None and image.read(under.parent) is None:
             return f"the image under its disk is gone ({under.parent})"
         return ""
@@ -100,11 +98,11 @@ class MachineBody:
         if self.private and not self.internet:
             return qemu.Link(self.port), Sockets(plan.instance, self.port, self.serve_metadata)
         sockets = Sockets(plan.instance, self.port, self.serve_metadata, plan.directory)
-        start = (interpreter(), "-I", "-S", "-B", "-c", _CARRY, SOURCE, str(plan.directory))
+        start = tuple(call("localcloud.guests.vm.carry", "main", str(plan.directory)))
         return qemu.Link(self.port, ((*start, METADATA), (*start, ENDPOINT)), self.internet), sockets
 
     def _starting(self, plan: Plan, hardware: Hardware, link: qemu.Link) -> Any:
-        under = _under(plan.directory / DISK)
+        under = _under(plan.directory / LAYER)
         kernel = self.image.kernel if under is None else under.parent / image.KERNEL
         cpus, memory = self.room.fitting(hardware, self.accelerator.name, self.most)
         words = qemu.kernel_words(image.KERNEL_ARGUMENTS, self.port, hardware.disk * _GIB > self._least_disk)
@@ -118,7 +116,7 @@ class MachineBody:
                 accelerator=self.accelerator.name,
                 cpus=cpus,
                 memory=memory,
-                disk=plan.directory / DISK,
+                disk=plan.directory / LAYER,
                 stream=stream,
             )
             line = qemu.command(machine, plan.instance, plan.hostname, plan.address, hardware, link)
@@ -134,7 +132,7 @@ class MachineBody:
         """The command for a new layer over the image, of the volume's size, never smaller than the image."""
         size = max(hardware.disk * _GIB, self._least_disk)
         made = [self.imager, "create", "-q", "-f", "qcow2", "-b", str(self.image.root), "-F", "raw"]
-        return [*made, str(plan.directory / DISK), str(size)]
+        return [*made, str(plan.directory / LAYER), str(size)]
 
 
 def find_body(port: int, internet: bool, serve_metadata: ServeMetadata, most: int | None) -> MachineBody:
@@ -174,17 +172,7 @@ def find_body(port: int, internet: bool, serve_metadata: ServeMetadata, most: in
 
 def can_network() -> bool:
     """Try once whether this user may give a guest a network namespace."""
-    try:
-        tried = subprocess.run(
-            [interpreter(), "-I", "-S", "-B", "-c", _PROBE, SOURCE],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=20,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return tried.returncode == 0
+    return works("localcloud.guests.vm.net", "probe")
 
 
 def free_memory() -> int:

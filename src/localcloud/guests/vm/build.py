@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from localcloud.errors import CloudError
-from localcloud.guests.process import interpreter
+from localcloud.guests.child import call
 from localcloud.guests.vm import image, recipe
 
 ROOM = 2 << 30
@@ -32,8 +32,6 @@ SUBUID, SUBGID = Path("/etc/subuid"), Path("/etc/subgid")
 SUBIDS = 65536
 """How many ids a build without root maps."""
 
-_START = "import sys; sys.path.insert(0, sys.argv[1]); from localcloud.guests.vm.apart import main; main()"
-_SOURCE = str(Path(__file__).resolve().parents[3])
 _TEMPORARY = "temporary"
 
 _NO_NETWORK = re.compile(
@@ -273,7 +271,7 @@ def _run(words: list[str], environment: dict[str, str], kept: tuple[int, ...], l
     lines: list[str] = []
     with log.open("w", encoding="utf-8") as out:
         child = subprocess.Popen(
-            [interpreter(), "-I", "-S", "-B", "-c", _START, _SOURCE, str(os.getpid()), *words],
+            call("localcloud.guests.vm.apart", "main", str(os.getpid()), *words),
             env=environment,
             pass_fds=kept,
             stdin=subprocess.DEVNULL,

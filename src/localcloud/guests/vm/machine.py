@@ -3,27 +3,24 @@
 What QEMU is told is qemu.py; what an end means to an instance is not decided here.
 """
 
-import array
 import asyncio
 import contextlib
 import json
 import os
 import shutil
-import signal
 import socket
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from localcloud.guests.child import Child, call
 from localcloud.guests.console import Console
+from localcloud.guests.disks import LAYER
 from localcloud.guests.guest import BUTTON, CRASH, POWEROFF, REBOOT, Events, Plan
-from localcloud.guests.process import interpreter
+from localcloud.guests.sockets import Sockets
 from localcloud.guests.vm import qmp
-from localcloud.guests.vm.sockets import Sockets
 
-DISK = "disk.qcow2"
 GRACE = 15.0
 """Seconds between the power button and the cord: an emulated guest takes some to end its services."""
 _PRESS_AGAIN = 4.0
@@ -32,8 +29,6 @@ _LAST_WAIT = 3.0
 _DISK_EVERY = 5.0
 """Between two questions whether its disk still takes what is written. An NVMe device tells no event of it (QEMU 7.2: only
 its counters know), and the guest goes on with a file system that it can no longer write."""
-_START = "import sys; sys.path.insert(0, sys.argv[1]); from localcloud.guests.vm.net import main; main()"
-SOURCE = str(Path(__file__).resolve().parents[3])
 _LOG = "qemu.log"
 
 
@@ -60,10 +55,7 @@ class MachineGuest:
         self._sockets = sockets
         self._command = command
         self._make_disk = make_disk
-        self._process: subprocess.Popen[bytes] | None = None
-        self._stream: socket.socket | None = None
-        self._output = -1
-        self._pidfd = -1
+        self._child = Child(self._hear, console.write, self._gone)
         self._reader = qmp.Reader()
         self._ready = False
         self._pressed = False
@@ -86,37 +78,36 @@ class MachineGuest:
         if self._over or self._pressed:
             return
         self._pressed = True
-        if self._process is not None:
+        if self._child.pid is not None:
             self._tasks.append(asyncio.get_running_loop().create_task(self._press()))
 
     def kill(self) -> None:
         """End it at once."""
         self._killed = True
-        if self._process is not None and not self._over:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+        self._child.kill()
 
     def facts(self) -> dict[str, Any]:
         """`pid`, `rss_mib` (memory that QEMU holds now), and two times in seconds: `began_s_ago` (since this boot was asked for)
         and `qemu_started_after_s` (from then until QEMU said that its processors run; the guest still boots then)."""
-        if self._process is None or self._over:
+        pid = self._child.pid
+        if pid is None or self._over:
             return {}
         return {
-            "pid": self._process.pid,
-            "rss_mib": _resident(self._process.pid),
+            "pid": pid,
+            "rss_mib": _resident(pid),
             "began_s_ago": round(time.monotonic() - self._began, 1),
             "qemu_started_after_s": self._started_after,
         }
 
     async def _begin(self) -> None:
         try:
-            if not (self._plan.directory / DISK).exists():
+            if not (self._plan.directory / LAYER).exists():
                 await self._new_disk()
             await self._sockets.begin()
             if self._killed or self._pressed:
                 self._finish(BUTTON, "")
                 return
-            self._spawn()
+            self._child.start(self._first_program, self._plan.directory / _LOG)
         except OSError as error:
             self._finish(CRASH, f"its machine cannot start: {error}")
             return
@@ -132,75 +123,28 @@ class MachineGuest:
         )
         said = (await made.communicate())[1].decode(errors="replace").strip()
         if made.returncode != 0:
-            (self._plan.directory / DISK).unlink(missing_ok=True)
+            (self._plan.directory / LAYER).unlink(missing_ok=True)
             raise OSError(f"no disk could be made: {said.splitlines()[-1] if said else made.returncode}")
 
-    def _spawn(self) -> None:
-        loop = asyncio.get_running_loop()
-        ours, theirs = socket.socketpair()
-        reader, writer = os.pipe2(os.O_CLOEXEC)
-        plan = json.dumps(self._command(theirs.fileno()))
-        start = [interpreter(), "-I", "-S", "-B", "-c", _START, SOURCE, str(theirs.fileno()), str(os.getpid()), plan]
-        try:
-            with (self._plan.directory / _LOG).open("wb") as log:
-                self._process = subprocess.Popen(
-                    start,
-                    stdin=subprocess.DEVNULL,
-                    stdout=writer,
-                    stderr=log,
-                    pass_fds=(theirs.fileno(),),
-                    env={"LANG": "C.UTF-8"},
-                    cwd="/",
-                    start_new_session=True,
-                )
-        except OSError:
-            os.close(reader)
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-            os.close(writer)
-        self._stream, self._output = ours, reader
-        self._pidfd = os.pidfd_open(self._process.pid)
-        ours.setblocking(False)
-        os.set_blocking(reader, False)
-        loop.add_reader(ours, self._hear)
-        loop.add_reader(reader, self._print)
-        loop.add_reader(self._pidfd, self._gone)
+    def _first_program(self, stream: int) -> list[str]:
+        plan = json.dumps(self._command(stream))
+        return call("localcloud.guests.vm.net", "main", str(stream), str(os.getpid()), plan)
 
     async def _press(self) -> None:
         """The button, again and again; then `quit`, which closes the disk in order; then no asking."""
         ends = time.monotonic() + GRACE
         while not self._over and (left := ends - time.monotonic()) > 0:
             if self._ready:
-                self._say(qmp.command("system_powerdown"))
+                self._child.say(qmp.command("system_powerdown"))
             await asyncio.sleep(min(_PRESS_AGAIN if self._ready else 0.2, left))
-        self._say(qmp.command("quit"))
+        self._child.say(qmp.command("quit"))
         await asyncio.sleep(_LAST_WAIT)
         if not self._over:
             self.kill()
 
-    def _say(self, line: bytes) -> None:
-        if self._stream is not None:
-            with contextlib.suppress(OSError):
-                self._stream.send(line)
-
-    def _hear(self) -> None:
-        """Read what QEMU, or the program before it, says; until there is no more for now."""
-        while self._stream is not None:
-            try:
-                data, ancillary, _, _ = self._stream.recvmsg(65536, socket.CMSG_SPACE(2 * array.array("i").itemsize))
-            except OSError:
-                return
-            descriptors = array.array("i")
-            for level, kind, payload in ancillary:
-                if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                    descriptors.frombytes(payload[: len(payload) - len(payload) % descriptors.itemsize])
-            if not data:
-                asyncio.get_running_loop().remove_reader(self._stream)
-                return
-            for message in self._reader.feed(data):
-                self._told(message, list(descriptors))
+    def _hear(self, data: bytes, descriptors: list[int]) -> None:
+        for message in self._reader.feed(data):
+            self._told(message, descriptors)
 
     def _told(self, message: qmp.Message, descriptors: list[int]) -> None:
         match (message.kind, message.name):
@@ -210,9 +154,9 @@ class MachineGuest:
             case (qmp.BEGUN, "failed"):
                 self._failed = str(message.data.get("message", ""))
             case (qmp.GREETING, _):
-                self._say(qmp.command("qmp_capabilities"))
+                self._child.say(qmp.command("qmp_capabilities"))
             case (qmp.ANSWER, "qmp_capabilities"):
-                self._say(qmp.command("query-status"))
+                self._child.say(qmp.command("query-status"))
             case (qmp.ANSWER, "query-status"):
                 self._ready = True
                 self._started_after = round(time.monotonic() - self._began, 2)
@@ -226,7 +170,7 @@ class MachineGuest:
 
     async def _ask_disk(self) -> None:
         while not self._over:
-            self._say(qmp.command("query-blockstats"))
+            self._child.say(qmp.command("query-blockstats"))
             await asyncio.sleep(_DISK_EVERY)
 
     def _lose_disk(self) -> None:
@@ -235,9 +179,7 @@ class MachineGuest:
             return
         free = shutil.disk_usage(self._plan.directory).free >> 20
         self._lost = f"this machine could not write its disk ({free} MiB are free in {self._plan.directory})"
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+        self._child.kill()
 
     def _happened(self, event: qmp.Message) -> None:
         match event.name:
@@ -254,31 +196,7 @@ class MachineGuest:
             self._note = note
             self._console.write(f"localcloud: {self._plan.instance}: {note}\n".encode())
 
-    def _print(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            data = os.read(self._output, 256 * 1024)
-            if data:
-                self._console.write(data)
-            else:
-                asyncio.get_running_loop().remove_reader(self._output)
-
-    def _gone(self) -> None:
-        """QEMU ended: what it still said is read first, the reason is among it."""
-        loop = asyncio.get_running_loop()
-        process, stream = self._process, self._stream
-        if process is None or stream is None:
-            return
-        code = process.wait()
-        self._hear()
-        with contextlib.suppress(BlockingIOError):
-            while data := os.read(self._output, 256 * 1024):
-                self._console.write(data)
-        for descriptor in (stream.fileno(), self._output, self._pidfd):
-            loop.remove_reader(descriptor)
-        stream.close()
-        os.close(self._output)
-        os.close(self._pidfd)
-        self._stream = None
+    def _gone(self, code: int) -> None:
         self._finish(*self._reason(code))
 
     def _reason(self, code: int) -> tuple[str, str]:

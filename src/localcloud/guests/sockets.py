@@ -1,17 +1,19 @@
-"""The two sockets of a machine guest, metadata and endpoint, answered by the cloud; and the files they are where QEMU stands in
-no network of its own.
+"""The two sockets of a guest, metadata and endpoint, answered by the cloud; and the files they are where a machine stands in no
+network of its own.
 
-How connections get to them is net.py and carry.py.
+How connections get to them is each body's own.
 """
 
 import contextlib
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from localcloud.guests.process import ServeMetadata
 from localcloud.guests.relay import Relay
+
+ServeMetadata = Callable[[str, socket.socket], Awaitable[Callable[[], None]]]
+"""Answer metadata for an instance at a listening socket; the result closes it."""
 
 METADATA, ENDPOINT = "metadata.sock", "endpoint.sock"
 
@@ -32,11 +34,12 @@ class Sockets:
         if self._directory is not None:
             await self.answer(_listen(self._directory, METADATA), _listen(self._directory, ENDPOINT))
 
-    async def answer(self, metadata: socket.socket, endpoint: socket.socket) -> None:
+    async def answer(self, metadata: socket.socket, endpoint: socket.socket | None = None) -> None:
         """Answer metadata at one, carry the other's connections to the cloud's own port."""
-        relay = Relay(endpoint, self._port)
-        self._closers.append(relay.close)
-        await relay.start()
+        if endpoint is not None:
+            relay = Relay(endpoint, self._port)
+            self._closers.append(relay.close)
+            await relay.start()
         self._closers.append(await self._serve(self._instance, metadata))
         if self._closed:
             self.close()

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import machine_tools as tools
 import pytest
 
 from localcloud.clock import TurnableClock
 from localcloud.ec2.floor import GuestFloor
 from localcloud.ec2.records import (
-    ON_DEMAND,
     PENDING,
     RUNNING,
     SHUTTING_DOWN,
@@ -18,7 +18,6 @@ from localcloud.ec2.records import (
     TERMINATED,
     Book,
     Instance,
-    Volume,
 )
 from localcloud.ec2.refusals import Refusal
 from localcloud.guests.console import Console
@@ -86,35 +85,11 @@ class Lives:
         return {}
 
 
-def instance(identifier: str = "i-0123456789abcdef0") -> Instance:
-    """A pending instance that stops when its guest powers off."""
-    launched = TurnableClock().now().isoformat()
-    return Instance(
-        id=identifier,
-        reservation="r-1",
-        image="ami-1",
-        kind="t3.micro",
-        architecture="x86_64",
-        state=PENDING,
-        launched=launched,
-        zone="us-east-1a",
-        zone_id="use1-az1",
-        subnet="subnet-1",
-        vpc="vpc-1",
-        address="172.31.0.9",
-        mac="0a:00:00:00:00:01",
-        groups=[],
-        market=ON_DEMAND,
-        shutdown="stop",
-        volume=Volume("vol-1", "/dev/xvda", 8, "gp3", False, True, launched),
-    )
-
-
 def after(directory: Path, *lives: tuple[bool, str]) -> Instance:
     """The instance after those lives, started anew after each."""
 
     async def play() -> Instance:
-        book, one = Book(directory / "book"), instance()
+        book, one = Book(directory / "book"), tools.pending()
         floor = GuestFloor(directory / "guests", book, TurnableClock(), Lives(iter(lives)))
         book.region("us-east-1").instances[one.id] = one
         for _ in lives:
@@ -166,7 +141,7 @@ class Sets:
 @pytest.mark.parametrize(("boots", "left"), [(1, STOPPED), (0, TERMINATED)])
 def test_after_a_refused_start_a_server_is_as_before_and_takes_no_place(tmp_path: Path, boots: int, left: str) -> None:
     async def play() -> tuple[Instance, tuple[int, int]]:
-        book, one, sets = Book(tmp_path / "book"), instance(), Sets()
+        book, one, sets = Book(tmp_path / "book"), tools.pending(), Sets()
         floor = GuestFloor(
             tmp_path / "guests",
             book,
@@ -202,7 +177,7 @@ async def reaches(one: Instance, state: str) -> None:
 @pytest.mark.parametrize("ended", [False, True])
 def test_a_server_that_reboots_keeps_its_place_until_it_is_ended(tmp_path: Path, ended: bool) -> None:
     async def play() -> tuple[int, int]:
-        book, first, second = Book(tmp_path / "book"), instance(), instance("i-0fedcba9876543210")
+        book, first, second = Book(tmp_path / "book"), tools.pending(), tools.pending("i-0fedcba9876543210")
         body = Lives(iter([(True, "")] * 2))
         floor = GuestFloor(tmp_path / "guests", book, TurnableClock(), body, most=1)
         for one in (first, second):
