@@ -25,7 +25,7 @@ acceptance: setup
 
 # What the local cloud does as AWS documents it, asked of it and of moto; writes docs/conformance.md
 conformance: setup
-	@.venv/bin/python scripts/conformance
+	@.venv/bin/python localcloud/scripts/conformance
 
 lock:
 	@scripts/lock

@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from dayfly.cli import breaks, neighbour
-from dayfly.core import config
+from dayfly.cli import breaks, local_cloud
 from dayfly.errors import FileError
+from dayfly.project.file import config
 
 
 def dayfly(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -26,8 +26,8 @@ def dayfly(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def cloud(**facts: str) -> neighbour.Neighbour:
-    return neighbour.Neighbour(state=Path("x"), endpoint="http://127.0.0.1:1", keys=("a", "b"), facts=facts)
+def cloud(**facts: str) -> local_cloud.LocalCloud:
+    return local_cloud.LocalCloud(state=Path("x"), endpoint="http://127.0.0.1:1", keys=("a", "b"), facts=facts)
 
 
 @pytest.mark.parametrize("way", ["panic", "reboot"])
@@ -50,11 +50,11 @@ def test_guest_without_local_is_refused(tmp_path):
 
 def test_a_cloud_that_runs_fits_when_its_servers_are_of_that_kind_or_of_any():
     running = cloud(guests="vm")
-    assert neighbour.fitting(running, "vm") is running
-    assert neighbour.fitting(running, None) is running
-    assert neighbour.fitting(None, "vm") is None
+    assert local_cloud.fitting(running, "vm") is running
+    assert local_cloud.fitting(running, None) is running
+    assert local_cloud.fitting(None, "vm") is None
     with pytest.raises(FileError, match="vm guests, not process") as refused:
-        neighbour.fitting(running, "process")
+        local_cloud.fitting(running, "process")
     assert "dayfly local down" in refused.value.hint
 
 
@@ -79,7 +79,7 @@ def test_every_way_to_break_a_server_is_a_job_of_a_valid_project(way, guest):
     job = config.read(breaks.file(way, guest), zones=ZoneInfo, allow_short_margin=True).jobs["pi"]
     assert job.command == breaks.BREAKS[way].jobs[guest][0]
     assert (job.setup or "") == breaks.BREAKS[way].jobs[guest][1]
-    assert guest == neighbour.VM or not job.setup, "a process guest refuses setup"
+    assert guest == local_cloud.VM or not job.setup, "a process guest refuses setup"
 
 
 def test_an_image_that_can_not_be_made_is_told_with_its_remedy(tmp_path, monkeypatch):

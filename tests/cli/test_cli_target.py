@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from dayfly.cli import target
-from dayfly.core import config
 from dayfly.errors import FileError
+from dayfly.project.file import config
 
 TEXT = """project = "lake"
 account = "123456789012"

@@ -7,8 +7,8 @@ import os
 from dataclasses import replace
 from datetime import UTC
 
-from core.test_screens_run import STARTED, WHOLE, attempt
 from dayfly.cli.watch import Watcher
+from project.test_screens_run import STARTED, WHOLE, attempt
 
 RUNNING = replace(WHOLE, attempts=(attempt(started=STARTED),))
 

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from dayfly.core import names, plan
-from dayfly.core.event import Wish
+from dayfly.core import names
+from dayfly.core.event import LaunchRequest
 from dayfly.core.records import Cancel, FleetError, Opened, encode
 from dayfly.core.versions import write_version
 from dayfly.errors import Refused, Unclear
@@ -16,7 +16,8 @@ from dayfly.flows import calls
 from dayfly.flows.launch import launch
 from dayfly.flows.sweep import sweep_project
 from dayfly.flows.walk import walk
-from model.cloud import ROLE, START, TICK, ModelCloud, Stepper, cloud_with, place, version
+from dayfly.project.deploy import plan
+from model.cloud import ROLE, START, TICK, ModelCloud, Stepper, acting_as, cloud_with, version
 
 RUN = names.RunName("pi", TICK)
 DAY_S = 24 * 3600
@@ -24,19 +25,19 @@ NO = (FleetError(code="InsufficientInstanceCapacity", message=""),)
 
 
 def due(**changes):
-    return Wish(**{"job": "pi", "tick": TICK, "source": "schedule", "request": "d1", **changes})
+    return LaunchRequest(**{"job": "pi", "tick": TICK, "source": "schedule", "request": "d1", **changes})
 
 
 def tick(cloud, **changes):
-    return cloud.run(launch(due(**changes), place("launcher")))
+    return cloud.run(launch(due(**changes), acting_as("launcher")))
 
 
 def sweep(cloud, keep_s=90 * DAY_S):
-    return cloud.run(sweep_project(place("sweeper"), keep_s))
+    return cloud.run(sweep_project(acting_as("sweeper"), keep_s))
 
 
 def retry(cloud, run=RUN, request="r"):
-    return cloud.run(launch(Wish(job="pi", retry=run, request=request), place("launcher")))
+    return cloud.run(launch(LaunchRequest(job="pi", retry=run, request=request), acting_as("launcher")))
 
 
 def step_past(stepper, what):
@@ -58,7 +59,7 @@ def test_a_cancelled_server_is_ended_once_however_long_it_takes_to_go():
     cloud = cloud_with(leaves_after_s=40)
     tick(cloud)
     cancel(cloud)
-    cloud.run(walk(RUN, place("cli:ben")))
+    cloud.run(walk(RUN, acting_as("cli:ben")))
     sweep(cloud)
     assert len(cloud.ends) == 1
     assert names.HEARTBEAT in cloud.objects
@@ -72,7 +73,7 @@ def test_a_cancelled_server_is_ended_once_however_long_it_takes_to_go():
 
 def test_an_empty_replay_whose_server_is_not_listed_yet_is_elected_by_the_fleets_own_record():
     cloud = cloud_with(empty_replay=True)
-    flow = Stepper(cloud, launch(due(), place("launcher")))
+    flow = Stepper(cloud, launch(due(), acting_as("launcher")))
     while not isinstance(flow._call, calls.CreateFleet):
         flow.step()
     cloud.faults = {cloud.asked + 1: "after"}
@@ -121,7 +122,7 @@ def test_the_receipt_has_zone_and_image_as_ec2_shows_them_and_never_an_empty_tex
 
 def test_nothing_is_launched_after_its_deadline():
     cloud = cloud_with(version(time_limit_s=20, margin_s=60, market="on-demand"))
-    dying = Stepper(cloud, launch(due(), place("launcher")))
+    dying = Stepper(cloud, launch(due(), acting_as("launcher")))
     while not isinstance(dying._call, calls.CreateFleet):
         dying.step()
     cloud.pass_time(200)
@@ -138,7 +139,7 @@ def test_a_late_look_at_a_finished_run_never_frees_the_slot_of_its_retry():
     [first] = cloud.servers
     cloud.work(first, exit_code=3)
     sweep(cloud)
-    late = Stepper(cloud, walk(RUN, place("cli")))
+    late = Stepper(cloud, walk(RUN, acting_as("cli")))
     step_past(late, lambda call: isinstance(call, calls.Get) and call.key == names.open_key(RUN))
     retry(cloud)
     assert cloud.json("slots/pi.json")["holder"] == str(RUN)
@@ -155,9 +156,9 @@ def test_a_late_sweeper_that_gives_the_slot_to_a_run_that_is_over_blocks_no_retr
     cloud = cloud_with(version(before, market="on-demand"), refuse={"on-demand": NO})
     old = names.RunName("pi", TICK - timedelta(minutes=1))
     tick(cloud, tick=old.tick, request="old")
-    launching = Stepper(cloud, launch(due(), place("launcher")))
+    launching = Stepper(cloud, launch(due(), acting_as("launcher")))
     step_past(launching, lambda call: isinstance(call, calls.PutNew) and call.key == names.open_key(RUN))
-    late = Stepper(cloud, walk(RUN, place("sweeper")))
+    late = Stepper(cloud, walk(RUN, acting_as("sweeper")))
     step_past(late, lambda call: isinstance(call, calls.List) and call.prefix == names.run_prefix(RUN))
     while not isinstance(launching._call, calls.Delete):
         launching.step()
@@ -178,7 +179,7 @@ def test_a_late_sweeper_that_gives_the_slot_to_a_run_that_is_over_blocks_no_retr
 
 def test_the_kill_schedule_of_a_living_surplus_server_stays():
     cloud = cloud_with(version(market="on-demand"), token_forgets=True)
-    dying = Stepper(cloud, launch(due(), place("launcher")))
+    dying = Stepper(cloud, launch(due(), acting_as("launcher")))
     step_past(dying, lambda call: isinstance(call, calls.Arm))
     [surplus] = cloud.servers
     cloud.hidden = {surplus}
@@ -186,7 +187,7 @@ def test_the_kill_schedule_of_a_living_surplus_server_stays():
     [elected] = [server for server in cloud.servers if server != surplus]
     assert cloud.work(elected)
     cloud.hidden = set()
-    cloud.run(walk(RUN, place("cli")))
+    cloud.run(walk(RUN, acting_as("cli")))
     assert cloud.servers[surplus].state == "running"
     assert surplus in cloud.kills
 
@@ -251,7 +252,7 @@ def test_one_record_that_can_not_be_read_does_not_save_the_other_surplus_servers
     surplus = [f"i-{number:017x}" for number in (1, 2, 3)]
     for name in surplus:
         cloud.servers[name] = replace(cloud.servers[server], id=name)
-    sweeping = Stepper(cloud, sweep_project(place("sweeper"), DAY_S))
+    sweeping = Stepper(cloud, sweep_project(acting_as("sweeper"), DAY_S))
     hit = False
     while not sweeping.over:
         call = sweeping._call
@@ -296,7 +297,7 @@ def test_a_tick_that_nobody_delivered_is_claimed_as_missed_by_the_sweep():
     claim = cloud.json(names.claim_key(RUN))
     assert (claim["decision"], claim["reason"]) == ("missed", "not-delivered")
     assert names.done_key(RUN, 0, "missed") in cloud.objects
-    assert cloud.run(sweep_project(place("sweeper"), DAY_S)).missed == []
+    assert cloud.run(sweep_project(acting_as("sweeper"), DAY_S)).missed == []
 
 
 def test_after_a_long_silence_every_tick_is_claimed_in_a_few_sweeps():

@@ -13,25 +13,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dayfly.core import names
-from dayfly.core.event import Wish
+from dayfly.core.event import LaunchRequest
 from dayfly.core.records import Cancel, FleetError, Slot, encode
 from dayfly.errors import NotFoundError, Unclear
 from dayfly.flows.launch import launch
 from dayfly.flows.sweep import sweep_project
 from dayfly.flows.walk import walk
-from model.cloud import TICK, ModelCloud, Stepper, cloud_with, place, version
+from model.cloud import TICK, ModelCloud, Stepper, acting_as, cloud_with, version
 
 RUN = names.RunName("pi", TICK)
 KEEP_S = 90 * 24 * 3600
 
 
 def delivery(cloud: ModelCloud, number: int, minute: int = 0) -> Stepper:
-    wish = Wish(job="pi", tick=TICK + timedelta(minutes=minute), source="schedule", request=f"d{number}")
-    return Stepper(cloud, launch(wish, place("launcher")))
+    wish = LaunchRequest(job="pi", tick=TICK + timedelta(minutes=minute), source="schedule", request=f"d{number}")
+    return Stepper(cloud, launch(wish, acting_as("launcher")))
 
 
 def sweeping(cloud: ModelCloud) -> Stepper:
-    return Stepper(cloud, sweep_project(place("sweeper"), KEEP_S))
+    return Stepper(cloud, sweep_project(acting_as("sweeper"), KEEP_S))
 
 
 def told_to_go(cloud: ModelCloud) -> Iterator[str]:
@@ -43,7 +43,7 @@ def come_to_rest(cloud: ModelCloud, sweeps: int = 8) -> None:
     cloud.faults, cloud.hidden = {}, set()
     for _ in range(sweeps):
         cloud.pass_time(300)
-        cloud.run(sweep_project(place("sweeper"), KEEP_S))
+        cloud.run(sweep_project(acting_as("sweeper"), KEEP_S))
 
 
 def check(cloud: ModelCloud, runs: int) -> None:
@@ -146,13 +146,13 @@ def test_retries_cancels_and_watching_people_beside_the_rest_keep_one_job_alive(
     """A finished run is retried by two wishes while the next tick comes, people watch, and one cancels."""
     chance = Random(seed)
     cloud = cloud_with(version(market="on-demand"), leaves_after_s=leaves_after_s)
-    cloud.run(launch(Wish(job="pi", tick=TICK, source="schedule", request="d0"), place("launcher")))
+    cloud.run(launch(LaunchRequest(job="pi", tick=TICK, source="schedule", request="d0"), acting_as("launcher")))
     cloud.work(next(iter(cloud.servers)), exit_code=3)
-    cloud.run(sweep_project(place("sweeper"), KEEP_S))
+    cloud.run(sweep_project(acting_as("sweeper"), KEEP_S))
     cloud.now = TICK + timedelta(seconds=61)
-    again = [Wish(job="pi", retry=RUN, request=request) for request in ("r1", "r1", "r2")]
-    actors = [Stepper(cloud, launch(wish, place("launcher"))) for wish in again]
-    actors += [delivery(cloud, 7, minute=1), sweeping(cloud), Stepper(cloud, walk(RUN, place("cli:ben")))]
+    again = [LaunchRequest(job="pi", retry=RUN, request=request) for request in ("r1", "r1", "r2")]
+    actors = [Stepper(cloud, launch(wish, acting_as("launcher"))) for wish in again]
+    actors += [delivery(cloud, 7, minute=1), sweeping(cloud), Stepper(cloud, walk(RUN, acting_as("cli:ben")))]
     if cancelled:
         cloud.objects[names.attempt_key(RUN, 2, "cancel")] = encode(Cancel(at=cloud.now, by="ben"))
     together: list[frozenset[str]] = []

@@ -8,13 +8,13 @@ import pytest
 
 from dayfly.core import names
 from dayfly.core.advance import State
-from dayfly.core.event import Wish
+from dayfly.core.event import LaunchRequest
 from dayfly.core.records import Cancel, Opened, encode
 from dayfly.core.versions import write_version
 from dayfly.errors import NotFoundError
 from dayfly.flows.launch import launch
 from dayfly.flows.walk import walk
-from model.cloud import TICK, cloud_with, place, version
+from model.cloud import TICK, acting_as, cloud_with, version
 from model.steps import RUN, closed, sweep, tick
 
 
@@ -28,9 +28,9 @@ def test_a_tick_uses_the_version_in_force_at_the_tick_and_keeps_it():
 
 def test_a_run_by_hand_takes_the_next_second_when_another_wish_has_this_one():
     cloud = cloud_with(version(overlap="allow"))
-    first = cloud.run(launch(Wish(job="pi", request="a", by="ben"), place("launcher")))
-    second = cloud.run(launch(Wish(job="pi", request="b", by="anna"), place("launcher")))
-    again = cloud.run(launch(Wish(job="pi", request="a", by="ben"), place("launcher")))
+    first = cloud.run(launch(LaunchRequest(job="pi", request="a", by="ben"), acting_as("launcher")))
+    second = cloud.run(launch(LaunchRequest(job="pi", request="b", by="anna"), acting_as("launcher")))
+    again = cloud.run(launch(LaunchRequest(job="pi", request="a", by="ben"), acting_as("launcher")))
     assert second.run.tick == first.run.tick + timedelta(seconds=1)
     assert again.run == first.run
     assert len(cloud.servers) == 2
@@ -39,7 +39,7 @@ def test_a_run_by_hand_takes_the_next_second_when_another_wish_has_this_one():
 @pytest.mark.parametrize("publish", [False, True])
 def test_a_run_by_hand_moves_latest_only_when_published(publish):
     cloud = cloud_with()
-    launched = cloud.run(launch(Wish(job="pi", request="a", publish=publish), place("launcher")))
+    launched = cloud.run(launch(LaunchRequest(job="pi", request="a", publish=publish), acting_as("launcher")))
     cloud.work(next(iter(cloud.servers)))
     sweep(cloud)
     assert closed(cloud, launched.run)["outcome"] == "succeeded"
@@ -48,14 +48,14 @@ def test_a_run_by_hand_moves_latest_only_when_published(publish):
 
 def test_env_given_by_hand_reaches_the_job_and_is_recorded():
     cloud = cloud_with(version(env={"MODE": "full", "A": "1"}))
-    launched = cloud.run(launch(Wish(job="pi", request="a", env={"MODE": "fast"}), place("launcher")))
+    launched = cloud.run(launch(LaunchRequest(job="pi", request="a", env={"MODE": "fast"}), acting_as("launcher")))
     assert cloud.go_of(next(iter(cloud.servers)))["env"] == {"MODE": "fast", "A": "1"}
     assert cloud.json(names.claim_key(launched.run))["env"] == {"MODE": "fast"}
 
 
 def test_a_human_who_names_what_is_not_deployed_is_told_so():
     with pytest.raises(NotFoundError, match="no version of nope"):
-        cloud_with().run(launch(Wish(job="nope", request="a"), place("launcher")))
+        cloud_with().run(launch(LaunchRequest(job="nope", request="a"), acting_as("launcher")))
 
 
 def test_latest_never_moves_back_to_an_older_tick():
@@ -81,7 +81,7 @@ def test_retry_makes_attempt_2_with_what_is_deployed_now_and_the_outcome_is_the_
     new = version(since=cloud.now, command="mended")
     cloud.objects[new.key] = write_version(new)
     cloud.pass_time(5)
-    cloud.run(launch(Wish(job="pi", retry=RUN, request="r1"), place("launcher")))
+    cloud.run(launch(LaunchRequest(job="pi", retry=RUN, request="r1"), acting_as("launcher")))
     second = list(cloud.servers)[1]
     assert cloud.go_of(second)["command"] == "mended"
     cloud.work(second)
@@ -100,7 +100,7 @@ def test_retry_with_the_same_code_runs_what_the_last_attempt_ran():
     sweep(cloud)
     new = version(since=cloud.now, command="mended")
     cloud.objects[new.key] = write_version(new)
-    cloud.run(launch(Wish(job="pi", retry=RUN, request="r1", same_code=True), place("launcher")))
+    cloud.run(launch(LaunchRequest(job="pi", retry=RUN, request="r1", same_code=True), acting_as("launcher")))
     assert cloud.go_of(list(cloud.servers)[1])["command"] == "pie 10 out/pi.txt"
 
 
@@ -108,14 +108,14 @@ def test_a_run_that_is_not_over_can_not_be_retried():
     cloud = cloud_with()
     tick(cloud)
     with pytest.raises(NotFoundError, match="is not over"):
-        cloud.run(launch(Wish(job="pi", retry=RUN, request="r1"), place("launcher")))
+        cloud.run(launch(LaunchRequest(job="pi", retry=RUN, request="r1"), acting_as("launcher")))
 
 
 def test_a_cancel_ends_the_server_and_the_outcome_is_cancelled():
     cloud = cloud_with()
     tick(cloud)
     cloud.objects[names.attempt_key(RUN, 1, "cancel")] = encode(Cancel(at=cloud.now, by="ben"))
-    walked = cloud.run(walk(RUN, place("cli:ben")))
+    walked = cloud.run(walk(RUN, acting_as("cli:ben")))
     assert cloud.ends == list(cloud.servers)
     assert walked.step.state is State.FINISHED
     assert closed(cloud)["outcome"] == "cancelled"
@@ -132,6 +132,6 @@ def test_the_launcher_ends_no_server_even_for_a_cancelled_run():
 def test_the_cli_asks_ec2_for_nothing_and_leaves_the_launch_to_others():
     cloud = cloud_with()
     cloud.objects[names.open_key(RUN)] = encode(Opened(run=str(RUN), source="schedule", at=cloud.now, request="x"))
-    walked = cloud.run(walk(RUN, place("cli:ben")))
+    walked = cloud.run(walk(RUN, acting_as("cli:ben")))
     assert walked.step.state is State.UNSLOTTED
     assert not cloud.servers

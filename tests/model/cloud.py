@@ -21,16 +21,16 @@ from dayfly.core.records import Ended, FleetError, Log, Output, Started, encode
 from dayfly.core.versions import write_version
 from dayfly.errors import DayflyError, Unclear
 from dayfly.flows import calls
-from dayfly.flows.place import CLI_MAY, LAUNCHER_MAY, SWEEPER_MAY, Place
+from dayfly.flows.actor import CLI_MAY, LAUNCHER_MAY, SWEEPER_MAY, Actor
 
 START = datetime(2026, 11, 24, 22, 40, 30, tzinfo=UTC)
 TICK = datetime(2026, 11, 24, 22, 41, tzinfo=UTC)
 PROJECT, BUCKET, REGION, ROLE = "pi", "dayfly-pi-000000000000-eu-west-1", "eu-west-1", "AROAMODEL"
 
 
-def place(who: str) -> Place:
+def acting_as(who: str) -> Actor:
     may = {"launcher": LAUNCHER_MAY, "sweeper": SWEEPER_MAY}.get(who, CLI_MAY)
-    return Place(project=PROJECT, bucket=BUCKET, region=REGION, who=who, may=may, zones=ZoneInfo)
+    return Actor(project=PROJECT, bucket=BUCKET, region=REGION, who=who, may=may, zones=ZoneInfo)
 
 
 @dataclass

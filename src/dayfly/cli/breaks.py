@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from dayfly.cli.neighbour import PROCESS, VM
+from dayfly.cli.local_cloud import PROCESS, VM
 from dayfly.errors import FileError
 
 # In a process guest the job has the agent's own user: it kills its parent. Then it would sleep on, with nobody to watch it.

@@ -10,12 +10,14 @@ import click
 
 from dayfly.cli import say, target
 from dayfly.cli.main import dayfly_command, json_option
-from dayfly.cloud import bundle, deploy
-from dayfly.core import config, keys
 from dayfly.core.model import Job, Project
-from dayfly.core.screens import words
-from dayfly.core.screens.check import Packed, check_document, check_lines, packed_lines
 from dayfly.errors import DayflyError
+from dayfly.project.bundle import build
+from dayfly.project.deploy import deploy
+from dayfly.project.file import keys
+from dayfly.project.file.warnings import find_warnings
+from dayfly.project.screens import words
+from dayfly.project.screens.check import Packed, check_document, check_lines, packed_lines
 
 
 @dayfly_command.command("check")
@@ -27,7 +29,7 @@ def check_command(list_keys: bool, as_json: bool) -> int:
         return _keys(as_json=as_json)
     project = target.project()
     now = datetime.now(UTC)
-    warnings = config.warnings(project, now, ZoneInfo)
+    warnings = find_warnings(project, now, ZoneInfo)
     packed: list[Packed] = []
     errors: list[DayflyError] = []
     for jobs in _alike(project):
@@ -85,7 +87,7 @@ def _pack(jobs: tuple[Job, ...]) -> Packed:
             jobs=named, unknown=f"not built here: which Python {job.image} has is known to a deploy at the most"
         )
     cache = target.folder() / ".dayfly" / "cache"
-    built = bundle.build_job_bundle(
+    built = build.build_job_bundle(
         target.home(),
         job.bundle,
         job.python,

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from dayfly.cli import neighbour, say, target
+from dayfly.cli import local_cloud, say, target
 from dayfly.cli.main import dayfly_command, guest_option, json_option
 from dayfly.errors import FileError, NotFoundError
 
@@ -22,7 +22,7 @@ def local_group() -> None:
 @json_option
 def up_command(internet: bool, guest: str | None, as_json: bool) -> int:
     """Start it; it lives until `dayfly local down`."""
-    cloud = neighbour.up(target.folder(), _region(), internet=internet, guest=guest)
+    cloud = local_cloud.up(target.folder(), _region(), internet=internet, guest=guest)
     if as_json:
         say.document({"running": True, **cloud.facts})
         return 0
@@ -35,7 +35,7 @@ def up_command(internet: bool, guest: str | None, as_json: bool) -> int:
 @json_option
 def down_command(as_json: bool) -> int:
     """End it and all its servers; what it holds stays for the next `up`."""
-    ended = neighbour.down(target.folder())
+    ended = local_cloud.down(target.folder())
     if as_json:
         say.document({"running": False, "ended": ended})
     else:
@@ -48,7 +48,7 @@ def down_command(as_json: bool) -> int:
 @json_option
 def status_command(as_json: bool) -> int:
     """Say whether it runs, what its servers are, and what they can not do. Exit 6: it does not run."""
-    cloud = neighbour.running(target.folder())
+    cloud = local_cloud.running(target.folder())
     if as_json:
         say.document({"running": cloud is not None, **(cloud.facts if cloud else {})})
     elif cloud is None:
@@ -64,13 +64,13 @@ def status_command(as_json: bool) -> int:
 def env_command() -> int:
     """Print shell exports, so that the AWS CLI and SDKs speak to it: eval "$(dayfly local env)"."""
     folder = target.folder()
-    if neighbour.running(folder) is None:
+    if local_cloud.running(folder) is None:
         raise NotFoundError("no local cloud runs here", hint="dayfly local up")
-    say.answer(neighbour.exports(folder).rstrip())
+    say.answer(local_cloud.exports(folder).rstrip())
     return 0
 
 
-def _lines(cloud: neighbour.Neighbour) -> list[str]:
+def _lines(cloud: local_cloud.LocalCloud) -> list[str]:
     facts = cloud.facts
     lines = [
         say.labelled("target", f"local cloud at {cloud.endpoint} (pid {facts['pid']}), account {facts['account']}"),
@@ -96,10 +96,10 @@ def _guest(facts: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _made_of(cloud: neighbour.Neighbour) -> list[str]:
+def _made_of(cloud: local_cloud.LocalCloud) -> list[str]:
     """What holds a server: a sandbox, or a machine with its accelerator (and why that one) and its image."""
     facts = cloud.facts
-    if cloud.guests == neighbour.PROCESS:
+    if cloud.guests == local_cloud.PROCESS:
         return [say.labelled("sandbox", str(facts["sandbox"]))]
     return [
         say.labelled("machine", f"QEMU with {facts['accelerator']} ({facts['accelerator_why']})"),
@@ -111,4 +111,4 @@ def _region() -> str:
     try:
         return target.project().regions[0]
     except FileError:
-        return neighbour.REGION
+        return local_cloud.REGION

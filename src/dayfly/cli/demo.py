@@ -16,19 +16,20 @@ from zoneinfo import ZoneInfo
 import click
 
 import dayfly
-from dayfly.cli import breaks, deploy, launching, neighbour, say, target
+from dayfly.cli import breaks, deploy, launching, local_cloud, say, target
 from dayfly.cli.main import dayfly_command, guest_option, json_option
 from dayfly.cli.run import receipt_of, watch
 from dayfly.cli.watch import Watcher
-from dayfly.cloud import deploy as clouds
 from dayfly.cloud import results, schedules
-from dayfly.core import config, names
+from dayfly.core import names
 from dayfly.core.facts import Facts
 from dayfly.core.model import Project
-from dayfly.core.screens import end_lines, ending
 from dayfly.errors import DayflyError, FileError
 from dayfly.flows import calls
-from dayfly.flows.look import out_prefix
+from dayfly.project.deploy import deploy as clouds
+from dayfly.project.file import config
+from dayfly.project.runs.look import out_prefix
+from dayfly.project.screens import end_lines, ending
 
 JOB = "pi"
 BOUND_S = 7 * 60
@@ -48,11 +49,11 @@ BOUND_S = 7 * 60
 def demo_command(seconds: int, broken: str | None, guest: str | None, as_json: bool) -> int:
     """Run the main job here: a scheduled tick, one server, a result, the server gone. About a minute."""
     folder = Path.cwd()
-    running = neighbour.running(folder)
+    running = local_cloud.running(folder)
     if broken:  # before anything is started or built
-        breaks.refuse(broken, guest or (running.guests if running else neighbour.PROCESS))
-    cloud = neighbour.fitting(running, guest) or click.get_current_context().with_resource(
-        neighbour.Held(folder, neighbour.REGION, ticks=True, guest=guest or neighbour.PROCESS)
+        breaks.refuse(broken, guest or (running.guests if running else local_cloud.PROCESS))
+    cloud = local_cloud.fitting(running, guest) or click.get_current_context().with_resource(
+        local_cloud.Held(folder, local_cloud.REGION, ticks=True, guest=guest or local_cloud.PROCESS)
     )
     shown = Demo(folder=folder, seconds=seconds, broken=broken, guest=cloud.guests, as_json=as_json)
     project = shown.project()
@@ -92,7 +93,7 @@ class Demo:
             return breaks.file(self.broken, self.guest)
         # The command's own time, a third more for a busy machine, and room to load and save; emulated, all of it takes longer.
         limit = max(60, self.seconds * 4 // 3 + 30)
-        return _FILE.format(seconds=self.seconds, limit=limit * (3 if self.guest == neighbour.VM else 1))
+        return _FILE.format(seconds=self.seconds, limit=limit * (3 if self.guest == local_cloud.VM else 1))
 
     def run(self, where: target.Target, project: Project) -> int:
         """The whole path, by the schedule."""
@@ -172,7 +173,7 @@ class Demo:
         return code
 
     def _next(self) -> str:
-        again = " --guest vm" if self.guest == neighbour.VM else ""
+        again = " --guest vm" if self.guest == local_cloud.VM else ""
         return f"dayfly demo --break hang{again}" if self.broken == "agent" else f"dayfly show {JOB} --local"
 
     def _fetch(self, where: target.Target, project: Project, facts: Facts) -> Path:
@@ -221,16 +222,16 @@ def _sleep_until(moment: datetime) -> None:
 
 
 def _wait_for_claim(where: target.Target, project: Project, run: names.RunName) -> None:
-    hands = where.hands(project.name)
+    interpreter = where.interpreter(project.name)
     until = time.monotonic() + 30
-    while hands.answer(calls.Get(names.claim_key(run))) is None:
+    while interpreter.answer(calls.Get(names.claim_key(run))) is None:
         if time.monotonic() > until:
             raise DayflyError(f"the tick of {names.utc_text(run.tick)} was not delivered within 30 s")
         time.sleep(0.1)
 
 
 def _servers_left(where: target.Target, project: Project) -> int:
-    servers = where.hands(project.name).answer(calls.Servers())
+    servers = where.interpreter(project.name).answer(calls.Servers())
     return sum(not server.gone for server in servers)
 
 

@@ -13,12 +13,12 @@ import click
 import dayfly
 from dayfly.cli import say, target
 from dayfly.cli.main import dayfly_command, json_option, local_option
-from dayfly.cloud import deploy
 from dayfly.cloud.clients import told
 from dayfly.core import names
 from dayfly.core.model import Project
-from dayfly.core.plan import JobChange, Plan, newest
 from dayfly.errors import FileError
+from dayfly.project.deploy import deploy
+from dayfly.project.deploy.plan import JobChange, Plan, newest
 
 CHANGES = 10
 _SIGNS = {"new": "+", "changed": "~", "gone": "-"}

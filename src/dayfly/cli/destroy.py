@@ -11,13 +11,14 @@ import click
 
 from dayfly.cli import say, target
 from dayfly.cli.main import dayfly_command, json_option, local_option
-from dayfly.cloud import deploy, schedules, stack
+from dayfly.cloud import schedules, stack
 from dayfly.cloud.clients import Aws, told
 from dayfly.core import names
 from dayfly.core.facts import Server
 from dayfly.core.model import Project
 from dayfly.errors import FileError
 from dayfly.flows import calls
+from dayfly.project.deploy import deploy
 
 LEFT = 6
 GONE_WITHIN_S = 180
@@ -88,7 +89,7 @@ def _look(where: target.Target, project: Project) -> Whole:
 
 
 def _live(where: target.Target, project: Project) -> tuple[Server, ...]:
-    servers = where.hands(project.name).answer(calls.Servers())
+    servers = where.interpreter(project.name).answer(calls.Servers())
     return tuple(server for server in servers if not server.gone)
 
 
@@ -132,13 +133,13 @@ def _end(where: target.Target, project: Project, there: Whole, *, keep: bool) ->
 
 
 def _end_servers(where: target.Target, project: Project) -> None:
-    hands = where.hands(project.name)
+    interpreter = where.interpreter(project.name)
     until = time.monotonic() + GONE_WITHIN_S
     ended: set[str] = set()
     while (live := _live(where, project)) and time.monotonic() < until:
         for server in live:
             if server.id not in ended:
-                hands.answer(calls.EndServer(server.id))
+                interpreter.answer(calls.EndServer(server.id))
                 ended.add(server.id)
         time.sleep(0.5 if where.local else 3)
     if ended:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from zoneinfo import ZoneInfo
 
 from dayfly.cli.target import Target
-from dayfly.core import runnames
 from dayfly.core.model import Project
 from dayfly.core.names import RunName
-from dayfly.flows.look import find_run as looking
+from dayfly.project.runs import references
+from dayfly.project.runs.look import find_run as looking
 
 
 def zone_of(project: Project, job: str) -> ZoneInfo:
@@ -18,5 +18,5 @@ def zone_of(project: Project, job: str) -> ZoneInfo:
 
 def find_run(where: Target, project: Project, text: str) -> RunName:
     """Raises FileError for what is no name of a run, NotFoundError with the nearest names when none or two fit."""
-    ref = runnames.parse(text)
-    return where.hands(project.name).run(looking(ref, zone_of(project, ref.job)))
+    ref = references.parse(text)
+    return where.interpreter(project.name).run(looking(ref, zone_of(project, ref.job)))

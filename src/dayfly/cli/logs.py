@@ -17,10 +17,10 @@ from dayfly.cli.main import dayfly_command, json_option, local_option
 from dayfly.cloud import results
 from dayfly.core import names
 from dayfly.core.facts import Attempt, Facts
-from dayfly.core.screens import ending, words
 from dayfly.errors import NotFoundError, Unclear
-from dayfly.flows import look
 from dayfly.flows.gather import gather
+from dayfly.project.runs import look
+from dayfly.project.screens import ending, words
 
 _LOCAL_POLL_S, _AWS_POLL_S = 0.5, 3.0
 _UNCLEAR = 20
@@ -72,14 +72,14 @@ class _Reader:
 
     def pieces(self, *, follow: bool) -> Iterator[bytes]:
         """Each piece once, in order; with `follow` until the job is over. Raises NotFoundError for a run without a server."""
-        hands, bucket = self._where.hands(self._project), self._where.bucket(self._project)
+        interpreter, bucket = self._where.interpreter(self._project), self._where.bucket(self._project)
         seen: set[str] = set()
         unclear = 0
         while True:
             try:
-                facts = hands.run(gather(self._run))
+                facts = interpreter.run(gather(self._run))
                 attempt = _attempt(facts, follow=follow)
-                keys = hands.run(look.log_pieces(self._run, attempt)) if attempt else ()
+                keys = interpreter.run(look.log_pieces(self._run, attempt)) if attempt else ()
             except Unclear:
                 unclear += 1
                 if unclear > _UNCLEAR:

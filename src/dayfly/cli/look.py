@@ -14,18 +14,18 @@ from dayfly.cli.find import find_run, zone_of
 from dayfly.cli.lookup import hints, looked_up, slowly
 from dayfly.cli.main import dayfly_command, json_option, local_option, utc_option
 from dayfly.cloud import results
-from dayfly.core import names, runnames
+from dayfly.core import names
 from dayfly.core.facts import Attempt, Facts
 from dayfly.core.model import Project
 from dayfly.core.records import Output
-from dayfly.core.screens import ending, words
-from dayfly.core.screens.reasons import outcome_words
-from dayfly.core.screens.runs import run_document, runs_lines
-from dayfly.core.screens.servers import ps_document, ps_lines
-from dayfly.core.screens.show import show_document, show_lines, zone_name
 from dayfly.errors import FileError, NotFoundError
-from dayfly.flows import look
 from dayfly.flows.gather import gather
+from dayfly.project.runs import look, references
+from dayfly.project.screens import ending, words
+from dayfly.project.screens.reasons import outcome_words
+from dayfly.project.screens.runs import run_document, runs_lines
+from dayfly.project.screens.servers import ps_document, ps_lines
+from dayfly.project.screens.show import show_document, show_lines, zone_name
 
 __all__ = ["fetch_command", "logs", "ps_command", "runs_command", "show_command"]
 
@@ -55,9 +55,9 @@ def runs_command(job: str | None, since: str | None, utc: bool, use_local: bool,
         job=job,
     )
     with slowly("reading the records of runs"):
-        rows = where.hands(project.name).run(look.list_runs(wanted, ZoneInfo))
+        rows = where.interpreter(project.name).run(look.list_runs(wanted, ZoneInfo))
     if job is not None and not rows:
-        runnames.known_job(job, project.jobs)
+        references.known_job(job, project.jobs)
     if as_json:
         say.document(
             {"target": where.facts(), "since": names.utc_text(start), "runs": [run_document(row) for row in rows]}
@@ -82,7 +82,7 @@ def show_command(run_name: str, utc: bool, use_local: bool, as_json: bool) -> in
     where = looked_up(project, use_local=use_local, as_json=as_json)
     with slowly("reading the records of the run"), hints(use_local=use_local):
         run = find_run(where, project, run_name)
-        facts, seen, now = where.hands(project.name).run(look.look_at(run))
+        facts, seen, now = where.interpreter(project.name).run(look.look_at(run))
     if as_json:
         say.document({"target": where.facts(), **show_document(facts, seen, now, local=use_local)})
     else:
@@ -106,7 +106,7 @@ def fetch_command(run_name: str, to: Path | None, use_local: bool, as_json: bool
         run, chosen = _run_to_fetch(where, project, run_name)
     if chosen and not as_json:
         say.answer(say.labelled("run", f"{run}, the newest good one of {run.job}"))
-    facts = where.hands(project.name).run(gather(run))
+    facts = where.interpreter(project.name).run(gather(run))
     end = ending(facts, local=use_local)
     attempt = _with_files(facts)
     outputs = attempt.ended.outputs if attempt and attempt.ended else ()
@@ -145,7 +145,7 @@ def ps_command(utc: bool, use_local: bool, as_json: bool) -> int:
     project = target.project()
     where = looked_up(project, use_local=use_local, as_json=as_json)
     with slowly("asking EC2"):
-        listed = where.hands(project.name).run(look.list_servers())
+        listed = where.interpreter(project.name).run(look.list_servers())
     if as_json:
         say.document({"target": where.facts(), **ps_document(listed)})
     else:
@@ -177,9 +177,9 @@ def _since(text: str, zone: ZoneInfo) -> datetime:
 
 def _run_to_fetch(where: target.Target, project: Project, text: str) -> tuple[names.RunName, bool]:
     """The run, and whether it was chosen here: a bare JOB is its newest good run."""
-    ref = runnames.parse(text)
+    ref = references.parse(text)
     if ref.day is None and ref.moment is None:
-        return where.hands(project.name).run(look.newest_good(ref.job)), True
+        return where.interpreter(project.name).run(look.newest_good(ref.job)), True
     return find_run(where, project, text), False
 
 

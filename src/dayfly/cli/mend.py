@@ -37,7 +37,7 @@ def retry_command(run_name: str, same_code: bool, wait: bool, use_local: bool, a
     with lookup.hints(use_local=use_local):
         run = find_run(where, project, run_name)
         # A run whose server is gone may not be closed yet; the sweep need not be waited for.
-        where.hands(project.name).run(walk(run, where.place(project.name)))
+        where.interpreter(project.name).run(walk(run, where.actor(project.name)))
     answer = launching.send(where, project.name, {"retry": str(run), "same_code": same_code})
     if wait:
         return follow(where, project, run, as_json=as_json, attempt=int(answer.get("attempt") or 1))
@@ -62,18 +62,18 @@ def cancel_command(run_name: str, use_local: bool, as_json: bool) -> int:
     target.announce(where, as_json=as_json)
     with lookup.hints(use_local=use_local):
         run = find_run(where, project, run_name)
-    hands, place = where.hands(project.name), where.place(project.name)
-    facts = hands.run(gather(run))
+    interpreter, actor = where.interpreter(project.name), where.actor(project.name)
+    facts = interpreter.run(gather(run))
     if facts.opened is None:
         raise NotFoundError(f"{run} is over already", hint=f"dayfly show {run}")
     attempt = facts.opened.record.retry or (facts.attempt.number if facts.attempt else 1)
     record = Cancel(at=datetime.now(UTC), by=where.who)
-    hands.answer(calls.PutNew(names.attempt_key(run, attempt, "cancel"), encode(record)))
-    walked = hands.run(walk(run, place))
+    interpreter.answer(calls.PutNew(names.attempt_key(run, attempt, "cancel"), encode(record)))
+    walked = interpreter.run(walk(run, actor))
     until = time.monotonic() + GONE_WITHIN_S
     while walked.step.state is not State.FINISHED and time.monotonic() < until:
         time.sleep(0.5 if where.local else 3)
-        walked = hands.run(walk(run, place))
+        walked = interpreter.run(walk(run, actor))
     return _said(walked, run, as_json=as_json, where=where)
 
 

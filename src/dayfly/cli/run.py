@@ -19,15 +19,16 @@ from dayfly.cli import deploy, launching, say, target
 from dayfly.cli.find import zone_of
 from dayfly.cli.main import CTRL_C, dayfly_command, guest_option, json_option, local_option
 from dayfly.cli.watch import Watcher
-from dayfly.cloud import deploy as clouds
-from dayfly.core import names, runnames
+from dayfly.core import names
 from dayfly.core.advance import State
 from dayfly.core.facts import Facts
 from dayfly.core.model import Project
-from dayfly.core.screens import end_lines, ending
 from dayfly.errors import DayflyError, FileError, NotFoundError, Unclear
 from dayfly.flows import calls
 from dayfly.flows.walk import Walked, walk
+from dayfly.project.deploy import deploy as clouds
+from dayfly.project.runs import references
+from dayfly.project.screens import end_lines, ending
 
 _ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 LOCAL_POLL_S, AWS_POLL_S = 0.2, 3.0
@@ -49,7 +50,7 @@ def run_command(
     """Run a job now, by hand."""
     env = _env(pairs)
     project = target.project()
-    job = runnames.known_job(job, project.jobs)
+    job = references.known_job(job, project.jobs)
     where = target.for_run(project, use_local=use_local, wait=wait, guest=guest)
     target.announce(where, as_json=as_json)
     note = _code_note(where, project, job)
@@ -138,11 +139,11 @@ def follow(
 
 def watch(where: target.Target, project: Project, run: names.RunName, watcher: Watcher) -> Facts:
     """Shows each step as its fact appears and takes the later ones, until nothing is left to do. Raises Unclear in the end."""
-    hands, place = where.hands(project.name), where.place(project.name)
+    interpreter, actor = where.interpreter(project.name), where.actor(project.name)
     seen = Seen()
     while True:
         try:
-            walked = hands.run(walk(run, place))
+            walked = interpreter.run(walk(run, actor))
             seen.unclear = 0
         except Unclear:
             seen.unclear += 1
@@ -170,7 +171,7 @@ def receipt_of(where: target.Target, project: Project, facts: Facts) -> dict[str
     if facts.attempt is None:
         return None
     key = names.attempt_key(facts.run, facts.attempt.number, "receipt")
-    stored = where.hands(project.name).answer(calls.Get(key))
+    stored = where.interpreter(project.name).answer(calls.Get(key))
     return json.loads(stored.body) if stored else None
 
 
@@ -190,12 +191,12 @@ def _newest_line(where: target.Target, project: Project, facts: Facts) -> str:
     attempt = facts.attempt
     if attempt is None or attempt.elected is None or attempt.elected.server is None or attempt.started is None:
         return ""
-    hands = where.hands(project.name)
+    interpreter = where.interpreter(project.name)
     prefix = names.out_prefix(facts.run, attempt.number, attempt.intent.role_id, attempt.elected.server)
     try:
-        pieces = hands.answer(calls.List(f"{prefix}log/"))
+        pieces = interpreter.answer(calls.List(f"{prefix}log/"))
         pieces = names.log_pieces(prefix, pieces)
-        stored = hands.answer(calls.Get(pieces[-1])) if pieces else None
+        stored = interpreter.answer(calls.Get(pieces[-1])) if pieces else None
     except DayflyError:
         return ""
     lines = stored.body.decode(errors="replace").strip().splitlines() if stored else []

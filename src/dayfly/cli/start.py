@@ -12,9 +12,10 @@ import click
 from dayfly.cli import say, target
 from dayfly.cli.main import dayfly_command, json_option
 from dayfly.cloud import account
-from dayfly.core import config, names
-from dayfly.core.screens import words
+from dayfly.core import names
 from dayfly.errors import FileError
+from dayfly.project.file import config
+from dayfly.project.screens import words
 
 REGION = "eu-west-1"
 _IGNORED = ".dayfly/"

@@ -15,26 +15,27 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from dayfly.cli import neighbour, say
+from dayfly.cli import local_cloud, say
 from dayfly.cloud.clients import Aws, told
-from dayfly.cloud.hands import Hands
-from dayfly.core import config, names
+from dayfly.cloud.interpreter import Interpreter
+from dayfly.core import names
 from dayfly.core.model import Project
 from dayfly.errors import FileError
-from dayfly.flows.place import CLI_MAY, Place
+from dayfly.flows.actor import CLI_MAY, Actor
+from dayfly.project.file import config
 
 FILE = "dayfly.toml"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """A cloud and a region in it, and who asks. `local` is the neighbour when it is the local cloud."""
+    """A cloud and a region in it, and who asks. `local` is the local_cloud when it is the local cloud."""
 
     aws: Aws
     account: str
     who: str
     region: str
-    local: neighbour.Neighbour | None
+    local: local_cloud.LocalCloud | None
 
     @property
     def title(self) -> str:
@@ -51,9 +52,9 @@ class Target:
     def bucket(self, project: str) -> str:
         return names.bucket(project, self.account, self.region)
 
-    def hands(self, project: str) -> Hands:
-        """Hands for the later steps of a run; they arm nothing, so the kill role is not theirs to know."""
-        return Hands(
+    def interpreter(self, project: str) -> Interpreter:
+        """Interpreter for the later steps of a run; they arm nothing, so the kill role is not theirs to know."""
+        return Interpreter(
             aws=self.aws,
             project=project,
             bucket=self.bucket(project),
@@ -63,8 +64,8 @@ class Target:
             say=lambda _line, _facts: None,
         )
 
-    def place(self, project: str) -> Place:
-        return Place(
+    def actor(self, project: str) -> Actor:
+        return Actor(
             project=project,
             bucket=self.bucket(project),
             region=self.region,
@@ -100,7 +101,7 @@ def project(*, short_margin: bool = False) -> Project:
     return config.read(text, zones=ZoneInfo, now=datetime.now(UTC), allow_short_margin=short)
 
 
-def local(cloud: neighbour.Neighbour, region: str) -> Target:
+def local(cloud: local_cloud.LocalCloud, region: str) -> Target:
     """The local cloud as a target."""
     aws = Aws(region=region, endpoint=cloud.endpoint, keys=cloud.keys)
     return Target(aws=aws, account=cloud.account, who=_user(), region=region, local=cloud)
@@ -113,9 +114,9 @@ def find(read: Project, *, use_local: bool) -> Target:
     """
     region = read.regions[0]
     if use_local:
-        cloud = neighbour.running(folder())
+        cloud = local_cloud.running(folder())
         if cloud is None:
-            if not (folder() / neighbour.STATE).is_dir():
+            if not (folder() / local_cloud.STATE).is_dir():
                 raise FileError("there is no local cloud in this folder", hint="dayfly local up")
             cloud = _held(region)
         return local(cloud, region)
@@ -133,18 +134,20 @@ def for_run(read: Project, *, use_local: bool, wait: bool, guest: str | None) ->
         if guest is not None:
             raise FileError("--guest is of the local cloud", hint="add --local")
         return for_changes(read, use_local=False)
-    cloud = neighbour.fitting(neighbour.running(folder()), guest)
+    cloud = local_cloud.fitting(local_cloud.running(folder()), guest)
     if cloud is None and not wait:
         raise FileError(
             "no local cloud runs in this folder, and without --wait nothing would keep one alive",
             hint="dayfly local up, or add --wait",
         )
-    return local(cloud or _held(read.regions[0], guest or neighbour.PROCESS), read.regions[0])
+    return local(cloud or _held(read.regions[0], guest or local_cloud.PROCESS), read.regions[0])
 
 
-def _held(region: str, guest: str = neighbour.PROCESS) -> neighbour.Neighbour:
+def _held(region: str, guest: str = local_cloud.PROCESS) -> local_cloud.LocalCloud:
     """A local cloud that ends with this command."""
-    held: neighbour.Neighbour = click.get_current_context().with_resource(neighbour.Held(folder(), region, guest=guest))
+    held: local_cloud.LocalCloud = click.get_current_context().with_resource(
+        local_cloud.Held(folder(), region, guest=guest)
+    )
     return held
 
 

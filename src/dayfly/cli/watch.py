@@ -12,7 +12,7 @@ from typing import TextIO
 
 from dayfly.cli import say
 from dayfly.core.facts import Facts
-from dayfly.core.screens.live import step_line, steps
+from dayfly.project.screens.live import step_line, steps
 
 _OVER = "\r\033[K"
 

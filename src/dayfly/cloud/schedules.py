@@ -6,7 +6,7 @@ from typing import Any
 
 from dayfly.cloud.clients import Aws
 from dayfly.core import names
-from dayfly.core.plan import Scheduled
+from dayfly.core.model import Scheduled
 
 SWEEPER = "dayfly-sweeper"
 

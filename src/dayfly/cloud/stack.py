@@ -14,7 +14,7 @@ from typing import Any
 from botocore.exceptions import ClientError, WaiterError
 
 from dayfly.cloud.clients import Aws, code_of
-from dayfly.core import names, permissions
+from dayfly.core import names
 from dayfly.errors import FileError, LeftError, SupplyError
 
 DIGEST_TAG = "dayfly:template"
@@ -159,7 +159,9 @@ def bucket_exists(aws: Aws, bucket: str, account: str) -> bool:
     return True
 
 
-def ensure_bucket(aws: Aws, bucket: str, account: str, tags: Mapping[str, str], project: str) -> bool:
+def ensure_bucket(
+    aws: Aws, bucket: str, account: str, tags: Mapping[str, str], project: str, policy: Mapping[str, Any]
+) -> bool:
     """Makes the bucket, or adopts the one that is there; its settings are set each time. True when it was made."""
     s3 = aws.client("s3")
     made = not bucket_exists(aws, bucket, account)
@@ -169,7 +171,7 @@ def ensure_bucket(aws: Aws, bucket: str, account: str, tags: Mapping[str, str], 
         s3.get_waiter("bucket_exists").wait(Bucket=bucket, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
     closed = dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True)
     s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=closed)
-    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(permissions.bucket_policy(bucket)))
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
     unfinished = {
         "ID": "unfinished-uploads",
         "Status": "Enabled",

@@ -15,7 +15,7 @@ EXAMPLE = '{"job": "pi", "tick": "2026-11-24T22:41:00Z", "source": "schedule"}'
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class LaunchRequest:
     """What the event wants: a run of a job (at a tick, or now), or a retry of a run.
 
     `request` names one wish: two events with the same request are one. With a tick, the tick does.
@@ -32,7 +32,7 @@ class Wish:
     same_code: bool = False
 
 
-def wish(event: Any, request: str) -> Wish:
+def launch_request(event: Any, request: str) -> LaunchRequest:
     """Reads an event. `request`: the id of this delivery, used when the event names none. Raises FileError."""
     if not isinstance(event, Mapping):
         raise _bad("it is not an object")
@@ -45,7 +45,7 @@ def wish(event: Any, request: str) -> Wish:
     by, request = str(event.get("by") or ""), str(event.get("request") or request)
     if event.get("retry"):
         run = _run(event["retry"])
-        return Wish(job=run.job, retry=run, same_code=bool(event.get("same_code")), by=by, request=request)
+        return LaunchRequest(job=run.job, retry=run, same_code=bool(event.get("same_code")), by=by, request=request)
     job, source = event.get("job"), event.get("source") or "hand"
     if not isinstance(job, str) or not names.JOB_NAME.fullmatch(job):
         raise _bad("job is missing or no job's name")
@@ -54,7 +54,7 @@ def wish(event: Any, request: str) -> Wish:
     tick = _tick(event["tick"]) if event.get("tick") else None
     if tick is None and source == "schedule":
         raise _bad("a schedule's event names its tick")
-    return Wish(
+    return LaunchRequest(
         job=job, tick=tick, source=source, env=dict(env), publish=bool(event.get("publish")), by=by, request=request
     )
 

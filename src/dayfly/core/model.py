@@ -152,3 +152,31 @@ def _job_of(record: Mapping[str, Any]) -> Job:
     lists = {key: tuple(record[key]) for key in ("servers", "schedule", "outputs", "bundle")}
     command = record["command"]
     return Job(**{**record, **lists, "command": command if isinstance(command, str) else tuple(command)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """One image that jobs of the project use: its name in dayfly.toml, architecture, and what EC2 is given for it."""
+
+    name: str
+    architecture: str
+    image_id: str
+    root_device: str
+    owner: str  # account id, or an alias such as amazon
+
+    @property
+    def logical(self) -> str:
+        """Name of its launch template in the stack: letters and digits only."""
+        digest = hashlib.sha256(f"{self.name}|{self.architecture}".encode()).hexdigest()[:8]
+        return f"Template{digest}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheduled:
+    """One schedule that shall stand: an EventBridge expression in a zone, and the event that it delivers."""
+
+    name: str
+    expression: str
+    timezone: str
+    event: str
+    max_age_s: int

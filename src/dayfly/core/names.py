@@ -106,7 +106,7 @@ def sweeper_function(project: str) -> str:
 OPEN = "open/"
 DONE = "done/"
 HEARTBEAT = "heartbeat.json"
-WISHES = "wishes/"
+REQUESTS = "requests/"
 BUNDLES = "bundles/"
 FUNCTIONS = "functions/"
 
@@ -115,10 +115,10 @@ def open_key(run: RunName) -> str:
     return f"{OPEN}{run}"
 
 
-def wish_key(request: str, number: int) -> str:
+def request_key(request: str, number: int) -> str:
     """What a wish by hand got. `number`: its n-th candidate, where earlier ones were already another's."""
     digest = hashlib.sha256(request.encode()).hexdigest()
-    return f"{WISHES}{digest[:32]}~{number}"
+    return f"{REQUESTS}{digest[:32]}~{number}"
 
 
 def slot_key(job: str) -> str:

@@ -35,8 +35,8 @@ class Opened:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wished:
-    """`wishes/REQUEST~N`: which run (and for a retry which attempt) a wish got, so that delivered twice it is one."""
+class Requested:
+    """`requests/REQUEST~N`: which run (and for a retry which attempt) a wish got, so that delivered twice it is one."""
 
     run: str
     attempt: int | None

@@ -1,6 +1,6 @@
 """Which servers must go: each server of this project, judged alone. Pure; the sweeper, `ps` and `doctor` see the same decisions.
 
-A server without this project's tag never gets here, and is refused again at the hand that ends (cloud/hands.py) and by IAM.
+A server without this project's tag never gets here, and is refused again at the hand that ends (cloud/interpreter.py) and by IAM.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a flow may want from the cloud: frozen calls, each typed by its answer, and `ask`.
 
 A flow is a generator: it yields a call and is sent the answer, or has `errors.Unclear` thrown into it when nobody knows whether
-it happened. cloud/hands.py answers with boto3, tests/model/cloud.py in memory. No I/O, no rule of any kind here.
+it happened. cloud/interpreter.py answers with boto3, tests/model/cloud.py in memory. No I/O, no rule of any kind here.
 """
 
 from __future__ import annotations

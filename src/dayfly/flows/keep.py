@@ -54,14 +54,14 @@ def _remove(run: names.RunName, markers: list[str]) -> Flow[int]:
     records = yield from ask(List(names.run_prefix(run)))
     files = yield from ask(List(f"out/{run.job}/{names.utc_text(run.tick)}/"))
     servers = {key.split("/")[4] for key in files if key.count("/") > 4}
-    wishes = yield from _wishes(run, records)
-    first = (*files, *(f"go/{server}/go.json" for server in sorted(servers)), *wishes, *records)
+    requests = yield from _requests(run, records)
+    first = (*files, *(f"go/{server}/go.json" for server in sorted(servers)), *requests, *records)
     yield from ask(DeleteMany(first))
     yield from ask(DeleteMany(tuple(markers)))
     return len(first) + len(markers)
 
 
-def _wishes(run: names.RunName, records: tuple[str, ...]) -> Flow[tuple[str, ...]]:
+def _requests(run: names.RunName, records: tuple[str, ...]) -> Flow[tuple[str, ...]]:
     """What the wishes behind this run wrote down, its retries' too."""
     requests: list[str] = []
     for key in records:
@@ -72,5 +72,5 @@ def _wishes(run: names.RunName, records: tuple[str, ...]) -> Flow[tuple[str, ...
     requests += [claim.request] if claim else []
     found: list[str] = []
     for request in dict.fromkeys(each for each in requests if each):
-        found += yield from ask(List(names.wish_key(request, 0).rsplit("~", 1)[0] + "~"))
+        found += yield from ask(List(names.request_key(request, 0).rsplit("~", 1)[0] + "~"))
     return tuple(found)

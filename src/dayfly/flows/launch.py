@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from dayfly.core import claim, names
-from dayfly.core.event import Wish
+from dayfly.core.event import LaunchRequest
 from dayfly.core.facts import Facts, KeptOpen
-from dayfly.core.records import Claim, Opened, Wished, decode, encode
+from dayfly.core.records import Claim, Opened, Requested, decode, encode
 from dayfly.errors import NotFoundError
+from dayfly.flows.actor import Actor
 from dayfly.flows.calls import Flow, Get, Now, PutNew, Say, ask
 from dayfly.flows.gather import gather, record
-from dayfly.flows.place import Place
 from dayfly.flows.walk import Walked, walk
 
 CANDIDATES = 50
@@ -31,60 +31,60 @@ class Launched:
     walked: Walked | None = None
 
 
-def launch(wish: Wish, place: Place) -> Flow[Launched]:
+def launch(asked: LaunchRequest, actor: Actor) -> Flow[Launched]:
     """Opens the run that the event wants and walks it. Raises NotFoundError when a human names what is not there."""
-    if wish.retry is not None:
-        return (yield from _retry(wish, wish.retry, place))
-    if wish.tick is not None:
-        return (yield from _tick(wish, names.RunName(wish.job, wish.tick), place))
-    return (yield from _by_hand(wish, place))
+    if asked.retry is not None:
+        return (yield from _retry(asked, asked.retry, actor))
+    if asked.tick is not None:
+        return (yield from _tick(asked, names.RunName(asked.job, asked.tick), actor))
+    return (yield from _by_hand(asked, actor))
 
 
-def _tick(wish: Wish, run: names.RunName, place: Place) -> Flow[Launched]:
+def _tick(asked: LaunchRequest, run: names.RunName, actor: Actor) -> Flow[Launched]:
     now = yield from ask(Now())
     opened = Opened(
         run=str(run),
-        source=wish.source,
+        source=asked.source,
         at=now,
-        request=wish.request,
-        by=wish.by,
-        env=wish.env,
-        publish=wish.publish,
+        request=asked.request,
+        by=asked.by,
+        env=asked.env,
+        publish=asked.publish,
     )
     facts = yield from gather(run)
     if facts.claim is None and facts.opened is None:
-        refused = claim.refusal(_as_opened(facts, opened), now, place.zones)
+        refused = claim.refusal(_as_opened(facts, opened), now, actor.zones)
         if refused:
-            yield from ask(Say(f"{run}: refused", {"why": refused, "source": wish.source}))
-            if wish.source == "hand":
+            yield from ask(Say(f"{run}: refused", {"why": refused, "source": asked.source}))
+            if asked.source == "hand":
                 raise NotFoundError(f"{run} can not run: {refused}")
             return Launched(None, refused)
         yield from ask(PutNew(names.open_key(run), encode(opened)))
-    return (yield from _walked(run, place))
+    return (yield from _walked(run, actor))
 
 
-def _by_hand(wish: Wish, place: Place) -> Flow[Launched]:
+def _by_hand(asked: LaunchRequest, actor: Actor) -> Flow[Launched]:
     """A run by hand gets the present second, or the next that no other wish and no tick can have.
 
     Each candidate is written down under the wish before it is tried, so that the wish delivered again tries the same ones.
     """
     now = yield from ask(Now())
     for number in range(CANDIDATES):
-        key = names.wish_key(wish.request, number)
+        key = names.request_key(asked.request, number)
         stored = yield from ask(Get(key))
         if stored is None:
-            fresh = Wished(run=str(names.RunName(wish.job, _by_hand_second(now, number))), attempt=None, at=now)
+            fresh = Requested(run=str(names.RunName(asked.job, _by_hand_second(now, number))), attempt=None, at=now)
             yield from ask(PutNew(key, encode(fresh)))
             stored = yield from ask(Get(key))
             assert stored is not None
-        run = names.run_name(decode(Wished, stored.body).run)
-        if (yield from _is_anothers(run, wish.request)):
+        run = names.run_name(decode(Requested, stored.body).run)
+        if (yield from _is_anothers(run, asked.request)):
             continue
-        done = yield from _tick(replace(wish, tick=run.tick), run, place)
-        if done.walked is None or _wished_by(done.walked.facts) == wish.request:
+        done = yield from _tick(replace(asked, tick=run.tick), run, actor)
+        if done.walked is None or _wished_by(done.walked.facts) == asked.request:
             return done
     raise NotFoundError(
-        f"{wish.job} was started by hand {CANDIDATES} times within a minute", hint="try again in a minute"
+        f"{asked.job} was started by hand {CANDIDATES} times within a minute", hint="try again in a minute"
     )
 
 
@@ -112,19 +112,19 @@ def _wished_by(facts: Facts) -> str:
     return facts.opened.record.request if facts.opened else ""
 
 
-def _retry(wish: Wish, run: names.RunName, place: Place) -> Flow[Launched]:
+def _retry(asked: LaunchRequest, run: names.RunName, actor: Actor) -> Flow[Launched]:
     """Another attempt of a finished run: its open key again, naming the attempt that this wish got."""
     facts = yield from gather(run)
     now = yield from ask(Now())
-    key = names.wish_key(wish.request, 0)
-    wished = yield from record(Wished, key)
+    key = names.request_key(asked.request, 0)
+    wished = yield from record(Requested, key)
     if wished is None:
         _refuse_retry(run, facts)
-        _refuse_removed(run, facts, wish, now)
+        _refuse_removed(run, facts, asked, now)
         assert facts.attempt is not None
-        fresh = Wished(run=str(run), attempt=facts.attempt.number + 1, at=now)
+        fresh = Requested(run=str(run), attempt=facts.attempt.number + 1, at=now)
         yield from ask(PutNew(key, encode(fresh)))
-        wished = (yield from record(Wished, key)) or fresh
+        wished = (yield from record(Requested, key)) or fresh
     made = facts.attempt is not None and facts.attempt.number >= (wished.attempt or 0)
     if not made and facts.opened is None:
         assert facts.claim is not None
@@ -132,18 +132,18 @@ def _retry(wish: Wish, run: names.RunName, place: Place) -> Flow[Launched]:
             run=str(run),
             source=facts.claim.source,
             at=now,
-            request=wish.request,
-            by=wish.by,
+            request=asked.request,
+            by=asked.by,
             retry=wished.attempt,
-            same_code=wish.same_code,
+            same_code=asked.same_code,
         )
         yield from ask(PutNew(names.open_key(run), encode(opened)))
-    return (yield from _walked(run, place))
+    return (yield from _walked(run, actor))
 
 
-def _refuse_removed(run: names.RunName, facts: Facts, wish: Wish, now: datetime) -> None:
+def _refuse_removed(run: names.RunName, facts: Facts, asked: LaunchRequest, now: datetime) -> None:
     version = claim.in_force(facts.versions, now)
-    if not wish.same_code and (version is None or version.job is None):
+    if not asked.same_code and (version is None or version.job is None):
         raise NotFoundError(
             f"{run.job} is not deployed any more", hint=f"dayfly retry {run} --same-code runs it as it was"
         )
@@ -160,8 +160,8 @@ def _refuse_retry(run: names.RunName, facts: Facts) -> None:
         )
 
 
-def _walked(run: names.RunName, place: Place) -> Flow[Launched]:
-    walked = yield from walk(run, place)
+def _walked(run: names.RunName, actor: Actor) -> Flow[Launched]:
+    walked = yield from walk(run, actor)
     return Launched(run, walked.step.reason, walked)
 
 

@@ -11,8 +11,8 @@ from dayfly.core import names, schedule
 from dayfly.core.model import Version
 from dayfly.core.records import Claim, encode
 from dayfly.core.versions import read_version
+from dayfly.flows.actor import Actor
 from dayfly.flows.calls import Flow, Get, List, PutNew, Say, ask
-from dayfly.flows.place import Place
 from dayfly.flows.walk import walk
 
 BACK_AT_MOST = timedelta(days=2)
@@ -22,14 +22,14 @@ GRACE = timedelta(minutes=2)
 TICKS_A_SWEEP = 500
 
 
-def claim_missed(now: datetime, since: datetime | None, place: Place) -> Flow[list[names.RunName]]:
+def claim_missed(now: datetime, since: datetime | None, actor: Actor) -> Flow[list[names.RunName]]:
     """Writes the claims and walks these runs to their end. `since`: the last good sweep."""
     start = max(since - GRACE if since else now - BACK_AT_MOST, now - BACK_AT_MOST)
     claimed: list[names.RunName] = []
     root = names.version_prefix("x").removesuffix("x/")
     for folder in (yield from ask(List(root, folders=True))):
         job = folder.removeprefix(root).rstrip("/")
-        for version, run in (yield from _undelivered(job, start, now, place)):
+        for version, run in (yield from _undelivered(job, start, now, actor)):
             if len(claimed) >= TICKS_A_SWEEP:
                 return claimed
             why = f"nobody delivered it within start_within of {version.job.start_within_s if version.job else 0} s"
@@ -45,11 +45,11 @@ def claim_missed(now: datetime, since: datetime | None, place: Place) -> Flow[li
             if (yield from ask(PutNew(names.claim_key(run), encode(missed)))):
                 yield from ask(Say(f"{run}: missed", {"why": why}))
                 claimed.append(run)
-            yield from walk(run, place)
+            yield from walk(run, actor)
     return claimed
 
 
-def _undelivered(job: str, start: datetime, now: datetime, place: Place) -> Flow[list[tuple[Version, names.RunName]]]:
+def _undelivered(job: str, start: datetime, now: datetime, actor: Actor) -> Flow[list[tuple[Version, names.RunName]]]:
     """Ticks that turned too old between `start` and now, by the version in force at each, of which nothing is written."""
     keys = sorted((yield from ask(List(names.version_prefix(job)))), key=names.version_since)
     ends = [*(names.version_since(key) for key in keys[1:]), now]
@@ -62,7 +62,7 @@ def _undelivered(job: str, start: datetime, now: datetime, place: Place) -> Flow
         if version is None or version.job is None or not version.job.schedule:
             continue
         late = timedelta(seconds=version.job.start_within_s) + GRACE
-        meant = schedule.parse(version.job.schedule, place.zones(version.job.timezone))
+        meant = schedule.parse(version.job.schedule, actor.zones(version.job.timezone))
         first, last = max(version.effective_from, start - late), min(end, now - late)
         if first < last:
             for tick in schedule.ticks_between(meant, first, last):

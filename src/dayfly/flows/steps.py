@@ -1,6 +1,6 @@
 """Take: each step of a run, done. One function per row of core/advance.py's table; each safe to do twice and safe to lose.
 
-No rule lives here: what to write was decided by core, who may do what is flows/place.py.
+No rule lives here: what to write was decided by core, who may do what is flows/actor.py.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dayfly.core.facts import Attempt, Facts, Server
 from dayfly.core.model import Version
 from dayfly.core.records import Absent, Elected, EndOrder, Latest, Slot, SpotRefused, encode
 from dayfly.errors import Unclear
+from dayfly.flows.actor import Actor
 from dayfly.flows.calls import (
     Arm,
     Console,
@@ -30,7 +31,6 @@ from dayfly.flows.calls import (
     SignGet,
     ask,
 )
-from dayfly.flows.place import Place
 
 LINK_SECONDS = 900
 """Longer than an agent waits for its go (10 min), shorter than any session of the launcher's role."""
@@ -41,12 +41,12 @@ Taken = tuple[Server, ...]
 """Servers that EC2 named in its answer and may not list yet."""
 
 
-def take(step: Step, facts: Facts, place: Place, now: datetime) -> Flow[Taken]:
+def take(step: Step, facts: Facts, actor: Actor, now: datetime) -> Flow[Taken]:
     """Does one step. Raises Unclear when nobody knows whether it happened: then it is done again, by anyone."""
-    return (yield from _TAKE[step.state](step, facts, place, now))
+    return (yield from _TAKE[step.state](step, facts, actor, now))
 
 
-def _take_slot(_step: Step, facts: Facts, _place: Place, now: datetime) -> Flow[Taken]:
+def _take_slot(_step: Step, facts: Facts, _actor: Actor, now: datetime) -> Flow[Taken]:
     body = encode(Slot(holder=str(facts.run), at=now))
     if facts.slot is None:
         yield from ask(PutNew(names.slot_key(facts.run.job), body))
@@ -55,15 +55,15 @@ def _take_slot(_step: Step, facts: Facts, _place: Place, now: datetime) -> Flow[
     return ()
 
 
-def _decide(_step: Step, facts: Facts, _place: Place, now: datetime) -> Flow[Taken]:
+def _decide(_step: Step, facts: Facts, _actor: Actor, now: datetime) -> Flow[Taken]:
     yield from ask(PutNew(names.claim_key(facts.run), encode(claim.decide(facts, now))))
     return ()
 
 
-def _intend(step: Step, facts: Facts, place: Place, now: datetime) -> Flow[Taken]:
+def _intend(step: Step, facts: Facts, actor: Actor, now: datetime) -> Flow[Taken]:
     wished = facts.opened.record.request if facts.opened else ""
     version = _version(facts, now)
-    intent = request.intent(facts.run, step.attempt, version, place.project, place.bucket, now, wished)
+    intent = request.intent(facts.run, step.attempt, version, actor.project, actor.bucket, now, wished)
     yield from ask(PutNew(names.attempt_key(facts.run, step.attempt, "intent"), encode(intent)))
     return ()
 
@@ -83,7 +83,7 @@ def _version(facts: Facts, now: datetime) -> Version:
     return found
 
 
-def _ask_ec2(step: Step, facts: Facts, _place: Place, now: datetime) -> Flow[Taken]:
+def _ask_ec2(step: Step, facts: Facts, _actor: Actor, now: datetime) -> Flow[Taken]:
     attempt = _newest(facts)
     answer = yield from ask(CreateFleet(attempt.intent.requests[step.market]))
     if not answer.refused:
@@ -114,7 +114,7 @@ def _replayed(fleet: str | None, request: Mapping[str, Any]) -> Flow[Taken]:
     return found
 
 
-def _elect_none(step: Step, facts: Facts, _place: Place, now: datetime) -> Flow[Taken]:
+def _elect_none(step: Step, facts: Facts, _actor: Actor, now: datetime) -> Flow[Taken]:
     attempt = _newest(facts)
     errors = attempt.spot_refused.errors if attempt.spot_refused else ()
     reason, detail = {
@@ -126,13 +126,13 @@ def _elect_none(step: Step, facts: Facts, _place: Place, now: datetime) -> Flow[
     return ()
 
 
-def _arm(step: Step, facts: Facts, _place: Place, _now: datetime) -> Flow[Taken]:
+def _arm(step: Step, facts: Facts, _actor: Actor, _now: datetime) -> Flow[Taken]:
     assert step.server is not None
     yield from ask(Arm(step.server.id, _newest(facts).intent.deadline + KILL_AFTER))
     return (step.server,)
 
 
-def _elect(step: Step, facts: Facts, _place: Place, now: datetime) -> Flow[Taken]:
+def _elect(step: Step, facts: Facts, _actor: Actor, now: datetime) -> Flow[Taken]:
     server = step.server
     assert server is not None
     one = Elected(
@@ -149,7 +149,7 @@ def _elect(step: Step, facts: Facts, _place: Place, now: datetime) -> Flow[Taken
     return (server,)
 
 
-def _go(step: Step, facts: Facts, place: Place, _now: datetime) -> Flow[Taken]:
+def _go(step: Step, facts: Facts, actor: Actor, _now: datetime) -> Flow[Taken]:
     attempt, server = _newest(facts), step.server
     assert server is not None
     assert facts.claim is not None
@@ -159,22 +159,22 @@ def _go(step: Step, facts: Facts, place: Place, _now: datetime) -> Flow[Taken]:
     link = (
         (yield from ask(SignGet(version.code.bundle, LINK_SECONDS))) if version.code and version.code.bundle else None
     )
-    day = facts.run.tick.astimezone(place.zones(version.job.timezone)).date().isoformat()
-    body = request.go(facts.run, version, attempt.intent, server.id, link, day, place.region, facts.claim.env)
+    day = facts.run.tick.astimezone(actor.zones(version.job.timezone)).date().isoformat()
+    body = request.go(facts.run, version, attempt.intent, server.id, link, day, actor.region, facts.claim.env)
     key = names.go_key(attempt.intent.role_id, server.id)
     yield from ask(PutNew(key, json.dumps(body, sort_keys=True, ensure_ascii=False).encode()))
     return (server,)
 
 
-def _end(step: Step, facts: Facts, place: Place, now: datetime) -> Flow[Taken]:
+def _end(step: Step, facts: Facts, actor: Actor, now: datetime) -> Flow[Taken]:
     assert step.server is not None
-    order = EndOrder(at=now, by=place.who, why=step.reason, server=step.server.id)
+    order = EndOrder(at=now, by=actor.who, why=step.reason, server=step.server.id)
     yield from ask(PutNew(names.attempt_key(facts.run, step.attempt, "end"), encode(order)))
     yield from ask(EndServer(step.server.id))
     return ()
 
 
-def _look_again(step: Step, facts: Facts, _place: Place, now: datetime) -> Flow[Taken]:
+def _look_again(step: Step, facts: Facts, _actor: Actor, now: datetime) -> Flow[Taken]:
     elected = _newest(facts).elected
     assert elected is not None
     assert elected.server is not None
@@ -184,23 +184,23 @@ def _look_again(step: Step, facts: Facts, _place: Place, now: datetime) -> Flow[
     return ()
 
 
-def _close(step: Step, facts: Facts, place: Place, now: datetime) -> Flow[Taken]:
+def _close(step: Step, facts: Facts, actor: Actor, now: datetime) -> Flow[Taken]:
     attempt = _newest(facts)
     console: tuple[str, ...] = ()
     if attempt.ended is None and attempt.server is not None:
         console = yield from ask(Console(attempt.server.id))
-    closed = verdict.close(attempt, facts.cancel, console, now, place.who)
+    closed = verdict.close(attempt, facts.cancel, console, now, actor.who)
     yield from ask(PutNew(names.attempt_key(facts.run, step.attempt, "closed"), encode(closed)))
     return ()
 
 
-def _receipt(step: Step, facts: Facts, _place: Place, _now: datetime) -> Flow[Taken]:
+def _receipt(step: Step, facts: Facts, _actor: Actor, _now: datetime) -> Flow[Taken]:
     body = json.dumps(receipt.build(facts, _newest(facts)), sort_keys=True, ensure_ascii=False, indent=1)
     yield from ask(PutNew(names.attempt_key(facts.run, step.attempt, "receipt"), body.encode()))
     return ()
 
 
-def _move_latest(_step: Step, facts: Facts, _place: Place, now: datetime) -> Flow[Taken]:
+def _move_latest(_step: Step, facts: Facts, _actor: Actor, now: datetime) -> Flow[Taken]:
     attempt = _newest(facts)
     assert attempt.ended is not None
     assert attempt.closed is not None
@@ -217,13 +217,13 @@ def _move_latest(_step: Step, facts: Facts, _place: Place, now: datetime) -> Flo
     return ()
 
 
-def _free_slot(_step: Step, facts: Facts, _place: Place, now: datetime) -> Flow[Taken]:
+def _free_slot(_step: Step, facts: Facts, _actor: Actor, now: datetime) -> Flow[Taken]:
     assert facts.slot is not None
     yield from ask(PutMatch(names.slot_key(facts.run.job), encode(Slot(holder=None, at=now)), facts.slot.etag))
     return ()
 
 
-def _mark_done(step: Step, facts: Facts, _place: Place, _now: datetime) -> Flow[Taken]:
+def _mark_done(step: Step, facts: Facts, _actor: Actor, _now: datetime) -> Flow[Taken]:
     assert facts.claim is not None
     attempt = facts.attempt
     closed = attempt.closed if attempt and step.attempt else None
@@ -232,14 +232,14 @@ def _mark_done(step: Step, facts: Facts, _place: Place, _now: datetime) -> Flow[
     return ()
 
 
-def _disarm(_step: Step, facts: Facts, _place: Place, _now: datetime) -> Flow[Taken]:
+def _disarm(_step: Step, facts: Facts, _actor: Actor, _now: datetime) -> Flow[Taken]:
     for attempt in facts.attempts:
         for server in to_disarm(attempt):
             yield from ask(Disarm(server))
     return ()
 
 
-def _forget(_step: Step, facts: Facts, _place: Place, _now: datetime) -> Flow[Taken]:
+def _forget(_step: Step, facts: Facts, _actor: Actor, _now: datetime) -> Flow[Taken]:
     assert facts.opened is not None
     yield from ask(Delete(names.open_key(facts.run), facts.opened.etag))
     return ()
@@ -250,7 +250,7 @@ def _newest(facts: Facts) -> Attempt:
     return facts.attempt
 
 
-_TAKE: dict[State, Callable[[Step, Facts, Place, datetime], Flow[Taken]]] = {
+_TAKE: dict[State, Callable[[Step, Facts, Actor, datetime], Flow[Taken]]] = {
     State.UNSLOTTED: _take_slot,
     State.UNDECIDED: _decide,
     State.UNINTENDED: _intend,

@@ -14,11 +14,11 @@ from dayfly.core import names, sweep
 from dayfly.core.facts import Server
 from dayfly.core.records import Elected, EndOrder, Heartbeat, Intent, encode
 from dayfly.errors import Unclear
+from dayfly.flows.actor import Actor
 from dayfly.flows.calls import EndServer, Flow, List, Now, Put, PutNew, Say, Servers, ask
 from dayfly.flows.gather import record
 from dayfly.flows.keep import keep
 from dayfly.flows.missed import BACK_AT_MOST, TICKS_A_SWEEP, claim_missed
-from dayfly.flows.place import Place
 from dayfly.flows.walk import walk
 
 T = TypeVar("T")
@@ -36,21 +36,21 @@ class Swept:
     failed: list[str] = field(default_factory=list)
 
 
-def sweep_project(place: Place, keep_s: int) -> Flow[Swept]:
+def sweep_project(actor: Actor, keep_s: int) -> Flow[Swept]:
     """One sweep. Raises Unclear at the end when any part of it had no clear answer; the rest was done all the same."""
     swept = Swept()
     servers = yield from ask(Servers())
     for server in servers:
-        yield from _guarded(server.id, _by_tags(server, place, swept), swept)
+        yield from _guarded(server.id, _by_tags(server, actor, swept), swept)
     for key in (yield from ask(List(names.OPEN))):
         name = key.removeprefix(names.OPEN)
-        yield from _guarded(name, _walk(name, place, swept), swept)
+        yield from _guarded(name, _walk(name, actor, swept), swept)
     for server in servers:
         if server.id not in swept.ended and not server.gone:
-            yield from _guarded(server.id, _by_records(server, place, swept), swept)
+            yield from _guarded(server.id, _by_records(server, actor, swept), swept)
     last = yield from record(Heartbeat, names.HEARTBEAT)
     now = yield from ask(Now())
-    yield from _guarded("ticks", _claim_missed(now, last, place, swept), swept)
+    yield from _guarded("ticks", _claim_missed(now, last, actor, swept), swept)
     kept = last.kept if last else ""
     if kept != now.date().isoformat():
         kept = (yield from _guarded("keep", _keep(now, keep_s, swept), swept)) or kept
@@ -72,18 +72,18 @@ def _guarded(what: str, part: Flow[T], swept: Swept) -> Flow[T | None]:
         return None
 
 
-def _by_tags(server: Server, place: Place, swept: Swept) -> Flow[None]:
+def _by_tags(server: Server, actor: Actor, swept: Swept) -> Flow[None]:
     decision = sweep.by_tags(server, (yield from ask(Now())))
     if decision.action == "end":
-        yield from _end(server, decision.reason, place, swept)
+        yield from _end(server, decision.reason, actor, swept)
 
 
-def _walk(name: str, place: Place, swept: Swept) -> Flow[None]:
-    yield from walk(names.run_name(name), place)
+def _walk(name: str, actor: Actor, swept: Swept) -> Flow[None]:
+    yield from walk(names.run_name(name), actor)
     swept.walked.append(name)
 
 
-def _by_records(server: Server, place: Place, swept: Swept) -> Flow[None]:
+def _by_records(server: Server, actor: Actor, swept: Swept) -> Flow[None]:
     """A server that its tags let live: is it the elected one of an intended attempt?"""
     now = yield from ask(Now())
     if sweep.by_tags(server, now).action == "end" or server.state == "shutting-down":
@@ -91,19 +91,19 @@ def _by_records(server: Server, place: Place, swept: Swept) -> Flow[None]:
     try:
         run = names.run_name(server.run)
     except ValueError:
-        yield from _end(server, "its run tag is bad", place, swept)
+        yield from _end(server, "its run tag is bad", actor, swept)
         return
     assert server.attempt is not None
     intent = yield from record(Intent, names.attempt_key(run, server.attempt, "intent"))
     elected = yield from record(Elected, names.attempt_key(run, server.attempt, "server"))
     decision = sweep.by_records(server, intent, elected, now)
     if decision.action == "end":
-        yield from _end(server, decision.reason, place, swept)
+        yield from _end(server, decision.reason, actor, swept)
 
 
-def _claim_missed(now: datetime, last: Heartbeat | None, place: Place, swept: Swept) -> Flow[None]:
+def _claim_missed(now: datetime, last: Heartbeat | None, actor: Actor, swept: Swept) -> Flow[None]:
     since = (last.ticks_since or last.at) if last else None
-    claimed = yield from claim_missed(now, since, place)
+    claimed = yield from claim_missed(now, since, actor)
     swept.missed = [str(run) for run in claimed]
     swept.ticks_since = (since or now - BACK_AT_MOST) if len(claimed) >= TICKS_A_SWEEP else None
 
@@ -115,7 +115,7 @@ def _keep(now: datetime, keep_s: int, swept: Swept) -> Flow[str]:
     return "" if removed.more else now.date().isoformat()
 
 
-def _end(server: Server, why: str, place: Place, swept: Swept) -> Flow[None]:
+def _end(server: Server, why: str, actor: Actor, swept: Swept) -> Flow[None]:
     now = yield from ask(Now())
     yield from ask(Say(f"ending {server.id}", {"why": why, "run": server.run}))
     # The act before the note: a bucket that does not answer must not keep a server alive.
@@ -129,5 +129,5 @@ def _end(server: Server, why: str, place: Place, swept: Swept) -> Flow[None]:
         return
     elected = yield from record(Elected, names.attempt_key(run, server.attempt, "server"))
     if elected is not None and elected.server == server.id:
-        order = EndOrder(at=now, by=place.who, why=why, server=server.id)
+        order = EndOrder(at=now, by=actor.who, why=why, server=server.id)
         yield from ask(PutNew(names.attempt_key(run, server.attempt, "end"), encode(order)))

@@ -1,6 +1,6 @@
 """Walk a run: gather, ask core what comes next, take that step, again, until there is nothing more to do here now.
 
-Nobody owns a run: launcher, sweeper and CLI all walk by this one flow; place.may says which steps are theirs.
+Nobody owns a run: launcher, sweeper and CLI all walk by this one flow; actor.may says which steps are theirs.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from dayfly.core.advance import State, Step, next_step
 from dayfly.core.facts import Facts, Server
 from dayfly.core.names import RunName, run_name
+from dayfly.flows.actor import Actor
 from dayfly.flows.calls import Flow, Now, Say, ask
 from dayfly.flows.gather import gather
-from dayfly.flows.place import Place
 from dayfly.flows.steps import take
 
 STEPS = 60
@@ -32,7 +32,7 @@ class Walked:
     step: Step
 
 
-def walk(run: RunName, place: Place) -> Flow[Walked]:
+def walk(run: RunName, actor: Actor) -> Flow[Walked]:
     """Walks one run as far as it goes now. Raises Unclear when EC2 or S3 gave no clear answer."""
     seen: tuple[Server, ...] = ()
     taken: Counter[tuple[object, ...]] = Counter()
@@ -40,9 +40,9 @@ def walk(run: RunName, place: Place) -> Flow[Walked]:
         facts = yield from gather(run, seen)
         now = yield from ask(Now())
         step = next_step(facts, now)
-        if step.state in (State.UNDECIDED, State.WAITING) and (yield from _other_moved(facts, place)):
+        if step.state in (State.UNDECIDED, State.WAITING) and (yield from _other_moved(facts, actor)):
             continue
-        if step.verb in ("wait", "nothing") or step.state not in place.may:
+        if step.verb in ("wait", "nothing") or step.state not in actor.may:
             return Walked(facts, step)
         same = (step.state, step.attempt, step.market, step.server.id if step.server else "")
         if taken[same] >= AT_MOST.get(step.state, TRIES):
@@ -51,11 +51,11 @@ def walk(run: RunName, place: Place) -> Flow[Walked]:
         yield from ask(
             Say(f"{run}: {step.verb}", {"state": step.state.name, "why": step.reason, "attempt": step.attempt})
         )
-        seen = (*seen, *(yield from take(step, facts, place, now)))
+        seen = (*seen, *(yield from take(step, facts, actor, now)))
     raise RuntimeError(f"{run}: {STEPS} steps and no end; last state {step.state.name}: {step.reason}")
 
 
-def _other_moved(facts: Facts, place: Place) -> Flow[bool]:
+def _other_moved(facts: Facts, actor: Actor) -> Flow[bool]:
     """Before a run yields to the one that holds the slot: take that one's due steps. It may be over and not yet closed.
 
     True when the slot is another's no more.
@@ -63,6 +63,6 @@ def _other_moved(facts: Facts, place: Place) -> Flow[bool]:
     holder = facts.slot.record.holder if facts.slot else None
     if holder is None or holder == str(facts.run):
         return False
-    there = yield from walk(run_name(holder), place)
+    there = yield from walk(run_name(holder), actor)
     after = there.facts.slot.record.holder if there.facts.slot else None
     return there.step.state is State.FINISHED and after != holder

@@ -9,13 +9,13 @@ import os
 import sys
 from typing import Any
 
-from dayfly.cloud import function
-from dayfly.core.event import wish
+from dayfly.core.event import launch_request
 from dayfly.errors import DayflyError, Unclear
+from dayfly.flows.actor import LAUNCHER_MAY
 from dayfly.flows.launch import launch
-from dayfly.flows.place import LAUNCHER_MAY
+from dayfly.remote import environment
 
-say = function.story("launcher", lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201
+say = environment.story("launcher", lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201
 
 
 def _is_scheduled(event: Any) -> bool:
@@ -24,10 +24,10 @@ def _is_scheduled(event: Any) -> bool:
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
     """The launcher's entry. What went wrong with a schedule's event, or has no clear answer, is raised; else it is answered."""
-    hands = function.hands(os.environ, say)
+    interpreter = environment.interpreter(os.environ, say)
     try:
-        wanted = wish(event, str(getattr(context, "aws_request_id", "")))
-        launched = hands.run(launch(wanted, function.place(os.environ, "launcher", LAUNCHER_MAY)))
+        wanted = launch_request(event, str(getattr(context, "aws_request_id", "")))
+        launched = interpreter.run(launch(wanted, environment.actor(os.environ, "launcher", LAUNCHER_MAY)))
     except DayflyError as error:
         say(f"refused: {error.message}", {"event": event, "kind": type(error).__name__})
         if isinstance(error, Unclear) or _is_scheduled(event):

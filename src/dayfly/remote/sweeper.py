@@ -11,19 +11,19 @@ import sys
 import time
 from typing import Any
 
-from dayfly.cloud import function
 from dayfly.core import names
-from dayfly.flows.place import SWEEPER_MAY
+from dayfly.flows.actor import SWEEPER_MAY
 from dayfly.flows.sweep import sweep_project
+from dayfly.remote import environment
 
-say = function.story("sweeper", lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201
+say = environment.story("sweeper", lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201
 
 
 def handler(_event: Any, _context: Any) -> dict[str, Any]:
     """The sweeper's entry."""
-    hands = function.hands(os.environ, say)
-    place = function.place(os.environ, "sweeper", SWEEPER_MAY)
-    swept = hands.run(sweep_project(place, int(os.environ[names.ENV_KEEP])))
+    interpreter = environment.interpreter(os.environ, say)
+    actor = environment.actor(os.environ, "sweeper", SWEEPER_MAY)
+    swept = interpreter.run(sweep_project(actor, int(os.environ[names.ENV_KEEP])))
     # CloudWatch reads metrics out of the log in this form; no call and no right is needed.
     metric = {"Namespace": "dayfly", "Dimensions": [["Project"]], "Metrics": [{"Name": "GoodSweeps", "Unit": "Count"}]}
     beat = {"_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [metric]}, "GoodSweeps": 1}

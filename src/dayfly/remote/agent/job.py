@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from dayfly.remote.agent import words
-from dayfly.remote.agent.kin import Ended, Kin
+from dayfly.remote.agent.process_tree import Ended, Kin
 
 USER = "dayfly"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -18,9 +18,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, NoReturn
 
 from dayfly.remote.agent import bundle, ended, job, outputs, power, words
-from dayfly.remote.agent.kin import Kin
 from dayfly.remote.agent.log import Log
 from dayfly.remote.agent.metadata import Metadata
+from dayfly.remote.agent.process_tree import Kin
 from dayfly.remote.agent.s3 import Bucket, Refused
 from dayfly.remote.agent.words import say
 

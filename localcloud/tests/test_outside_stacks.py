@@ -1,0 +1,98 @@
+"""Stacks as other people's templates make them, where the local cloud once did otherwise than AWS."""
+
+import json
+
+import pytest
+from botocore.exceptions import WaiterError
+
+from running_cloud import Running
+
+pytestmark = pytest.mark.cloud
+
+FAST = {"Delay": 1, "MaxAttempts": 60}
+
+
+def test_a_stack_whose_bucket_holds_something_is_not_deleted_until_the_bucket_is_empty(cloud: Running) -> None:
+    cfn, s3 = cloud.client("cloudformation"), cloud.client("s3")
+    template = {"Resources": {"Kept": {"Type": "AWS::S3::Bucket"}, "Topic": {"Type": "AWS::SNS::Topic"}}}
+    cfn.create_stack(StackName="full", TemplateBody=json.dumps(template))
+    cfn.get_waiter("stack_create_complete").wait(StackName="full", WaiterConfig=FAST)
+    bucket = cfn.describe_stack_resource(StackName="full", LogicalResourceId="Kept")["StackResourceDetail"]
+    name = bucket["PhysicalResourceId"]
+    s3.put_object(Bucket=name, Key="result", Body=b"3.14")
+
+    cfn.delete_stack(StackName="full")
+    with pytest.raises(WaiterError):
+        cfn.get_waiter("stack_delete_complete").wait(StackName="full", WaiterConfig=FAST)
+    assert cfn.describe_stacks(StackName="full")["Stacks"][0]["StackStatus"] == "DELETE_FAILED"
+    events = cfn.describe_stack_events(StackName="full")["StackEvents"]
+    [reason] = [
+        e["ResourceStatusReason"]
+        for e in events
+        if e["LogicalResourceId"] == "Kept" and "FAILED" in e["ResourceStatus"]
+    ]
+    assert "The bucket you tried to delete is not empty" in reason
+    assert s3.get_object(Bucket=name, Key="result")["Body"].read() == b"3.14"
+    assert not cloud.client("sns").list_topics()["Topics"]
+
+    s3.delete_object(Bucket=name, Key="result")
+    cfn.delete_stack(StackName="full")
+    cfn.get_waiter("stack_delete_complete").wait(StackName="full", WaiterConfig=FAST)
+    assert not s3.list_buckets()["Buckets"]
+
+
+def test_a_stacks_rule_at_a_rate_fires_and_made_anew_counts_anew(cloud: Running) -> None:
+    cfn, queues = cloud.client("cloudformation"), cloud.client("sqs")
+    template = {
+        "Resources": {
+            "Queue": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "ticks"}},
+            "Tick": {
+                "Type": "AWS::Events::Rule",
+                "Properties": {
+                    "Name": "each-hour",
+                    "ScheduleExpression": "rate(1 hour)",
+                    "Targets": [{"Id": "queue", "Arn": {"Fn::GetAtt": ["Queue", "Arn"]}, "Input": '"tick"'}],
+                },
+            },
+            "Leave": {
+                "Type": "AWS::SQS::QueuePolicy",
+                "Properties": {
+                    "Queues": [{"Ref": "Queue"}],
+                    "PolicyDocument": {
+                        "Statement": [
+                            {
+                                "Effect": "Allow",
+                                "Principal": {"Service": "events.amazonaws.com"},
+                                "Action": "sqs:SendMessage",
+                                "Resource": {"Fn::GetAtt": ["Queue", "Arn"]},
+                            }
+                        ]
+                    },
+                },
+            },
+        }
+    }
+
+    def made() -> str:
+        cfn.create_stack(StackName="ticks", TemplateBody=json.dumps(template))
+        cfn.get_waiter("stack_create_complete").wait(StackName="ticks", WaiterConfig=FAST)
+        url: str = queues.get_queue_url(QueueName="ticks")["QueueUrl"]
+        return url
+
+    def ticks(url: str) -> int:
+        said = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
+        return int(said["Attributes"]["ApproximateNumberOfMessages"])
+
+    url = made()
+    cloud.advance(3500)
+    assert ticks(url) == 0
+    cloud.advance(3 * 3600)
+    assert ticks(url) == 3
+    cfn.delete_stack(StackName="ticks")
+    cfn.get_waiter("stack_delete_complete").wait(StackName="ticks", WaiterConfig=FAST)
+    cloud.advance(3500)
+    url = made()
+    cloud.advance(3500)
+    assert ticks(url) == 0
+    cloud.advance(200)
+    assert ticks(url) == 1

@@ -1,0 +1,187 @@
+"""What each role may do, and nothing more: security reads this file alone. Derived from the calls that flows make.
+
+Policy documents as values for CloudFormation (ARNs by `Fn::Sub`). The launcher starts servers and ends none; the sweeper starts
+none but through a run that was opened; a server writes under its own aws:userid and reads its own go.json.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dayfly.core import names
+
+Statement = dict[str, Any]
+Document = dict[str, Any]
+
+LAUNCHED = ("instance", "volume", "network-interface", "fleet", "spot-instances-request")
+
+
+def document(*statements: Statement) -> Document:
+    return {"Version": "2012-10-17", "Statement": list(statements)}
+
+
+def trust(service: str, group: str | None = None) -> Document:
+    """Who may become the role: one AWS service; for Scheduler only for schedules of this project's group."""
+    statement: Statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": f"{service}.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    }
+    if group is not None:
+        source = _sub(f"arn:${{AWS::Partition}}:scheduler:${{AWS::Region}}:${{AWS::AccountId}}:schedule-group/{group}")
+        account = {"Ref": "AWS::AccountId"}
+        statement["Condition"] = {"StringEquals": {"aws:SourceAccount": account, "aws:SourceArn": source}}
+    return document(statement)
+
+
+def launcher(project: str, bucket: str, roles: Mapping[str, Any], owners: Sequence[str]) -> Document:
+    """The launcher: opens and walks runs, starts servers from the project's templates, arms kill schedules. Ends nothing.
+
+    `roles`: CloudFormation references to the roles `server` and `kill` and to the queue `dead_letters`. `owners`: account ids of
+    the owners of the project's images.
+    """
+    starter = _starter(project, roles, owners)
+    return document(*_walker(project, bucket), *starter, *_logs(project), *_dead_letters(roles))
+
+
+def sweeper(project: str, bucket: str, roles: Mapping[str, Any], owners: Sequence[str]) -> Document:
+    """The sweeper: all that the launcher may (it carries on what a launcher left), and ends this project's servers only."""
+    return document(
+        *_walker(project, bucket),
+        *_starter(project, roles, owners),
+        *_ender(project),
+        _allow(
+            ["s3:DeleteObject"],
+            [_objects(bucket, prefix) for prefix in ("out/*", "runs/*", "done/*", "go/*", "requests/*")],
+        ),
+        _allow(["s3:PutObject", "s3:GetObject"], [_objects(bucket, names.HEARTBEAT)]),
+        *_logs(project),
+        *_dead_letters(roles),
+    )
+
+
+def server(bucket: str) -> Document:
+    """A server: writes under its own id, reads its own go. No list, no read of any run's output, no EC2."""
+    mine = "${!aws:userid}"
+    return document(
+        _allow(["s3:PutObject", "s3:AbortMultipartUpload"], [_objects(bucket, f"out/*/{mine}/*")]),
+        _allow(["s3:GetObject"], [_objects(bucket, f"go/{mine}/go.json")]),
+    )
+
+
+def schedules(project: str, roles: Mapping[str, Any]) -> Document:
+    """The role of the schedules: invokes the two functions, nothing else."""
+    functions = [
+        _sub(f"arn:${{AWS::Partition}}:lambda:${{AWS::Region}}:${{AWS::AccountId}}:function:{name}")
+        for name in (names.launcher_function(project), names.sweeper_function(project))
+    ]
+    return document(_allow(["lambda:InvokeFunction"], functions), *_dead_letters(roles))
+
+
+def kill(project: str, roles: Mapping[str, Any]) -> Document:
+    """The role of the kill schedules: ends servers of this project, nothing else."""
+    return document(*_ender(project, ("ec2:TerminateInstances",)), *_dead_letters(roles))
+
+
+def bucket_policy(bucket: str, partition: str = "aws") -> Document:
+    """On the bucket itself: no plain HTTP for anyone, and no server's word is ever written twice."""
+    arn = f"arn:{partition}:s3:::{bucket}"
+    return document(
+        {
+            "Sid": "TlsOnly",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:*",
+            "Resource": [arn, f"{arn}/*"],
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        },
+        {
+            "Sid": "WordsOfServersAreWrittenOnce",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:PutObject",
+            "Resource": f"{arn}/out/*",
+            "Condition": {"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}},
+        },
+    )
+
+
+def _walker(project: str, bucket: str) -> list[Statement]:
+    """What whoever walks a run needs of the bucket and of EC2's and Scheduler's eyes."""
+    reads = ("open/*", "requests/*", "slots/*", "runs/*", "go/*", "jobs/*", "out/*", "latest/*", "done/*", "bundles/*")
+    writes = ("open/*", "requests/*", "slots/*", "runs/*", "go/*", "latest/*", "done/*")
+    kills = _schedule(project, names.KILL_PREFIX + "*")
+    return [
+        _allow(["s3:GetObject"], [_objects(bucket, prefix) for prefix in reads]),
+        _allow(["s3:PutObject"], [_objects(bucket, prefix) for prefix in writes]),
+        _allow(["s3:DeleteObject"], [_objects(bucket, "open/*")]),
+        _allow(["s3:ListBucket"], [_sub(f"arn:${{AWS::Partition}}:s3:::{bucket}")]),
+        _allow(["ec2:DescribeInstances", "ec2:DescribeFleets", "ec2:DescribeFleetInstances"], ["*"]),
+        _allow(["scheduler:GetSchedule", "scheduler:DeleteSchedule"], [kills]),
+        _allow(["ec2:GetConsoleOutput"], [_ec2("instance/*")], _tagged(project)),
+    ]
+
+
+def _starter(project: str, roles: Mapping[str, Any], owners: Sequence[str]) -> list[Statement]:
+    """Starting a server: only from the project's templates, tagged as the project's, with the project's role."""
+    launch = ["ec2:CreateFleet", "ec2:RunInstances"]
+    created = {"StringEquals": {f"aws:RequestTag/{names.TAG_PROJECT}": project}}
+    owned = {"StringEquals": {"ec2:Owner": [*owners, {"Ref": "AWS::AccountId"}]}}
+    once = {"StringEquals": {**created["StringEquals"], "ec2:CreateAction": ["RunInstances", "CreateFleet"]}}
+    things = [_ec2(f"{kind}/*") for kind in LAUNCHED]
+    passing = {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}
+    arming = {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
+    return [
+        _allow(launch, [_sub("arn:${AWS::Partition}:ec2:${AWS::Region}::image/*")], owned),
+        _allow(launch, [_ec2("subnet/*"), _ec2("security-group/*")]),
+        _allow(["ec2:RunInstances"], [_sub("arn:${AWS::Partition}:ec2:${AWS::Region}::snapshot/*")]),
+        _allow(
+            launch, [_ec2("launch-template/*")], {"StringEquals": {f"aws:ResourceTag/{names.TAG_PROJECT}": project}}
+        ),
+        _allow(launch, things, created),
+        _allow(["ec2:CreateTags"], things, once),
+        _allow(["ssm:GetParameters"], [_sub("arn:${AWS::Partition}:ssm:${AWS::Region}::parameter/aws/service/*")]),
+        _allow(["iam:PassRole"], [roles["server"]], passing),
+        _allow(["scheduler:CreateSchedule"], [_schedule(project, names.KILL_PREFIX + "*")]),
+        _allow(["iam:PassRole"], [roles["kill"]], arming),
+    ]
+
+
+def _ender(project: str, actions: tuple[str, ...] = ("ec2:TerminateInstances",)) -> list[Statement]:
+    return [_allow(list(actions), [_ec2("instance/*")], _tagged(project))]
+
+
+def _dead_letters(roles: Mapping[str, Any]) -> list[Statement]:
+    return [_allow(["sqs:SendMessage"], [roles["dead_letters"]])]
+
+
+def _logs(project: str) -> list[Statement]:
+    stream = _sub(f"arn:${{AWS::Partition}}:logs:${{AWS::Region}}:${{AWS::AccountId}}:log-group:/dayfly/{project}/*")
+    return [_allow(["logs:CreateLogStream", "logs:PutLogEvents"], [stream])]
+
+
+def _allow(actions: list[str], resources: list[Any], condition: Mapping[str, Any] | None = None) -> Statement:
+    statement: Statement = {"Effect": "Allow", "Action": actions, "Resource": resources}
+    return {**statement, "Condition": dict(condition)} if condition else statement
+
+
+def _sub(text: str) -> dict[str, str]:
+    return {"Fn::Sub": text}
+
+
+def _objects(bucket: str, keys: str) -> dict[str, str]:
+    return _sub(f"arn:${{AWS::Partition}}:s3:::{bucket}/{keys}")
+
+
+def _ec2(resource: str) -> dict[str, str]:
+    return _sub(f"arn:${{AWS::Partition}}:ec2:${{AWS::Region}}:${{AWS::AccountId}}:{resource}")
+
+
+def _schedule(project: str, name: str) -> dict[str, str]:
+    group = names.stack(project)
+    return _sub(f"arn:${{AWS::Partition}}:scheduler:${{AWS::Region}}:${{AWS::AccountId}}:schedule/{group}/{name}")
+
+
+def _tagged(project: str) -> dict[str, Any]:
+    return {"StringEquals": {f"aws:ResourceTag/{names.TAG_PROJECT}": project}}

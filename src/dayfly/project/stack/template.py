@@ -1,0 +1,291 @@
+"""The stack of a project in one region, as a CloudFormation template. Pure: values in, a mapping out.
+
+Fixed in size: roles and launch templates per permission set and image, two functions, a queue, a topic, an alarm, log groups,
+a schedule group. Jobs are data and never stand here, so a deploy of code or of one more job of a known image touches no stack.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dayfly.core import names
+from dayfly.core.model import Image
+from dayfly.project.stack import permissions
+
+RUNTIME = "python3.13"
+SWEEP_EVERY = "rate(5 minutes)"
+METRIC_SPACE = "dayfly"
+METRIC = "GoodSweeps"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackInput:
+    """All that the template depends on."""
+
+    project: str
+    bucket: str
+    tags: Mapping[str, str]
+    permissions_boundary: str | None
+    keep_s: int
+    images: tuple[Image, ...]
+    user_data: str  # base64
+    launcher_zip: str  # key in the bucket
+    sweeper_zip: str
+    vpc: str | None  # for a security group of our own; None: `security_groups` are given
+    security_groups: tuple[str, ...]
+    public_ip: bool
+
+
+def build(given: StackInput) -> dict[str, Any]:
+    """The template. Equal input gives an equal template, so equal text means that nothing is to be done."""
+    images = sorted(given.images, key=lambda image: image.logical)
+    resources: dict[str, Any] = {
+        **_roles(given),
+        **_queue_topic_alarm(given),
+        **_functions(given),
+        **_schedules(given),
+        **({"SecurityGroup": _security_group(given)} if given.vpc else {}),
+        **{image.logical: _launch_template(given, image) for image in images},
+    }
+    outputs: dict[str, Any] = {
+        "ServerRoleId": {"Value": _attribute("ServerRole", "RoleId")},
+        "ScheduleRole": {"Value": _attribute("ScheduleRole", "Arn")},
+        "DeadLetters": {"Value": _attribute("DeadLetters", "Arn")},
+        "Launcher": {"Value": _attribute("Launcher", "Arn")},
+    }
+    for image in images:
+        outputs[f"{image.logical}Id"] = {"Value": {"Ref": image.logical}}
+        outputs[f"{image.logical}Version"] = {"Value": _attribute(image.logical, "LatestVersionNumber")}
+    return {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Description": f"dayfly project {given.project}: periodic jobs on servers that live for one run",
+        "Resources": resources,
+        "Outputs": outputs,
+    }
+
+
+def text(template: Mapping[str, Any]) -> str:
+    """The template as JSON, one way only."""
+    return json.dumps(template, indent=1, sort_keys=True)
+
+
+def digest(template: Mapping[str, Any]) -> str:
+    return hashlib.sha256(text(template).encode()).hexdigest()
+
+
+def _roles(given: StackInput) -> dict[str, Any]:
+    project, group = given.project, names.stack(given.project)
+    refs = {
+        "server": _attribute("ServerRole", "Arn"),
+        "kill": _attribute("KillRole", "Arn"),
+        "dead_letters": _attribute("DeadLetters", "Arn"),
+    }
+    owners = sorted({image.owner for image in given.images})
+    documents = {
+        "LauncherRole": (permissions.trust("lambda"), permissions.launcher(project, given.bucket, refs, owners)),
+        "SweeperRole": (permissions.trust("lambda"), permissions.sweeper(project, given.bucket, refs, owners)),
+        "ServerRole": (permissions.trust("ec2"), permissions.server(given.bucket)),
+        "ScheduleRole": (permissions.trust("scheduler", group), permissions.schedules(project, refs)),
+        "KillRole": (permissions.trust("scheduler", group), permissions.kill(project, refs)),
+    }
+    roles = {name: _role(given, trusted, may) for name, (trusted, may) in documents.items()}
+    profile = {"Type": "AWS::IAM::InstanceProfile", "Properties": {"Roles": [{"Ref": "ServerRole"}]}}
+    return {**roles, "ServerProfile": profile}
+
+
+def _role(given: StackInput, trusted: Any, may: Any) -> dict[str, Any]:
+    properties: dict[str, Any] = {
+        "AssumeRolePolicyDocument": trusted,
+        "Policies": [{"PolicyName": "dayfly", "PolicyDocument": may}],
+        "Tags": _tags(given),
+    }
+    if given.permissions_boundary:
+        properties["PermissionsBoundary"] = given.permissions_boundary
+    return {"Type": "AWS::IAM::Role", "Properties": properties}
+
+
+def _functions(given: StackInput) -> dict[str, Any]:
+    environment = {
+        names.ENV_PROJECT: given.project,
+        names.ENV_BUCKET: given.bucket,
+        names.ENV_GROUP: names.stack(given.project),
+        names.ENV_KILL_ROLE: _attribute("KillRole", "Arn"),
+        names.ENV_DEAD_LETTERS: _attribute("DeadLetters", "Arn"),
+        names.ENV_KEEP: str(given.keep_s),
+    }
+    made: dict[str, Any] = {}
+    for logical, name, handler, code, timeout in (
+        ("Launcher", names.launcher_function(given.project), "launcher", given.launcher_zip, 120),
+        ("Sweeper", names.sweeper_function(given.project), "sweeper", given.sweeper_zip, 840),
+    ):
+        made[f"{logical}Logs"] = {
+            "Type": "AWS::Logs::LogGroup",
+            "DeletionPolicy": "Delete",
+            "UpdateReplacePolicy": "Delete",
+            "Properties": {
+                "LogGroupName": f"/dayfly/{given.project}/{handler}",
+                "RetentionInDays": 30,
+                "Tags": _tags(given),
+            },
+        }
+        made[logical] = {
+            "Type": "AWS::Lambda::Function",
+            "Properties": {
+                "FunctionName": name,
+                "Runtime": RUNTIME,
+                "Architectures": ["arm64"],
+                "Handler": f"dayfly.remote.{handler}.handler",
+                "MemorySize": 512,
+                "Timeout": timeout,
+                "Role": _attribute(f"{logical}Role", "Arn"),
+                "Code": {"S3Bucket": given.bucket, "S3Key": code},
+                "Environment": {"Variables": environment},
+                "LoggingConfig": {"LogFormat": "JSON", "LogGroup": {"Ref": f"{logical}Logs"}},
+                "Tags": _tags(given),
+            },
+        }
+        # Scheduler hands over asynchronously: what fails inside the function is retried and kept by Lambda, not by Scheduler.
+        made[f"{logical}Async"] = {
+            "Type": "AWS::Lambda::EventInvokeConfig",
+            "Properties": {
+                "FunctionName": {"Ref": logical},
+                "Qualifier": "$LATEST",
+                "MaximumEventAgeInSeconds": 3600 if logical == "Launcher" else 300,
+                "MaximumRetryAttempts": 2 if logical == "Launcher" else 0,
+                "DestinationConfig": {"OnFailure": {"Destination": _attribute("DeadLetters", "Arn")}},
+            },
+        }
+    return made
+
+
+def _schedules(given: StackInput) -> dict[str, Any]:
+    group = names.stack(given.project)
+    sweep = {
+        "Arn": _attribute("Sweeper", "Arn"),
+        "RoleArn": _attribute("ScheduleRole", "Arn"),
+        "Input": "{}",
+        "RetryPolicy": {"MaximumEventAgeInSeconds": 300, "MaximumRetryAttempts": 3},
+        "DeadLetterConfig": {"Arn": _attribute("DeadLetters", "Arn")},
+    }
+    return {
+        "Group": {"Type": "AWS::Scheduler::ScheduleGroup", "Properties": {"Name": group, "Tags": _tags(given)}},
+        "Sweeps": {
+            "Type": "AWS::Scheduler::Schedule",
+            "Properties": {
+                "Name": "dayfly-sweeper",
+                "GroupName": {"Ref": "Group"},
+                "Description": "ends what should have ended, carries on what was left",
+                "ScheduleExpression": SWEEP_EVERY,
+                "FlexibleTimeWindow": {"Mode": "OFF"},
+                "Target": sweep,
+            },
+        },
+    }
+
+
+def _queue_topic_alarm(given: StackInput) -> dict[str, Any]:
+    return {
+        "DeadLetters": {
+            "Type": "AWS::SQS::Queue",
+            "DeletionPolicy": "Delete",
+            "UpdateReplacePolicy": "Delete",
+            "Properties": {
+                "QueueName": f"dayfly-{given.project}-dead-letters",
+                "MessageRetentionPeriod": 1209600,
+                "SqsManagedSseEnabled": True,
+                "Tags": _tags(given),
+            },
+        },
+        "Told": {
+            "Type": "AWS::SNS::Topic",
+            "Properties": {"TopicName": f"dayfly-{given.project}", "Tags": _tags(given)},
+        },
+        "DeadLetterKept": {
+            "Type": "AWS::CloudWatch::Alarm",
+            "Properties": {
+                "AlarmDescription": f"dayfly {given.project}: an event could not be handled and lies in the dead-letter queue",
+                "Namespace": "AWS/SQS",
+                "MetricName": "ApproximateNumberOfMessagesVisible",
+                "Dimensions": [{"Name": "QueueName", "Value": _attribute("DeadLetters", "QueueName")}],
+                "Statistic": "Maximum",
+                "Period": 300,
+                "EvaluationPeriods": 1,
+                "Threshold": 1,
+                "ComparisonOperator": "GreaterThanOrEqualToThreshold",
+                "TreatMissingData": "notBreaching",
+                "AlarmActions": [{"Ref": "Told"}],
+            },
+        },
+        "SweeperSilent": {
+            "Type": "AWS::CloudWatch::Alarm",
+            "Properties": {
+                "AlarmDescription": f"dayfly {given.project}: no good sweep for 15 minutes; servers may outlive their deadline",
+                "Namespace": METRIC_SPACE,
+                "MetricName": METRIC,
+                "Dimensions": [{"Name": "Project", "Value": given.project}],
+                "Statistic": "Sum",
+                "Period": 300,
+                "EvaluationPeriods": 3,
+                "Threshold": 1,
+                "ComparisonOperator": "LessThanThreshold",
+                "TreatMissingData": "breaching",
+                "AlarmActions": [{"Ref": "Told"}],
+            },
+        },
+    }
+
+
+def _security_group(given: StackInput) -> dict[str, Any]:
+    return {
+        "Type": "AWS::EC2::SecurityGroup",
+        "Properties": {
+            "GroupDescription": f"dayfly {given.project}: no way in",
+            "VpcId": given.vpc,
+            "SecurityGroupEgress": [{"IpProtocol": "-1", "CidrIp": "0.0.0.0/0", "Description": "all ways out"}],
+            "Tags": _tags(given),
+        },
+    }
+
+
+def _launch_template(given: StackInput, image: Image) -> dict[str, Any]:
+    groups: list[Any] = list(given.security_groups) or [_attribute("SecurityGroup", "GroupId")]
+    interface = {
+        "DeviceIndex": 0,
+        "AssociatePublicIpAddress": given.public_ip,
+        "DeleteOnTermination": True,
+        "Groups": groups,
+    }
+    data = {
+        "ImageId": image.image_id,
+        "IamInstanceProfile": {"Arn": _attribute("ServerProfile", "Arn")},
+        # Power-off means terminate: the guarantee rests on it.
+        "InstanceInitiatedShutdownBehavior": "terminate",
+        # A recovered server would boot again without its user data.
+        "MaintenanceOptions": {"AutoRecovery": "disabled"},
+        "MetadataOptions": {
+            "HttpEndpoint": "enabled",
+            "HttpTokens": "required",
+            "HttpPutResponseHopLimit": 1,
+            "InstanceMetadataTags": "enabled",
+        },
+        "NetworkInterfaces": [interface],
+        "UserData": given.user_data,
+    }
+    tags = {"ResourceType": "launch-template", "Tags": _tags(given)}
+    return {
+        "Type": "AWS::EC2::LaunchTemplate",
+        "Properties": {"LaunchTemplateData": data, "TagSpecifications": [tags]},
+    }
+
+
+def _tags(given: StackInput) -> list[dict[str, str]]:
+    pairs = {**given.tags, names.TAG_PROJECT: given.project}
+    return [{"Key": key, "Value": value} for key, value in sorted(pairs.items())]
+
+
+def _attribute(resource: str, attribute: str) -> dict[str, list[str]]:
+    return {"Fn::GetAtt": [resource, attribute]}

@@ -1,0 +1,194 @@
+"""dayfly.toml: what a file means, and what it warns of."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from dayfly.core.model import Network
+from dayfly.project.file import config, keys
+from dayfly.project.file.warnings import find_warnings
+from project.texts import EXAMPLE, LEAST, NOW, only, read, with_job_key
+
+# --- what a file means ----------------------------------------------------------------------------------------------
+
+
+def test_the_shortest_file_gets_every_default() -> None:
+    project = read(LEAST)
+    job = project.jobs["pi"]
+    assert (project.account, project.keep_s, dict(project.tags), dict(project.networks)) == (None, 90 * 86_400, {}, {})
+    assert (job.market, job.time_limit_s, job.margin_s, job.start_within_s) == ("on-demand", 3600, 900, 3600)
+    assert (job.disk_gb, job.image, job.bundle, job.python, job.setup) == (20, "debian-13", (".",), "auto", None)
+    assert (job.schedule, job.timezone, job.overlap, job.outputs, dict(job.env)) == ((), "UTC", "skip", (), {})
+    assert job.architecture == "arm64"
+    assert job.lifetime_s == 4500
+
+
+def test_each_key_of_a_job_is_read() -> None:
+    job = read(EXAMPLE).jobs["ingest"]
+    assert job.servers == ("c8g.4xlarge", "m8g.4xlarge")
+    assert (job.schedule, job.timezone) == (("30 4 * * MON-FRI",), "Europe/Berlin")
+    assert (job.disk_gb, job.setup, dict(job.env)) == (50, "apt-get install -y pigz", {"MODE": "full"})
+    assert read(EXAMPLE).networks == {
+        "eu-west-1": Network(
+            subnets=("subnet-0a1b2c3d4e5f60718", "subnet-0b2c3d4e5f6071829"),
+            security_groups=("sg-0c3d4e5f60718293a",),
+            public_ip=True,
+        )
+    }
+
+
+def test_a_job_s_own_value_wins_over_the_defaults_and_env_is_merged() -> None:
+    project = read(
+        'project = "pi"\nregions = ["eu-west-1"]\n'
+        '[defaults]\nservers = ["m7i.large"]\ntime_limit = "2h"\nenv = { A = "1", B = "1" }\n'
+        '[jobs.one]\ncommand = ["run", "--now"]\ntime_limit = "30m"\nenv = { B = "2" }\n'
+        '[jobs.two]\ncommand = "x"\n'
+    )
+    one, two = project.jobs["one"], project.jobs["two"]
+    assert one.command == ("run", "--now")
+    assert (one.time_limit_s, two.time_limit_s) == (1800, 7200)
+    assert (dict(one.env), dict(two.env)) == ({"A": "1", "B": "2"}, {"A": "1", "B": "1"})
+    assert one.architecture == two.architecture == "x86_64"
+
+
+def test_a_schedule_may_be_a_list() -> None:
+    text = with_job_key('schedule = ["0 6 * * *", "rate(1 hour)"]')
+    assert read(text).jobs["pi"].schedule == ("0 6 * * *", "rate(1 hour)")
+
+
+def test_a_short_margin_is_for_demos_and_tests_only() -> None:
+    text = with_job_key('margin = "1m"')
+    assert read(text, allow_short_margin=True).jobs["pi"].margin_s == 60
+    found = only(text)
+    assert (found.path, found.line, found.remedies) == ("jobs.pi.margin", 7, ('at least "10m"',))
+
+
+def test_windows_line_ends_and_a_byte_order_mark_are_read() -> None:
+    assert read("\ufeff" + LEAST.replace("\n", "\r\n")) == read(LEAST)
+
+
+# --- the list of keys ---------------------------------------------------------------------------------------------------
+
+
+def comments(text: str) -> dict[str, list[str]]:
+    """Key -> what stands behind it in the example, for every line that has a key or opens a table."""
+    found: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        if named := re.match(r"(?:([a-z_]+) = |\[(network|defaults|jobs)\b)", line):
+            found.setdefault(named[1] or named[2], []).append(line.rsplit("  # ", 1)[1])
+    return found
+
+
+def test_the_example_shows_each_key_once_with_its_type_default_and_meaning() -> None:
+    behind = comments(EXAMPLE)
+    for key in keys.ALL:
+        assert behind.pop(key.name) == [f"{key.type}, {key.default}: {key.text}"]
+    assert {table: f"[{table}]" for table in behind} == {table: f"[{table}]" for table in keys.TABLES}
+    for table, text in keys.TABLES.items():
+        assert behind[table] == [text.split("]: ", 1)[1]]
+
+
+def test_the_documented_defaults_are_those_of_a_file_without_the_key() -> None:
+    """The example with each documented default written out means the same as without the line."""
+    lines = EXAMPLE.splitlines()
+    for key in keys.ALL:
+        number = next(index for index, line in enumerate(lines) if line.startswith(f"{key.name} = "))
+        try:
+            tomllib.loads(f"value = {key.default}")
+        except tomllib.TOMLDecodeError:
+            continue  # `required`, `none` and the words for a default that AWS or a file decides
+        written = [*lines[:number], f"{key.name} = {key.default}", *lines[number + 1 :]]
+        left_out = [*lines[:number], *lines[number + 1 :]]
+        assert read("\n".join(written)) == read("\n".join(left_out)), key.name
+
+
+def test_required_keys_are_those_a_file_can_not_do_without() -> None:
+    lines = EXAMPLE.splitlines()
+    for key in keys.ALL:
+        text = "\n".join(line for line in lines if not line.startswith(f"{key.name} = "))
+        if key.default == "required":
+            assert "is missing" in only(text).message
+        else:
+            read(text)
+
+
+def test_no_key_is_both_known_and_of_a_later_version() -> None:
+    for scope, later in keys.LATER.items():
+        assert not set(later) & set(keys.names(scope))
+
+
+def test_rows_give_every_key_of_a_scope() -> None:
+    assert [row[0] for row in keys.rows("network")] == ["subnets", "security_groups", "public_ip"]
+    assert len(keys.rows()) == len(keys.ALL)
+
+
+# --- warnings -----------------------------------------------------------------------------------------------------------
+
+
+def warned(schedule: str, timezone: str, now: datetime = NOW) -> list[str]:
+    project = read(with_job_key(f"schedule = {schedule}\ntimezone = {timezone!r}"))
+    return [str(warning) for warning in find_warnings(project, now, ZoneInfo)]
+
+
+def test_a_nightly_job_in_the_hour_that_changes_is_warned_of() -> None:
+    assert warned('"30 2 * * *"', "Europe/Berlin") == [
+        "jobs.pi.schedule: on 28 Mar 2027 there is no 02:30 in Europe/Berlin: no run that night"
+        " (31 Oct: 02:30 comes twice, one run)"
+    ]
+
+
+def test_the_remedy_names_the_hours_to_leave() -> None:
+    project = read(with_job_key('schedule = "15 2 * * *"\ntimezone = "America/New_York"'))
+    (warning,) = find_warnings(project, NOW, ZoneInfo)
+    assert warning.remedies == ('move it out of 02:00-03:00, or use timezone = "UTC"',)
+
+
+def test_an_hour_that_only_comes_twice_is_warned_of() -> None:
+    # New York goes back from 02:00 to 01:00 and forward over 02:00-03:00.
+    assert warned('"30 1 * * *"', "America/New_York") == [
+        "jobs.pi.schedule: on 7 Nov 2027 01:30 comes twice in America/New_York: one run, the first"
+    ]
+
+
+def test_half_an_hour_is_found_too() -> None:
+    (found,) = warned('"45 1 * * *"', "Australia/Lord_Howe")
+    assert "comes twice" in found
+    assert warned('"15 1 * * *"', "Australia/Lord_Howe") == []
+
+
+def test_an_hourly_job_loses_nothing_by_a_missing_hour() -> None:
+    (found,) = warned('"0 * * * *"', "Europe/Berlin")
+    assert "on 31 Oct 2027 02:00 comes twice" in found
+
+
+@pytest.mark.parametrize(
+    ("schedule", "timezone"),
+    [
+        ('"30 2 * * *"', "UTC"),
+        ('"30 2 * * *"', "Asia/Kolkata"),
+        ('"30 3 * * *"', "Europe/Berlin"),
+        ('"30 2 * * MON"', "Europe/Berlin"),
+        ("[]", "Europe/Berlin"),
+    ],
+)
+def test_a_schedule_that_no_change_touches_has_no_warning(schedule: str, timezone: str) -> None:
+    assert warned(schedule, timezone) == []
+
+
+def test_a_time_that_is_past_is_warned_of() -> None:
+    assert warned('"at(2026-11-24T12:00:00)"', "UTC") == [
+        "jobs.pi.schedule: at(2026-11-24T12:00:00) is past: no run is to come"
+    ]
+    assert warned('"at(2026-11-24T13:01:00)"', "UTC") == []
+
+
+def test_the_same_project_reads_the_same_without_now() -> None:
+    project = config.read(LEAST, zones=ZoneInfo)
+    assert replace(project, name="x") != project
+    assert project == read(LEAST)

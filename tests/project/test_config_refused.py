@@ -1,0 +1,289 @@
+"""dayfly.toml: every problem of a file at once, each with its line and remedy."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dayfly.project.file import keys
+from dayfly.project.file.problems import Problems
+from project.texts import LEAST, only, problems, read, with_job_key
+
+
+def test_every_problem_is_told_at_once_in_the_order_of_the_file() -> None:
+    found = problems(
+        'project = "P"\nregions = []\nkep = "1d"\n[jobs.a]\ncommand = ""\nservers = ["c8g.large", "m7i.large"]\n'
+        'outputs = ["/x", "../y"]\n[jobs."b c"]\nservers = ["c8g.large"]\ncommand = "x"\n'
+    )
+    assert [(problem.path, problem.line) for problem in found] == [
+        ("project", 1),
+        ("regions", 2),
+        ("kep", 3),
+        ("jobs.a.command", 5),
+        ("jobs.a.servers", 6),
+        ("jobs.a.outputs", 7),
+        ("jobs.a.outputs", 7),
+        ('jobs."b c"', 8),
+    ]
+
+
+def test_the_two_first_messages_of_a_newcomer_read_as_promised() -> None:
+    text = (
+        'project = "lake"\nregions = ["eu-west-1"]\n\n[jobs.ingest]\ncommand = "x"\nservers = ["c8g.large"]\n'
+        'timezone = "Europe/Berlin"\nschedule = "30 2 * * 1-5 *"\ntime_limt = "1h"\n'
+    )
+    with pytest.raises(Problems) as caught:
+        read(text)
+    error = caught.value
+    assert error.exit_code == 2
+    assert error.message == "2 errors in dayfly.toml; nothing was changed"
+    assert error.lines == (
+        ("error", 'jobs.ingest.schedule (line 8): "30 2 * * 1-5 *" has 6 fields but no cron(...)'),
+        ("why", "5 fields are cron's (1 = Monday). 6 fields belong to EventBridge (1 = SUNDAY), inside cron(...)"),
+        ("do", 'schedule = "30 2 * * 1-5"               Mon-Fri, next Wed 25 Nov 02:30 Europe/Berlin'),
+        ("or", 'schedule = "cron(30 2 ? * MON-FRI *)"   the same'),
+        ("or", 'schedule = "cron(30 2 ? * 1-5 *)"       Sun-Thu, next Wed 25 Nov 02:30 Europe/Berlin'),
+        ("error", "jobs.ingest.time_limt (line 9): unknown key"),
+        ("do", "did you mean time_limit? All keys of a job: dayfly check --keys"),
+    )
+
+
+def test_the_keys_of_later_versions_are_known_by_name() -> None:
+    project = {"notify", "heartbeat", "monthly_cap", "images"}
+    job = {"secrets", "reads", "writes", "policy", "retries", "retry_on", "catchup", "expect_by", "stalled_after"}
+    more = {"checkpoint", "after", "regions", "placement", "on_silence"}
+    assert set(keys.LATER["project"]) == project
+    assert set(keys.LATER["job"]) == job | more
+
+
+@pytest.mark.parametrize("key", keys.LATER["job"])
+def test_a_job_key_of_a_later_version_is_refused_with_what_to_do(key: str) -> None:
+    found = only(with_job_key(f'{key} = "x"'))
+    assert (found.path, found.line, found.message) == (f"jobs.pi.{key}", 7, "not in this version of dayfly")
+    assert found.remedies[0].startswith("remove it")
+
+
+@pytest.mark.parametrize("key", keys.LATER["project"])
+def test_a_project_key_of_a_later_version_is_refused_with_what_to_do(key: str) -> None:
+    found = only(f'{key} = "x"\n{LEAST}')
+    assert (found.path, found.line, found.message) == (key, 1, "not in this version of dayfly")
+
+
+@pytest.mark.parametrize(
+    ("line", "remedy"),
+    [
+        ('overlap = "queue"', '"skip" or "allow"'),
+        ('overlap = "replace"', '"skip" or "allow"'),
+        ('image = "al2023"', '"debian-13", or an image of yours by its ami-...'),
+        ('image = "ubuntu-24.04"', '"debian-13", or an image of yours by its ami-...'),
+    ],
+)
+def test_a_value_of_a_later_version_is_refused_with_what_to_do(line: str, remedy: str) -> None:
+    found = only(with_job_key(line))
+    assert "not in this version of dayfly" in found.message
+    assert found.remedies == (remedy,)
+
+
+def test_a_second_region_is_of_a_later_version() -> None:
+    found = only(LEAST.replace('["eu-west-1"]', '["eu-west-1", "us-east-1"]'))
+    assert (found.path, found.remedies) == ("regions", ('["eu-west-1"]',))
+    assert "not in this version" in found.message
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ('servers = "c8g.large"', "a list is wanted"),
+        ("servers = []", "the list is empty"),
+        ('servers = ["c8g.large", "c8g.large"]', "twice"),
+        ('servers = ["c8g"]', "no EC2 type"),
+        ('servers = ["mac2.metal"]', "macOS"),
+        ('servers = ["c8g.large", "c7i.large"]', "c8g.large (arm64) with c7i.large (x86_64)"),
+        ('command = " "', "empty"),
+        ("command = []", "no program"),
+        ('command = ["sh", 1]', "1 is a number"),
+        ("command = 5", "a string is wanted"),
+        ('command = "a\\u0000b"', "character 0"),
+    ],
+)
+def test_a_required_key_that_can_not_be_is_refused(line: str, word: str) -> None:
+    key = line.split(" = ")[0]
+    text = "\n".join(line if old.startswith(key) else old for old in LEAST.splitlines())
+    found = only(text)
+    assert found.path == f"jobs.pi.{key}"
+    assert word in found.message
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ('market = "cheap"', '"cheap" is not known'),
+        ('time_limit = "0s"', "too short"),
+        ("time_limit = 30", "has no unit"),
+        ('time_limit = "1 hour"', "not a duration"),
+        ('time_limit = "400d"', "too long"),
+        ('margin = "9m"', "too short"),
+        ('start_within = "30s"', "too short"),
+        ('start_within = "2d"', "too long"),
+        ('disk = "4GB"', "8GB to 16TB"),
+        ('disk = "17TB"', "8GB to 16TB"),
+        ('disk = "50"', "not a size"),
+        ('image = "ami-xyz"', "no image"),
+        ('outputs = ["/tmp/x"]', "not relative"),
+        ('outputs = ["a/../../x"]', "leads out"),
+        ('outputs = ["~/x"]', "not relative"),
+        ('outputs = ["out/"]', "is a folder"),
+        ('outputs = ["."]', "is a folder"),
+        ('bundle = [".."]', "leads out"),
+        ('bundle = ["C:\\\\x"]', "not relative"),
+        ('python = "3.13"', "no list of dependencies"),
+        ('setup = ""', "empty"),
+        ("env = { N = 3 }", "3 is a number"),
+        ('env = { "A-B" = "3" }', "no name of a variable"),
+        ('env = { DAYFLY_X = "3" }', "set by dayfly"),
+        ('env = { AWS_SECRET_ACCESS_KEY = "3" }', "set by dayfly"),
+        ('env = { AWS_ENDPOINT_URL_S3 = "3" }', "set by dayfly"),
+        ('env = "A=3"', "a table is wanted"),
+        ('timezone = "Europe/Berlln"', "no time zone"),
+        ('timezone = "europe/berlin"', "no time zone"),
+        ('timezone = "../../etc/passwd"', "no time zone"),
+        ('schedule = "99 * * * *"', "not 0-59"),
+        ('schedule = ["0 6 * * *", "0 0 31 2 *"]', "never comes"),
+        ("schedule = 5", "a list of strings is wanted"),
+    ],
+)
+def test_a_value_that_can_not_be_is_refused(line: str, word: str) -> None:
+    found = only(with_job_key(line))
+    assert found.path.startswith(f"jobs.pi.{line.split(' = ')[0]}")
+    assert found.line == 7
+    assert word in found.message
+
+
+@pytest.mark.parametrize(
+    ("line", "path", "word"),
+    [
+        ('account = "1234"', "account", "12 digits"),
+        ("account = 123456789012", "account", "a string"),
+        ('keep = "12h"', "keep", "too short"),
+        ('permissions_boundary = "dev"', "permissions_boundary", "ARN"),
+        ('tags = { "a b" = "c" }', 'tags."a b"', "letters, digits"),
+        ('tags = { "aws:x" = "c" }', 'tags."aws:x"', "not yours"),
+        ('tags = { "dayfly:run" = "c" }', 'tags."dayfly:run"', "not yours"),
+        ('tags = { a = "c;d" }', "tags.a", "256"),
+        ('tags = { Owner = "a", owner = "b" }', "tags.owner", "twice"),
+        ("tags = { a = 1 }", "tags.a", "a string is wanted"),
+        ('jobs = "x"', "jobs", "a table is wanted"),
+    ],
+)
+def test_a_project_key_that_can_not_be_is_refused(line: str, path: str, word: str) -> None:
+    text = f"{line}\n{LEAST}" if not line.startswith("jobs") else f'{line}\nproject = "pi"\nregions = ["eu-west-1"]\n'
+    found = only(text)
+    assert (found.path, found.line) == (path, 1)
+    assert word in found.message
+
+
+def test_tags_are_forty_at_most() -> None:
+    many = ", ".join(f'k{number} = "v"' for number in range(41))
+    assert "41 tags" in only(f"tags = {{ {many} }}\n{LEAST}").message
+
+
+def test_a_boundary_of_another_account_is_refused() -> None:
+    boundary = 'permissions_boundary = "arn:aws:iam::999999999999:policy/dev"'
+    found = only(f'account = "123456789012"\n{boundary}\n{LEAST}')
+    assert (found.path, found.line) == ("permissions_boundary", 2)
+    read(f'account = "123456789012"\npermissions_boundary = "arn:aws:iam::aws:policy/PowerUserAccess"\n{LEAST}')
+
+
+@pytest.mark.parametrize(
+    ("network", "path", "word"),
+    [
+        ('[network.us-east-1]\nsubnets = ["subnet-0a1b2c3d"]', "network.us-east-1", "not in regions"),
+        ('[network.eu-west-1]\nsubnets = ["sn-1"]', "network.eu-west-1.subnets", "not an id"),
+        ('[network.eu-west-1]\npublic_ip = "no"', "network.eu-west-1.public_ip", "true or false"),
+        ('[network.eu-west-1]\nvpc = "vpc-1"', "network.eu-west-1.vpc", "unknown key"),
+    ],
+)
+def test_a_network_that_can_not_be_is_refused(network: str, path: str, word: str) -> None:
+    found = only(f"{LEAST}{network}\n")
+    assert found.path == path
+    assert word in found.message
+
+
+def test_a_key_in_the_wrong_table_is_told_where_it_belongs() -> None:
+    assert only(f'schedule = "@daily"\n{LEAST}').remedies == ("schedule belongs to [jobs.NAME]",)
+    assert only(with_job_key('keep = "7d"')).remedies == ("keep belongs to the top of the file",)
+
+
+def test_a_job_needs_a_table_and_a_file_a_job() -> None:
+    assert only('project = "pi"\nregions = ["eu-west-1"]\n').message == "there is no job"
+    found = only('project = "pi"\nregions = ["eu-west-1"]\n[jobs]\ncommand = "x"\n')
+    assert (found.path, found.remedies) == ("jobs.command", ("put it under [jobs.NAME]",))
+
+
+def test_a_wrong_default_is_told_once_and_where_it_stands() -> None:
+    text = (
+        LEAST
+        + '[jobs.two]\ncommand = "x"\nservers = ["c8g.large"]\n[defaults]\ndisk = "1GB"\nschedule = "99 * * * *"\n'
+    )
+    assert [(problem.path, problem.line) for problem in problems(text)] == [
+        ("defaults.disk", 11),
+        ("defaults.schedule", 12),
+    ]
+
+
+def test_a_wrong_default_is_told_even_if_every_job_has_its_own_value() -> None:
+    assert only(with_job_key('disk = "20GB"\n[defaults]\ndisk = "1GB"')).path == "defaults.disk"
+
+
+def test_a_text_that_is_no_toml_names_its_line() -> None:
+    found = only('project = "pi"\nregions = [eu-west-1]\n')
+    assert (found.path, found.line) == ("", 2)
+    assert str(found).startswith("line 2: is not TOML")
+    assert only('project = "pi').line == 1
+    assert only('a = [\n"x"\n').line == 2
+
+
+def test_an_empty_file_asks_for_what_is_required() -> None:
+    assert [problem.path for problem in problems("")] == ["regions", "project", "jobs"]
+
+
+SCALARS = [
+    "1",
+    "-1",
+    "1e9",
+    "inf",
+    "true",
+    '""',
+    '"*"',
+    '"\\u0000"',
+    '"1h"',
+    '"99999999999999d"',
+    "2026-11-24",
+    "07:00:00",
+]
+ODD = st.recursive(
+    st.sampled_from(SCALARS),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3).map(lambda parts: "[" + ", ".join(parts) + "]"),
+        st.dictionaries(st.sampled_from(['""', "a", '"a b"', "eu-west-1", "command"]), inner, max_size=2).map(
+            lambda table: "{ " + ", ".join(f"{key} = {value}" for key, value in table.items()) + " }"
+        ),
+    ),
+    max_leaves=5,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.sampled_from([*keys.ALL, *keys.TABLES]), ODD)
+def test_no_value_of_any_key_is_worse_than_refused(key: keys.Key | str, value: str) -> None:
+    name = key if isinstance(key, str) else key.name
+    headers = {"network": "[network.eu-west-1]", "job": "[jobs.pi]"}
+    line = f"{name} = {value}"
+    if isinstance(key, str) or key.scope == "project":
+        text = f'{line}\n[jobs.pi]\ncommand = "x"\n' if name != "jobs" else line
+    else:
+        text = f"{headers[key.scope]}\n{line}"
+    for problem in problems(text):  # none of these texts has all that is required
+        assert problem.message
+        assert problem.line is None or 1 <= problem.line <= 3

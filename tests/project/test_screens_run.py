@@ -1,0 +1,388 @@
+"""The picture of a run and its closing block, whole, for every way a run can go."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from dayfly.core import names
+from dayfly.core.facts import Attempt, Facts, KeptLatest, KeptOpen, Server
+from dayfly.core.records import (
+    Cancel,
+    Claim,
+    Closed,
+    Elected,
+    Ended,
+    EndOrder,
+    FleetError,
+    Intent,
+    Latest,
+    Log,
+    Opened,
+    Output,
+    SpotRefused,
+    Started,
+)
+from dayfly.project.screens import end_lines, ending, live_state, run_lines, steps
+from model.cloud import version
+
+TICK = datetime(2026, 11, 24, 22, 41, tzinfo=UTC)
+RUN = names.RunName("pi", TICK)
+SERVER = "i-0c2f81d6a7e94b350"
+VERSION = version()
+TEXT = ('  File "ingest/load.py", line 88, in load', "KeyError: 'customer_id'")
+
+
+def at(seconds: float) -> datetime:
+    return TICK + timedelta(seconds=seconds)
+
+
+def claim(**changes) -> Claim:
+    fields = {
+        "run": str(RUN),
+        "decision": "run",
+        "reason": "",
+        "why": "the schedule delivered it 0.6 s after the tick",
+        "version": VERSION.key,
+        "source": "schedule",
+        "at": at(0.6),
+    }
+    return Claim(**{**fields, **changes})
+
+
+def attempt(**changes) -> Attempt:
+    intent = Intent(
+        attempt=1,
+        version=VERSION.key,
+        at=at(0.7),
+        launch=at(1),
+        launch_until=at(301),
+        deadline=at(961),
+        time_limit_s=60,
+        margin_s=900,
+        markets=("spot", "on-demand"),
+        requests={},
+        role_id="AROAMODEL",
+    )
+    elected = Elected(
+        at=at(1.4),
+        server=SERVER,
+        reason="a server is there",
+        type="c8g.large",
+        zone="eu-west-1a",
+        market="spot",
+        image="ami-0model",
+        launched=at(1.3),
+    )
+    return Attempt(**{"number": 1, "intent": intent, "elected": elected, **changes})
+
+
+def ended(**changes) -> Ended:
+    fields = {
+        "at": at(12.8),
+        "outcome": "succeeded",
+        "reason": "",
+        "job_started": at(2.1),
+        "job_ended": at(12.0),
+        "stored_at": at(12.7),
+        "exit": 0,
+        "outputs": (
+            Output(path="out/pi.txt", key="k1", size=10_412_290, sha256="aa"),
+            Output(path="out/pi.json", key="k2", size=310, sha256="bb"),
+        ),
+        "log": Log(pieces=1, bytes=90, lines=2, last=("hello", "done")),
+        "job_peak_memory_mb": 600,
+    }
+    return Ended(**{**fields, **changes})
+
+
+def closed(**changes) -> Closed:
+    fields = {
+        "at": at(13.4),
+        "by": "cli:anna",
+        "outcome": "succeeded",
+        "reason": "",
+        "detail": "",
+        "server": SERVER,
+        "gone": at(13),
+        "ended_by": "agent: the job was over",
+        "exit": 0,
+    }
+    return Closed(**{**fields, **changes})
+
+
+STARTED = Started(at=at(2.1), memory_mb=4096)
+WHOLE = Facts(
+    run=RUN,
+    claim=claim(),
+    versions=(VERSION,),
+    attempts=(attempt(started=STARTED, ended=ended(), closed=closed(), receipt=True),),
+)
+
+
+def test_the_demos_picture_has_tenths_and_every_step():
+    assert "\n".join(run_lines(WHOLE, UTC, tenths=True)) == (
+        "  tick          22:41:00.0            due by its schedule\n"
+        "  claimed       22:41:00.6   +0.6 s   pi@2026-11-24T22:41Z\n"
+        "  server        22:41:01.3   +1.3 s   i-0c2f81d6a7e94b350, gone by 22:57:01 whatever happens\n"
+        "  job started   22:41:02.1   +2.1 s   pie 10 out/pi.txt\n"
+        "  job ended     22:41:12.0  +12.0 s   exit 0, peak memory 0.6 of 4 GB\n"
+        "  stored        22:41:12.7  +12.7 s   2 files, 10.4 MB\n"
+        "  server gone   22:41:13.0  +13.0 s   lived 11.7 s for a job of 9.9 s"
+    )
+
+
+def test_clock_and_distance_are_cut_alike():
+    late = replace(WHOLE, claim=claim(at=at(1.68)), attempts=())
+    assert run_lines(late, UTC, tenths=True)[1].startswith("  claimed       22:41:01.6   +1.6 s")
+    assert run_lines(late, UTC, tenths=False)[1].startswith("  22:41:01       +1s  claimed")
+
+
+def test_a_run_by_hand_is_counted_from_its_claim_in_the_jobs_zone():
+    by_hand = replace(WHOLE, claim=claim(source="hand", at=at(0.2)))
+    lines = run_lines(by_hand, ZoneInfo("Europe/Berlin"), tenths=False)
+    assert lines[0] == "  23:41:00            claimed"
+    assert (
+        lines[1]
+        == "  23:41:01       +1s  server       i-0c2f81d6a7e94b350, c8g.large spot in eu-west-1a, gone by 23:57:01"
+    )
+    assert lines[-1] == "  23:41:13      +13s  gone         lived 11 s for a job of 9 s"
+
+
+def test_the_picture_only_grows_at_its_end_as_facts_come():
+    def seen(**parts) -> Facts:
+        return replace(WHOLE, attempts=(attempt(**parts),))
+
+    opened = KeptOpen(etag="e", record=Opened(run=str(RUN), source="schedule", at=at(0.5), request="r"))
+    growing = [
+        Facts(run=RUN, opened=opened),
+        replace(WHOLE, attempts=()),
+        seen(elected=None),
+        seen(),
+        seen(started=STARTED),
+        seen(started=STARTED, ended=ended()),
+        WHOLE,
+    ]
+    pictures = [run_lines(facts, UTC, tenths=True) for facts in growing]
+    for before, after in pairwise(pictures):
+        assert after[: len(before)] == before
+    assert [live_state(facts) for facts in growing] == [
+        "waiting",
+        "starting",
+        "starting",
+        "starting",
+        "running",
+        "saving",
+        "succeeded",
+    ]
+
+
+def test_a_server_that_ec2_dates_before_its_claim_is_not_shown_before_it():
+    early = replace(WHOLE, attempts=(attempt(elected=replace(attempt().elected, launched=at(0))),))
+    assert [line.at for line in steps(early)] == [at(0), at(0.6), at(0.6)]
+
+
+def test_a_server_is_not_gone_before_its_own_last_word():
+    early = replace(WHOLE, attempts=(replace(WHOLE.attempts[0], closed=closed(gone=at(12))),))
+    assert run_lines(early, UTC, tenths=True)[-1] == (
+        "  server gone   22:41:12.8  +12.8 s   lived 11.5 s for a job of 9.9 s"
+    )
+
+
+def test_success_ends_with_what_to_fetch():
+    moved = KeptLatest(etag="e", record=Latest(run=str(RUN), attempt=1, at=at(14), prefix="p/", outputs=()))
+    assert end_lines(replace(WHOLE, latest=moved), UTC, {}, local=True) == (
+        "succeeded  pi@2026-11-24T22:41:00Z",
+        "next       dayfly fetch pi@2026-11-24T22:41Z --local",
+    )
+    assert ending(replace(WHOLE, latest=moved), local=True).latest_moved
+    assert ending(WHOLE, local=True).exit_code == 0
+
+
+def failed(end: Ended | None, shut: Closed, **parts) -> Facts:
+    return replace(WHOLE, attempts=(attempt(started=STARTED, ended=end, closed=shut, **parts),))
+
+
+def test_a_failed_command_shows_its_last_lines_what_is_kept_and_what_to_do():
+    end = ended(
+        outcome="failed",
+        reason="exit 3",
+        exit=3,
+        outputs=(),
+        missing=("out/pi.txt",),
+        log=Log(pieces=1, bytes=99, lines=41, last=TEXT),
+        job_peak_memory_mb=None,
+    )
+    facts = failed(end, closed(outcome="failed", reason="exit 3", exit=3))
+    assert run_lines(facts, UTC, tenths=False)[4:6] == (
+        "  22:41:12      +12s  job ended    exit 3 after 9 s",
+        "  22:41:12      +12s  stored       log 41 lines; outputs: out/pi.txt matched nothing",
+    )
+    assert end_lines(facts, UTC, {}) == (
+        "last 2 of 41 lines",
+        '  |   File "ingest/load.py", line 88, in load',
+        "  | KeyError: 'customer_id'",
+        "failed     pi@2026-11-24T22:41:00Z: the command exited with 3",
+        "kept       its log; `latest` did not move",
+        "next       dayfly logs pi@2026-11-24T22:41Z      after a fix: dayfly deploy, then dayfly retry pi@2026-11-24T22:41Z",
+    )
+    assert end_lines(facts, UTC, {}, local=True)[-1] == (
+        "next       dayfly logs pi@2026-11-24T22:41Z --local      after a fix: dayfly run pi --wait --local"
+    )
+    assert ending(facts, local=False).exit_code == 1
+
+
+def test_a_missing_output_is_named():
+    end = ended(outcome="failed", reason="output-missing", outputs=(), missing=("out/*.txt",), log=Log())
+    facts = failed(end, closed(outcome="failed", reason="output-missing"))
+    assert end_lines(facts, UTC, {})[0] == (
+        "failed     pi@2026-11-24T22:41:00Z: the command exited with 0, but out/*.txt matched nothing"
+    )
+    assert end_lines(facts, UTC, {})[1] == "kept       nothing; `latest` did not move"
+
+
+def test_a_time_limit_says_how_far_the_deadline_was():
+    end = ended(outcome="timed-out", exit=None, signal=9, job_ended=at(92.5), stored_at=at(93), at=at(93), log=Log())
+    facts = failed(end, closed(outcome="timed-out", exit=None, gone=at(94)))
+    assert run_lines(facts, UTC, tenths=False)[4] == (
+        "  22:42:32    +1m32s  job ended    TERM at its time limit of 1m00s, gone after 1m30s, peak memory 0.6 of 4 GB"
+    )
+    assert end_lines(facts, UTC, {})[:3] == (
+        "timed out  pi@2026-11-24T22:41:00Z: the command did not end within its time_limit of 1m",
+        "kept       2 files that it left; `latest` did not move",
+        "server     gone 22:42:34, 14m27s before its deadline of 22:57:01",
+    )
+
+
+def test_a_server_without_a_last_word_says_what_ended_it():
+    console = ("[ 20.1] dayfly switch: powering off: the agent is gone",)
+    shut = closed(
+        outcome="failed",
+        reason="lost",
+        detail="its server went without a last word (switch: the agent is gone); the job had started",
+        ended_by="switch: the agent is gone",
+        console=console,
+    )
+    facts = failed(None, shut)
+    assert run_lines(facts, UTC, tenths=False)[-1] == (
+        "  22:41:13      +13s  gone         lived 11 s; ended by switch: the agent is gone"
+    )
+    assert end_lines(facts, UTC, None) == (
+        "what dayfly's own parts said on the server's console",
+        "  | [ 20.1] dayfly switch: powering off: the agent is gone",
+        "failed     pi@2026-11-24T22:41:00Z: its server went without a last word"
+        " (switch: the agent is gone); the job had started",
+        "kept       its log so far; `latest` did not move",
+        "ended by   switch: the agent is gone",
+        "server     gone 22:41:13, 15m48s before its deadline of 22:57:01",
+        "receipt    not written yet; the sweeper does it within 5 minutes",
+        "next       dayfly retry pi@2026-11-24T22:41Z",
+    )
+
+
+def test_no_capacity_names_the_pools_and_exits_5():
+    errors = (FleetError(code="InsufficientInstanceCapacity", message="none", pool="spot c8g.large eu-west-1a"),)
+    none = Elected(
+        at=at(2),
+        server=None,
+        reason="no-capacity",
+        detail="spot c8g.large eu-west-1a: InsufficientInstanceCapacity",
+        errors=errors,
+    )
+    shut = closed(
+        outcome="failed",
+        reason="no-capacity",
+        detail=none.detail,
+        server=None,
+        gone=None,
+        ended_by="there was no server",
+    )
+    facts = replace(
+        WHOLE,
+        attempts=(
+            attempt(elected=none, spot_refused=SpotRefused(at=at(1.5), errors=errors), closed=shut, receipt=True),
+        ),
+    )
+    assert run_lines(facts, UTC, tenths=False)[2:] == (
+        "  22:41:01       +1s  no spot      InsufficientInstanceCapacity in 1 pool; asked on demand",
+        "  22:41:02       +2s  no server    EC2 had no server in any of the pools that were asked:"
+        " spot c8g.large eu-west-1a: InsufficientInstanceCapacity",
+    )
+    assert ending(facts, local=False).exit_code == 5
+    odd = replace(none, reason="unknown", detail="NewCodeOfTheirs")
+    facts = replace(
+        facts,
+        attempts=(replace(facts.attempts[0], elected=odd, closed=replace(shut, reason="unknown", detail=odd.detail)),),
+    )
+    assert ending(facts, local=False).why == "EC2 refused the launch: NewCodeOfTheirs"
+    facts = replace(facts, attempts=(attempt(elected=none, closed=shut, receipt=True),))
+    assert end_lines(facts, UTC, {})[-1] == "next       dayfly retry pi@2026-11-24T22:41Z"
+
+
+def test_a_cancelled_run_shows_when_and_by_whom():
+    end = ended(
+        outcome="failed", reason="killed by signal 15", exit=None, signal=15, job_ended=at(8), outputs=(), log=Log()
+    )
+    shut = closed(outcome="cancelled", reason="cancelled", detail="")
+    order = EndOrder(at=at(5.2), by="cli:anna", why="cancelled", server=SERVER)
+    facts = replace(failed(end, shut, end_order=order), cancel=Cancel(at=at(5), by="cli:anna"))
+    assert run_lines(facts, UTC, tenths=False)[4:6] == (
+        "  22:41:05       +5s  cancelled    by cli:anna",
+        "  22:41:08       +8s  job ended    killed by signal 15 after 5 s, peak memory 0.6 of 4 GB",
+    )
+    assert end_lines(facts, UTC, {})[0] == "cancelled  pi@2026-11-24T22:41:00Z: cancelled"
+
+
+@pytest.mark.parametrize(
+    ("decision", "reason", "why", "last"),
+    [
+        ("skipped", "overlap", "pi@2026-11-24T22:40:00Z was still alive", "dayfly runs pi"),
+        ("missed", "late", "delivered 7200.0 s after the tick; start_within is 3600 s", "dayfly run pi"),
+    ],
+)
+def test_a_tick_that_was_not_run_says_why(decision, reason, why, last):
+    facts = Facts(run=RUN, claim=claim(decision=decision, reason=reason, why=why), versions=(VERSION,))
+    lines = end_lines(facts, UTC, None)
+    assert lines[0].startswith(f"{decision:<10} pi@2026-11-24T22:41:00Z: ")
+    assert why in lines[0]
+    assert lines[-1] == f"next       {last}"
+    assert ending(facts, local=False).exit_code == 1
+
+
+def test_a_second_attempt_is_counted_from_its_own_start():
+    again = attempt(number=2, started=STARTED)
+    again = replace(
+        again, intent=replace(again.intent, attempt=2, at=at(100)), elected=replace(again.elected, launched=at(101))
+    )
+    facts = replace(WHOLE, attempts=(WHOLE.attempts[0], replace(again, started=replace(STARTED, at=at(103)))))
+    assert run_lines(facts, UTC, tenths=False, attempt=2) == (
+        "  22:42:40            retry        attempt 2",
+        "  22:42:41       +1s  server       i-0c2f81d6a7e94b350, c8g.large spot in eu-west-1a, gone by 22:57:01",
+        "  22:42:43       +3s  job started  pie 10 out/pi.txt",
+    )
+    assert run_lines(facts, UTC, tenths=False)[:7] == run_lines(WHOLE, UTC, tenths=False)
+
+
+def test_a_run_that_goes_on_has_no_ending_yet():
+    facts = replace(WHOLE, attempts=(attempt(started=STARTED, servers=(_server(),)),))
+    assert end_lines(facts, UTC, None) == (
+        "running    pi@2026-11-24T22:41:00Z",
+        "next       dayfly logs pi@2026-11-24T22:41Z -f",
+    )
+
+
+def _server() -> Server:
+    return Server(
+        id=SERVER,
+        state="running",
+        launched=at(1),
+        type="c8g.large",
+        zone="eu-west-1a",
+        market="spot",
+        image="",
+        tags={},
+    )

@@ -1,0 +1,120 @@
+"""The stack as rendered: AWS's own linter finds nothing, it is fixed in size, and its roles may no more than they need."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dayfly.core import names
+from dayfly.core.model import Image
+from dayfly.project.stack import template
+
+DEBIAN = Image(
+    name="debian-13",
+    architecture="arm64",
+    image_id="resolve:ssm:/aws/service/debian/release/13/latest/arm64",
+    root_device="/dev/xvda",
+    owner="136693071363",
+)
+GIVEN = template.StackInput(
+    project="lake",
+    bucket="dayfly-lake-123456789012-eu-west-1",
+    tags={"CostCenter": "lake"},
+    permissions_boundary="arn:aws:iam::123456789012:policy/dev",
+    keep_s=90 * 86_400,
+    images=(
+        DEBIAN,
+        replace(DEBIAN, architecture="x86_64"),
+        replace(DEBIAN, name="ami-0123456789abcdef0", image_id="ami-0123456789abcdef0"),
+    ),
+    user_data="aGVsbG8=",
+    launcher_zip="functions/a.zip",
+    sweeper_zip="functions/b.zip",
+    vpc="vpc-0123456789abcdef0",
+    security_groups=(),
+    public_ip=True,
+)
+OWN_NETWORK = replace(
+    GIVEN, vpc=None, security_groups=("sg-0123456789abcdef0",), public_ip=False, permissions_boundary=None
+)
+
+
+def role(name: str, given: template.StackInput = GIVEN) -> list[dict]:
+    return template.build(given)["Resources"][name]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+
+
+def actions(statements: list[dict]) -> set[str]:
+    return {action for statement in statements for action in statement["Action"]}
+
+
+@pytest.mark.parametrize("given", [GIVEN, OWN_NETWORK], ids=["default network", "own network"])
+def test_cfn_lint_finds_nothing(given, tmp_path):
+    path = tmp_path / "stack.json"
+    path.write_text(template.text(template.build(given)))
+    lint = Path(sys.executable).parent / "cfn-lint"
+    said = subprocess.run([str(lint), str(path)], capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stdout
+
+
+def test_the_same_input_gives_the_same_text_whatever_the_order_of_images():
+    turned = replace(GIVEN, images=GIVEN.images[::-1])
+    assert template.digest(template.build(GIVEN)) == template.digest(template.build(turned))
+
+
+def test_the_launcher_can_start_and_never_end_a_server():
+    assert "ec2:CreateFleet" in actions(role("LauncherRole"))
+    assert not {action for action in actions(role("LauncherRole")) if "Terminate" in action or "Stop" in action}
+
+
+def test_ending_is_allowed_only_for_servers_of_this_project():
+    for name in ("SweeperRole", "KillRole"):
+        ends = [statement for statement in role(name) if "ec2:TerminateInstances" in statement["Action"]]
+        assert [each["Condition"] for each in ends] == [{"StringEquals": {"aws:ResourceTag/dayfly:project": "lake"}}]
+
+
+def test_a_server_writes_only_under_its_own_id_and_lists_nothing():
+    statements = role("ServerRole")
+    assert actions(statements) == {"s3:PutObject", "s3:AbortMultipartUpload", "s3:GetObject"}
+    resources = [resource["Fn::Sub"] for statement in statements for resource in statement["Resource"]]
+    assert all("${!aws:userid}" in resource for resource in resources)
+
+
+def test_no_role_can_change_a_template_a_role_or_a_function():
+    for name in ("LauncherRole", "SweeperRole", "ServerRole", "ScheduleRole", "KillRole"):
+        changing = [
+            action
+            for action in actions(role(name))
+            if action.startswith(("iam:", "lambda:", "ec2:"))
+            and any(verb in action for verb in ("Update", "Modify", "Put", "Attach"))
+        ]
+        assert not changing
+        assert "ec2:CreateLaunchTemplateVersion" not in actions(role(name))
+
+
+def test_servers_power_off_to_terminate_and_answer_only_imdsv2():
+    data = template.build(GIVEN)["Resources"][DEBIAN.logical]["Properties"]["LaunchTemplateData"]
+    assert data["InstanceInitiatedShutdownBehavior"] == "terminate"
+    assert data["MaintenanceOptions"] == {"AutoRecovery": "disabled"}
+    assert data["MetadataOptions"]["HttpTokens"] == "required"
+    assert data["MetadataOptions"]["InstanceMetadataTags"] == "enabled"
+
+
+def test_every_role_has_the_boundary_and_everything_the_projects_tag():
+    resources = template.build(GIVEN)["Resources"]
+    roles = [each for each in resources.values() if each["Type"] == "AWS::IAM::Role"]
+    assert {each["Properties"]["PermissionsBoundary"] for each in roles} == {GIVEN.permissions_boundary}
+    for each in resources.values():
+        tags = each["Properties"].get("Tags")
+        if tags is not None:
+            assert {"Key": names.TAG_PROJECT, "Value": "lake"} in tags
+            assert {"Key": "CostCenter", "Value": "lake"} in tags
+
+
+def test_role_policies_stay_under_iams_limit_of_10240_characters():
+    for name in ("LauncherRole", "SweeperRole"):
+        assert len(json.dumps(role(name)).replace(" ", "")) < 10_240

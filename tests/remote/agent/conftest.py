@@ -1,0 +1,182 @@
+"""A server for tests: the real user data, run as a process guest would run it, against loopback."""
+
+from __future__ import annotations
+
+import email
+import gzip
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dayfly.core import names
+from dayfly.project.stack import user_data as sent
+from remote.agent.aws import Aws
+
+REMOTE = Path(__file__).parents[3] / "src" / "dayfly" / "remote" / "agent"
+ROLE = "AROATESTROLE"
+RUN = names.run_name("pi@2026-11-24T22:41:00Z")
+
+
+def user_data() -> bytes:
+    sources = {path.name: path.read_text() for path in REMOTE.glob("*.py")}
+    return sent.build((REMOTE / "boothook.sh").read_text(), sources)
+
+
+def scripts(sent: bytes) -> dict[str, str]:
+    """The MIME parts by type, as cloud-init reads them."""
+    message = email.message_from_bytes(gzip.decompress(sent))
+    return {part.get_content_type(): part.get_payload() for part in message.walk() if not part.is_multipart()}
+
+
+class Server:
+    """One guest. Its processes are known by their HOME."""
+
+    def __init__(self, home: Path, aws: Aws) -> None:
+        self.home, self.aws = home, aws
+        self.prefix = names.out_prefix(RUN, 1, ROLE, aws.instance)
+        self.console = home / "console"
+        self.job = home / "job"
+        shims = home / "shims"
+        shims.mkdir(parents=True)
+        shim = shims / "shutdown"
+        shim.write_text(f'#!/bin/sh\necho "$@" >>{home}/shutdown\n')
+        shim.chmod(0o755)
+        (shims / "python3").symlink_to(sys.executable)
+        self.environ = {
+            "HOME": str(home),
+            "PATH": f"{shims}:/usr/bin:/bin",
+            "INSTANCE_ID": aws.instance,
+            "AWS_ENDPOINT_URL": aws.url,
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT": aws.url + "/meta",
+        }
+        aws.tags.update({names.TAG_BUCKET: "b", names.TAG_ROLE: ROLE, names.TAG_LIFETIME: "900"})
+
+    def go(self, command: str | list[str], **changes: Any) -> None:
+        """What the launcher would write."""
+        go: dict[str, Any] = {
+            "format": 1,
+            "run": str(RUN),
+            "job": RUN.job,
+            "tick": names.utc_text(RUN.tick),
+            "day": "2026-11-25",
+            "attempt": 1,
+            "region": "eu-west-1",
+            "command": command,
+            "env": {},
+            "setup": None,
+            "time_limit_s": 60,
+            "outputs": [],
+            "prefix": self.prefix,
+            "deadline": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 900)),
+            "bundle": None,
+        }
+        self.aws.put(names.go_key(ROLE, self.aws.instance), json.dumps({**go, **changes}).encode())
+
+    def bundle(self, archive: bytes, **changes: Any) -> dict[str, Any]:
+        self.aws.put("bundles/x.zip", archive)
+        link = self.aws.url + "/b/bundles/x.zip?X-Amz-Signature=1"
+        return {"url": link, "sha256": hashlib.sha256(archive).hexdigest(), "size": len(archive), **changes}
+
+    def boot(self) -> None:
+        """What a guest does with user data: the boothook, then the script."""
+        for kind in ("text/cloud-boothook", "text/x-shellscript"):
+            path = self.home / kind.replace("/", "-")
+            path.write_text(scripts(user_data())[kind])
+            path.chmod(0o755)
+            with self.console.open("ab") as out:
+                subprocess.run(
+                    [str(path)], env=self.environ, stdout=out, stderr=out, stdin=subprocess.DEVNULL, timeout=20
+                )
+
+    def agent(
+        self, go_wait: float = 600.0, grace: float = 1.0, within: tuple[str, ...] = ()
+    ) -> subprocess.Popen[bytes]:
+        """The agent alone, as it travels, with shorter times; `within` is a command that starts it."""
+        self.package = self.home / "package"
+        folder = self.package / "dayfly" / "remote" / "agent"
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in sent.shrink({path.name: path.read_text() for path in REMOTE.glob("*.py")}).items():
+            (folder / name).write_text(text)
+        code = (
+            f"import os, sys; sys.path.insert(0, {str(self.package)!r}); from dayfly.remote.agent import main; "
+            f"main.run({str(self.home / 'control')!r}, 'guest', os.environ, main.Bound({go_wait}, {grace}))"
+        )
+        with self.console.open("ab") as out:
+            return subprocess.Popen(
+                [*within, sys.executable, "-I", "-S", "-c", code],
+                env=self.environ,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+
+    def wait_off(self, seconds: float = 30.0) -> str:
+        """Wait until the server asked to be powered off; its console."""
+        until = time.monotonic() + seconds
+        asked = self.home / "shutdown"
+        while not (asked.exists() and asked.read_text().endswith("\n")):
+            assert time.monotonic() < until, f"still on after {seconds} s:\n{self.words()}"
+            time.sleep(0.02)
+        assert asked.read_text().startswith("-h now\n")
+        return self.words()
+
+    def words(self) -> str:
+        return self.console.read_text(errors="replace") if self.console.exists() else ""
+
+    def ended(self, seconds: float = 30.0) -> dict[str, Any]:
+        """Wait for the power-off; the agent's last word."""
+        console = self.wait_off(seconds)
+        assert self.prefix + "ended.json" in self.aws.objects, console
+        assert not self.aws.wrong
+        found: dict[str, Any] = json.loads(self.aws.read(self.prefix + "ended.json"))
+        return found
+
+    def log(self) -> bytes:
+        return b"".join(self.aws.read(key) for key in self.aws.keys(self.prefix + "log/"))
+
+    def processes(self, mark: str = "") -> list[int]:
+        """Living processes of this guest whose environment also holds `mark`."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                environ = (folder / "environ").read_bytes().split(b"\0")
+                state = (folder / "stat").read_text().rsplit(")", 1)[1].split()[0]
+            except OSError:
+                continue
+            mine = f"HOME={self.home}".encode() in environ
+            if mine and state != "Z" and any(entry.startswith(mark.encode()) for entry in environ):
+                found.append(int(folder.name))
+        return found
+
+    def end(self) -> None:
+        while left := self.processes():
+            for pid in left:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+            time.sleep(0.02)
+
+
+@pytest.fixture
+def aws(tmp_path: Path) -> Iterator[Aws]:
+    (tmp_path / "s3").mkdir()
+    cloud = Aws(tmp_path / "s3")
+    yield cloud
+    cloud.close()
+
+
+@pytest.fixture
+def server(tmp_path: Path, aws: Aws) -> Iterator[Server]:
+    guest = Server(tmp_path / "home", aws)
+    yield guest
+    guest.end()

@@ -1,0 +1,140 @@
+"""The local cloud is killed in the middle of a run, at moments nobody chose: nothing is left, and the run gets a true end.
+
+What the cloud had answered is there again after `up`; a server that lived has gone with it, and the next sweeps close its run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from system.test_cloud_runs import BUCKET, project
+
+pytestmark = [pytest.mark.cloud, pytest.mark.slow]
+
+MOMENTS = 5
+GUEST = os.environ.get("DAYFLY_TEST_GUEST", "process")
+"""The body of the servers. With `vm` each moment takes minutes: asked for by hand, as CONTRIBUTING says."""
+
+SPAN = {"process": 6.0, "vm": 60.0}[GUEST]
+"""Seconds from the event on in which a run here begins, runs and is over."""
+
+MARGIN = {"process": "1m", "vm": "10m"}[GUEST]
+GOOD = {"succeeded"}
+BAD = {"failed", "lost", "cancelled", "timed-out"}
+
+
+def until(true: Callable[[], bool], limit: float, what: str) -> None:
+    deadline = time.monotonic() + limit
+    while not true():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
+
+
+def of_folder(folder: Path, *spared: int) -> list[str]:
+    """Processes that have to do with the folder: by command line, environment, working directory or root."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal() or int(entry.name) in (os.getpid(), *spared):
+            continue
+        seen = []
+        for name in ("cmdline", "environ"):
+            try:
+                seen.append((entry / name).read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
+            except OSError:
+                continue
+        for name in ("cwd", "root"):
+            try:
+                seen.append(os.readlink(entry / name))
+            except OSError:
+                continue
+        if any(str(folder) in text for text in seen):
+            found.append(f"{entry.name}: {seen[0][:200]}")
+    return found
+
+
+def kill_at(folder: Any, name: str, tick: str, seconds: float) -> None:
+    """Have the launcher begin a run, as its schedule would, and kill the cloud that many seconds later."""
+    pid = folder.json("local", "status")["pid"]
+    event = json.dumps({"job": "hello", "tick": tick})
+    functions = folder.client("lambda")
+    functions.invoke(FunctionName=f"dayfly-{name}-launcher", InvocationType="Event", Payload=event)
+    time.sleep(seconds)
+    os.kill(pid, signal.SIGKILL)
+
+
+def closed(folder: Any, name: str, tick: str) -> bool:
+    """Sweep once; whether that run was claimed and nothing is open any more."""
+    folder.client("lambda").invoke(FunctionName=f"dayfly-{name}-sweeper", Payload=b"{}")
+    s3, bucket = folder.client("s3"), BUCKET.format(name)
+    claimed = s3.list_objects_v2(Bucket=bucket, Prefix=f"runs/hello/{tick}/claim.json")
+    return claimed["KeyCount"] == 1 and s3.list_objects_v2(Bucket=bucket, Prefix="open/")["KeyCount"] == 0
+
+
+def check_records(folder: Any, name: str) -> list[str]:
+    """Every run has an end that its facts bear out; the outcomes in order."""
+    s3, bucket = folder.client("s3"), BUCKET.format(name)
+
+    def keys(prefix: str) -> list[str]:
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        return [found["Key"] for page in pages for found in page.get("Contents", [])]
+
+    def read(key: str) -> Any:
+        return json.load(s3.get_object(Bucket=bucket, Key=key)["Body"])
+
+    runs = [key.removesuffix("claim.json") for key in keys("runs/") if key.endswith("/claim.json")]
+    shown = {row["run"]: row["outcome"] for row in folder.json("runs", "--local")["runs"]}
+    outcomes = []
+    for run in runs:
+        tick = run.split("/")[2]
+        for intent in [key for key in keys(run) if key.endswith("/intent.json")]:
+            receipt = read(intent.replace("intent.json", "receipt.json"))
+            outcome = receipt["outcome"]
+            assert outcome == shown[f"hello@{tick}"]
+            assert outcome in GOOD | BAD, receipt
+            ended = [key for key in keys(f"out/hello/{tick}/") if key.endswith("/ended.json")]
+            if outcome in GOOD:
+                assert read(ended[0])["exit"] == 0
+                stored = [key for key in keys(f"out/hello/{tick}/") if "/output/" in key]
+                assert [s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in stored] == [b"hello\n"]
+            else:
+                assert receipt["reason"], receipt
+            outcomes.append(outcome)
+    return outcomes
+
+
+def test_a_cloud_killed_at_any_moment_of_a_run_leaves_nothing_and_the_run_a_true_end(alone):
+    seed = int(os.environ.get("DAYFLY_TEST_SEED") or time.time_ns() % 10**6)
+    moments = random.Random(seed)
+    name = "killed-cloud"
+    alone.write(project(name, "sleep 2; echo hello >a.txt", outputs=["a.txt"], time_limit="1m", margin=MARGIN))
+    assert alone.dayfly("local", "up", "--guest", GUEST).returncode == 0
+    assert alone.dayfly("deploy", "--local", "--yes").returncode == 0
+    for number in range(MOMENTS):
+        moment = (number + moments.random()) * SPAN / MOMENTS
+        tick = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        sys.stderr.write(f"seed {seed}: {tick} killed {moment:.2f} s after its event\n")
+        kill_at(alone, name, tick, moment)
+        until(lambda: not of_folder(alone.path), 20, "\n".join(of_folder(alone.path)))
+        up = alone.dayfly("local", "up", "--guest", GUEST)
+        assert up.returncode == 0, up.stderr
+        until(lambda tick=tick: closed(alone, name, tick), 120, "a run stays open")
+        sys.stderr.write(f"{check_records(alone, name)}\n")
+    assert len(check_records(alone, name)) >= MOMENTS
+    groups = alone.client("ec2").describe_instances()["Reservations"]
+    assert {one["State"]["Name"] for group in groups for one in group["Instances"]} <= {"terminated"}
+    left = alone.client("scheduler").list_schedules(GroupName=f"dayfly-{name}", NamePrefix="kill-")["Schedules"]
+    assert left == []
+    # And what comes after goes as ever.
+    told = alone.json("run", "hello", "--local", "--wait", "--publish")
+    assert told["outcome"] == "succeeded"
+    assert check_records(alone, name)[-1] == "succeeded"
