@@ -76,11 +76,11 @@ def test_no_test_uses_a_mock():
     assert not found
 
 
-def test_only_say_prints_for_the_cli():
+def test_only_output_prints_for_the_cli():
     prints = [
         named(path)
         for path in SOURCES
-        if "dayfly" in path.parts and path.name != "say.py" and "remote" not in path.parts
+        if "dayfly" in path.parts and path.name != "output.py" and "remote" not in path.parts
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
     ]

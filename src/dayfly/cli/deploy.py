@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 import click
 
 import dayfly
-from dayfly.cli import say, target
-from dayfly.cli.main import dayfly_command, json_option, local_option
+from dayfly.cli import output, target, workspace
+from dayfly.cli.options import json_option, local_option
 from dayfly.cloud.clients import told
 from dayfly.core import names
 from dayfly.core.model import Project
@@ -24,7 +24,7 @@ CHANGES = 10
 _SIGNS = {"new": "+", "changed": "~", "gone": "-"}
 
 
-@dayfly_command.command("deploy")
+@click.command("deploy")
 @click.option(
     "--plan", "plan_only", is_flag=True, help="show what would change and stop (exit 0: nothing, 10: changes)"
 )
@@ -33,31 +33,31 @@ _SIGNS = {"new": "+", "changed": "~", "gone": "-"}
 @json_option
 def deploy_command(plan_only: bool, yes: bool, use_local: bool, as_json: bool) -> int:
     """Make the cloud match dayfly.toml: shows what changes, then asks."""
-    project = target.project()
+    project = workspace.read_project()
     where = target.for_changes(project, use_local=use_local)
     target.announce(where, as_json=as_json)
     started = time.monotonic()
     prepared = prepare(where, project)
     if not as_json:
-        say.answers(_plan_lines(project, prepared))
+        output.lines(_plan_lines(project, prepared))
     if plan_only:
         if as_json:
-            say.document({"target": where.facts(), "plan": _plan_facts(prepared.plan)})
+            output.document({"target": where.facts(), "plan": _plan_facts(prepared.plan)})
         return 0 if prepared.plan.empty else CHANGES
     if not yes and not prepared.plan.empty:
         _ask(where)
     done = told("deploy", lambda: deploy.apply(where.aws, project, prepared, where.who, _progress))
     if as_json:
-        say.document({"target": where.facts(), "plan": _plan_facts(prepared.plan), "schedules": done.scheduled})
+        output.document({"target": where.facts(), "plan": _plan_facts(prepared.plan), "schedules": done.scheduled})
         return 0
-    say.answers(_done_lines(project, prepared.plan, done, time.monotonic() - started, local=use_local))
+    output.lines(_done_lines(project, prepared.plan, done, time.monotonic() - started, local=use_local))
     return 0
 
 
 def prepare(where: target.Target, project: Project, home: Path | None = None) -> deploy.Prepared:
     """Looks and builds; says on stderr what takes its time. `home`: the project's folder, when it is not the usual one."""
     _refuse_setup(where, project)
-    folder = deploy.Folder(path=home or target.home(), cache=target.folder() / ".dayfly" / "cache")
+    folder = deploy.Folder(path=home or workspace.project_folder(), cache=workspace.folder() / ".dayfly" / "cache")
     now, account = datetime.now(UTC), where.account
     return told(
         "look at what is deployed",
@@ -92,18 +92,18 @@ def _ask(where: target.Target) -> None:
 
 
 def _progress(words: str) -> None:
-    say.note(f"  {words}")
+    output.note(f"  {words}")
 
 
 def _plan_lines(project: Project, prepared: deploy.Prepared) -> list[str]:
     was = newest(prepared.there)
     by = next((version.deployed_by for version in prepared.there.values() if version.effective_from == was), "")
-    lines = [say.labelled("was", f"deployed {names.utc_text(was)} by {by}" if was else "not deployed yet")]
+    lines = [output.labelled("was", f"deployed {names.utc_text(was)} by {by}" if was else "not deployed yet")]
     made = next(iter(prepared.built.values()), None)
     commit = (
         f"commit {made.commit[:7]} ({'changed since' if made.dirty else 'clean'}), " if made and made.commit else ""
     )
-    lines += [say.labelled("now", f"{commit}dayfly {dayfly.__version__}"), "", "change"]
+    lines += [output.labelled("now", f"{commit}dayfly {dayfly.__version__}"), "", "change"]
     lines += [line for change in prepared.plan.changes if change.kind != "same" for line in _change_lines(change)]
     same = [change.name for change in prepared.plan.changes if change.kind == "same"]
     if same:
@@ -128,14 +128,14 @@ def _change_lines(change: JobChange) -> list[str]:
 
 def _done_lines(project: Project, planned: Plan, done: deploy.Done, seconds: float, *, local: bool) -> list[str]:
     if planned.empty:
-        return ["nothing to do: the cloud is as the file says", say.labelled("next", _next(project, local=local))]
+        return ["nothing to do: the cloud is as the file says", output.labelled("next", _next(project, local=local))]
     words = {"new": "is new", "changed": "has its new version at the next tick", "gone": "is gone"}
     news = [f"{change.name} {words[change.kind]}" for change in planned.changes if change.kind != "same"]
     stack = f"stack {planned.stack or 'not touched'}"
     return [
         f"  {stack} | schedules {done.scheduled} ({done.schedules} changed) | {done.uploaded} files stored",
         f"deployed in {seconds:.0f} s: {', '.join(news) or 'the stack'}",
-        say.labelled("next", _next(project, local=local)),
+        output.labelled("next", _next(project, local=local)),
     ]
 
 

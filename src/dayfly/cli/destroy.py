@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 import click
 
-from dayfly.cli import say, target
-from dayfly.cli.main import dayfly_command, json_option, local_option
+from dayfly.cli import output, target, workspace
+from dayfly.cli.options import json_option, local_option
 from dayfly.cloud import schedules, stack
 from dayfly.cloud.clients import Aws, told
 from dayfly.core import names
@@ -40,7 +40,7 @@ class Whole:
         return not (self.servers or self.schedules or self.stack or self.bucket)
 
 
-@dayfly_command.command("destroy")
+@click.command("destroy")
 @click.option("--yes", is_flag=True, help="do not ask for the project's name")
 @click.option("--keep-results", "results", flag_value="keep", help="keep the bucket with all results")
 @click.option("--delete-results", "results", flag_value="delete", help="delete the bucket with all results")
@@ -48,15 +48,15 @@ class Whole:
 @json_option
 def destroy_command(yes: bool, results: str | None, use_local: bool, as_json: bool) -> int:
     """End the project: servers, schedules, stack; keep or delete results; then look again."""
-    project = target.project()
+    project = workspace.read_project()
     where = target.for_changes(project, use_local=use_local)
     target.announce(where, as_json=as_json)
     there = _look(where, project)
     if not as_json:
-        say.answers(_lines(project, where, there))
+        output.lines(_lines(project, where, there))
     if there.nothing:
         if as_json:
-            say.document({"target": where.facts(), "left": [], "kept": None})
+            output.document({"target": where.facts(), "left": [], "kept": None})
         return 0
     keep = _choose(results, there, yes=yes) == "keep"
     if not yes:
@@ -67,9 +67,11 @@ def destroy_command(yes: bool, results: str | None, use_local: bool, as_json: bo
     remains = [*(server.id for server in left.servers), *(["the stack"] if left.stack else [])]
     remains += ["the bucket"] if left.bucket and not keep else []
     if as_json:
-        say.document({"target": where.facts(), "left": remains, "kept": where.bucket(project.name) if kept else None})
+        output.document(
+            {"target": where.facts(), "left": remains, "kept": where.bucket(project.name) if kept else None}
+        )
     else:
-        say.answers(_after(where, project, left, remains, kept=kept))
+        output.lines(_after(where, project, left, remains, kept=kept))
     return LEFT if remains else 0
 
 
@@ -119,17 +121,17 @@ def _end(where: target.Target, project: Project, there: Whole, *, keep: bool) ->
         if there.bucket and keep:
             told("say that the jobs are gone", lambda: deploy.retire(aws, where.bucket(project.name), where.who))
         removed = told("remove schedules", lambda: schedules.remove_all(aws, project.name))
-        say.note(f"  schedules {removed}")
+        output.note(f"  schedules {removed}")
     _end_servers(where, project)
     if there.stack:
         started = time.monotonic()
         told("delete the stack", lambda: stack.delete(aws, project.name))
-        say.note(f"  stack {time.monotonic() - started:.0f} s")
+        output.note(f"  stack {time.monotonic() - started:.0f} s")
         # A launch that was under way when the schedules went may have made one more.
         _end_servers(where, project)
     if there.bucket and not keep:
         told("delete the bucket", lambda: stack.delete_bucket(aws, where.bucket(project.name)))
-        say.note("  bucket")
+        output.note("  bucket")
 
 
 def _end_servers(where: target.Target, project: Project) -> None:
@@ -143,7 +145,7 @@ def _end_servers(where: target.Target, project: Project) -> None:
                 ended.add(server.id)
         time.sleep(0.5 if where.local else 3)
     if ended:
-        say.note(f"  servers ended {len(ended)}")
+        output.note(f"  servers ended {len(ended)}")
 
 
 def _lines(project: Project, where: target.Target, there: Whole) -> list[str]:
@@ -164,19 +166,23 @@ def _after(where: target.Target, project: Project, left: Whole, remains: list[st
     bucket, local = where.bucket(project.name), " --local" if where.local else ""
     lines = [f"looked again at {datetime.now(UTC):%H:%M:%S} UTC, by tag and by name, in {where.region}"]
     if remains:
-        return [*lines, say.labelled("left", ", ".join(remains)), say.labelled("next", f"dayfly destroy{local}, again")]
+        return [
+            *lines,
+            output.labelled("left", ", ".join(remains)),
+            output.labelled("next", f"dayfly destroy{local}, again"),
+        ]
     if not kept:
-        return [*lines, say.labelled("left", "nothing: $0.00"), say.labelled("next", f"dayfly deploy{local}")]
+        return [*lines, output.labelled("left", "nothing: $0.00"), output.labelled("next", f"dayfly deploy{local}")]
     return [
         *lines,
-        say.labelled(
+        output.labelled(
             "left", f"1 bucket, {left.objects:,} objects, {_size(left.size)}, kept at your word. Nothing else"
         ),
-        say.labelled(
+        output.labelled(
             "", "read it without dayfly: latest/JOB.json names the last good run, out/JOB/... holds its files"
         ),
-        say.labelled("", f"delete it: aws s3 rb s3://{bucket} --force"),
-        say.labelled("next", f"dayfly deploy{local}   finds its history again"),
+        output.labelled("", f"delete it: aws s3 rb s3://{bucket} --force"),
+        output.labelled("next", f"dayfly deploy{local}   finds its history again"),
     ]
 
 

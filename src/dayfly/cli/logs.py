@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import click
 
-from dayfly.cli import say, target
+from dayfly.cli import output, target, workspace
 from dayfly.cli.find import find_run
 from dayfly.cli.lookup import hints, looked_up, slowly
-from dayfly.cli.main import dayfly_command, json_option, local_option
+from dayfly.cli.options import json_option, local_option
 from dayfly.cloud import results
 from dayfly.core import names
 from dayfly.core.facts import Attempt, Facts
@@ -26,14 +26,14 @@ _LOCAL_POLL_S, _AWS_POLL_S = 0.5, 3.0
 _UNCLEAR = 20
 
 
-@dayfly_command.command("logs")
+@click.command("logs")
 @click.argument("run_name", metavar="RUN")
 @click.option("-f", "--follow", is_flag=True, help="go on until the job is over")
 @local_option
 @json_option
 def logs_command(run_name: str, follow: bool, use_local: bool, as_json: bool) -> int:
     """Print the log of a run's newest attempt."""
-    project = target.project()
+    project = workspace.read_project()
     where = looked_up(project, use_local=use_local, as_json=True)
     with slowly("reading the records of the run"), hints(use_local=use_local):
         run = find_run(where, project, run_name)
@@ -46,10 +46,10 @@ def logs_command(run_name: str, follow: bool, use_local: bool, as_json: bool) ->
             write.piece(body)
     write.end()
     if not count:
-        say.note(f"{run}: no line in its log" + ("" if reader.over else " yet"))
+        output.note(f"{run}: no line in its log" + ("" if reader.over else " yet"))
     if not as_json:
-        say.note(
-            say.labelled(
+        output.note(
+            output.labelled(
                 "next",
                 words.dayfly(
                     "show" if reader.over else "logs",
@@ -157,4 +157,4 @@ class _Documents:
 
     def _line(self, text: str) -> None:
         self._number += 1
-        say.document({"run": self._run, "number": self._number, "line": text})
+        output.document({"run": self._run, "number": self._number, "line": text})

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dayfly.cli import say, target
+from dayfly.cli import output, target
 from dayfly.cloud import results
 from dayfly.core.model import Project
 from dayfly.errors import DayflyError, NotFoundError
@@ -15,7 +15,7 @@ from dayfly.errors import DayflyError, NotFoundError
 @contextmanager
 def slowly(words_of_it: str) -> Iterator[None]:
     """Says on stderr what takes its time, once it took a second."""
-    timer = threading.Timer(1.0, say.note, args=(f"  {words_of_it}",))
+    timer = threading.Timer(1.0, output.note, args=(f"  {words_of_it}",))
     timer.daemon = True
     timer.start()
     try:

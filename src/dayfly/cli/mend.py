@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 import click
 
-from dayfly.cli import launching, lookup, say, target
+from dayfly.cli import launching, lookup, output, target, workspace
 from dayfly.cli.find import find_run
-from dayfly.cli.main import dayfly_command, json_option, local_option
-from dayfly.cli.run import follow
+from dayfly.cli.follow import follow
+from dayfly.cli.options import json_option, local_option
 from dayfly.core import names
 from dayfly.core.advance import State
 from dayfly.core.records import Cancel, encode
@@ -23,7 +23,7 @@ GONE_WITHIN_S = 60
 """So long `cancel` waits for EC2 to show the server as gone; what is still going then is the sweeper's."""
 
 
-@dayfly_command.command("retry")
+@click.command("retry")
 @click.argument("run_name", metavar="RUN")
 @click.option("--same-code", is_flag=True, help="with the code of its last attempt, not with what is deployed now")
 @click.option("--wait", is_flag=True, help="watch it to its end; exit 0 only when it succeeded")
@@ -31,7 +31,7 @@ GONE_WITHIN_S = 60
 @json_option
 def retry_command(run_name: str, same_code: bool, wait: bool, use_local: bool, as_json: bool) -> int:
     """One more attempt of a run that is over, with what is deployed now."""
-    project = target.project()
+    project = workspace.read_project()
     where = target.for_changes(project, use_local=use_local)
     target.announce(where, as_json=as_json)
     with lookup.hints(use_local=use_local):
@@ -42,22 +42,22 @@ def retry_command(run_name: str, same_code: bool, wait: bool, use_local: bool, a
     if wait:
         return follow(where, project, run, as_json=as_json, attempt=int(answer.get("attempt") or 1))
     if as_json:
-        say.document({"target": where.facts(), **answer})
+        output.document({"target": where.facts(), **answer})
         return 0
-    say.answer(
-        say.labelled("run", f"{run}, attempt {answer.get('attempt')} on {answer.get('server') or 'no server yet'}")
+    output.line(
+        output.labelled("run", f"{run}, attempt {answer.get('attempt')} on {answer.get('server') or 'no server yet'}")
     )
-    say.answer(say.labelled("next", f"dayfly logs {run.job} -f{' --local' if use_local else ''}"))
+    output.line(output.labelled("next", f"dayfly logs {run.job} -f{' --local' if use_local else ''}"))
     return 0
 
 
-@dayfly_command.command("cancel")
+@click.command("cancel")
 @click.argument("run_name", metavar="RUN")
 @local_option
 @json_option
 def cancel_command(run_name: str, use_local: bool, as_json: bool) -> int:
     """End a run that is going on: its server goes, its log so far is kept."""
-    project = target.project()
+    project = workspace.read_project()
     where = target.for_changes(project, use_local=use_local)
     target.announce(where, as_json=as_json)
     with lookup.hints(use_local=use_local):
@@ -86,8 +86,10 @@ def _said(walked: Walked, run: names.RunName, *, as_json: bool, where: target.Ta
             hint="the sweeper carries it on within 5 minutes: dayfly ps",
         )
     if as_json:
-        say.document({"target": where.facts(), "run": str(run), "outcome": closed.outcome, "ended_by": closed.ended_by})
+        output.document(
+            {"target": where.facts(), "run": str(run), "outcome": closed.outcome, "ended_by": closed.ended_by}
+        )
     else:
-        say.answer(say.labelled(closed.outcome, f"{run}: {closed.detail or closed.ended_by}"))
-        say.answer(say.labelled("next", f"dayfly logs {run.job}{' --local' if where.local else ''}"))
+        output.line(output.labelled(closed.outcome, f"{run}: {closed.detail or closed.ended_by}"))
+        output.line(output.labelled("next", f"dayfly logs {run.job}{' --local' if where.local else ''}"))
     return 0 if closed.outcome == "cancelled" else 1
