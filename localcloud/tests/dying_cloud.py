@@ -3,7 +3,7 @@
 import os
 import sys
 
-from localcloud.__main__ import main
+from localcloud.commandline.main import main
 from localcloud.ec2.records import Book
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from localcloud.clock import TurnableClock
+from localcloud.cloud.clock import TurnableClock
 from localcloud.ec2.records import ON_DEMAND, PENDING, Instance, Volume
 
 TRUST = json.dumps(

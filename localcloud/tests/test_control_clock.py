@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 import machine_tools as tools
-from localcloud.clock import TurnableClock
+from localcloud.cloud.clock import TurnableClock
 from running_cloud import Running
 from test_control_functions import make_function, make_role
 from test_control_scheduler import ACCOUNT, Bench

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from localcloud.scheduler.expressions import BadExpression, parse
+from localcloud.services.scheduler.expressions import BadExpression, parse
 
 ANCHOR = datetime(2026, 11, 24, 12, 0, 7, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from localcloud import seams
+from localcloud.ministack import seams
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "seams.md").read_text()
@@ -40,7 +40,8 @@ def test_every_touched_private_name_is_checked() -> None:
 def test_a_missing_name_ends_up_with_its_name(tmp_path: Path) -> None:
     script = """
 import sys
-from localcloud import seams, __main__ as command
+from localcloud.commandline import main as command
+from localcloud.ministack import seams
 seams.REQUIRED["ministack.core.router"] += ("_went_away",)
 sys.exit(command.main(["up", "--foreground", "--json", "--state", sys.argv[1]]))
 """
@@ -63,7 +64,8 @@ sys.exit(command.main(["up", "--foreground", "--json", "--state", sys.argv[1]]))
 def test_a_missing_or_another_ministack_is_said_with_the_one_to_install(tmp_path: Path, before: str, said: str) -> None:
     script = f"""
 import sys
-from localcloud import seams, __main__ as command
+from localcloud.commandline import main as command
+from localcloud.ministack import seams
 {before}
 sys.exit(command.main(["up", "--foreground", "--json", "--state", sys.argv[1]]))
 """

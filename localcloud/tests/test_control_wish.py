@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import machine_tools as tools
-from localcloud.__main__ import _status_lines
+from localcloud.commandline.main import _status_lines
 from running_cloud import Running, command
 
 pytestmark = pytest.mark.cloud

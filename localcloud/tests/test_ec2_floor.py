@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import machine_tools as tools
-from localcloud.clock import TurnableClock
+from localcloud.cloud.clock import TurnableClock
 from localcloud.ec2.floor import GuestFloor
 from localcloud.ec2.records import (
     PENDING,

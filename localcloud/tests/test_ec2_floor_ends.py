@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import machine_tools as tools
-from localcloud.clock import TurnableClock
+from localcloud.cloud.clock import TurnableClock
 from localcloud.ec2.floor import GuestFloor
 from localcloud.ec2.records import (
     PENDING,

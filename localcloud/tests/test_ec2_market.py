@@ -11,7 +11,7 @@ import pytest
 import machine_tools as tools
 from localcloud.ec2.identity import RoleKeys
 from localcloud.ec2.records import Book, Instance, Volume
-from localcloud.roles import Session
+from localcloud.services.iam.roles import Session
 from running_cloud import Running
 
 pytestmark = pytest.mark.cloud

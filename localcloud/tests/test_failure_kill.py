@@ -17,7 +17,7 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 import machine_tools as tools
-from localcloud import state
+from localcloud.server import directory as state
 from running_cloud import Running, command
 from test_control_functions import call, make_function, make_role, sleepers
 

@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 import machine_tools as tools
-from localcloud.store import settled
+from localcloud.ministack.store import settled
 from running_cloud import Running, begin, command
 
 pytestmark = pytest.mark.cloud

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.__main__ import main
+from localcloud.commandline.main import main
 from localcloud.errors import CloudError
 from localcloud.guests.vm import build, image, probe, recipe
 

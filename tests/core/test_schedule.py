@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dayfly.core import schedule
 from dayfly.core.schedule import ScheduleError
-from localcloud.scheduler import expressions
+from localcloud.services.scheduler import expressions
 
 BERLIN = ZoneInfo("Europe/Berlin")
 ZONES = [ZoneInfo(name) for name in ("Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe")]

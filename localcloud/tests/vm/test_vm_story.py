@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import machine_tools as tools
-from localcloud import control
+from localcloud.server import control
 from running_cloud import Running, command
 
 pytestmark = [pytest.mark.vm, pytest.mark.cloud]

@@ -3,12 +3,12 @@
 import datetime
 from typing import Any
 
-from localcloud import images
 from localcloud.ec2 import codec, types
 from localcloud.ec2.filters import Getters, page, select
 from localcloud.ec2.network import REGIONS
 from localcloud.ec2.refusals import Refusal
 from localcloud.ec2.stage import Handler, Request, iso, tag_list
+from localcloud.services import images
 
 Record = dict[str, Any]
 

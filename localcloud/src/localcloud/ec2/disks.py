@@ -6,9 +6,9 @@ Source of all ranges: "EC2 API Reference", EbsBlockDevice, and "EBS User Guide",
 from dataclasses import dataclass
 from typing import Any
 
-from localcloud import images
 from localcloud.ec2.offered import only
 from localcloud.ec2.refusals import Refusal, invalid, missing, not_offered
+from localcloud.services import images
 
 
 @dataclass(frozen=True)

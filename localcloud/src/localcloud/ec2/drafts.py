@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from localcloud import images, seams
 from localcloud.ec2 import offered, types
 from localcloud.ec2.disks import root_volume
 from localcloud.ec2.judge import Caller, Resource
@@ -18,6 +17,8 @@ from localcloud.ec2.network import Subnet, own_address
 from localcloud.ec2.records import ON_DEMAND, SPOT
 from localcloud.ec2.refusals import Refusal, invalid, missing, not_offered
 from localcloud.ec2.stage import Request, Stage
+from localcloud.ministack import seams
+from localcloud.services import images
 
 _USER_DATA_LIMIT = 16384
 _METADATA_KEY = re.compile(r"^[A-Za-z0-9+\-=.,_:@]{1,256}$")

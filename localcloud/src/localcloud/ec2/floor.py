@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from localcloud.clock import Clock
+from localcloud.cloud.clock import Clock
 from localcloud.ec2.records import (
     PENDING,
     RUNNING,

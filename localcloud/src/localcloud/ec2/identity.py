@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from localcloud import roles
 from localcloud.ec2 import show
+from localcloud.ec2.metadata import Facts
 from localcloud.ec2.network import Network
 from localcloud.ec2.records import Book
-from localcloud.metadata import Facts
+from localcloud.services.iam import roles
 
 _EARLY = 1800.0
 """Credentials are made anew this many seconds before they end, so a reader always gets some that last."""

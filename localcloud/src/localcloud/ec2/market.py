@@ -11,7 +11,7 @@ import asyncio
 import datetime
 from typing import Any
 
-from localcloud.clock import Clock
+from localcloud.cloud.clock import Clock
 from localcloud.ec2.identity import Identity
 from localcloud.ec2.news import News
 from localcloud.ec2.records import RUNNING, SHUTTING_DOWN, SPOT, Book, Instance

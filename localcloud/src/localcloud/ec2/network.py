@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from localcloud import seams
 from localcloud.ec2.refusals import Refusal
+from localcloud.ministack import seams
 
 REGIONS = (
     "ap-northeast-1",

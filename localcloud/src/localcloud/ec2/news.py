@@ -10,8 +10,8 @@ import json
 import logging
 from typing import Any
 
-from localcloud import seams
 from localcloud.ec2.records import Instance
+from localcloud.ministack import seams
 
 _log = logging.getLogger("localcloud.ec2")
 

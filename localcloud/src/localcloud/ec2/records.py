@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from localcloud.cloud.files import write_whole
 from localcloud.errors import CloudError
-from localcloud.state import write_whole
 
 PENDING, RUNNING, STOPPING, STOPPED = "pending", "running", "stopping", "stopped"
 SHUTTING_DOWN, TERMINATED = "shutting-down", "terminated"

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-from localcloud import stacks
-from localcloud.cloud import Cloud, Response
+from localcloud.cloud.facts import Cloud, Response
 from localcloud.ec2 import catalog, codec, fleets, instances, judge, runs, show, tags, templates, types
 from localcloud.ec2.capacity import Capacity
 from localcloud.ec2.floor import LONGEST_LIFE, MOST_GUESTS, GuestFloor
 from localcloud.ec2.identity import Identity
 from localcloud.ec2.market import Market
+from localcloud.ec2.metadata import MetadataService
 from localcloud.ec2.network import Network
 from localcloud.ec2.news import News
 from localcloud.ec2.records import Book, Instance
@@ -24,7 +24,7 @@ from localcloud.ec2.refusals import Refusal, dry_run
 from localcloud.ec2.stage import Handler, Request, Stage
 from localcloud.guests import process
 from localcloud.guests.guest import VM, Body, Hardware
-from localcloud.metadata import MetadataService
+from localcloud.services import stacks
 
 HANDLERS: dict[str, Handler] = {
     **templates.HANDLERS,

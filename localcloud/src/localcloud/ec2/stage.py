@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from localcloud.clock import Clock
+from localcloud.cloud.clock import Clock
 from localcloud.ec2.capacity import Capacity
 from localcloud.ec2.judge import Caller
 from localcloud.ec2.network import Network
