@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from dayfly.core import schedule
-from localcloud.scheduler import expressions
+from localcloud.services.scheduler import expressions
 
 ZONES = [ZoneInfo(name) for name in ("Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe")]
 # Days on which one of these clocks changes, and some on which none does.
