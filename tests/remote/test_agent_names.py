@@ -1,4 +1,4 @@
-"""The agent's copy of the treaty's words is the treaty's; what it says to itself is judged without a server."""
+"""Agent functions without a server: the names it shares with core/names.py, output patterns, outcomes, the switch's reasons."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from pathlib import Path
 
 import pytest
 
-from dayfly.core import names
-from dayfly.remote.agent import ended, job, metadata, outputs, switch, words
+from dayfly.core import names as core
+from dayfly.remote.agent import job, metadata, names, outcome, outputs, switch
 
-AGENT = Path(words.__file__).parent
+AGENT = Path(names.__file__).parent
 MOMENT = datetime(2026, 11, 24, 22, 41, 7, 123_999, UTC)
-PREFIX = names.out_prefix(names.run_name("pi@2026-11-24T22:41:00Z"), 1, "AROAX", "i-1")
+PREFIX = core.out_prefix(core.run_name("pi@2026-11-24T22:41:00Z"), 1, "AROAX", "i-1")
 GO = {"tick": "t", "day": "d", "run": "r", "job": "j", "attempt": 1, "region": "eu-west-1"}
-FOUND = outputs.Found(["a"], [], [])
-GOOD = job.Course(1.0, 2.0, 0)
+FOUND = outputs.Matches(["a"], [], [])
+GOOD = job.Result(1.0, 2.0, 0)
 
 
 @pytest.mark.parametrize("word", ["FORMAT", "TAG_BUCKET", "TAG_ROLE", "TAG_LIFETIME"])
-def test_the_agents_words_are_those_of_the_treaty(word: str) -> None:
-    assert getattr(words, word) == getattr(names, word)
+def test_shared_name_equals_core(word: str) -> None:
+    assert getattr(names, word) == getattr(core, word)
 
 
-def test_the_agents_keys_are_those_of_the_treaty() -> None:
-    assert words.go_key("AROAX", "i-1") == names.go_key("AROAX", "i-1")
-    assert words.log_key(PREFIX, 12) == names.log_key(PREFIX, 12)
+def test_keys_equal_core() -> None:
+    assert names.go_key("AROAX", "i-1") == core.go_key("AROAX", "i-1")
+    assert names.log_key(PREFIX, 12) == core.log_key(PREFIX, 12)
 
 
-def test_a_job_finds_every_variable_of_the_treaty_and_no_other() -> None:
-    assert tuple(words.job_variables(GO, "z")) == names.JOB_VARIABLES
+def test_job_gets_exactly_the_documented_variables() -> None:
+    assert tuple(names.job_variables(GO, "z")) == core.JOB_VARIABLES
 
 
-def test_times_are_written_as_the_treaty_writes_them() -> None:
-    assert words.utc_text(MOMENT.timestamp()) == names.utc_text(MOMENT)
-    assert words.utc_millis(MOMENT.timestamp()) == "2026-11-24T22:41:07.123Z"
+def test_times_are_formatted_as_in_core() -> None:
+    assert names.utc_text(MOMENT.timestamp()) == core.utc_text(MOMENT)
+    assert names.utc_millis(MOMENT.timestamp()) == "2026-11-24T22:41:07.123Z"
 
 
-def test_the_agent_imports_only_the_standard_library_and_itself() -> None:
+def test_agent_imports_only_standard_library_and_itself() -> None:
     for path in AGENT.glob("*.py"):
         for line in ast.walk(ast.parse(path.read_text(), feature_version=(3, 9))):
             modules = [line.module or ""] if isinstance(line, ast.ImportFrom) else []
@@ -80,7 +80,7 @@ def test_patterns_match_as_in_a_shell(path: str, pattern: str, fits: bool, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("course", "found", "unsaved", "guest", "verdict"),
+    ("result", "found", "unsaved", "guest", "verdict"),
     [
         (GOOD, FOUND, [], False, ("succeeded", "")),
         (GOOD, FOUND._replace(missing=["b"]), [], False, ("failed", "output-missing")),
@@ -89,23 +89,23 @@ def test_patterns_match_as_in_a_shell(path: str, pattern: str, fits: bool, tmp_p
         (GOOD._replace(exit=3), FOUND._replace(missing=["b"]), ["a"], False, ("failed", "exit 3")),
         (GOOD._replace(exit=1, disk_full=True), FOUND, [], False, ("failed", "disk-full")),
         (GOOD._replace(disk_full=True), FOUND, [], False, ("succeeded", "")),
-        (GOOD._replace(exit=None, signal=9, memory_kills=1), FOUND, [], False, ("failed", "out-of-memory")),
-        (GOOD._replace(exit=137, memory_kills=1), FOUND, [], False, ("failed", "out-of-memory")),
-        (GOOD._replace(exit=None, signal=9, memory_kills=1), FOUND, [], True, ("failed", "killed by signal 9")),
+        (GOOD._replace(exit=None, signal=9, oom_kills=1), FOUND, [], False, ("failed", "out-of-memory")),
+        (GOOD._replace(exit=137, oom_kills=1), FOUND, [], False, ("failed", "out-of-memory")),
+        (GOOD._replace(exit=None, signal=9, oom_kills=1), FOUND, [], True, ("failed", "killed by signal 9")),
         (GOOD._replace(exit=None, signal=15), FOUND, [], False, ("failed", "killed by signal 15")),
         (GOOD._replace(exit=None), FOUND, [], False, ("failed", "unknown")),
         (None, FOUND, [], False, ("failed", "unknown")),
     ],
 )
-def test_the_outcome_is_what_was_seen(
-    course: job.Course | None, found: outputs.Found, unsaved: list[str], guest: bool, verdict: tuple[str, str]
+def test_outcome_follows_from_observations(
+    result: job.Result | None, found: outputs.Matches, unsaved: list[str], guest: bool, verdict: tuple[str, str]
 ) -> None:
-    judged = ended.judge(course, None, found, unsaved, 60, guest)
+    judged = outcome.decide(result, None, found, unsaved, 60, guest)
     assert (judged.outcome, judged.reason) == verdict
 
 
 @pytest.mark.parametrize(
-    ("age", "seconds", "alive", "missing", "words_"),
+    ("age", "seconds", "alive", "missing", "reason"),
     [
         (99.0, 100, True, 0, ""),
         (100.0, 100, True, 0, "lifetime of 100 s is over"),
@@ -117,13 +117,13 @@ def test_the_outcome_is_what_was_seen(
         (5.0, 900, False, 2, "agent gone"),
     ],
 )
-def test_the_switch_acts_when_it_must(
-    age: float, seconds: int | None, alive: bool | None, missing: int, words_: str
+def test_switch_powers_off_for_each_reason(
+    age: float, seconds: int | None, alive: bool | None, missing: int, reason: str
 ) -> None:
-    assert switch.why(age, seconds, alive, missing) == words_
+    assert switch.why(age, seconds, alive, missing) == reason
 
 
-def test_the_first_timer_of_systemd_asks_for_both_lifetime_and_agent(tmp_path: Path) -> None:
+def test_first_systemd_timer_requires_lifetime_and_agent(tmp_path: Path) -> None:
     assert switch.check(str(tmp_path)) == "lifetime unknown"
     (tmp_path / "armed").write_text("900")
     assert switch.check(str(tmp_path)) == "the agent did not start within 10 min of boot"
@@ -131,7 +131,7 @@ def test_the_first_timer_of_systemd_asks_for_both_lifetime_and_agent(tmp_path: P
     assert switch.check(str(tmp_path)) is None
 
 
-def test_a_second_boot_of_a_machine_is_one_with_another_boot_id(tmp_path: Path) -> None:
+def test_second_boot_has_another_boot_id(tmp_path: Path) -> None:
     assert not switch.second_boot(str(tmp_path), "i-1", "machine")
     assert not switch.second_boot(str(tmp_path), "i-1", "machine")
     (tmp_path / "boots" / "i-1").write_text("the boot before")
@@ -139,7 +139,7 @@ def test_a_second_boot_of_a_machine_is_one_with_another_boot_id(tmp_path: Path) 
     assert not switch.second_boot(str(tmp_path), "i-2", "machine")
 
 
-def test_metadata_that_nobody_serves_is_an_error_after_its_patience() -> None:
-    lost = metadata.Metadata({words.METADATA_ENDPOINT: "http://127.0.0.1:9"})
+def test_unreachable_metadata_raises_after_patience() -> None:
+    lost = metadata.Metadata({names.METADATA_ENDPOINT: "http://127.0.0.1:9"})
     with pytest.raises(OSError, match="instance metadata instance-id"):
         lost.get("instance-id", 0)
