@@ -19,7 +19,7 @@ from localcloud.ec2.records import (
     Instance,
 )
 from localcloud.guests.console import Console
-from localcloud.guests.guest import BUTTON, CRASH, Events, Plan
+from localcloud.guests.guest import BUTTON, CRASH, BootPlan, Events
 
 PAUSE = 0.5
 
@@ -58,12 +58,12 @@ class Prompts:
     def __init__(self) -> None:
         self.made: list[Prompt] = []
 
-    def make(self, plan: Plan, console: Console, events: Events) -> Prompt:
+    def make(self, plan: BootPlan, console: Console, events: Events) -> Prompt:
         del plan, console
         self.made.append(Prompt(events))
         return self.made[-1]
 
-    def why_not(self, directory: Path) -> str:
+    def disk_problem(self, directory: Path) -> str:
         del directory
         return ""
 

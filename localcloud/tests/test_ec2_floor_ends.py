@@ -21,7 +21,7 @@ from localcloud.ec2.records import (
 )
 from localcloud.ec2.refusals import Refusal
 from localcloud.guests.console import Console
-from localcloud.guests.guest import CRASH, POWEROFF, REBOOT, Events, Hardware, Plan
+from localcloud.guests.guest import CRASH, POWEROFF, REBOOT, BootPlan, Events, Hardware
 
 
 class Ending:
@@ -63,7 +63,7 @@ class Lives:
         self._lives = lives
         self.made: dict[str, list[Ending]] = {}
 
-    def make(self, plan: Plan, console: Console, events: Events) -> Ending:
+    def make(self, plan: BootPlan, console: Console, events: Events) -> Ending:
         """The next one."""
         (plan.directory / "disk").mkdir(exist_ok=True)
         console.write(b"boot\n")
@@ -71,7 +71,7 @@ class Lives:
         self.made.setdefault(plan.instance, []).append(guest)
         return guest
 
-    def why_not(self, directory: Path) -> str:
+    def disk_problem(self, directory: Path) -> str:
         """Every disk will do."""
         del directory
         return ""

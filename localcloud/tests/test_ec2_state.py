@@ -14,7 +14,7 @@ import machine_tools as tools
 from localcloud.ec2.floor import GuestFloor
 from localcloud.ec2.records import Book, Fleet, Instance, Volume
 from localcloud.errors import CloudError
-from localcloud.guests.process import Body
+from localcloud.guests.process import ProcessBackend
 from running_cloud import Running, command
 
 pytestmark = pytest.mark.cloud
@@ -112,7 +112,7 @@ def test_what_ended_long_ago_is_forgotten_and_what_lives_is_not(tmp_path: Path) 
     answer = {"Instances": [{"InstanceIds": ["i-0"]}]}
     region.tokens["of one that ended an hour ago"] = {"digest": "", "answer": answer, "at": long_ago}
     region.tokens["of one forgotten"] = {"digest": "", "answer": {"instances": ["i-9"]}, "at": long_ago}
-    GuestFloor(tmp_path / "guests", book, Noon(), Body(1, False, False, metadata)).forget_old()
+    GuestFloor(tmp_path / "guests", book, Noon(), ProcessBackend(1, False, False, metadata)).forget_old()
     kept = Book(tmp_path / "book").region("us-east-1")
     assert set(kept.instances) == {"i-1", "i-2"}
     assert set(kept.fleets) == {"fleet-1", "fleet-2"}

@@ -162,7 +162,9 @@ def test_a_guest_whose_process_is_killed_is_terminated_and_nothing_of_it_is_left
     ec2 = cloud.client("ec2")
     server = tools.run(ec2, "#!/bin/sh\nsetsid sleep 2818 &\nexec sleep 2818\n")
     tools.until(lambda: len(sleepers("2818")) == 2, 60)
-    [around] = [pid for pid in children(cloud.facts["pid"]) if "guests.box" in Path(f"/proc/{pid}/cmdline").read_text()]
+    [around] = [
+        pid for pid in children(cloud.facts["pid"]) if "guests.sandbox" in Path(f"/proc/{pid}/cmdline").read_text()
+    ]
     inner = children(around)
     kill(inner[0] if which == "its first process" and inner else around)
     tools.becomes(ec2, server, "terminated", 60)

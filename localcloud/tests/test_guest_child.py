@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.guests.child import Child, interpreter, works
+from localcloud.guests.child import ChildProcess, interpreter, succeeds
 
 TALKS = """
 import os, socket, sys
@@ -27,12 +27,12 @@ class Heard:
         self.said: list[object] = []
         self.passed: list[int] = []
 
-    def child(self) -> Child:
+    def child(self) -> ChildProcess:
         def heard(data: bytes, descriptors: list[int]) -> None:
             self.said.append(data)
             self.passed += descriptors
 
-        return Child(heard, self.said.append, self.said.append)
+        return ChildProcess(heard, self.said.append, self.said.append)
 
 
 def talks(stream: int) -> list[str]:
@@ -48,12 +48,12 @@ def test_an_end_that_is_seen_first_is_told_last(tmp_path: Path, errors: bool) ->
         assert child.pid is not None
         # All it said lies unread when its end is seen: no turn of the loop is between.
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        child._end()
+        child._reap()
         assert child.pid is None
         with socket.socket(fileno=heard.passed[0]) as listening:
             assert listening.getsockname()[0] == "127.0.0.1"
         child.kill()
-        child.say(b"nobody hears this")
+        child.send(b"nobody hears this")
         return heard.said
 
     assert asyncio.run(story()) == [b"word", b"out" if errors else b"outerr", 3]
@@ -72,5 +72,5 @@ def test_a_program_that_cannot_be_started_leaves_nothing_open() -> None:
 
 
 def test_a_function_that_fails_does_not_work_here() -> None:
-    assert works("localcloud.guests.child", "interpreter")
-    assert not works("localcloud.guests.child", "missing")
+    assert succeeds("localcloud.guests.child", "interpreter")
+    assert not succeeds("localcloud.guests.child", "missing")

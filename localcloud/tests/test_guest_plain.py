@@ -13,8 +13,8 @@ import pytest
 import machine_tools as tools
 from localcloud.guests.console import Console
 from localcloud.guests.disks import remove_disk
-from localcloud.guests.guest import Events, Plan
-from localcloud.guests.process import Body, ProcessGuest, can_sandbox, make_etc_template
+from localcloud.guests.guest import BootPlan, Events
+from localcloud.guests.process import ProcessBackend, ProcessGuest, can_sandbox, make_etc_template
 from running_cloud import Running
 
 NAMESPACES = pytest.mark.skipif(not can_sandbox(), reason="this user may not make namespaces here")
@@ -42,8 +42,8 @@ async def live_once(directory: Path, script: str, press: str = "", sandbox: bool
     over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     events = Events(lambda: None, lambda _: None, lambda reason, _: over.set_result(reason))
     console = Console(directory / "console.log")
-    plan = Plan("i-0123456789abcdef0", directory, "ip-172-31-0-9", "172.31.0.9", script.encode(), 1)
-    guest = ProcessGuest(Body(1, sandbox, False, no_metadata), plan, console, events)
+    plan = BootPlan("i-0123456789abcdef0", directory, "ip-172-31-0-9", "172.31.0.9", script.encode(), 1)
+    guest = ProcessGuest(ProcessBackend(1, sandbox, False, no_metadata), plan, console, events)
     guest.start()
     if press:
         while press not in console.tail().decode():

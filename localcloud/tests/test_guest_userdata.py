@@ -6,7 +6,7 @@ from email.mime.text import MIMEText
 
 import pytest
 
-from localcloud.guests.userdata import BOOTHOOK, SCRIPT, Refused, parts_of
+from localcloud.guests.userdata import BOOTHOOK, SCRIPT, UnsupportedUserData, parse_user_data
 
 HOOK = "#!/bin/sh\necho hook\n"
 SCRIPT_TEXT = "#!/usr/bin/env python3\nprint('job')\n"
@@ -23,41 +23,41 @@ def message(*parts: tuple[str, str, str]) -> bytes:
 
 
 def test_a_lone_script_is_one_part() -> None:
-    (part,) = parts_of(SCRIPT_TEXT.encode())
+    (part,) = parse_user_data(SCRIPT_TEXT.encode())
     assert (part.kind, part.content) == (SCRIPT, SCRIPT_TEXT.encode())
 
 
 def test_nothing_is_no_part() -> None:
-    assert parts_of(b"") == []
-    assert parts_of(b" \n") == []
+    assert parse_user_data(b"") == []
+    assert parse_user_data(b" \n") == []
 
 
 def test_a_message_holds_boothooks_and_scripts_in_its_order() -> None:
-    found = parts_of(message(("x-shellscript", SCRIPT_TEXT, "job.py"), ("cloud-boothook", HOOK, "")))
+    found = parse_user_data(message(("x-shellscript", SCRIPT_TEXT, "job.py"), ("cloud-boothook", HOOK, "")))
     assert [(part.kind, part.name) for part in found] == [(SCRIPT, "job.py"), (BOOTHOOK, "part-002")]
     assert found[1].content == HOOK.encode()
 
 
 def test_gzip_is_unpacked_around_the_whole_and_around_a_part() -> None:
     packed = gzip.compress(message(("cloud-boothook", HOOK, "hook")))
-    assert [part.kind for part in parts_of(packed)] == [BOOTHOOK]
+    assert [part.kind for part in parse_user_data(packed)] == [BOOTHOOK]
     from email.mime.application import MIMEApplication
 
     whole = MIMEMultipart()
     whole.attach(MIMEApplication(gzip.compress(SCRIPT_TEXT.encode()), "gzip"))
-    assert parts_of(whole.as_bytes())[0].content == SCRIPT_TEXT.encode()
+    assert parse_user_data(whole.as_bytes())[0].content == SCRIPT_TEXT.encode()
 
 
 def test_a_plain_part_is_taken_for_what_its_first_line_says() -> None:
-    assert parts_of(message(("plain", SCRIPT_TEXT, "")))[0].kind == SCRIPT
+    assert parse_user_data(message(("plain", SCRIPT_TEXT, "")))[0].kind == SCRIPT
 
 
 def test_a_script_with_windows_line_ends_in_its_first_line_is_mended() -> None:
-    assert parts_of(b"#!/bin/sh\r\necho\n")[0].content == b"#!/bin/sh\necho\n"
+    assert parse_user_data(b"#!/bin/sh\r\necho\n")[0].content == b"#!/bin/sh\necho\n"
 
 
 def test_a_file_name_cannot_leave_its_folder() -> None:
-    (part,) = parts_of(message(("x-shellscript", SCRIPT_TEXT, "../../etc/cron.d/x")))
+    (part,) = parse_user_data(message(("x-shellscript", SCRIPT_TEXT, "../../etc/cron.d/x")))
     assert "/" not in part.name
     assert not part.name.startswith(".")
 
@@ -74,10 +74,10 @@ def test_a_file_name_cannot_leave_its_folder() -> None:
     ],
 )
 def test_what_needs_cloud_init_is_refused_by_name(data: bytes, word: str) -> None:
-    with pytest.raises(Refused, match=word):
-        parts_of(data)
+    with pytest.raises(UnsupportedUserData, match=word):
+        parse_user_data(data)
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked_whole() -> None:
-    with pytest.raises(Refused, match="more than"):
-        parts_of(gzip.compress(b"#" * (20 * 1024 * 1024)))
+    with pytest.raises(UnsupportedUserData, match="more than"):
+        parse_user_data(gzip.compress(b"#" * (20 * 1024 * 1024)))

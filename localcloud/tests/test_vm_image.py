@@ -19,7 +19,7 @@ import pytest
 
 from localcloud.commandline.main import main
 from localcloud.errors import CloudError
-from localcloud.guests.vm import build, image, probe, recipe
+from localcloud.guests.vm import accelerator, build, host, image, recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 X86 = platform.system() == "Linux" and platform.machine() == "x86_64"
@@ -151,7 +151,7 @@ def test_what_is_laid_over_the_packages_belongs_to_root_and_masks_what_the_recip
 
 def test_a_machine_without_mmdebstrap_is_told_the_one_line_that_installs_it(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert "mmdebstrap" in build.missing_packages()
+    assert "mmdebstrap" in host.missing_packages()
     if X86:
         with pytest.raises(CloudError, match="apt-get install --no-install-recommends mmdebstrap"):
             build.build(tmp_path / "cache", lambda _: None)
@@ -173,10 +173,10 @@ printf 'python 3.13\\nii  cloud-init 25.1.4\\nrc  gone 1\\nkernel 6.12.1\\n' >/p
 def can_build(tmp_path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file that counts the runs of an mmdebstrap that makes something at once."""
     program(programs, "mmdebstrap", MAKES)
-    if not X86 or build.missing_packages() or (os.geteuid() != 0 and not build.has_subids()):
+    if not X86 or host.missing_packages() or (os.geteuid() != 0 and not host.has_subids()):
         pytest.skip("this machine lacks what a build is checked for: scripts/setup-vm")
-    for place, variable in build.places(tmp_path):
-        if shutil.disk_usage(place).free < build.ROOM:
+    for place, variable in host.build_directories(tmp_path):
+        if shutil.disk_usage(place).free < host.NEEDED_BYTES:
             pytest.skip(f"{place} has no room for a build ({variable})")
     count = tmp_path / "count"
     monkeypatch.setenv("COUNT", str(count))
@@ -274,7 +274,7 @@ def test_a_build_that_is_stopped_ends_what_it_started_and_leaves_nothing_half_ma
     ],
 )
 def test_a_user_without_ids_is_told_of_some_that_nobody_has(held, first):
-    assert build.free_subids(*held) == first
+    assert host.free_subids(*held) == first
 
 
 def mounts_below(folder: Path) -> list[str]:
@@ -381,7 +381,7 @@ def starts(tmp_path: Path) -> int:
 @needs_x86
 @pytest.mark.usefixtures("qemu")
 def test_kvm_is_believed_when_a_kernel_speaks_and_qemu_is_ended_then(tmp_path, whole, device):
-    found = probe.verdict(whole, tmp_path, device, patience=60)
+    found = accelerator.choose(whole, tmp_path, device, patience=60)
     assert found.name == "kvm"
     assert gone(int((tmp_path / "pid").read_text()))
 
@@ -389,8 +389,10 @@ def test_kvm_is_believed_when_a_kernel_speaks_and_qemu_is_ended_then(tmp_path, w
 @needs_x86
 def test_kvm_is_not_believed_when_a_kernel_says_nothing(tmp_path, qemu, whole, device):
     qemu.write_text("echo 'SeaBIOS'; exec sleep 60")
-    found = probe.verdict(whole, tmp_path, device, patience=2)
-    assert found == probe.Accelerator("tcg", f"{device} is there, but a kernel started with it said nothing for 2 s")
+    found = accelerator.choose(whole, tmp_path, device, patience=2)
+    assert found == accelerator.Accelerator(
+        "tcg", f"{device} is there, but a kernel started with it printed nothing for 2 s"
+    )
     if (tmp_path / "pid").exists():
         assert gone(int((tmp_path / "pid").read_text()))
 
@@ -398,20 +400,20 @@ def test_kvm_is_not_believed_when_a_kernel_says_nothing(tmp_path, qemu, whole, d
 @needs_x86
 def test_silence_of_a_busy_moment_is_not_kept_and_a_refusal_is_until_asked_again(tmp_path, qemu, whole, device):
     qemu.write_text("exec sleep 60")
-    assert probe.verdict(whole, tmp_path, device, patience=1).name == "tcg"
+    assert accelerator.choose(whole, tmp_path, device, patience=1).name == "tcg"
     qemu.write_text("echo 'error: no' >&2; exit 1")
-    assert "ended at once" in probe.verdict(whole, tmp_path, device, patience=60).why
+    assert "ended at once" in accelerator.choose(whole, tmp_path, device, patience=60).why
     qemu.write_text(SPEAKS)
-    assert "ended at once" in probe.verdict(whole, tmp_path, device, patience=60).why
-    assert probe.verdict(whole, tmp_path, device, patience=60, again=True).name == "kvm"
-    assert probe.verdict(whole, tmp_path, device, patience=60).name == "kvm"
+    assert "ended at once" in accelerator.choose(whole, tmp_path, device, patience=60).why
+    assert accelerator.choose(whole, tmp_path, device, patience=60, again=True).name == "kvm"
+    assert accelerator.choose(whole, tmp_path, device, patience=60).name == "kvm"
 
 
 @needs_x86
 def test_kvm_is_not_believed_when_qemu_refuses_it_and_its_words_are_told(tmp_path, qemu, whole, device):
     qemu.write_text("echo 'qemu-system-x86_64: error: failed to set MSR 0x10a' >&2; exit 1")
-    found = probe.verdict(whole, tmp_path, device, patience=60)
-    assert found == probe.Accelerator(
+    found = accelerator.choose(whole, tmp_path, device, patience=60)
+    assert found == accelerator.Accelerator(
         "tcg", f"{device} is there, but QEMU with it ended at once (failed to set MSR 0x10a)"
     )
 
@@ -419,30 +421,30 @@ def test_kvm_is_not_believed_when_qemu_refuses_it_and_its_words_are_told(tmp_pat
 @needs_x86
 @pytest.mark.usefixtures("qemu")
 def test_a_machine_without_the_device_is_not_probed(tmp_path, whole):
-    found = probe.verdict(whole, tmp_path, tmp_path / "absent")
-    assert found == probe.Accelerator("tcg", f"there is no {tmp_path}/absent")
+    found = accelerator.choose(whole, tmp_path, tmp_path / "absent")
+    assert found == accelerator.Accelerator("tcg", f"there is no {tmp_path}/absent")
     assert not (tmp_path / "starts").exists()
 
 
 @needs_x86
 def test_a_verdict_is_kept_until_the_image_is_another_or_the_note_is_damaged(tmp_path, qemu, whole, device):
-    first = probe.verdict(whole, tmp_path, device, patience=60)
+    first = accelerator.choose(whole, tmp_path, device, patience=60)
     qemu.write_text("exit 1")
-    assert probe.verdict(whole, tmp_path, device, patience=60) == first
+    assert accelerator.choose(whole, tmp_path, device, patience=60) == first
     assert starts(tmp_path) == 1
     (tmp_path / "accelerator.json").write_text("{")
-    assert probe.verdict(whole, tmp_path, device, patience=60).name == "tcg"
+    assert accelerator.choose(whole, tmp_path, device, patience=60).name == "tcg"
     qemu.write_text(SPEAKS)
     other = image.Manifest.read(whole.manifest.text().replace(whole.manifest.digest, "0" * 16))
     moved = image.GuestImage(whole.directory, whole.root, whole.kernel, other)
-    assert probe.verdict(moved, tmp_path, device, patience=60).name == "kvm"
+    assert accelerator.choose(moved, tmp_path, device, patience=60).name == "kvm"
     assert starts(tmp_path) == 3
 
 
 def test_a_machine_without_qemu_is_told_what_to_install(tmp_path, whole, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CloudError, match="qemu-system-x86 qemu-utils"):
-        probe.verdict(whole, tmp_path)
+        accelerator.choose(whole, tmp_path)
 
 
 @needs_x86

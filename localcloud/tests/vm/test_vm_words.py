@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from localcloud.guests.guest import Hardware
-from localcloud.guests.sockets import Sockets
+from localcloud.guests.sockets import GuestSockets
 from localcloud.guests.vm import qemu, qmp
-from localcloud.guests.vm.body import _under
+from localcloud.guests.vm.backend import _backing_file
 from running_cloud import command
 
 HARDWARE = Hardware(
@@ -86,30 +86,30 @@ def test_a_comma_in_a_path_does_not_end_an_option() -> None:
 
 
 def test_the_kernels_words_fit_the_kernel_and_are_one_argument_to_the_shell() -> None:
-    words = qemu.kernel_words("root=/dev/nvme0n1 rw", 65535, grow=True)
+    words = qemu.kernel_command_line("root=/dev/nvme0n1 rw", 65535, grow=True)
     assert len(words) < 2048
     assert "resize2fs" in words
-    assert "resize2fs" not in qemu.kernel_words("root=/dev/nvme0n1 rw", 65535, grow=False)
+    assert "resize2fs" not in qemu.kernel_command_line("root=/dev/nvme0n1 rw", 65535, grow=False)
     assert words.count('"') == 2
     assert "AWS_ENDPOINT_URL=http://169.254.169.254:65535 " in words
 
 
 def test_a_guest_gets_its_types_size_within_what_this_machine_has() -> None:
-    small, large = qemu.Room(1, 2000), qemu.Room(16, 64000)
+    small, large = qemu.Capacity(1, 2000), qemu.Capacity(16, 64000)
     nano = Hardware("c7g.medium", 1, 256, "", 8, "", "", "")
     giant = Hardware("r7i.48xlarge", 192, 1572864, "", 8, "", "", "")
     assert small.guests("tcg") == 1
-    assert small.fitting(giant, "tcg", 1) == (1, 1200)
-    assert small.fitting(nano, "tcg", 1) == (1, 512)
+    assert small.allot(giant, "tcg", 1) == (1, 1200)
+    assert small.allot(nano, "tcg", 1) == (1, 512)
     assert large.guests("tcg") == 16
-    assert large.fitting(nano, "tcg", 16) == (2, 512)
-    assert large.fitting(giant, "kvm", 4) == (16, 11900)
-    assert qemu.Room(16, 900).guests("kvm") == 1
+    assert large.allot(nano, "tcg", 16) == (2, 512)
+    assert large.allot(giant, "kvm", 4) == (16, 11900)
+    assert qemu.Capacity(16, 900).guests("kvm") == 1
 
 
 def test_what_qemu_says_is_cut_into_messages_wherever_the_stream_was_cut() -> None:
     said = [
-        {"begun": "sockets"},
+        {"launcher": "sockets"},
         {"QMP": {"version": {}, "capabilities": []}},
         {"return": {}, "id": "qmp_capabilities"},
         {"return": {"status": "running", "running": True}, "id": "query-status"},
@@ -122,11 +122,11 @@ def test_what_qemu_says_is_cut_into_messages_wherever_the_stream_was_cut() -> No
         reader = qmp.Reader()
         found = [one for start in range(0, len(stream), size) for one in reader.feed(stream[start : start + size])]
         assert [(one.kind, one.name) for one in found] == [
-            ("begun", "sockets"),
+            ("launcher", "sockets"),
             ("greeting", ""),
             ("answer", "qmp_capabilities"),
             ("answer", "query-status"),
-            ("refusal", "quit"),
+            ("error", "quit"),
             ("event", "SHUTDOWN"),
             ("event", "POWERDOWN"),
         ]
@@ -150,16 +150,16 @@ def test_writes_that_a_disk_refused_are_counted(drives: list[object], refused: i
     said = json.dumps({"return": drives, "id": "query-blockstats"}).encode() + b"\n"
     [answer] = qmp.Reader().feed(said)
     assert (answer.kind, answer.name) == ("answer", "query-blockstats")
-    assert qmp.refused_writes(answer) == refused
+    assert qmp.failed_writes(answer) == refused
 
 
 def test_the_file_under_a_disk_is_read_from_its_header(tmp_path: Path) -> None:
     disk = tmp_path / "disk.qcow2"
-    assert _under(disk) is None
+    assert _backing_file(disk) is None
     disk.write_bytes(struct.pack(">4sIQI", b"QFI\xfb", 3, 32, 16).ljust(32, b"\0") + b"/image/root.ext4rest")
-    assert _under(disk) == Path("/image/root.ext4")
+    assert _backing_file(disk) == Path("/image/root.ext4")
     disk.write_bytes(b"something else that is long enough")
-    assert _under(disk) is None
+    assert _backing_file(disk) is None
 
 
 async def no_metadata(instance: str, listener: socket.socket) -> Callable[[], None]:
@@ -174,8 +174,8 @@ def test_socket_files_work_below_a_path_longer_than_a_socket_may_have(tmp_path: 
     place.mkdir()
 
     async def play() -> None:
-        sockets = Sockets("i-1", 1, no_metadata, place)
-        await sockets.begin()
+        sockets = GuestSockets("i-1", 1, no_metadata, place)
+        await sockets.open()
         assert sorted(one.name for one in place.iterdir()) == ["endpoint.sock", "metadata.sock"]
         sockets.close()
         assert not list(place.iterdir())

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from localcloud.guests.vm import build, image, probe
+from localcloud.guests.vm import accelerator, build, image
 
 _STEPS = ("download", "extract", "install", "cleaning")
 
@@ -52,13 +52,13 @@ def _stopped(*_: Any) -> None:
 def facts(rebuild: bool = False) -> dict[str, Any]:
     """Build or find the image; what it is, ready for a screen. Progress goes to standard error. Raises CloudError."""
     cache = image.cache_directory()
-    probe.qemu()
+    accelerator.find_qemu()
     began = time.monotonic()
     found = None if rebuild else image.find(cache)
     built = found is None
     if found is None:
         found = build.build(cache, lambda line: _progress(line, time.monotonic() - began), again=rebuild)
-    accelerator = probe.verdict(found, cache, again=rebuild)
+    chosen = accelerator.choose(found, cache, again=rebuild)
     about = found.manifest
     return {
         "directory": str(found.directory),
@@ -71,8 +71,8 @@ def facts(rebuild: bool = False) -> dict[str, Any]:
         "python": about.python,
         "kernel": about.kernel,
         "packages": len(about.packages),
-        "accelerator": accelerator.name,
-        "why": accelerator.why,
+        "accelerator": chosen.name,
+        "why": chosen.why,
     }
 
 

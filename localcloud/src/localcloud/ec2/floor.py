@@ -29,7 +29,18 @@ from localcloud.ec2.records import (
 from localcloud.ec2.refusals import Refusal
 from localcloud.guests.console import Console
 from localcloud.guests.disks import remove_disk
-from localcloud.guests.guest import BUTTON, CRASH, POWEROFF, REBOOT, REFUSED, Body, Events, Guest, Hardware, Plan
+from localcloud.guests.guest import (
+    BUTTON,
+    CRASH,
+    POWEROFF,
+    REBOOT,
+    REFUSED,
+    BootPlan,
+    Events,
+    Guest,
+    GuestBackend,
+    Hardware,
+)
 
 MOST_GUESTS = 8
 LONGEST_LIFE = 24 * 3600.0
@@ -63,7 +74,7 @@ class GuestFloor:
         directory: Path,
         book: Book,
         clock: Clock,
-        body: Body,
+        body: GuestBackend,
         most: int = MOST_GUESTS,
         longest: float = LONGEST_LIFE,
         hardware: Callable[[str, Instance], Hardware] | None = None,
@@ -75,7 +86,7 @@ class GuestFloor:
         self._most = most
         self._longest = longest
         self._hardware = hardware
-        self._waiting: deque[tuple[str, Instance, Plan]] = deque()
+        self._waiting: deque[tuple[str, Instance, BootPlan]] = deque()
         self._running: dict[str, _Running] = {}
         self._rebooting: dict[str, asyncio.TimerHandle] = {}
         self._ends: dict[str, float] = {}
@@ -187,14 +198,14 @@ class GuestFloor:
             if instance.state == PENDING:
                 self._start(region, instance, plan)
 
-    def _plan(self, region: str, instance: Instance) -> Plan:
+    def _plan(self, region: str, instance: Instance) -> BootPlan:
         """The next boot of an instance, its directory made. Raises Refusal or OSError for one that cannot be."""
         directory = self._directory / instance.id
-        why = self._body.why_not(directory) if instance.boots else ""
+        why = self._body.disk_problem(directory) if instance.boots else ""
         if why:
             raise Refusal("IncorrectInstanceState", f"The instance '{instance.id}' cannot be started here: {why}.")
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return Plan(
+        return BootPlan(
             instance=instance.id,
             directory=directory,
             hostname=instance.hostname,
@@ -204,7 +215,7 @@ class GuestFloor:
             hardware=self._hardware(region, instance) if self._hardware is not None else None,
         )
 
-    def _start(self, region: str, instance: Instance, plan: Plan) -> None:
+    def _start(self, region: str, instance: Instance, plan: BootPlan) -> None:
         events = Events(
             running=lambda: self._on_running(instance),
             stopping=lambda verb: self._on_stopping(instance, verb),

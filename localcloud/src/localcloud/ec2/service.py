@@ -23,7 +23,7 @@ from localcloud.ec2.records import Book, Instance
 from localcloud.ec2.refusals import Refusal, dry_run
 from localcloud.ec2.stage import Handler, Request, Stage
 from localcloud.guests import process
-from localcloud.guests.guest import VM, Body, Hardware
+from localcloud.guests.guest import VM, GuestBackend, Hardware
 from localcloud.services import stacks
 
 HANDLERS: dict[str, Handler] = {
@@ -78,7 +78,7 @@ class Ec2:
         self._identity = Identity(cloud.account, self._book, self._network)
         self._metadata = MetadataService(self._identity.facts, self._identity.credentials)
         self._capacity = Capacity()
-        self._body: Body | None = None
+        self._body: GuestBackend | None = None
         self._most = MOST_GUESTS if cloud.max_guests is None else cloud.max_guests
         self._longest = float(getattr(cloud, "max_life", None) or LONGEST_LIFE)
         self._floor: GuestFloor | None = None
@@ -113,27 +113,27 @@ class Ec2:
         # Reading the model takes a moment that the first request need not wait for.
         self._warming = asyncio.ensure_future(asyncio.to_thread(codec.service))
 
-    async def _find_body(self, guests: Path) -> Body:
+    async def _find_body(self, guests: Path) -> GuestBackend:
         """What this cloud's guests are made of. Raises CloudError when this machine cannot have such guests."""
         cloud, serve = self._cloud, self._metadata.serve
         if cloud.guests == VM:
             # A cloud of processes needs nothing of it.
-            from localcloud.guests.vm.body import find_body
+            from localcloud.guests.vm.backend import find_backend
 
-            body = await asyncio.to_thread(find_body, cloud.port, cloud.internet, serve, cloud.max_guests)
+            body = await asyncio.to_thread(find_backend, cloud.port, cloud.internet, serve, cloud.max_guests)
             if cloud.max_guests is None:
-                self._most = body.most
+                self._most = body.max_guests
             return body
         sandbox, _ = await asyncio.gather(
             asyncio.to_thread(process.can_sandbox), asyncio.to_thread(process.make_etc_template, guests)
         )
-        return process.Body(cloud.port, sandbox, cloud.internet, serve)
+        return process.ProcessBackend(cloud.port, sandbox, cloud.internet, serve)
 
     def _hardware(self, region: str, one: Instance) -> Hardware:
         """The machine that an instance is said to be."""
         kind = types.named(one.kind)
         return Hardware(
-            kind=one.kind,
+            instance_type=one.kind,
             cpus=kind.cpus,
             memory=kind.memory,
             volume=one.volume.id,

@@ -1,7 +1,7 @@
-"""Carries one connection between QEMU's user network and a socket file of the cloud, where no namespace can be made.
+"""Forwards one connection between QEMU's user network and a socket file of the cloud, where namespaces cannot be made.
 
-QEMU runs it once per connection, with the guest's side as standard input and output. Standard library only, and as
-little of it as will do: this starts once for each request of a guest.
+QEMU starts it once per connection, with the guest's side as standard input and output. It imports as little as possible,
+because it starts for each request of a guest.
 """
 
 import os
@@ -14,11 +14,11 @@ _CHUNK = 256 * 1024
 
 def main() -> None:
     """argv[2] is the directory, argv[3] the name of the socket file in it."""
-    # By its directory: a path to a socket may have 107 bytes only.
+    # Connect by a relative path, because the path of a Unix socket may have only 107 bytes.
     os.chdir(sys.argv[2])
     cloud = socket.socket(socket.AF_UNIX)
     cloud.connect(sys.argv[3])
-    back = threading.Thread(target=_down, args=(cloud,), daemon=True)
+    back = threading.Thread(target=_copy_to_guest, args=(cloud,), daemon=True)
     back.start()
     while data := os.read(0, _CHUNK):
         cloud.sendall(data)
@@ -26,7 +26,7 @@ def main() -> None:
     back.join()
 
 
-def _down(cloud: socket.socket) -> None:
+def _copy_to_guest(cloud: socket.socket) -> None:
     while data := cloud.recv(_CHUNK):
         while data:
             data = data[os.write(1, data) :]

@@ -1,6 +1,6 @@
 """The few Linux system calls that the standard library of Python 3.11 lacks.
 
-Standard library only, and nothing of a guest's plan: this file is loaded by the guest's own process.
+Standard library only, because the guest's own process imports this file. It knows nothing of guests.
 """
 
 import ctypes
@@ -38,8 +38,8 @@ _SIOCSIFADDR = 0x8916
 _SIOCSIFNETMASK = 0x891C
 _IFF_UP_RUNNING = 0x41
 
-# A mount option as /proc/self/mountinfo writes it, and the flag that must be said again at a remount: in a user
-# namespace the kernel refuses a remount that would clear one.
+# A mount option as /proc/self/mountinfo writes it, and its flag. A remount must repeat these flags: in a user namespace
+# the kernel refuses a remount that would clear one.
 _KEPT_OPTIONS = {
     "ro": MS_RDONLY,
     "nosuid": MS_NOSUID,
@@ -53,7 +53,7 @@ _KEPT_OPTIONS = {
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _checked(result: int, what: str) -> None:
+def _check(result: int, what: str) -> None:
     if result != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{what}: {os.strerror(number)}")
@@ -61,24 +61,34 @@ def _checked(result: int, what: str) -> None:
 
 def unshare(flags: int) -> None:
     """Leave the namespaces named by `flags` for new ones. Raises OSError."""
-    _checked(_libc.unshare(flags), "unshare")
+    _check(_libc.unshare(flags), "unshare")
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
-    """mount(2). Raises OSError naming the target."""
-    arguments = [part.encode() if part else None for part in (source, target, kind)]
-    _checked(_libc.mount(*arguments, ctypes.c_ulong(flags), data.encode() if data else None), f"mount {target}")
+    """Call mount(2). Raises OSError with the target in its text."""
+    result = _libc.mount(_text(source), _text(target), _text(kind), ctypes.c_ulong(flags), _text(data))
+    _check(result, f"mount {target}")
+
+
+def mount_proc(target: str) -> None:
+    """Mount a proc file system of this process namespace at `target`. Raises OSError."""
+    mount("proc", target, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+
+
+def _text(value: str) -> bytes | None:
+    """Return a C string, or NULL for an empty one."""
+    return value.encode() or None
 
 
 def bind(source: str, target: str, read_only: bool = False) -> None:
-    """Show `source` (and what is mounted below it) at `target`."""
+    """Bind `source`, and what is mounted below it, to `target`. Raises OSError."""
     mount(source, target, flags=MS_BIND | MS_REC)
     if read_only:
         make_read_only(target)
 
 
 def make_read_only(target: str) -> None:
-    """Make the mount at `target`, and every mount below it, read-only."""
+    """Make the mount at `target`, and every mount below it, read-only. Raises OSError."""
     real = os.path.realpath(target)
     for point, options in _mounts():
         if point == real or point.startswith(real.rstrip("/") + "/"):
@@ -99,43 +109,43 @@ def _mounts() -> list[tuple[str, list[str]]]:
 
 
 def change_root(directory: str, old: str) -> None:
-    """Make `directory` (a mount point) the root of this mount namespace; the old root is then at `old` in it."""
+    """Make `directory`, a mount point, the root of this mount namespace; the old root is then at `old` in it."""
     os.chdir(directory)
-    _checked(_libc.pivot_root(b".", b"." + old.encode()), "pivot_root")
+    _check(_libc.pivot_root(b".", b"." + old.encode()), "pivot_root")
     os.chdir("/")
 
 
-def drop_tree(path: str) -> None:
-    """Take the mount at `path`, and all below it, out of sight."""
-    _checked(_libc.umount2(path.encode(), _MNT_DETACH), "umount2")
+def unmount_tree(path: str) -> None:
+    """Unmount `path` and every mount below it, as soon as they are no longer busy."""
+    _check(_libc.umount2(path.encode(), _MNT_DETACH), "umount2")
 
 
 def die_with_parent() -> None:
-    """Be killed when the thread that started this process ends."""
-    _checked(_libc.prctl(_PR_SET_PDEATHSIG, 9, 0, 0, 0), "prctl(PDEATHSIG)")
+    """Have the kernel kill this process when the thread that started it ends."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, 9, 0, 0, 0), "prctl(PDEATHSIG)")
 
 
 def outlive_parent() -> None:
     """Undo `die_with_parent`."""
-    _checked(_libc.prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0), "prctl(PDEATHSIG)")
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0), "prctl(PDEATHSIG)")
 
 
 def adopt_orphans() -> None:
     """Become the parent of every descendant whose own parent ends."""
-    _checked(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl(SUBREAPER)")
+    _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl(SUBREAPER)")
 
 
 def keep_capabilities(kept: frozenset[int]) -> None:
-    """Take every other capability from whatever this process will exec; its own stay."""
-    with open("/proc/sys/kernel/cap_last_cap") as said:
-        last = int(said.read())
+    """Drop all other capabilities from the programs that this process will exec; it keeps its own."""
+    with open("/proc/sys/kernel/cap_last_cap") as file:
+        last = int(file.read())
     for number in range(last + 1):
         if number not in kept:
-            _checked(_libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0), "prctl(CAPBSET_DROP)")
+            _check(_libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0), "prctl(CAPBSET_DROP)")
 
 
 def loopback_up(*addresses: str) -> None:
-    """Start `lo` in this network namespace and give it these further IPv4 addresses."""
+    """Bring up `lo` in this network namespace and add these IPv4 addresses to it. Raises OSError."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", _IFF_UP_RUNNING))
         for number, address in enumerate(addresses, 1):
