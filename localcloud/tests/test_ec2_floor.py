@@ -7,7 +7,6 @@ from typing import Any
 
 import machine_tools as tools
 from localcloud.cloud.clock import TurnableClock
-from localcloud.ec2.floor import GuestFloor
 from localcloud.ec2.records import (
     PENDING,
     RUNNING,
@@ -15,9 +14,10 @@ from localcloud.ec2.records import (
     STOPPED,
     STOPPING,
     TERMINATED,
-    Book,
     Instance,
+    RecordStore,
 )
+from localcloud.ec2.supervisor import GuestSupervisor
 from localcloud.guests.console import Console
 from localcloud.guests.guest import BUTTON, CRASH, BootPlan, Events
 
@@ -85,7 +85,7 @@ async def becomes(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
-async def rebooting(floor: GuestFloor, book: Book, body: Prompts) -> Instance:
+async def rebooting(floor: GuestSupervisor, book: RecordStore, body: Prompts) -> Instance:
     """A server whose first boot has just ended and whose second has not begun."""
     one = tools.pending()
     book.region("us-east-1").instances[one.id] = one
@@ -99,8 +99,8 @@ async def rebooting(floor: GuestFloor, book: Book, body: Prompts) -> Instance:
 
 def test_a_server_stopped_and_started_between_two_boots_boots_once(tmp_path: Path) -> None:
     async def story() -> None:
-        book, body = Book(tmp_path / "book"), Prompts()
-        floor = GuestFloor(tmp_path / "guests", book, TurnableClock(), body)
+        book, body = RecordStore(tmp_path / "book"), Prompts()
+        floor = GuestSupervisor(tmp_path / "guests", book, TurnableClock(), body)
         one = await rebooting(floor, book, body)
         one.state = STOPPING
         floor.end(one)
@@ -118,8 +118,8 @@ def test_a_server_stopped_and_started_between_two_boots_boots_once(tmp_path: Pat
 
 def test_a_server_terminated_between_two_boots_boots_no_more(tmp_path: Path) -> None:
     async def story() -> None:
-        book, body = Book(tmp_path / "book"), Prompts()
-        floor = GuestFloor(tmp_path / "guests", book, TurnableClock(), body)
+        book, body = RecordStore(tmp_path / "book"), Prompts()
+        floor = GuestSupervisor(tmp_path / "guests", book, TurnableClock(), body)
         one = await rebooting(floor, book, body)
         one.state = SHUTTING_DOWN
         floor.end(one)

@@ -9,17 +9,17 @@ import pytest
 
 import machine_tools as tools
 from localcloud.cloud.clock import TurnableClock
-from localcloud.ec2.floor import GuestFloor
+from localcloud.ec2.errors import Ec2Error
 from localcloud.ec2.records import (
     PENDING,
     RUNNING,
     SHUTTING_DOWN,
     STOPPED,
     TERMINATED,
-    Book,
     Instance,
+    RecordStore,
 )
-from localcloud.ec2.refusals import Refusal
+from localcloud.ec2.supervisor import GuestSupervisor
 from localcloud.guests.console import Console
 from localcloud.guests.guest import CRASH, POWEROFF, REBOOT, BootPlan, Events, Hardware
 
@@ -89,8 +89,8 @@ def after(directory: Path, *lives: tuple[bool, str]) -> Instance:
     """The instance after those lives, started anew after each."""
 
     async def play() -> Instance:
-        book, one = Book(directory / "book"), tools.pending()
-        floor = GuestFloor(directory / "guests", book, TurnableClock(), Lives(iter(lives)))
+        book, one = RecordStore(directory / "book"), tools.pending()
+        floor = GuestSupervisor(directory / "guests", book, TurnableClock(), Lives(iter(lives)))
         book.region("us-east-1").instances[one.id] = one
         for _ in lives:
             one.state = PENDING
@@ -134,15 +134,15 @@ class Sets:
         """The hardware, as long as its subnet is there."""
         del region
         if self.gone:
-            raise Refusal("InvalidSubnetID.NotFound", f"The subnet ID '{one.subnet}' does not exist")
+            raise Ec2Error("InvalidSubnetID.NotFound", f"The subnet ID '{one.subnet}' does not exist")
         return Hardware(one.kind, 2, 1024, one.volume.id, 8, one.mac, "172.31.0.0/20", "ec2.internal")
 
 
 @pytest.mark.parametrize(("boots", "left"), [(1, STOPPED), (0, TERMINATED)])
 def test_after_a_refused_start_a_server_is_as_before_and_takes_no_place(tmp_path: Path, boots: int, left: str) -> None:
     async def play() -> tuple[Instance, tuple[int, int]]:
-        book, one, sets = Book(tmp_path / "book"), tools.pending(), Sets()
-        floor = GuestFloor(
+        book, one, sets = RecordStore(tmp_path / "book"), tools.pending(), Sets()
+        floor = GuestSupervisor(
             tmp_path / "guests",
             book,
             TurnableClock(),
@@ -157,7 +157,7 @@ def test_after_a_refused_start_a_server_is_as_before_and_takes_no_place(tmp_path
             assert one.state == STOPPED
             one.state = PENDING
         sets.gone = True
-        with pytest.raises(Refusal, match="does not exist"):
+        with pytest.raises(Ec2Error, match="does not exist"):
             floor.launch("us-east-1", one)
         return one, floor.counts
 
@@ -177,9 +177,9 @@ async def reaches(one: Instance, state: str) -> None:
 @pytest.mark.parametrize("ended", [False, True])
 def test_a_server_that_reboots_keeps_its_place_until_it_is_ended(tmp_path: Path, ended: bool) -> None:
     async def play() -> tuple[int, int]:
-        book, first, second = Book(tmp_path / "book"), tools.pending(), tools.pending("i-0fedcba9876543210")
+        book, first, second = RecordStore(tmp_path / "book"), tools.pending(), tools.pending("i-0fedcba9876543210")
         body = Lives(iter([(True, "")] * 2))
-        floor = GuestFloor(tmp_path / "guests", book, TurnableClock(), body, most=1)
+        floor = GuestSupervisor(tmp_path / "guests", book, TurnableClock(), body, most=1)
         for one in (first, second):
             book.region("us-east-1").instances[one.id] = one
             floor.launch("us-east-1", one)

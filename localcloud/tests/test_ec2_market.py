@@ -10,7 +10,7 @@ import pytest
 
 import machine_tools as tools
 from localcloud.ec2.identity import RoleKeys
-from localcloud.ec2.records import Book, Instance, Volume
+from localcloud.ec2.records import Instance, RecordStore, Volume
 from localcloud.services.iam.roles import Session
 from running_cloud import Running
 
@@ -71,7 +71,7 @@ def test_only_a_running_spot_server_can_be_taken_back(cloud: Running) -> None:
 
 
 def test_a_servers_keys_are_made_anew_while_half_an_hour_of_them_is_left(tmp_path: Path) -> None:
-    book = Book(tmp_path)
+    book = RecordStore(tmp_path)
     volume = Volume("vol-1", "/dev/xvda", 8, "gp3", False, True, "")
     of = {"role": "job", "role_arn": "arn:aws:iam::000000000000:role/job"}
     place = ("r-1", "ami-1", "t3.nano", "x86_64", "running", "", "", "", "", "", "", "", [], "spot", "stop")

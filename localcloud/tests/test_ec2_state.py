@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import machine_tools as tools
-from localcloud.ec2.floor import GuestFloor
-from localcloud.ec2.records import Book, Fleet, Instance, Volume
+from localcloud.ec2.records import Fleet, Instance, RecordStore, Volume
+from localcloud.ec2.supervisor import GuestSupervisor
 from localcloud.errors import CloudError
 from localcloud.guests.process import ProcessBackend
 from running_cloud import Running, command
@@ -83,7 +83,7 @@ def test_what_ended_long_ago_is_forgotten_and_what_lives_is_not(tmp_path: Path) 
     async def metadata(instance: str, listener: socket.socket) -> Callable[[], None]:
         raise AssertionError(f"no guest is started here, but {instance} was, at {listener}")
 
-    book = Book(tmp_path / "book")
+    book = RecordStore(tmp_path / "book")
     region = book.region("us-east-1")
     for number, ended in enumerate((now.timestamp() - 5000, now.timestamp() - 3700, None)):
         volume = Volume("vol-1", "/dev/xvda", 8, "gp3", False, True, "")
@@ -112,8 +112,8 @@ def test_what_ended_long_ago_is_forgotten_and_what_lives_is_not(tmp_path: Path) 
     answer = {"Instances": [{"InstanceIds": ["i-0"]}]}
     region.tokens["of one that ended an hour ago"] = {"digest": "", "answer": answer, "at": long_ago}
     region.tokens["of one forgotten"] = {"digest": "", "answer": {"instances": ["i-9"]}, "at": long_ago}
-    GuestFloor(tmp_path / "guests", book, Noon(), ProcessBackend(1, False, False, metadata)).forget_old()
-    kept = Book(tmp_path / "book").region("us-east-1")
+    GuestSupervisor(tmp_path / "guests", book, Noon(), ProcessBackend(1, False, False, metadata)).forget_old()
+    kept = RecordStore(tmp_path / "book").region("us-east-1")
     assert set(kept.instances) == {"i-1", "i-2"}
     assert set(kept.fleets) == {"fleet-1", "fleet-2"}
     assert set(kept.tokens) == {"new", "of one that lives", "of one that ended an hour ago"}
@@ -122,4 +122,4 @@ def test_what_ended_long_ago_is_forgotten_and_what_lives_is_not(tmp_path: Path) 
 def test_a_record_that_cannot_be_read_is_told_with_its_remedy(tmp_path: Path) -> None:
     (tmp_path / "us-east-1.json").write_text('{"instances": ')
     with pytest.raises(CloudError, match=r"us-east-1\.json cannot be read"):
-        Book(tmp_path)
+        RecordStore(tmp_path)

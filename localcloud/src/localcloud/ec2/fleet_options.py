@@ -5,9 +5,9 @@ Source: "EC2 API Reference", CreateFleet, SpotOptionsRequest, OnDemandOptionsReq
 
 from typing import Any
 
-from localcloud.ec2.offered import dollars, only
+from localcloud.ec2.errors import Ec2Error, invalid, missing, not_supported
 from localcloud.ec2.records import ON_DEMAND, SPOT
-from localcloud.ec2.refusals import Refusal, invalid, missing, not_offered
+from localcloud.ec2.supported import dollars, only
 
 _FLEET = (
     "ClientToken",
@@ -40,14 +40,14 @@ _CAPACITY = ("DefaultTargetCapacityType", "OnDemandTargetCapacity", "SpotTargetC
 
 
 def check(params: dict[str, Any]) -> None:
-    """Raise Refusal for what an instant fleet does not have, or this cloud does not play."""
+    """Raise Ec2Error for what an instant fleet does not have, or this cloud does not play."""
     only(params, _FLEET, "The fleet parameter")
     only(params.get("TargetCapacitySpecification") or {}, _CAPACITY, "The target capacity's")
     for name in ("SpotOptions", "OnDemandOptions"):
         options = dict(params.get(name) or {})
         if options.get("InstanceInterruptionBehavior", "terminate") != "terminate":
             text = "An instant fleet has no interruption behavior but `terminate`."
-            raise Refusal("InvalidParameterCombination", text)
+            raise Ec2Error("InvalidParameterCombination", text)
         options.pop("InstanceInterruptionBehavior", None)
         only(options, _OPTIONS, f"The option of {name}")
         if "MaxTotalPrice" in options:
@@ -59,7 +59,7 @@ def check(params: dict[str, Any]) -> None:
 
 
 def target(params: dict[str, Any]) -> tuple[int, str]:
-    """(units of capacity, market) that a fleet asks for. Raises Refusal."""
+    """(units of capacity, market) that a fleet asks for. Raises Ec2Error."""
     said = params.get("TargetCapacitySpecification")
     if not said or "TotalTargetCapacity" not in said:
         raise missing("TargetCapacitySpecification.TotalTargetCapacity")
@@ -68,7 +68,7 @@ def target(params: dict[str, Any]) -> tuple[int, str]:
     if total < 1:
         raise invalid(total, "TotalTargetCapacity")
     if spot and on_demand:
-        raise not_offered("A fleet of both markets")
+        raise not_supported("A fleet of both markets")
     if spot or on_demand:
         return total, SPOT if spot else ON_DEMAND
     market = said.get("DefaultTargetCapacityType", ON_DEMAND)
@@ -89,9 +89,9 @@ def total_ceiling(params: dict[str, Any]) -> float | None:
 
 
 def check_total(ceiling: float | None, cost: float) -> None:
-    """Raise Refusal when servers of that many dollars per hour are more than the fleet may cost."""
+    """Raise Ec2Error when servers of that many dollars per hour are more than the fleet may cost."""
     if ceiling is not None and cost > ceiling:
-        raise Refusal("MaxTotalPriceExceeded", f"The servers cost {cost:.4f} USD per hour, more than {ceiling:g}.")
+        raise Ec2Error("MaxTotalPriceExceeded", f"The servers cost {cost:.4f} USD per hour, more than {ceiling:g}.")
 
 
 def _check_least(params: dict[str, Any], options: dict[str, Any], name: str) -> None:
@@ -100,14 +100,14 @@ def _check_least(params: dict[str, Any], options: dict[str, Any], name: str) -> 
         return
     if not (options.get("SingleAvailabilityZone") or options.get("SingleInstanceType")):
         text = f"{name}.MinTargetCapacity needs SingleAvailabilityZone or SingleInstanceType."
-        raise Refusal("InvalidParameterCombination", text)
+        raise Ec2Error("InvalidParameterCombination", text)
     if not 1 <= least <= target(params)[0]:
         raise invalid(least, f"{name}.MinTargetCapacity")
 
 
 def _check_override(override: dict[str, Any]) -> None:
     if override.get("InstanceRequirements"):
-        raise not_offered("Attribute-based instance selection")
+        raise not_supported("Attribute-based instance selection")
     only(override, _OVERRIDE, "The override's")
     if "MaxPrice" in override:
         dollars(override["MaxPrice"], "MaxPrice")

@@ -12,24 +12,26 @@ import datetime
 from typing import Any
 
 from localcloud.cloud.clock import Clock
+from localcloud.ec2.context import Supervisor, iso
+from localcloud.ec2.events import InstanceEvents
 from localcloud.ec2.identity import Identity
-from localcloud.ec2.news import News
-from localcloud.ec2.records import RUNNING, SHUTTING_DOWN, SPOT, Book, Instance
-from localcloud.ec2.stage import Floor, iso
+from localcloud.ec2.records import RUNNING, SHUTTING_DOWN, SPOT, Instance, RecordStore
 
 _NOTICE_SECONDS = 120.0
 _TAKEN = "Server.SpotInstanceTermination"
 
 
-class Market:
+class SpotMarket:
     """Who takes spot instances back. Used on the event loop's thread."""
 
-    def __init__(self, book: Book, identity: Identity, news: News, clock: Clock, floor: Floor) -> None:
-        self._book = book
+    def __init__(
+        self, store: RecordStore, identity: Identity, events: InstanceEvents, clock: Clock, supervisor: Supervisor
+    ) -> None:
+        self._store = store
         self._identity = identity
-        self._news = news
+        self._events = events
         self._clock = clock
-        self._floor = floor
+        self._supervisor = supervisor
 
     def interrupt(self, said: Any) -> dict[str, Any] | None:
         """Give the notice; its words, or None when no such spot instance runs. Raises ValueError for a bad number."""
@@ -43,7 +45,7 @@ class Market:
         end = self._clock.now() + datetime.timedelta(seconds=seconds)
         notice = {"action": "terminate", "time": iso(end)}
         self._identity.notice(one.id, notice)
-        self._news.spot_warning(region, one)
+        self._events.spot_warning(region, one)
         # Waited for on the cloud's clock, and not in the way of a turn of it.
         self._clock.work(self._take_back(region, one, seconds))
         return {"instance": one.id, "notice": notice}
@@ -56,11 +58,11 @@ class Market:
         region, one = found
         moment = iso(self._clock.now())
         self._identity.rebalance(one.id, moment)
-        self._news.rebalance(region, one.id)
+        self._events.rebalance(region, one.id)
         return {"instance": one.id, "noticeTime": moment}
 
     def _running(self, said: Any) -> tuple[str, Instance] | None:
-        found = self._book.find(str(said.get("instance", ""))) if isinstance(said, dict) else None
+        found = self._store.find(str(said.get("instance", ""))) if isinstance(said, dict) else None
         return found if found is not None and found[1].market == SPOT and found[1].state == RUNNING else None
 
     async def _take_back(self, region: str, one: Instance, seconds: float) -> None:
@@ -68,9 +70,9 @@ class Market:
         await asyncio.sleep(0)
         if one.state != RUNNING:
             return
-        with self._book.lock:
+        with self._store.lock:
             one.state = SHUTTING_DOWN
             one.reason_code, one.reason = _TAKEN, f"{_TAKEN}: Spot instance termination"
             one.transition = f"Server.SpotInstanceTermination ({self._clock.now():%Y-%m-%d %H:%M:%S} GMT)"
-            self._book.save(region)
-        self._floor.end(one)
+            self._store.save(region)
+        self._supervisor.end(one)

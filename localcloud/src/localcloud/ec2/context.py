@@ -1,4 +1,4 @@
-"""What every part of our EC2 works with: the records, the network, the capacity rules, the clock, and the floor of guests.
+"""What every part of our EC2 works with: the records, the network, the capacity rules, the clock, and the supervisor of guests.
 
 No action of the API lives here.
 """
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from localcloud.cloud.clock import Clock
+from localcloud.ec2.authorize import Caller
 from localcloud.ec2.capacity import Capacity
-from localcloud.ec2.judge import Caller
 from localcloud.ec2.network import Network
-from localcloud.ec2.records import Book, Instance, Region
+from localcloud.ec2.records import Instance, RecordStore, RegionRecords
 
 
-class Floor(Protocol):
+class Supervisor(Protocol):
     """Where guests run."""
 
     def launch(self, region: str, instance: Instance) -> None:
@@ -37,23 +37,23 @@ class Floor(Protocol):
 
 
 @dataclass(frozen=True)
-class Stage:
+class Context:
     """One account's EC2."""
 
     account: str
-    book: Book
+    store: RecordStore
     network: Network
     capacity: Capacity
     clock: Clock
-    floor: Floor
+    supervisor: Supervisor
     facts: dict[str, str]
 
 
 @dataclass(frozen=True)
 class Request:
-    """One request at the stage: its parsed parameters and who asks."""
+    """One request at the context: its parsed parameters and who asks."""
 
-    stage: Stage
+    context: Context
     caller: Caller
     action: str
     params: dict[str, Any]
@@ -64,13 +64,13 @@ class Request:
         return self.caller.region
 
     @property
-    def records(self) -> Region:
+    def records(self) -> RegionRecords:
         """The records of that region."""
-        return self.stage.book.region(self.caller.region)
+        return self.context.store.region(self.caller.region)
 
     def save(self) -> None:
         """Write the region's records to disk."""
-        self.stage.book.save(self.caller.region)
+        self.context.store.save(self.caller.region)
 
 
 Handler = Callable[[Request], dict[str, Any]]

@@ -3,8 +3,8 @@
 from typing import Any
 
 from localcloud.ec2 import types
+from localcloud.ec2.context import Request, tag_list
 from localcloud.ec2.records import CODES, SPOT, TERMINATED, Instance
-from localcloud.ec2.stage import Request, tag_list
 
 
 def reservation(request: Request, instances: list[Instance]) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def private_name(region: str, one: Instance) -> str:
 
 
 def _attached(request: Request, one: Instance) -> dict[str, Any]:
-    names = request.stage.network.group_names(request.region, one.groups)
+    names = request.context.network.group_names(request.region, one.groups)
     groups = [{"GroupId": identifier, "GroupName": name} for identifier, name in names.items()]
     disk = {
         "AttachTime": one.volume.created,

@@ -4,28 +4,28 @@ from dataclasses import replace
 from typing import Any
 
 from localcloud.ec2 import launch, templates
-from localcloud.ec2.drafts import Draft, draft, market_of, merged
+from localcloud.ec2.authorize import Resource, request_tags
+from localcloud.ec2.context import Handler, Request
+from localcloud.ec2.errors import Ec2Error, dry_run, missing
 from localcloud.ec2.instances import resource
-from localcloud.ec2.judge import Resource, request_tags
+from localcloud.ec2.launch_requests import Draft, draft, market_of, merged
 from localcloud.ec2.records import TERMINATED, Instance
-from localcloud.ec2.refusals import Refusal, dry_run, missing
-from localcloud.ec2.show import reservation
-from localcloud.ec2.stage import Handler, Request
+from localcloud.ec2.rendering import reservation
 
 _NOT_DATA = ("MinCount", "MaxCount", "ClientToken", "DryRun", "LaunchTemplate")
 
 
 def run_instances(request: Request) -> dict[str, Any]:
-    """RunInstances. Raises Refusal."""
+    """RunInstances. Raises Ec2Error."""
     params = request.params
     least, most = params.get("MinCount"), params.get("MaxCount")
     if least is None or most is None:
         raise missing("MinCount" if least is None else "MaxCount")
     if not 1 <= least <= most:
-        raise Refusal("InvalidParameterValue", f"Invalid value '{least}' for InstanceCount")
+        raise Ec2Error("InvalidParameterValue", f"Invalid value '{least}' for InstanceCount")
     try:
         one = _draft(request)
-    except Refusal:
+    except Ec2Error:
         known = None if params.get("DryRun") else _known(request)
         if known is None:
             raise
@@ -33,8 +33,8 @@ def run_instances(request: Request) -> dict[str, Any]:
         return _again(request, known)
     if one.private_address and most > 1:
         text = "A private IP address can be given to one instance only."
-        raise Refusal("InvalidParameterCombination", text)
-    launch.judge(request, one, "RunInstances")
+        raise Ec2Error("InvalidParameterCombination", text)
+    launch.authorize(request, one, "RunInstances")
     if params.get("DryRun"):
         raise dry_run()
     # A request that names a place is one request per zone: the same token may launch once in each.
@@ -44,16 +44,16 @@ def run_instances(request: Request) -> dict[str, Any]:
         return _again(request, known)
     launch.bind_token(request, key, digest, None)
     request.save()
-    request.stage.capacity.call("RunInstances", request.region, after=False)
-    refused = request.stage.capacity.pool(request.region, one.subnet.zone, one.kind.name, one.market)
+    request.context.capacity.call("RunInstances", request.region, after=False)
+    refused = request.context.capacity.pool(request.region, one.subnet.zone, one.kind.name, one.market)
     if refused is not None:
-        raise Refusal(refused.code, refused.message, 500 if refused.code == "InsufficientInstanceCapacity" else 400)
+        raise Ec2Error(refused.code, refused.message, 500 if refused.code == "InsufficientInstanceCapacity" else 400)
 
     def bind(made: list[Instance]) -> None:
         launch.bind_token(request, key, digest, {"instances": [instance.id for instance in made]})
 
     made = launch.start(request, one, (least, most), bind)
-    request.stage.capacity.call("RunInstances", request.region, after=True)
+    request.context.capacity.call("RunInstances", request.region, after=True)
     return reservation(request, made)
 
 
@@ -99,7 +99,7 @@ def _again(request: Request, known: dict[str, Any]) -> dict[str, Any]:
     ]
     if len(found) < len(known["instances"]) or any(one.state == TERMINATED for one in found):
         text = "The request had a client token of a previous request for which the instance has been terminated."
-        raise Refusal("IdempotentInstanceTerminated", text)
+        raise Ec2Error("IdempotentInstanceTerminated", text)
     return reservation(request, found)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from localcloud.ec2.refusals import Refusal
+from localcloud.ec2.errors import Ec2Error
 
 Keys = dict[str, Any]
 
@@ -36,7 +36,7 @@ class Caller:
         return f"arn:aws:ec2:{self.region}:{account}:{kind}/{identifier}"
 
     def require(self, action: str, resources: Iterable[Resource] = (Resource("*"),)) -> None:
-        """Raise Refusal (UnauthorizedOperation) unless `action` (such as "ec2:RunInstances") is allowed on every resource."""
+        """Raise Ec2Error (UnauthorizedOperation) unless `action` (such as "ec2:RunInstances") is allowed on every resource."""
         for resource in resources:
             keys = {key.lower(): value for key, value in resource.keys.items()} | {"ec2:region": self.region}
             service = action.split(":", 1)[0]
@@ -47,7 +47,7 @@ class Caller:
                 raise _refusal(denied, action, resource.arn)
 
     def pass_role(self, role_arn: str) -> None:
-        """Raise Refusal unless the caller may give this role to EC2."""
+        """Raise Ec2Error unless the caller may give this role to EC2."""
         self.require("iam:PassRole", [Resource(role_arn, {"iam:PassedToService": "ec2.amazonaws.com"})])
 
 
@@ -69,7 +69,7 @@ def resource_tags(tags: dict[str, str]) -> Keys:
 
 
 def install(ours: frozenset[str]) -> None:
-    """Let MiniStack's own check only authenticate requests for the actions in `ours`, and say ec2:Region for the rest."""
+    """Let MiniStack's own check only authenticate requests for the actions in `ours`, and say ec2:RegionRecords for the rest."""
     evaluator = importlib.import_module("ministack.core.iam_evaluator")
     asked = evaluator.enforce
 
@@ -112,13 +112,13 @@ def _enforce() -> Callable[..., Any]:
     return ask
 
 
-def _refusal(denied: Any, action: str, arn: str) -> Refusal:
+def _refusal(denied: Any, action: str, arn: str) -> Ec2Error:
     if isinstance(denied, importlib.import_module("ministack.core.iam_evaluator").AuthError):
-        return Refusal("AuthFailure", denied.message, 401)
+        return Ec2Error("AuthFailure", denied.message, 401)
     explicit = getattr(denied, "decision", "") == "Deny"
     why = "with an explicit deny" if explicit else f"because no identity-based policy allows the {action} action"
     who = getattr(denied, "principal_arn", "") or "the caller"
-    return Refusal(
+    return Ec2Error(
         "UnauthorizedOperation",
         "You are not authorized to perform this operation. "
         f"User: {who} is not authorized to perform: {action} on resource: {arn} {why}",

@@ -1,4 +1,4 @@
-"""The floor of guests: lets at most so many run, starts and ends them, and turns their life into the states of instances.
+"""The supervisor of guests: lets at most so many run, starts and ends them, and turns their life into the states of instances.
 
 What a guest is made of is in localcloud.guests; what the API may ask is in the actions' own files.
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from localcloud.cloud.clock import Clock
+from localcloud.ec2.errors import Ec2Error
 from localcloud.ec2.records import (
     PENDING,
     RUNNING,
@@ -22,11 +23,10 @@ from localcloud.ec2.records import (
     STOPPED,
     STOPPING,
     TERMINATED,
-    Book,
     Instance,
-    Region,
+    RecordStore,
+    RegionRecords,
 )
-from localcloud.ec2.refusals import Refusal
 from localcloud.guests.console import Console
 from localcloud.guests.disks import remove_disk
 from localcloud.guests.guest import (
@@ -66,13 +66,13 @@ class _Running:
     overdue: bool = False
 
 
-class GuestFloor:
+class GuestSupervisor:
     """Every guest of one cloud. All of it happens on the event loop's thread."""
 
     def __init__(
         self,
         directory: Path,
-        book: Book,
+        store: RecordStore,
         clock: Clock,
         body: GuestBackend,
         most: int = MOST_GUESTS,
@@ -80,7 +80,7 @@ class GuestFloor:
         hardware: Callable[[str, Instance], Hardware] | None = None,
     ) -> None:
         self._directory = directory
-        self._book = book
+        self._store = store
         self._clock = clock
         self._body = body
         self._most = most
@@ -96,7 +96,7 @@ class GuestFloor:
     def launch(self, region: str, instance: Instance) -> None:
         """Start the guest of a pending instance now, or as soon as there is room.
 
-        Raises what keeps it from a start, such as a Refusal for a disk that this cloud's guests cannot boot; the instance is
+        Raises what keeps it from a start, such as a Ec2Error for a disk that this cloud's guests cannot boot; the instance is
         then `stopped` as before, or `terminated` when it never ran.
         """
         try:
@@ -135,18 +135,18 @@ class GuestFloor:
 
     def reconcile(self) -> None:
         """At the start of a cloud: no guest of the last one lives, so say it of their instances."""
-        for name, region in self._book.regions().items():
+        for name, region in self._store.regions().items():
             for one in region.instances.values():
                 if one.state in (PENDING, RUNNING, SHUTTING_DOWN, STOPPING):
                     self._finish_lost(one, "the local cloud ended while this instance ran")
-            self._book.save(name)
+            self._store.save(name)
         self.forget_old()
 
     def forget_old(self) -> None:
         """Drop what was terminated long enough ago."""
         now = self._clock.now()
         before = now.timestamp() - KEPT_SECONDS
-        for name, region in self._book.regions().items():
+        for name, region in self._store.regions().items():
             for key, token in region.tokens.items():
                 ends = [now.timestamp() if one.ended is None else one.ended for one in region.launched_by(key)]
                 token["at"] = max([token["at"], *ends])
@@ -163,7 +163,7 @@ class GuestFloor:
             for key in ended:
                 del region.fleets[key]
             if gone or old or ended:
-                self._book.save(name)
+                self._store.save(name)
 
     async def close(self) -> None:
         """End every guest at once and say so of their instances."""
@@ -199,11 +199,11 @@ class GuestFloor:
                 self._start(region, instance, plan)
 
     def _plan(self, region: str, instance: Instance) -> BootPlan:
-        """The next boot of an instance, its directory made. Raises Refusal or OSError for one that cannot be."""
+        """The next boot of an instance, its directory made. Raises Ec2Error or OSError for one that cannot be."""
         directory = self._directory / instance.id
         why = self._body.disk_problem(directory) if instance.boots else ""
         if why:
-            raise Refusal("IncorrectInstanceState", f"The instance '{instance.id}' cannot be started here: {why}.")
+            raise Ec2Error("IncorrectInstanceState", f"The instance '{instance.id}' cannot be started here: {why}.")
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         return BootPlan(
             instance=instance.id,
@@ -242,7 +242,7 @@ class GuestFloor:
         del self._rebooting[instance.id]
         try:
             plan = self._plan(region, instance)
-        except (Refusal, OSError) as error:
+        except (Ec2Error, OSError) as error:
             self._finish_lost(instance, f"it cannot boot again: {error}")
             self._let_go(instance)
             return
@@ -322,13 +322,13 @@ class GuestFloor:
         remove_disk(self._directory / instance.id)
 
     def _save(self, instance: Instance) -> None:
-        found = self._book.find(instance.id)
+        found = self._store.find(instance.id)
         if found is not None:
             # A disk that is full or gone must not hold up the guests; the region is written whole at its next change.
             with contextlib.suppress(OSError):
-                self._book.save(found[0])
+                self._store.save(found[0])
 
 
-def _lives(region: Region, fleet: str) -> bool:
+def _lives(region: RegionRecords, fleet: str) -> bool:
     """Whether an instance of a fleet is still known."""
     return any(one.fleet == fleet for one in region.instances.values())

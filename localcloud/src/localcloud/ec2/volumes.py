@@ -6,8 +6,8 @@ Source of all ranges: "EC2 API Reference", EbsBlockDevice, and "EBS User Guide",
 from dataclasses import dataclass
 from typing import Any
 
-from localcloud.ec2.offered import only
-from localcloud.ec2.refusals import Refusal, invalid, missing, not_offered
+from localcloud.ec2.errors import Ec2Error, invalid, missing, not_supported
+from localcloud.ec2.supported import only
 from localcloud.services import images
 
 
@@ -41,18 +41,18 @@ _PLAYED = (
 
 
 def root_volume(image: images.Image, data: dict[str, Any]) -> dict[str, Any]:
-    """{size (GiB), kind, encrypted, delete, iops, throughput (MiB/s)} of the root volume of a launch. Raises Refusal."""
+    """{size (GiB), kind, encrypted, delete, iops, throughput (MiB/s)} of the root volume of a launch. Raises Ec2Error."""
     mappings = data.get("BlockDeviceMappings") or ()
     names = [mapping.get("DeviceName") for mapping in mappings]
     for name in names:
         if names.count(name) > 1:
-            raise Refusal(
+            raise Ec2Error(
                 "InvalidBlockDeviceMapping", f"The device '{name}' is used in more than one block-device mapping"
             )
     found: dict[str, Any] = {"size": image.size, "kind": "gp3", "encrypted": False, "delete": True}
     for mapping in mappings:
         if mapping.get("DeviceName") != image.root_device:
-            raise not_offered(f"A volume at {mapping.get('DeviceName')} (the root device is {image.root_device})")
+            raise not_supported(f"A volume at {mapping.get('DeviceName')} (the root device is {image.root_device})")
         only(mapping, ("DeviceName", "Ebs"), "The block-device mapping's")
         found = _checked(image, mapping.get("Ebs") or {})
     if found["kind"] == "gp3":
@@ -64,21 +64,21 @@ def root_volume(image: images.Image, data: dict[str, Any]) -> dict[str, Any]:
 def _checked(image: images.Image, disk: dict[str, Any]) -> dict[str, Any]:
     only(disk, _PLAYED, "The volume's")
     if disk.get("SnapshotId"):
-        raise Refusal("InvalidSnapshot.NotFound", f"The snapshot '{disk['SnapshotId']}' does not exist.")
+        raise Ec2Error("InvalidSnapshot.NotFound", f"The snapshot '{disk['SnapshotId']}' does not exist.")
     if disk.get("KmsKeyId"):
         if not disk.get("Encrypted"):
             text = "The parameter KmsKeyId requires the parameter Encrypted to be set."
-            raise Refusal("InvalidParameterDependency", text)
-        raise not_offered("A volume encrypted with a key of one's own")
+            raise Ec2Error("InvalidParameterDependency", text)
+        raise not_supported("A volume encrypted with a key of one's own")
     if disk.get("DeleteOnTermination", True) is not True:
-        raise not_offered("A volume that is kept after its instance")
+        raise not_supported("A volume that is kept after its instance")
     name = disk.get("VolumeType", "gp3")
     if name not in _KINDS:
-        raise Refusal("InvalidBlockDeviceMapping", f"A root volume cannot be of the type {name}.")
+        raise Ec2Error("InvalidBlockDeviceMapping", f"A root volume cannot be of the type {name}.")
     kind, size = _KINDS[name], disk.get("VolumeSize", image.size)
     if size < image.size:
         text = f"Volume of size {size}GB is smaller than snapshot, expect size>= {image.size}GB"
-        raise Refusal("InvalidBlockDeviceMapping", text)
+        raise Ec2Error("InvalidBlockDeviceMapping", text)
     if not kind.sizes[0] <= size <= kind.sizes[1]:
         raise invalid(size, "VolumeSize", f"A volume of type {name} has {kind.sizes[0]} to {kind.sizes[1]} GiB.")
     return {
@@ -94,7 +94,7 @@ def _checked(image: images.Image, disk: dict[str, Any]) -> dict[str, Any]:
 def _iops(kind: _Kind, name: str, size: int, said: int | None) -> int | None:
     if kind.iops is None:
         if said is not None:
-            raise Refusal("InvalidParameterCombination", f"The parameter iops is not supported for {name} volumes.")
+            raise Ec2Error("InvalidParameterCombination", f"The parameter iops is not supported for {name} volumes.")
         return None
     if said is None:
         if name != "gp3":
@@ -111,7 +111,7 @@ def _throughput(name: str, said: int | None, iops: int) -> int | None:
     if said is None:
         return None
     if name != "gp3":
-        raise Refusal("InvalidParameterCombination", f"The parameter throughput is not supported for {name} volumes.")
+        raise Ec2Error("InvalidParameterCombination", f"The parameter throughput is not supported for {name} volumes.")
     if not _THROUGHPUTS[0] <= said <= _THROUGHPUTS[1]:
         raise invalid(said, "Throughput", f"It is {_THROUGHPUTS[0]} to {_THROUGHPUTS[1]} MiB/s.")
     # A quarter of a MiB/s per IOPS.

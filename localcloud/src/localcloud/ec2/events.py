@@ -16,7 +16,7 @@ from localcloud.ministack import seams
 _log = logging.getLogger("localcloud.ec2")
 
 
-class News:
+class InstanceEvents:
     """Puts EC2's events on the default bus of one account, in the order in which they happened."""
 
     def __init__(self, account: str, loop: asyncio.AbstractEventLoop) -> None:

@@ -4,7 +4,7 @@ The rules that lead to a refusal do not live here.
 """
 
 
-class Refusal(Exception):
+class Ec2Error(Exception):
     """An EC2 error answer."""
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
@@ -14,22 +14,22 @@ class Refusal(Exception):
         self.status = status
 
 
-def missing(parameter: str) -> Refusal:
+def missing(parameter: str) -> Ec2Error:
     """A required parameter is not there."""
-    return Refusal("MissingParameter", f"The request must contain the parameter {parameter}")
+    return Ec2Error("MissingParameter", f"The request must contain the parameter {parameter}")
 
 
-def invalid(value: object, parameter: str, why: str = "") -> Refusal:
+def invalid(value: object, parameter: str, why: str = "") -> Ec2Error:
     """A parameter's value is not one of those allowed."""
     text = f"Value ({value}) for parameter {parameter} is invalid."
-    return Refusal("InvalidParameterValue", f"{text} {why}".rstrip())
+    return Ec2Error("InvalidParameterValue", f"{text} {why}".rstrip())
 
 
-def not_offered(what: str) -> Refusal:
+def not_supported(what: str) -> Ec2Error:
     """AWS has this; the local cloud does not play it and says so rather than to pretend."""
-    return Refusal("UnsupportedOperation", f"{what} is not part of the local cloud's EC2.")
+    return Ec2Error("UnsupportedOperation", f"{what} is not part of the local cloud's EC2.")
 
 
-def dry_run() -> Refusal:
+def dry_run() -> Ec2Error:
     """The answer to a DryRun that would have been allowed."""
-    return Refusal("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
+    return Ec2Error("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)

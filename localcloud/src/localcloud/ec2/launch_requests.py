@@ -10,13 +10,13 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from localcloud.ec2 import offered, types
-from localcloud.ec2.disks import root_volume
-from localcloud.ec2.judge import Caller, Resource
+from localcloud.ec2 import supported, types
+from localcloud.ec2.authorize import Caller, Resource
+from localcloud.ec2.context import Context, Request
+from localcloud.ec2.errors import Ec2Error, invalid, missing, not_supported
 from localcloud.ec2.network import Subnet, own_address
 from localcloud.ec2.records import ON_DEMAND, SPOT
-from localcloud.ec2.refusals import Refusal, invalid, missing, not_offered
-from localcloud.ec2.stage import Request, Stage
+from localcloud.ec2.volumes import root_volume
 from localcloud.ministack import seams
 from localcloud.services import images
 
@@ -71,39 +71,39 @@ def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 
 def tags_of(specifications: list[dict[str, Any]] | None) -> dict[str, dict[str, str]]:
-    """Tags per resource type; a later value of a key wins. Raises Refusal for what AWS does not take as a tag."""
+    """Tags per resource type; a later value of a key wins. Raises Ec2Error for what AWS does not take as a tag."""
     found: dict[str, dict[str, str]] = {}
     for one in specifications or ():
         kind = one.get("ResourceType", "")
         if kind not in _TAGGED:
-            raise Refusal(
+            raise Ec2Error(
                 "InvalidParameterValue", f"'{kind}' is not a valid taggable resource type for this operation."
             )
         keys = [tag.get("Key", "") for tag in one.get("Tags", ())]
         for key in keys:
             if keys.count(key) > 1:
-                raise Refusal("InvalidParameterValue", f"Duplicate tag key '{key}' specified.")
+                raise Ec2Error("InvalidParameterValue", f"Duplicate tag key '{key}' specified.")
         for tag in one.get("Tags", ()):
             check_tag(tag.get("Key", ""), tag.get("Value", ""))
             found.setdefault(kind, {})[tag["Key"]] = tag.get("Value", "")
     for tags in found.values():
         if len(tags) > 50:
-            raise Refusal("TagLimitExceeded", "The maximum number of Tags for a resource has been reached.")
+            raise Ec2Error("TagLimitExceeded", "The maximum number of Tags for a resource has been reached.")
     return found
 
 
 def check_tag(key: str, value: str) -> None:
-    """Raise Refusal for a tag AWS would not take."""
+    """Raise Ec2Error for a tag AWS would not take."""
     if not key or len(key) > 128 or len(value) > 256:
-        raise Refusal("InvalidParameterValue", "Tag keys have 1 to 128 characters, values at most 256.")
+        raise Ec2Error("InvalidParameterValue", "Tag keys have 1 to 128 characters, values at most 256.")
     if key.lower().startswith("aws:"):
-        raise Refusal("InvalidParameterValue", f"Tag keys starting with 'aws:' are reserved for internal use: {key}")
+        raise Ec2Error("InvalidParameterValue", f"Tag keys starting with 'aws:' are reserved for internal use: {key}")
 
 
 def draft(request: Request, data: dict[str, Any], market: str) -> Draft:
-    """Check launch data for one market. Raises Refusal as RunInstances would."""
-    stage, region = request.stage, request.region
-    offered.check_launch(data)
+    """Check launch data for one market. Raises Ec2Error as RunInstances would."""
+    context, region = request.context, request.region
+    supported.check_launch(data)
     image, parameter = _image(request, data)
     kind = types.named(data.get("InstanceType", "m1.small"))
     if kind.architecture != image.architecture:
@@ -112,13 +112,13 @@ def draft(request: Request, data: dict[str, Any], market: str) -> Draft:
             f"the architecture '{image.architecture}' of the specified AMI. Specify an instance type and an AMI that "
             "have matching architectures, and try again."
         )
-        raise Refusal("InvalidParameterValue", text)
-    card = offered.card(data)
-    subnet = _subnet(stage, region, data, card)
-    offered.check_spot(data, market)
+        raise Ec2Error("InvalidParameterValue", text)
+    card = supported.card(data)
+    subnet = _subnet(context, region, data, card)
+    supported.check_spot(data, market)
     spot = (data.get("InstanceMarketOptions") or {}).get("SpotOptions") or {}
-    offered.check_ceiling(spot.get("MaxPrice"), "SpotOptions.MaxPrice", kind, subnet.zone)
-    groups = stage.network.groups(
+    supported.check_ceiling(spot.get("MaxPrice"), "SpotOptions.MaxPrice", kind, subnet.zone)
+    groups = context.network.groups(
         region,
         [*data.get("SecurityGroupIds", ()), *card.get("Groups", ())],
         data.get("SecurityGroups", ()),
@@ -126,7 +126,7 @@ def draft(request: Request, data: dict[str, Any], market: str) -> Draft:
     )
     if data.get("KeyName"):
         # No action here makes key pairs, so there is none.
-        raise Refusal("InvalidKeyPair.NotFound", f"The key pair '{data['KeyName']}' does not exist")
+        raise Ec2Error("InvalidKeyPair.NotFound", f"The key pair '{data['KeyName']}' does not exist")
     tags = tags_of(data.get("TagSpecifications"))
     metadata = metadata_options(data.get("MetadataOptions") or {}, tags.get("instance", {}))
     return Draft(
@@ -152,7 +152,7 @@ def market_of(data: dict[str, Any]) -> str:
     options = data.get("InstanceMarketOptions") or {}
     said = options.get("MarketType", ON_DEMAND)
     if said not in (SPOT, ON_DEMAND):
-        raise not_offered(f"The market type {said}")
+        raise not_supported(f"The market type {said}")
     return str(said)
 
 
@@ -165,10 +165,10 @@ def _image(request: Request, data: dict[str, Any]) -> tuple[images.Image, str]:
         parameter = said.removeprefix("resolve:ssm:")
         said = _parameter(request, parameter)
     if not re.fullmatch(r"ami-[0-9a-f]{8}(?:[0-9a-f]{9})?", said):
-        raise Refusal("InvalidAMIID.Malformed", f'Invalid id: "{said}"')
+        raise Ec2Error("InvalidAMIID.Malformed", f'Invalid id: "{said}"')
     image = images.by_id(request.region, said)
     if image is None:
-        raise Refusal("InvalidAMIID.NotFound", f"The image id '[{said}]' does not exist")
+        raise Ec2Error("InvalidAMIID.NotFound", f"The image id '[{said}]' does not exist")
     return image, parameter
 
 
@@ -186,22 +186,22 @@ def _parameter(request: Request, name: str) -> str:
     with importlib.import_module("ministack.core.responses").request_scope(account, region):
         kept = seams.module("ssm")._parameters.get(plain)
     if not kept:
-        raise Refusal("InvalidParameterValue", f"The SSM parameter {name} does not exist")
+        raise Ec2Error("InvalidParameterValue", f"The SSM parameter {name} does not exist")
     return str(kept["Value"])
 
 
-def _subnet(stage: Stage, region: str, data: dict[str, Any], card: dict[str, Any]) -> Subnet:
+def _subnet(context: Context, region: str, data: dict[str, Any], card: dict[str, Any]) -> Subnet:
     placement = data.get("Placement") or {}
     zone = placement.get("AvailabilityZone", "")
     if placement.get("AvailabilityZoneId"):
-        names = {identifier: name for name, identifier in stage.network.zones(region)}
+        names = {identifier: name for name, identifier in context.network.zones(region)}
         zone = names.get(placement["AvailabilityZoneId"], placement["AvailabilityZoneId"])
     identifier = data.get("SubnetId") or card.get("SubnetId")
     if not identifier:
-        return stage.network.default_subnet(region, zone)
-    subnet = stage.network.subnet(region, identifier)
+        return context.network.default_subnet(region, zone)
+    subnet = context.network.subnet(region, identifier)
     if zone and zone != subnet.zone:
-        raise Refusal("InvalidParameterValue", f"The subnet {identifier} is not in the availability zone {zone}")
+        raise Ec2Error("InvalidParameterValue", f"The subnet {identifier} is not in the availability zone {zone}")
     return subnet
 
 
@@ -212,7 +212,7 @@ def _shutdown(data: dict[str, Any], market: str) -> str:
     if market == SPOT:
         if said == "stop":
             text = "You can't specify the stop shutdown behavior for a one-time Spot Instance request."
-            raise Refusal("InvalidParameterCombination", text)
+            raise Ec2Error("InvalidParameterCombination", text)
         return "terminate"
     return said or "stop"
 
@@ -221,9 +221,9 @@ def _user_data(data: dict[str, Any]) -> bytes:
     try:
         found = base64.b64decode(data.get("UserData") or "", validate=True)
     except (binascii.Error, ValueError) as error:
-        raise Refusal("InvalidUserData.Malformed", "Invalid BASE64 encoding of user data.") from error
+        raise Ec2Error("InvalidUserData.Malformed", "Invalid BASE64 encoding of user data.") from error
     if len(found) > _USER_DATA_LIMIT:
-        raise Refusal("InvalidParameterValue", "User data is limited to 16384 bytes")
+        raise Ec2Error("InvalidParameterValue", "User data is limited to 16384 bytes")
     return found
 
 
@@ -245,7 +245,7 @@ def _profile(caller: Caller, data: dict[str, Any]) -> Profile | None:
 
 
 def metadata_options(said: dict[str, Any], tags: dict[str, str]) -> dict[str, Any]:
-    """The metadata options of an instance with these tags, the defaults filled in. Raises Refusal."""
+    """The metadata options of an instance with these tags, the defaults filled in. Raises Ec2Error."""
     found = {
         "HttpTokens": said.get("HttpTokens", "required"),
         "HttpEndpoint": said.get("HttpEndpoint", "enabled"),
@@ -268,10 +268,10 @@ def metadata_options(said: dict[str, Any], tags: dict[str, str]) -> dict[str, An
 
 
 def check_metadata_key(key: str) -> None:
-    """Raise Refusal for a tag key that cannot be a path of instance metadata."""
+    """Raise Ec2Error for a tag key that cannot be a path of instance metadata."""
     if not _METADATA_KEY.match(key) or key in (".", "..", "_index"):
         text = (
             f"'{key}' is not a valid tag key. Tag keys must match pattern ([0-9a-zA-Z\\-_+=,.@:]{{1,256}}), "
             "and must not be a reserved name ('.', '..', '_index')"
         )
-        raise Refusal("InvalidParameterValue", text)
+        raise Ec2Error("InvalidParameterValue", text)

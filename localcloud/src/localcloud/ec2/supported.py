@@ -1,6 +1,6 @@
 """Which parameters of a launch this cloud plays, and the refusal of every other one: what is not played is never ignored.
 
-Looking up what the played ones name is in drafts.py, disks in disks.py.
+Looking up what the played ones name is in launch_requests.py, disks in volumes.py.
 """
 
 import math
@@ -8,8 +8,8 @@ from collections.abc import Collection
 from typing import Any
 
 from localcloud.ec2 import types
+from localcloud.ec2.errors import Ec2Error, invalid, missing, not_supported
 from localcloud.ec2.records import SPOT
-from localcloud.ec2.refusals import Refusal, invalid, missing, not_offered
 
 _LAUNCH = frozenset(
     (
@@ -55,38 +55,38 @@ _OF_SPOT = frozenset(("InstanceInterruptionBehavior", "MaxPrice", "SpotInstanceT
 
 
 def only(said: dict[str, Any], played: Collection[str], what: str) -> None:
-    """Raise Refusal (UnsupportedOperation) for a key that is not played; one whose value asks for nothing is let pass."""
+    """Raise Ec2Error (UnsupportedOperation) for a key that is not played; one whose value asks for nothing is let pass."""
     for name, value in said.items():
         if name not in played and value and value not in _NOTHING_ASKED.get(name, ()):
-            raise not_offered(f"{what} {name}")
+            raise not_supported(f"{what} {name}")
 
 
 def check_launch(data: dict[str, Any]) -> None:
-    """Raise Refusal for launch data that names what is not played, or combines what AWS does not let be combined."""
+    """Raise Ec2Error for launch data that names what is not played, or combines what AWS does not let be combined."""
     only(data, _LAUNCH, "The launch parameter")
     _check_placement(data.get("Placement") or {})
     only(data.get("MaintenanceOptions") or {}, ("AutoRecovery",), "The maintenance option")
     said = data.get("IamInstanceProfile") or {}
     if said.get("Name") and said.get("Arn"):
-        raise Refusal(
+        raise Ec2Error(
             "InvalidParameterCombination", "An instance profile is given by its name or by its ARN, not by both."
         )
 
 
 def card(data: dict[str, Any]) -> dict[str, Any]:
-    """The one network interface that launch data describes, or {}. Raises Refusal."""
+    """The one network interface that launch data describes, or {}. Raises Ec2Error."""
     cards = data.get("NetworkInterfaces") or []
     if not cards:
         return {}
     if len(cards) > 1:
-        raise not_offered("A second network interface")
+        raise not_supported("A second network interface")
     if any(data.get(name) for name in ("SecurityGroupIds", "SecurityGroups", "SubnetId", "PrivateIpAddress")):
         text = "Network interfaces and an instance-level subnet ID or security groups may not be specified on the same request"
-        raise Refusal("InvalidParameterCombination", text)
+        raise Ec2Error("InvalidParameterCombination", text)
     one = dict(cards[0])
     if one.get("NetworkInterfaceId"):
         text = f"The networkInterface ID '{one['NetworkInterfaceId']}' does not exist"
-        raise Refusal("InvalidNetworkInterfaceID.NotFound", text)
+        raise Ec2Error("InvalidNetworkInterfaceID.NotFound", text)
     if one.get("InterfaceType") == "interface":
         del one["InterfaceType"]
     only(one, _CARD, "The network interface's")
@@ -95,41 +95,41 @@ def card(data: dict[str, Any]) -> dict[str, Any]:
     if one["DeviceIndex"] != 0:
         raise invalid(one["DeviceIndex"], "DeviceIndex", "The primary network interface has device index 0.")
     if one.get("DeleteOnTermination", True) is not True:
-        raise not_offered("A network interface that is kept after its instance")
+        raise not_supported("A network interface that is kept after its instance")
     return one
 
 
 def check_spot(data: dict[str, Any], market: str) -> None:
-    """Raise Refusal for spot options that a one-time request does not have.
+    """Raise Ec2Error for spot options that a one-time request does not have.
 
     Source: "EC2 API Reference", SpotMarketOptions: other behaviours need a persistent request, ValidUntil too.
     """
     options = data.get("InstanceMarketOptions") or {}
     spot = options.get("SpotOptions") or {}
     if spot.get("SpotInstanceType", "one-time") != "one-time":
-        raise not_offered("A persistent spot request")
+        raise not_supported("A persistent spot request")
     if spot and market != SPOT:
-        raise Refusal("InvalidParameterCombination", "SpotOptions need the MarketType `spot`.")
+        raise Ec2Error("InvalidParameterCombination", "SpotOptions need the MarketType `spot`.")
     behaviour = spot.get("InstanceInterruptionBehavior", "terminate")
     if behaviour != "terminate":
         text = f"The interruption behavior {behaviour} is not supported for a one-time Spot Instance request."
-        raise Refusal("InvalidParameterCombination", text)
+        raise Ec2Error("InvalidParameterCombination", text)
     if spot.get("ValidUntil"):
-        raise Refusal(
+        raise Ec2Error(
             "InvalidParameterCombination", "ValidUntil is not supported for a one-time Spot Instance request."
         )
     only(spot, _OF_SPOT, "The spot option")
 
 
 def check_ceiling(said: str | None, name: str, kind: types.InstanceType, zone: str) -> None:
-    """Raise Refusal when a spot price per hour that may not be exceeded is none, or below the price of the zone."""
+    """Raise Ec2Error when a spot price per hour that may not be exceeded is none, or below the price of the zone."""
     if said is not None and dollars(said, name) < types.spot_dollars(kind, zone):
         text = f"Your Spot request price of {said} is lower than the minimum required."
-        raise Refusal("SpotMaxPriceTooLow", text)
+        raise Ec2Error("SpotMaxPriceTooLow", text)
 
 
 def dollars(said: str, name: str) -> float:
-    """A price in words as a number above 0. Raises Refusal."""
+    """A price in words as a number above 0. Raises Ec2Error."""
     try:
         found = float(said)
     except ValueError:
@@ -142,9 +142,9 @@ def dollars(said: str, name: str) -> float:
 def _check_placement(said: dict[str, Any]) -> None:
     for name in ("GroupName", "GroupId"):
         if said.get(name):
-            raise Refusal("InvalidPlacementGroup.Unknown", f"The Placement Group '{said[name]}' is unknown.")
+            raise Ec2Error("InvalidPlacementGroup.Unknown", f"The Placement Group '{said[name]}' is unknown.")
     if said.get("HostId"):
-        raise Refusal("InvalidHostID.NotFound", f"The host ID '{said['HostId']}' does not exist")
+        raise Ec2Error("InvalidHostID.NotFound", f"The host ID '{said['HostId']}' does not exist")
     if said.get("Tenancy", "default") != "default":
-        raise not_offered("Dedicated tenancy")
+        raise not_supported("Dedicated tenancy")
     only(said, _PLACEMENT, "The placement's")
