@@ -21,7 +21,6 @@ from localcloud.commandline.main import main
 from localcloud.errors import CloudError
 from localcloud.guests.vm import accelerator, build, host, image, recipe
 
-ROOT = Path(__file__).resolve().parents[2]
 X86 = platform.system() == "Linux" and platform.machine() == "x86_64"
 QEMU = "qemu-system-x86_64"
 SPEAKS = "echo 'Linux version 6.12'; exec sleep 60"
@@ -460,23 +459,9 @@ def test_the_command_says_where_the_image_is_and_how_guests_run(tmp_path, monkey
     assert f"{said['accelerator']}: {said['why']}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("words", "code"), [((), 0), (("--required",), 2)])
-def test_setting_up_on_another_architecture_says_why_there_are_no_vm_guests(programs, words, code):
-    program(programs, "uname", '[ "$1" = -s ] && echo Linux || echo riscv64')
-    done = subprocess.run([ROOT / "scripts/setup-vm", *words], capture_output=True, text=True, timeout=120, check=False)
-    assert (done.returncode, done.stdout) == (code, "")
-    assert "they need Linux on x86_64, this is Linux on riscv64" in done.stderr
-
-
-def test_setting_up_in_a_fresh_clone_makes_its_python_first_and_is_quiet(tmp_path, programs):
-    program(programs, "uname", '[ "$1" = -s ] && echo Linux || echo x86_64')
-    for name in (QEMU, "qemu-img"):
-        program(programs, name, "exit 1")
-    clone = tmp_path / "clone"
-    (clone / "scripts").mkdir(parents=True)
-    shutil.copy(ROOT / "scripts/setup-vm", clone / "scripts/setup-vm")
-    python = "mkdir -p .venv/bin\nprintf '#!/bin/sh\\necho there\\n' >.venv/bin/python\nchmod +x .venv/bin/python"
-    program(clone / "scripts", "setup", python)
-    done = subprocess.run([clone / "scripts/setup-vm"], capture_output=True, text=True, timeout=120, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert (clone / ".venv/bin/python").exists()
+def test_find_prints_the_image_or_exits_1(tmp_path, monkeypatch, capsys):
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("LOCALCLOUD_CACHE", str(cache))
+    assert main(["image", "--find"]) == 1
+    assert capsys.readouterr().out == ""
+    assert not cache.exists()

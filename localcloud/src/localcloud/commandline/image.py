@@ -26,9 +26,14 @@ def register(commands: Any, say: Callable[[str], None]) -> None:
         action="store_true",
         help="build a new one in any case, and try KVM anew; stopped guests keep theirs",
     )
+    sub.add_argument(
+        "--find", action="store_true", help="build nothing: print the image's folder, or exit 1 without one"
+    )
     sub.add_argument("--json", action="store_true", help="say the facts as one JSON object")
 
     def run(asked: argparse.Namespace) -> int:
+        if asked.find:
+            return _find(say)
         # A build runs programs in a session of their own: they are ended by what is raised here, whoever asks for the end.
         before = signal.signal(signal.SIGTERM, _stopped)
         try:
@@ -43,6 +48,15 @@ def register(commands: Any, say: Callable[[str], None]) -> None:
         return 0
 
     sub.set_defaults(run=run)
+
+
+def _find(say: Callable[[str], None]) -> int:
+    """Print the folder of the image and return 0; return 1 if none is built."""
+    found = image.find(image.cache_directory())
+    if found is None:
+        return 1
+    say(str(found.directory))
+    return 0
 
 
 def _stopped(*_: Any) -> None:
