@@ -1,7 +1,7 @@
 """The content of a guest image: packages, files over them, and what is switched off at boot.
 
 Values only; build.py applies them. The digest of these values names the image, so a change of them makes a new image.
-docs/decisions/0014 explains what makes a difference at boot.
+docs/decisions/0003 explains what makes a difference at boot.
 """
 
 import hashlib
