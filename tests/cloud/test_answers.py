@@ -9,12 +9,13 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import SimpleNamespace
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from dayfly.cloud import fleet, objects
 from dayfly.cloud.clients import Aws
+from dayfly.cloud.interpreter import Interpreter
 from dayfly.core import names, verdict
 from dayfly.core.records import FleetError
 from dayfly.errors import DayflyError, Unclear
@@ -35,6 +36,13 @@ class Ec2:
         return self.answer
 
 
+def answered(client: Any, call: calls.Call[Any], bucket: str = "") -> Any:
+    """The interpreter's answer to a call when every AWS client is this one."""
+    aws: Any = SimpleNamespace(client=lambda _service: client)
+    names_only = {"group": "", "kill_role": "", "dead_letters": "", "log": lambda _line, _fields: None}
+    return Interpreter(aws=aws, project="pi", bucket=bucket, **names_only).answer(call)
+
+
 def test_throttling_inside_a_good_answer_is_no_refusal():
     throttled = {
         "ErrorCode": "RequestLimitExceeded",
@@ -42,14 +50,12 @@ def test_throttling_inside_a_good_answer_is_no_refusal():
         "Lifecycle": "on-demand",
     }
     with pytest.raises(Unclear):
-        fleet.answer(
-            Ec2({"FleetId": "fleet-1", "Instances": [], "Errors": [throttled]}), "pi", calls.CreateFleet(REQUEST)
-        )
+        answered(Ec2({"FleetId": "fleet-1", "Instances": [], "Errors": [throttled]}), calls.CreateFleet(REQUEST))
 
 
 def test_the_zone_that_create_fleet_tells_is_kept():
     told = {"InstanceIds": ["i-1"], "InstanceType": "c8g.large", "Lifecycle": "spot", "AvailabilityZone": "eu-west-1a"}
-    answer = fleet.answer(Ec2({"FleetId": "f", "Errors": [], "Instances": [told]}), "pi", calls.CreateFleet(REQUEST))
+    answer = answered(Ec2({"FleetId": "f", "Errors": [], "Instances": [told]}), calls.CreateFleet(REQUEST))
     assert [server.zone for server in answer.servers] == ["eu-west-1a"]
 
 
@@ -64,7 +70,7 @@ def test_the_bundles_link_names_the_buckets_region(monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAX")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     bucket = "dayfly-pi-000000000000-eu-south-2"
-    link = objects.answer(Aws(region="eu-south-2").client("s3"), bucket, calls.SignGet("bundles/a.zip", 900))
+    link = answered(Aws(region="eu-south-2").client("s3"), calls.SignGet("bundles/a.zip", 900), bucket=bucket)
     assert link.startswith(f"https://{bucket}.s3.eu-south-2.amazonaws.com/")
 
 

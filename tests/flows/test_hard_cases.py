@@ -104,8 +104,8 @@ def test_two_looks_that_are_hours_apart_do_not_make_a_living_server_gone():
 
 def test_the_receipt_has_zone_and_image_as_ec2_shows_them_and_never_an_empty_text():
     class Terse(ModelCloud):
-        def _CreateFleet(self, call):
-            answer = super()._CreateFleet(call)
+        def create_fleet(self, call):
+            answer = super().create_fleet(call)
             self.hidden = set(self.servers)
             return replace(answer, servers=tuple(replace(one, image="", zone="") for one in answer.servers))
 
@@ -268,10 +268,10 @@ def test_one_record_that_can_not_be_read_does_not_save_the_other_surplus_servers
 
 def test_a_server_that_aws_refuses_to_end_does_not_keep_the_others_alive():
     class Protected(ModelCloud):
-        def _EndServer(self, call):
+        def end_server(self, call):
             if call.server == min(self.servers):
                 raise Refused("OperationNotPermitted: what no class of ours foresaw")
-            super()._EndServer(call)
+            super().end_server(call)
 
     there = cloud_with(version(overlap="allow"))
     cloud = Protected(now=there.now, objects=there.objects)

@@ -28,6 +28,29 @@ TICK = datetime(2026, 11, 24, 22, 41, tzinfo=UTC)
 PROJECT, BUCKET, REGION, ROLE = "pi", "dayfly-pi-000000000000-eu-west-1", "eu-west-1", "AROAMODEL"
 
 
+ANSWERS = {
+    calls.Get: "get",
+    calls.PutNew: "put_new",
+    calls.PutMatch: "put_match",
+    calls.Put: "put",
+    calls.Delete: "delete",
+    calls.DeleteMany: "delete_many",
+    calls.List: "list_all",
+    calls.SignGet: "sign_get",
+    calls.CreateFleet: "create_fleet",
+    calls.FleetServers: "fleet_servers",
+    calls.Servers: "shown_servers",
+    calls.EndServer: "end_server",
+    calls.Console: "console",
+    calls.Arm: "arm",
+    calls.IsArmed: "is_armed",
+    calls.Disarm: "disarm",
+    calls.Now: "time",
+    calls.Log: "log",
+}
+"""Which method answers which call."""
+
+
 def acting_as(who: str) -> Actor:
     may = {"launcher": LAUNCHER_MAY, "sweeper": SWEEPER_MAY}.get(who, CLI_MAY)
     return Actor(project=PROJECT, bucket=BUCKET, region=REGION, who=who, may=may, zones=ZoneInfo)
@@ -46,7 +69,7 @@ class ModelCloud:
     hidden: set[str] = field(default_factory=set)
     consoles: dict[str, tuple[str, ...]] = field(default_factory=dict)
     faults: dict[int, str] = field(default_factory=dict)
-    said: list[str] = field(default_factory=list)
+    log_lines: list[str] = field(default_factory=list)
     ends: list[str] = field(default_factory=list)
     asked: int = 0
     empty_replay: bool = False
@@ -68,7 +91,7 @@ class ModelCloud:
         fault = self.faults.get(self.asked)
         if fault == "before":
             raise Unclear("model: not done, not said")
-        result = getattr(self, f"_{type(call).__name__}")(call)
+        result = getattr(self, ANSWERS[type(call)])(call)
         if fault == "after":
             raise Unclear("model: done, not said")
         return result
@@ -81,22 +104,22 @@ class ModelCloud:
     def json(self, key: str) -> dict[str, Any]:
         return json.loads(self.objects[key])
 
-    def _Get(self, call: calls.Get) -> calls.Stored | None:
+    def get(self, call: calls.Get) -> calls.Stored | None:
         return calls.Stored(self.objects[call.key], self.etag(call.key)) if call.key in self.objects else None
 
-    def _PutNew(self, call: calls.PutNew) -> bool:
+    def put_new(self, call: calls.PutNew) -> bool:
         return self.objects.setdefault(call.key, call.body) == call.body
 
-    def _PutMatch(self, call: calls.PutMatch) -> bool:
+    def put_match(self, call: calls.PutMatch) -> bool:
         if call.key not in self.objects or self.etag(call.key) != call.etag:
             return self.objects.get(call.key) == call.body
         self.objects[call.key] = call.body
         return True
 
-    def _Put(self, call: calls.Put) -> None:
+    def put(self, call: calls.Put) -> None:
         self.objects[call.key] = call.body
 
-    def _Delete(self, call: calls.Delete) -> bool:
+    def delete(self, call: calls.Delete) -> bool:
         if call.key not in self.objects:
             return True
         if call.etag is not None and self.etag(call.key) != call.etag:
@@ -104,23 +127,23 @@ class ModelCloud:
         del self.objects[call.key]
         return True
 
-    def _DeleteMany(self, call: calls.DeleteMany) -> None:
+    def delete_many(self, call: calls.DeleteMany) -> None:
         for key in call.keys:
             self.objects.pop(key, None)
 
-    def _List(self, call: calls.List) -> tuple[str, ...]:
+    def list_all(self, call: calls.List) -> tuple[str, ...]:
         keys = sorted(key for key in self.objects if key.startswith(call.prefix))
         if call.folders:
             cut = len(call.prefix)
             return tuple(sorted({call.prefix + key[cut:].split("/")[0] + "/" for key in keys if "/" in key[cut:]}))
         return tuple(keys)
 
-    def _SignGet(self, call: calls.SignGet) -> str:
+    def sign_get(self, call: calls.SignGet) -> str:
         return f"https://model/{call.key}?{call.seconds}"
 
     # --- EC2 -----------------------------------------------------------------------------------------------------------
 
-    def _CreateFleet(self, call: calls.CreateFleet) -> FleetAnswer:
+    def create_fleet(self, call: calls.CreateFleet) -> FleetAnswer:
         request, token = json.dumps(call.request, sort_keys=True), call.request["ClientToken"]
         if token in self.fleets and not self.token_forgets:
             told, ids, errors = self.fleets[token]
@@ -153,15 +176,15 @@ class ModelCloud:
         )
         return name
 
-    def _FleetServers(self, call: calls.FleetServers) -> tuple[Server, ...]:
+    def fleet_servers(self, call: calls.FleetServers) -> tuple[Server, ...]:
         return tuple(self.servers[one] for one in self.fleets[call.fleet][1])
 
-    def _Servers(self, call: calls.Servers) -> tuple[Server, ...]:
+    def shown_servers(self, call: calls.Servers) -> tuple[Server, ...]:
         shown = [server for server in self.servers.values() if server.id not in self.hidden]
         mine = [server for server in shown if server.tags.get(names.TAG_PROJECT) == PROJECT]
         return tuple(server for server in mine if call.run is None or server.run == call.run)
 
-    def _EndServer(self, call: calls.EndServer) -> None:
+    def end_server(self, call: calls.EndServer) -> None:
         self.ends.append(call.server)
         there = self.servers[call.server]
         if not self.leaves_after_s:
@@ -172,23 +195,23 @@ class ModelCloud:
             )
             self.leaving.setdefault(call.server, self.now + timedelta(seconds=self.leaves_after_s))
 
-    def _Console(self, call: calls.Console) -> tuple[str, ...]:
+    def console(self, call: calls.Console) -> tuple[str, ...]:
         return self.consoles.get(call.server, ())
 
-    def _Arm(self, call: calls.Arm) -> None:
+    def arm(self, call: calls.Arm) -> None:
         self.kills.setdefault(call.server, call.at)
 
-    def _IsArmed(self, call: calls.IsArmed) -> bool:
+    def is_armed(self, call: calls.IsArmed) -> bool:
         return call.server in self.kills
 
-    def _Disarm(self, call: calls.Disarm) -> None:
+    def disarm(self, call: calls.Disarm) -> None:
         self.kills.pop(call.server, None)
 
-    def _Now(self, _call: calls.Now) -> datetime:
+    def time(self, _call: calls.Now) -> datetime:
         return self.now
 
-    def _Say(self, call: calls.Say) -> None:
-        self.said.append(call.line)
+    def log(self, call: calls.Log) -> None:
+        self.log_lines.append(call.line)
 
     # --- the world -----------------------------------------------------------------------------------------------------
 

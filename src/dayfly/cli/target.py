@@ -59,7 +59,7 @@ class Target:
             group=names.stack(project),
             kill_role="",
             dead_letters="",
-            say=lambda _line, _facts: None,
+            log=lambda _line, _fields: None,
         )
 
     def actor(self, project: str) -> Actor:

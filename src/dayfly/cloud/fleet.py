@@ -13,6 +13,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from dayfly.cloud.clients import UNCLEAR, code_of, is_unclear
+from dayfly.cloud.context import Context
 from dayfly.core import names
 from dayfly.core.facts import FleetAnswer, Server
 from dayfly.core.records import FleetError
@@ -25,26 +26,10 @@ REPLAYED = {"IdempotentParameterMismatch", "IdempotentInstanceTerminated"}
 """Says that this token was used before: a server may exist, so it is no refusal."""
 
 
-def answer(ec2: Any, project: str, call: calls.Call[Any]) -> Any:
-    """Answers the calls about servers."""
-    match call:
-        case calls.CreateFleet(request):
-            return _create(ec2, request)
-        case calls.FleetServers():
-            return _of_fleet(ec2, call)
-        case calls.Servers(run):
-            return _servers(ec2, project, run)
-        case calls.EndServer(server):
-            return _end(ec2, project, server)
-        case calls.Console(server):
-            return _console(ec2, server)
-        case _:
-            raise TypeError(type(call).__name__)
-
-
-def _create(ec2: Any, request: Mapping[str, Any]) -> FleetAnswer:
+def create(context: Context, call: calls.CreateFleet) -> FleetAnswer:
+    request = call.request
     try:
-        told = ec2.create_fleet(**request)
+        told = context.aws.client("ec2").create_fleet(**request)
     except ClientError as error:
         if is_unclear(error):
             raise
@@ -93,21 +78,21 @@ def _pool(error: Mapping[str, Any]) -> str:
     return f"{error.get('Lifecycle', '')} {override.get('InstanceType', '')} {place}".strip()
 
 
-def _of_fleet(ec2: Any, call: calls.FleetServers) -> tuple[Server, ...]:
-    told = ec2.describe_fleets(FleetIds=[call.fleet])
+def fleet_servers(context: Context, call: calls.FleetServers) -> tuple[Server, ...]:
+    told = context.aws.client("ec2").describe_fleets(FleetIds=[call.fleet])
     found = [each for one in told.get("Fleets", []) for each in one.get("Instances", [])]
     return _launched({"Instances": found}, call.request)
 
 
-def _servers(ec2: Any, project: str, run: str | None) -> tuple[Server, ...]:
-    filters = [{"Name": f"tag:{names.TAG_PROJECT}", "Values": [project]}]
-    if run is not None:
-        filters.append({"Name": f"tag:{names.TAG_RUN}", "Values": [run]})
-    pages = ec2.get_paginator("describe_instances").paginate(Filters=filters)
+def servers(context: Context, call: calls.Servers) -> tuple[Server, ...]:
+    filters = [{"Name": f"tag:{names.TAG_PROJECT}", "Values": [context.project]}]
+    if call.run is not None:
+        filters.append({"Name": f"tag:{names.TAG_RUN}", "Values": [call.run]})
+    pages = context.aws.client("ec2").get_paginator("describe_instances").paginate(Filters=filters)
     found = [one for page in pages for group in page["Reservations"] for one in group["Instances"]]
     # The filter is EC2's word; that nothing foreign is ever ended is ours, so the tag is looked at again.
     shown = (_server(one) for one in found)
-    return tuple(server for server in shown if server.tags.get(names.TAG_PROJECT) == project)
+    return tuple(server for server in shown if server.tags.get(names.TAG_PROJECT) == context.project)
 
 
 def _server(one: Mapping[str, Any]) -> Server:
@@ -125,8 +110,9 @@ def _server(one: Mapping[str, Any]) -> Server:
     )
 
 
-def _end(ec2: Any, project: str, server: str) -> None:
+def end_server(context: Context, call: calls.EndServer) -> None:
     """Ends one server, alone: one unknown id in a batch would keep all of them alive."""
+    ec2, server = context.aws.client("ec2"), call.server
     try:
         told = ec2.describe_instances(InstanceIds=[server])
     except ClientError as error:
@@ -136,8 +122,8 @@ def _end(ec2: Any, project: str, server: str) -> None:
     found = [_server(one) for group in told["Reservations"] for one in group["Instances"]]
     if not found or found[0].gone:
         return
-    if found[0].tags.get(names.TAG_PROJECT) != project:
-        raise Refused(f"{server} is not of project {project}; it is not ended")
+    if found[0].tags.get(names.TAG_PROJECT) != context.project:
+        raise Refused(f"{server} is not of project {context.project}; it is not ended")
     ec2.terminate_instances(InstanceIds=[server])
 
 
@@ -153,9 +139,9 @@ def _newest_console(ec2: Any, server: str) -> Mapping[str, Any]:
     return told
 
 
-def _console(ec2: Any, server: str) -> tuple[str, ...]:
+def console(context: Context, call: calls.Console) -> tuple[str, ...]:
     try:
-        told = _newest_console(ec2, server)
+        told = _newest_console(context.aws.client("ec2"), call.server)
     except ClientError as error:
         if is_unclear(error):
             raise

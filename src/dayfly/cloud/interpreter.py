@@ -1,11 +1,11 @@
-"""Interpreter: answer the calls of a flow with boto3, and run a flow to its end. No rule about runs lives here.
+"""Answers the calls of a flow with boto3 and runs a flow to its end. No rule about runs lives here.
 
-Used by launcher, sweeper and CLI alike, against AWS and the local cloud alike.
+Launcher, sweeper and CLI all use it, against AWS and against the local cloud.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -13,29 +13,51 @@ from typing import Any, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dayfly.cloud import fleet, kills, objects
-from dayfly.cloud.clients import Aws, raise_ours
+from dayfly.cloud.clients import raise_ours
+from dayfly.cloud.context import Context
 from dayfly.errors import DayflyError
 from dayfly.flows import calls
 
 T = TypeVar("T")
 
-Say = Callable[[str, Mapping[str, Any]], None]
+
+def _now(_context: Context, _call: calls.Now) -> datetime:
+    return datetime.now(UTC)
+
+
+def _log(context: Context, call: calls.Log) -> None:
+    context.log(call.line, call.fields)
+
+
+ANSWERS: dict[type[calls.Call[Any]], Callable[[Context, Any], Any]] = {
+    calls.Now: _now,
+    calls.Log: _log,
+    calls.Get: objects.get,
+    calls.PutNew: objects.put_new,
+    calls.PutMatch: objects.put_match,
+    calls.Put: objects.put,
+    calls.Delete: objects.delete,
+    calls.DeleteMany: objects.delete_many,
+    calls.List: objects.list_all,
+    calls.SignGet: objects.sign_get,
+    calls.CreateFleet: fleet.create,
+    calls.FleetServers: fleet.fleet_servers,
+    calls.Servers: fleet.servers,
+    calls.EndServer: fleet.end_server,
+    calls.Console: fleet.console,
+    calls.Arm: kills.arm,
+    calls.IsArmed: kills.is_armed,
+    calls.Disarm: kills.disarm,
+}
+"""Who answers which call: the only dispatch. Each function takes the context and a call of its type."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Interpreter:
-    """What answers need: clients, the project and its bucket, the kill schedules' group and role, and an ear for the story."""
-
-    aws: Aws
-    project: str
-    bucket: str
-    group: str
-    kill_role: str
-    dead_letters: str
-    say: Say
+class Interpreter(Context):
+    """A context that answers calls."""
 
     def run(self, flow: Generator[calls.Call[Any], Any, T]) -> T:
-        """Runs a flow to its end; errors go into the flow first, and out of it when it lets them."""
+        """Runs a flow and returns its result. An error is thrown into the flow, and raised when the flow does not catch it."""
         try:
             call = next(flow)
             while True:
@@ -50,33 +72,8 @@ class Interpreter:
             return result
 
     def answer(self, call: calls.Call[Any]) -> Any:
-        """One answer. Raises Unclear when nobody knows, RightsError when it was refused."""
+        """Answers one call. Raises Unclear when the outcome is unknown, RightsError when access was denied."""
         try:
-            return self._answer(call)
+            return ANSWERS[type(call)](self, call)
         except (ClientError, BotoCoreError) as error:
             raise_ours(error, type(call).__name__)
-
-    def _answer(self, call: calls.Call[Any]) -> Any:
-        match call:
-            case calls.Now():
-                return datetime.now(UTC)
-            case calls.Say(line, facts):
-                return self.say(line, facts)
-            case (
-                calls.Get()
-                | calls.PutNew()
-                | calls.PutMatch()
-                | calls.Put()
-                | calls.Delete()
-                | calls.DeleteMany()
-                | calls.List()
-                | calls.SignGet()
-            ):
-                return objects.answer(self.aws.client("s3"), self.bucket, call)
-            case calls.CreateFleet() | calls.FleetServers() | calls.Servers() | calls.EndServer() | calls.Console():
-                return fleet.answer(self.aws.client("ec2"), self.project, call)
-            case calls.Arm() | calls.IsArmed() | calls.Disarm():
-                target = kills.Target(group=self.group, role=self.kill_role, dead_letters=self.dead_letters)
-                return kills.answer(self.aws.client("scheduler"), target, call)
-            case _:
-                raise TypeError(f"nobody answers {type(call).__name__}")

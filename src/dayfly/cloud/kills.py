@@ -3,43 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Any
 
 from botocore.exceptions import ClientError
 
 from dayfly.cloud.clients import code_of
+from dayfly.cloud.context import Context
 from dayfly.core import names
 from dayfly.flows import calls
 
 
-@dataclass(frozen=True, kw_only=True)
-class Target:
-    """The schedule group, the role as which Scheduler ends the server, and the queue for what it could not do."""
-
-    group: str
-    role: str
-    dead_letters: str
-
-
-def answer(scheduler: Any, target: Target, call: calls.Call[Any]) -> Any:
-    """Answers the calls about kill schedules."""
-    match call:
-        case calls.Arm(server, at):
-            return _arm(scheduler, target, server, at.strftime("%Y-%m-%dT%H:%M:%S"))
-        case calls.IsArmed(server):
-            return _is_armed(scheduler, target, server)
-        case calls.Disarm(server):
-            return _disarm(scheduler, target, server)
-        case _:
-            raise TypeError(type(call).__name__)
-
-
-def _arm(scheduler: Any, target: Target, server: str, at: str) -> None:
+def arm(context: Context, call: calls.Arm) -> None:
+    server, at = call.server, call.at.strftime("%Y-%m-%dT%H:%M:%S")
     try:
-        scheduler.create_schedule(
+        context.aws.client("scheduler").create_schedule(
             Name=names.kill_schedule(server),
-            GroupName=target.group,
+            GroupName=context.group,
             Description=f"ends {server} if nothing else did",
             ScheduleExpression=f"at({at})",
             ScheduleExpressionTimezone="UTC",
@@ -47,11 +25,11 @@ def _arm(scheduler: Any, target: Target, server: str, at: str) -> None:
             ActionAfterCompletion="DELETE",
             Target={
                 "Arn": "arn:aws:scheduler:::aws-sdk:ec2:terminateInstances",
-                "RoleArn": target.role,
+                "RoleArn": context.kill_role,
                 # Not validated by Scheduler when created: a test fires it on the local cloud.
                 "Input": json.dumps({"InstanceIds": [server]}),
                 "RetryPolicy": {"MaximumEventAgeInSeconds": 86400, "MaximumRetryAttempts": 185},
-                "DeadLetterConfig": {"Arn": target.dead_letters},
+                "DeadLetterConfig": {"Arn": context.dead_letters},
             },
         )
     except ClientError as error:
@@ -59,9 +37,9 @@ def _arm(scheduler: Any, target: Target, server: str, at: str) -> None:
             raise
 
 
-def _is_armed(scheduler: Any, target: Target, server: str) -> bool:
+def is_armed(context: Context, call: calls.IsArmed) -> bool:
     try:
-        scheduler.get_schedule(Name=names.kill_schedule(server), GroupName=target.group)
+        context.aws.client("scheduler").get_schedule(Name=names.kill_schedule(call.server), GroupName=context.group)
     except ClientError as error:
         if code_of(error) == "ResourceNotFoundException":
             return False
@@ -69,9 +47,9 @@ def _is_armed(scheduler: Any, target: Target, server: str) -> bool:
     return True
 
 
-def _disarm(scheduler: Any, target: Target, server: str) -> None:
+def disarm(context: Context, call: calls.Disarm) -> None:
     try:
-        scheduler.delete_schedule(Name=names.kill_schedule(server), GroupName=target.group)
+        context.aws.client("scheduler").delete_schedule(Name=names.kill_schedule(call.server), GroupName=context.group)
     except ClientError as error:
         if code_of(error) != "ResourceNotFoundException":
             raise

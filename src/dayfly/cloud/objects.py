@@ -8,6 +8,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from dayfly.cloud.clients import code_of, status_of
+from dayfly.cloud.context import Context
 from dayfly.errors import Unclear
 from dayfly.flows import calls
 
@@ -15,31 +16,29 @@ CONFLICTS = 8
 """How often a 409 (two writers at once) is repeated. botocore does not repeat it (aws-facts, section 0)."""
 
 
-def answer(s3: Any, bucket: str, call: calls.Call[Any]) -> Any:
-    """Answers the calls about objects."""
-    match call:
-        case calls.Get(key):
-            return get(s3, bucket, key)
-        case calls.PutNew(key, body):
-            return _put_new(s3, bucket, key, body)
-        case calls.PutMatch(key, body, etag):
-            return _put_match(s3, bucket, key, body, etag)
-        case calls.Put(key, body):
-            s3.put_object(Bucket=bucket, Key=key, Body=body)
-            return None
-        case calls.Delete(key, etag):
-            return _delete(s3, bucket, key, etag)
-        case calls.DeleteMany(keys):
-            return _delete_many(s3, bucket, keys)
-        case calls.List(prefix, folders):
-            return list_keys(s3, bucket, prefix, folders=folders)
-        case calls.SignGet(key, seconds):
-            return s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=seconds)
-        case _:
-            raise TypeError(type(call).__name__)
+def get(context: Context, call: calls.Get) -> calls.Stored | None:
+    return read(context.aws.client("s3"), context.bucket, call.key)
 
 
-def get(s3: Any, bucket: str, key: str) -> calls.Stored | None:
+def put_new(context: Context, call: calls.PutNew) -> bool:
+    return write_new(context.aws.client("s3"), context.bucket, call.key, call.body)
+
+
+def put(context: Context, call: calls.Put) -> None:
+    context.aws.client("s3").put_object(Bucket=context.bucket, Key=call.key, Body=call.body)
+
+
+def list_all(context: Context, call: calls.List) -> tuple[str, ...]:
+    return list_keys(context.aws.client("s3"), context.bucket, call.prefix, folders=call.folders)
+
+
+def sign_get(context: Context, call: calls.SignGet) -> str:
+    target = {"Bucket": context.bucket, "Key": call.key}
+    link: str = context.aws.client("s3").generate_presigned_url("get_object", Params=target, ExpiresIn=call.seconds)
+    return link
+
+
+def read(s3: Any, bucket: str, key: str) -> calls.Stored | None:
     """An object, or None. Whole in memory: for records only."""
     try:
         found = s3.get_object(Bucket=bucket, Key=key)
@@ -60,19 +59,21 @@ def list_keys(s3: Any, bucket: str, prefix: str, *, folders: bool = False) -> tu
     return tuple(sorted(each["Key"] for page in pages for each in page.get("Contents", [])))
 
 
-def _put_new(s3: Any, bucket: str, key: str, body: bytes) -> bool:
+def write_new(s3: Any, bucket: str, key: str, body: bytes) -> bool:
+    """Writes an object that must not exist yet. False when one with another body does."""
     if _written(s3, bucket, key, body, {"IfNoneMatch": "*"}):
         return True
     # botocore repeats a lost answer: a 412 may be the echo of our own success.
-    there = get(s3, bucket, key)
+    there = read(s3, bucket, key)
     return there is not None and there.body == body
 
 
-def _put_match(s3: Any, bucket: str, key: str, body: bytes, etag: str) -> bool:
-    if _written(s3, bucket, key, body, {"IfMatch": f'"{etag}"'}):
+def put_match(context: Context, call: calls.PutMatch) -> bool:
+    s3, bucket = context.aws.client("s3"), context.bucket
+    if _written(s3, bucket, call.key, call.body, {"IfMatch": f'"{call.etag}"'}):
         return True
-    there = get(s3, bucket, key)
-    return there is not None and there.body == body
+    there = read(s3, bucket, call.key)
+    return there is not None and there.body == call.body
 
 
 def _written(s3: Any, bucket: str, key: str, body: bytes, condition: dict[str, str]) -> bool:
@@ -90,10 +91,10 @@ def _written(s3: Any, bucket: str, key: str, body: bytes, condition: dict[str, s
     raise Unclear(f"{key}: another writer was at it {CONFLICTS} times", hint="the same again")
 
 
-def _delete_many(s3: Any, bucket: str, keys: tuple[str, ...]) -> None:
-    for start in range(0, len(keys), 1000):
-        part = [{"Key": key} for key in keys[start : start + 1000]]
-        told = s3.delete_objects(Bucket=bucket, Delete={"Objects": part, "Quiet": True})
+def delete_many(context: Context, call: calls.DeleteMany) -> None:
+    for start in range(0, len(call.keys), 1000):
+        part = [{"Key": key} for key in call.keys[start : start + 1000]]
+        told = context.aws.client("s3").delete_objects(Bucket=context.bucket, Delete={"Objects": part, "Quiet": True})
         if told.get("Errors"):
             first = told["Errors"][0]
             raise Unclear(
@@ -101,9 +102,10 @@ def _delete_many(s3: Any, bucket: str, keys: tuple[str, ...]) -> None:
             )
 
 
-def _delete(s3: Any, bucket: str, key: str, etag: str | None) -> bool:
+def delete(context: Context, call: calls.Delete) -> bool:
+    condition = {"IfMatch": f'"{call.etag}"'} if call.etag else {}
     try:
-        s3.delete_object(Bucket=bucket, Key=key, **({"IfMatch": f'"{etag}"'} if etag else {}))
+        context.aws.client("s3").delete_object(Bucket=context.bucket, Key=call.key, **condition)
     except ClientError as error:
         if code_of(error) in ("PreconditionFailed", "ConditionalRequestConflict") or status_of(error) in (409, 412):
             return False

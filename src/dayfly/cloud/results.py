@@ -77,7 +77,7 @@ def present(aws: Aws, bucket: str) -> bool:
 
 def piece(aws: Aws, bucket: str, key: str) -> bytes:
     """One piece of a log (at most 4 MiB). Raises NotFoundError when it is not there any more."""
-    found = told("read the log", lambda: objects.get(aws.client("s3"), bucket, key))
+    found = told("read the log", lambda: objects.read(aws.client("s3"), bucket, key))
     if found is None:
         raise NotFoundError(f"{key} is not in the bucket any more")
     return found.body

@@ -14,7 +14,7 @@ from dayfly.core.facts import Facts, KeptOpen
 from dayfly.core.records import Claim, Opened, Requested, decode, encode
 from dayfly.errors import NotFoundError
 from dayfly.flows.actor import Actor
-from dayfly.flows.calls import Flow, Get, Now, PutNew, Say, ask
+from dayfly.flows.calls import Flow, Get, Log, Now, PutNew, ask
 from dayfly.flows.gather import gather, record
 from dayfly.flows.walk import Walked, walk
 
@@ -55,7 +55,7 @@ def _tick(asked: LaunchRequest, run: names.RunName, actor: Actor) -> Flow[Launch
     if facts.claim is None and facts.opened is None:
         refused = claim.refusal(_as_opened(facts, opened), now, actor.zones)
         if refused:
-            yield from ask(Say(f"{run}: refused", {"why": refused, "source": asked.source}))
+            yield from ask(Log(f"{run}: refused", {"why": refused, "source": asked.source}))
             if asked.source == "hand":
                 raise NotFoundError(f"{run} can not run: {refused}")
             return Launched(None, refused)

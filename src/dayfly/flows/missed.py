@@ -12,7 +12,7 @@ from dayfly.core.model import Version
 from dayfly.core.records import Claim, encode
 from dayfly.core.versions import read_version
 from dayfly.flows.actor import Actor
-from dayfly.flows.calls import Flow, Get, List, PutNew, Say, ask
+from dayfly.flows.calls import Flow, Get, List, Log, PutNew, ask
 from dayfly.flows.walk import walk
 
 BACK_AT_MOST = timedelta(days=2)
@@ -43,7 +43,7 @@ def claim_missed(now: datetime, since: datetime | None, actor: Actor) -> Flow[li
                 at=now,
             )
             if (yield from ask(PutNew(names.claim_key(run), encode(missed)))):
-                yield from ask(Say(f"{run}: missed", {"why": why}))
+                yield from ask(Log(f"{run}: missed", {"why": why}))
                 claimed.append(run)
             yield from walk(run, actor)
     return claimed

@@ -15,7 +15,7 @@ from dayfly.core.facts import Server
 from dayfly.core.records import Elected, EndOrder, Heartbeat, Intent, encode
 from dayfly.errors import Unclear
 from dayfly.flows.actor import Actor
-from dayfly.flows.calls import EndServer, Flow, List, Now, Put, PutNew, Say, Servers, ask
+from dayfly.flows.calls import EndServer, Flow, List, Log, Now, Put, PutNew, Servers, ask
 from dayfly.flows.gather import record
 from dayfly.flows.keep import keep
 from dayfly.flows.missed import BACK_AT_MOST, TICKS_A_SWEEP, claim_missed
@@ -117,7 +117,7 @@ def _keep(now: datetime, keep_s: int, swept: Swept) -> Flow[str]:
 
 def _end(server: Server, why: str, actor: Actor, swept: Swept) -> Flow[None]:
     now = yield from ask(Now())
-    yield from ask(Say(f"ending {server.id}", {"why": why, "run": server.run}))
+    yield from ask(Log(f"ending {server.id}", {"why": why, "run": server.run}))
     # The act before the note: a bucket that does not answer must not keep a server alive.
     yield from ask(EndServer(server.id))
     swept.ended[server.id] = why

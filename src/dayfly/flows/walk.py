@@ -12,7 +12,7 @@ from dayfly.core.advance import State, Step, next_step
 from dayfly.core.facts import Facts, Server
 from dayfly.core.names import RunName, run_name
 from dayfly.flows.actor import Actor
-from dayfly.flows.calls import Flow, Now, Say, ask
+from dayfly.flows.calls import Flow, Log, Now, ask
 from dayfly.flows.gather import gather
 from dayfly.flows.steps import take
 
@@ -49,7 +49,7 @@ def walk(run: RunName, actor: Actor) -> Flow[Walked]:
             return Walked(facts, step)
         taken[same] += 1
         yield from ask(
-            Say(f"{run}: {step.verb}", {"state": step.state.name, "why": step.reason, "attempt": step.attempt})
+            Log(f"{run}: {step.verb}", {"state": step.state.name, "why": step.reason, "attempt": step.attempt})
         )
         seen = (*seen, *(yield from take(step, facts, actor, now)))
     raise RuntimeError(f"{run}: {STEPS} steps and no end; last state {step.state.name}: {step.reason}")

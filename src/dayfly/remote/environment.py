@@ -1,33 +1,34 @@
-"""What the two functions share: their environment read once, the hands made from it, the story as JSON lines.
+"""What launcher and sweeper share: interpreter and actor from the environment, and a log of JSON lines.
 
-Environment and log of a Lambda function are read and written here and in remote/ only.
+Only modules of remote/ read the environment of a Lambda function and write its log.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from dayfly.cloud.clients import Aws
-from dayfly.cloud.interpreter import Interpreter, Say
+from dayfly.cloud.context import Log
+from dayfly.cloud.interpreter import Interpreter
 from dayfly.core import names
 from dayfly.core.advance import State
 from dayfly.flows.actor import Actor
 
 
-def story(function: str, write: Any) -> Say:
-    """Lines of the story as JSON, one object a line, on the function's log."""
+def json_log(function: str, write: Callable[[str], None]) -> Log:
+    """A log that writes one JSON object a line."""
 
-    def say(line: str, facts: Mapping[str, Any]) -> None:
-        write(json.dumps({"level": "INFO", "message": line, "function": function, **facts}, default=str))
+    def log(line: str, fields: Mapping[str, Any]) -> None:
+        write(json.dumps({"level": "INFO", "message": line, "function": function, **fields}, default=str))
 
-    return say
+    return log
 
 
-def interpreter(environment: Mapping[str, str], say: Say) -> Interpreter:
-    """Interpreter for a function, from its environment. Raises KeyError for a variable that the stack did not set."""
+def interpreter(environment: Mapping[str, str], log: Log) -> Interpreter:
+    """The interpreter of a function, from its environment. Raises KeyError for a variable that the stack did not set."""
     return Interpreter(
         aws=Aws(region=environment["AWS_REGION"], endpoint=environment.get("AWS_ENDPOINT_URL")),
         project=environment[names.ENV_PROJECT],
@@ -35,12 +36,12 @@ def interpreter(environment: Mapping[str, str], say: Say) -> Interpreter:
         group=environment[names.ENV_GROUP],
         kill_role=environment[names.ENV_KILL_ROLE],
         dead_letters=environment[names.ENV_DEAD_LETTERS],
-        say=say,
+        log=log,
     )
 
 
 def actor(environment: Mapping[str, str], who: str, may: frozenset[State]) -> Actor:
-    """Where a function walks, and as whom."""
+    """The actor of a function: project and region from its environment, and the steps it may take."""
     return Actor(
         project=environment[names.ENV_PROJECT],
         bucket=environment[names.ENV_BUCKET],

@@ -15,7 +15,7 @@ from dayfly.flows.actor import LAUNCHER_MAY
 from dayfly.flows.launch import launch
 from dayfly.remote import environment
 
-say = environment.story("launcher", lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201
+log = environment.json_log("launcher", lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201
 
 
 def _is_scheduled(event: Any) -> bool:
@@ -24,12 +24,12 @@ def _is_scheduled(event: Any) -> bool:
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
     """The launcher's entry. What went wrong with a schedule's event, or has no clear answer, is raised; else it is answered."""
-    interpreter = environment.interpreter(os.environ, say)
+    interpreter = environment.interpreter(os.environ, log)
     try:
         wanted = launch_request(event, str(getattr(context, "aws_request_id", "")))
         launched = interpreter.run(launch(wanted, environment.actor(os.environ, "launcher", LAUNCHER_MAY)))
     except DayflyError as error:
-        say(f"refused: {error.message}", {"event": event, "kind": type(error).__name__})
+        log(f"refused: {error.message}", {"event": event, "kind": type(error).__name__})
         if isinstance(error, Unclear) or _is_scheduled(event):
             # Nobody reads the answer of a schedule's event: raised, it is delivered again and in the end kept as a dead letter.
             raise

@@ -16,12 +16,12 @@ from dayfly.flows.actor import SWEEPER_MAY
 from dayfly.flows.sweep import sweep_project
 from dayfly.remote import environment
 
-say = environment.story("sweeper", lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201
+log = environment.json_log("sweeper", lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201
 
 
 def handler(_event: Any, _context: Any) -> dict[str, Any]:
     """The sweeper's entry."""
-    interpreter = environment.interpreter(os.environ, say)
+    interpreter = environment.interpreter(os.environ, log)
     actor = environment.actor(os.environ, "sweeper", SWEEPER_MAY)
     swept = interpreter.run(sweep_project(actor, int(os.environ[names.ENV_KEEP])))
     # CloudWatch reads metrics out of the log in this form; no call and no right is needed.

@@ -22,7 +22,6 @@ from dayfly.core import names, versions
 from dayfly.core.claim import Zones
 from dayfly.core.model import Code, Job, Launch, Project, Version
 from dayfly.errors import FileError, Unclear
-from dayfly.flows import calls
 from dayfly.project.bundle import build, wheels
 from dayfly.project.deploy import plan
 from dayfly.project.stack import permissions, template, user_data
@@ -178,7 +177,7 @@ def deployed(aws: Aws, bucket: str) -> dict[str, Version]:
     found: dict[str, Version] = {}
     for prefix in folders:
         keys = objects.list_keys(s3, bucket, prefix)
-        stored = objects.get(s3, bucket, max(keys, key=names.version_since))
+        stored = objects.read(s3, bucket, max(keys, key=names.version_since))
         if stored is not None:
             version = versions.read_version(stored.body)
             found[version.name] = version
@@ -192,7 +191,7 @@ def retire(aws: Aws, bucket: str, by: str) -> None:
     for version in there.values():
         if version.job is not None:
             gone = plan.removed(version, since, by)
-            objects.answer(aws.client("s3"), bucket, calls.PutNew(gone.key, versions.write_version(gone)))
+            objects.write_new(aws.client("s3"), bucket, gone.key, versions.write_version(gone))
 
 
 def target_of(job: Job, found: discovery.FoundImage | None) -> wheels.Target | None:
@@ -276,6 +275,6 @@ def _write_versions(
         else:
             assert change.version is not None
             version = replace(change.version, effective_from=since)
-        call = calls.PutNew(version.key, versions.write_version(version))
-        if not objects.answer(aws.client("s3"), prepared.bucket, call):
+        body = versions.write_version(version)
+        if not objects.write_new(aws.client("s3"), prepared.bucket, version.key, body):
             raise Unclear(f"someone else deployed {change.name} at the same moment", hint="dayfly deploy, again")
