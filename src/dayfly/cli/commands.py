@@ -51,8 +51,8 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
     (
         "Fix",
         (
-            Entry("retry", "dayfly.cli.mend:retry_command", "RUN"),
-            Entry("cancel", "dayfly.cli.mend:cancel_command", "RUN"),
+            Entry("retry", "dayfly.cli.retry:retry_command", "RUN"),
+            Entry("cancel", "dayfly.cli.cancel:cancel_command", "RUN"),
         ),
     ),
     ("More", (Entry("local", "dayfly.cli.local:local_group"),)),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,14 +12,13 @@ from dayfly.cli import output, target, workspace
 from dayfly.cli.find import find_run
 from dayfly.cli.lookup import hints, looked_up, slowly
 from dayfly.cli.options import json_option, local_option
-from dayfly.cloud import results
 from dayfly.core import names
 from dayfly.core.facts import Attempt, Facts
 from dayfly.core.model import Project
 from dayfly.core.records import Output
 from dayfly.errors import FileError, NotFoundError
 from dayfly.flows.gather import gather
-from dayfly.project.runs import look, references
+from dayfly.project.runs import look, references, results
 from dayfly.project.screens import ending, words
 from dayfly.project.screens.reasons import outcome_words
 
@@ -100,18 +100,16 @@ def _folder(to: Path | None, run: names.RunName) -> Path:
 
 def _download(where: target.Target, project: Project, run: names.RunName, attempt: Attempt, folder: Path) -> None:
     outputs = _outputs(attempt)
-    announce = _announce if len(outputs) <= _FILES_ANNOUNCED else _ignore
+    interpreter = where.interpreter(project.name)
+    if len(outputs) <= _FILES_ANNOUNCED:
+        interpreter = where.interpreter(project.name, log=_announce)
     prefix = look.out_prefix(run, attempt) or ""
-    with slowly(f"fetching {_amount(outputs)}"):
-        results.fetch(where.aws, where.bucket(project.name), outputs, folder, prefix=prefix, say=announce)
+    with slowly(f"fetching {_amount(outputs)}"), results.arriving(folder) as arrived:
+        interpreter.run(results.fetch(outputs, arrived, prefix))
 
 
-def _announce(path: str) -> None:
+def _announce(path: str, _fields: Mapping[str, Any]) -> None:
     output.note(f"  {path}")
-
-
-def _ignore(_path: str) -> None:
-    """Do not announce a file."""
 
 
 def _amount(outputs: tuple[Output, ...]) -> str:

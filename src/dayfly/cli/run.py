@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -13,7 +14,7 @@ from dayfly.cli.options import guest_option, json_option, local_option, wait_opt
 from dayfly.core import names
 from dayfly.core.model import Project
 from dayfly.errors import FileError, NotFoundError
-from dayfly.project.deploy import deploy as clouds
+from dayfly.project.deploy.versions import deployed
 from dayfly.project.runs import references
 from dayfly.project.screens import words
 
@@ -73,7 +74,7 @@ def _code_line(where: target.Target, project: Project, job: str) -> str:
     if where.local is not None:
         deploy.quietly(where, project)
         return ""
-    there = clouds.deployed(where.aws, where.bucket(project.name)).get(job)
+    there = where.interpreter(project.name).run(deployed(where.scope(project.name))).get(job)
     if there is None or there.job is None:
         raise NotFoundError(f"{job} is not deployed", hint="dayfly deploy")
     since = f"as deployed {names.utc_text(there.effective_from)}"
@@ -84,7 +85,7 @@ def _code_line(where: target.Target, project: Project, job: str) -> str:
     return f"commit {there.code.commit[:7]}{changes}, {since}; {advice}"
 
 
-def _print_started(where: target.Target, run: names.RunName, answer: dict[str, Any], *, as_json: bool) -> int:
+def _print_started(where: target.Target, run: names.RunName, answer: Mapping[str, Any], *, as_json: bool) -> int:
     """Print the launcher's answer. Returns the exit code: 0 if the run starts."""
     starts = answer.get("decision") == "run"
     exit_code = 0 if starts else 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,12 +16,19 @@ from zoneinfo import ZoneInfo
 import click
 
 from dayfly.cli import local_cloud, output, workspace
-from dayfly.cloud.clients import Aws, told
+from dayfly.cloud.account import caller
+from dayfly.cloud.clients import Aws
+from dayfly.cloud.context import Emit, Log, emit_nothing
 from dayfly.cloud.interpreter import Interpreter
 from dayfly.core import names
 from dayfly.core.model import Project
 from dayfly.errors import FileError
 from dayfly.flows.actor import CLI_MAY, Actor
+from dayfly.project.deploy.scope import Scope
+
+
+def _no_log(_line: str, _fields: Mapping[str, Any]) -> None:
+    """The CLI shows facts, not the log of a walk."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +58,16 @@ class Target:
         """Name of the project's bucket here."""
         return names.bucket(project, self.account, self.region)
 
-    def interpreter(self, project: str) -> Interpreter:
+    @property
+    def poll_s(self) -> float:
+        """Seconds between two questions to this cloud while waiting."""
+        return 3.0 if self.local is None else 0.5
+
+    def scope(self, project: str) -> Scope:
+        """Where deploy and destroy work."""
+        return Scope(project=project, account=self.account, region=self.region, who=self.who, poll_s=self.poll_s)
+
+    def interpreter(self, project: str, *, log: Log = _no_log, emit: Emit = emit_nothing) -> Interpreter:
         """Interpreter for the later steps of a run. These make no kill schedule, so it gets no role or queue for one."""
         return Interpreter(
             aws=self.aws,
@@ -59,7 +76,8 @@ class Target:
             group=names.stack(project),
             kill_role="",
             dead_letters="",
-            log=lambda _line, _fields: None,
+            log=log,
+            emit=emit,
         )
 
     def actor(self, project: str) -> Actor:
@@ -99,8 +117,8 @@ def find(project: Project, *, use_local: bool) -> Target:
 
 def _aws(region: str) -> Target:
     aws = Aws(region=region, profile=os.environ.get("AWS_PROFILE"), endpoint=os.environ.get("AWS_ENDPOINT_URL"))
-    identity = told("identify the caller", lambda: aws.client("sts").get_caller_identity())
-    return Target(aws=aws, account=identity["Account"], who=_role(identity["Arn"]), region=region, local=None)
+    identity = caller(aws)
+    return Target(aws=aws, account=identity.account, who=_role(identity.arn), region=region, local=None)
 
 
 def for_run(project: Project, *, use_local: bool, wait: bool, guest: str | None) -> Target:
