@@ -16,7 +16,7 @@ import pytest
 
 from dayfly.cloud.clients import Aws
 from dayfly.cloud.interpreter import Interpreter
-from dayfly.core import names, verdict
+from dayfly.core import election, names
 from dayfly.core.records import FleetError
 from dayfly.errors import DayflyError, Unclear
 from dayfly.flows import calls
@@ -63,7 +63,7 @@ def test_the_zone_that_create_fleet_tells_is_kept():
     "code", ["InvalidLaunchTemplateId.NotFound", "InvalidBlockDeviceMapping", "InvalidSubnetID.NotFound"]
 )
 def test_a_request_that_ec2_calls_wrong_is_not_called_a_want_of_capacity(code):
-    assert verdict.refused_because((FleetError(code=code, message=""),)) == "unknown"
+    assert election.refused_because((FleetError(code=code, message=""),)) == "unknown"
 
 
 def test_the_bundles_link_names_the_buckets_region(monkeypatch):

@@ -19,7 +19,7 @@ import pytest
 import dayfly.cli.commands  # noqa: F401 - registers the commands
 from dayfly.cli.main import dayfly_command
 from dayfly.core import event, names, records
-from dayfly.core.verdict import refused_because
+from dayfly.core.election import refused_because
 from dayfly.project.file import config, keys
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,6 +9,7 @@ import pytest
 
 from dayfly.core import names
 from dayfly.core.event import LaunchRequest
+from dayfly.core.model import Removed
 from dayfly.core.records import FleetError, Heartbeat, encode
 from dayfly.core.versions import write_version
 from dayfly.errors import NotFoundError
@@ -163,10 +164,7 @@ def test_details_are_read_for_the_newest_only_and_the_rest_says_so():
 def test_a_removed_jobs_runs_are_still_listed_and_it_has_no_further_ticks():
     cloud = deployed(since=TICK)
     whole_run(cloud)
-    gone = version(TICK + timedelta(minutes=10), **HOURLY)
-    gone = type(gone)(
-        **{**{f: getattr(gone, f) for f in gone.__dataclass_fields__}, "job": None, "code": None, "launch": None}
-    )
+    gone = Removed(name="pi", effective_from=TICK + timedelta(minutes=10), deployed_by="ben")
     cloud.objects[gone.key] = write_version(gone)
     cloud.pass_time(5 * 3600)
     assert [row.outcome for row in rows(cloud)] == ["succeeded"]
@@ -217,7 +215,7 @@ def test_a_good_run_by_hand_is_named_but_not_taken_for_latest():
     sweep(cloud)
     with pytest.raises(NotFoundError, match="no good result by its schedule") as refused:
         cloud.run(look.newest_good("pi"))
-    assert f"dayfly fetch {launched.run}" in refused.value.hint
+    assert f"dayfly fetch {launched.facts.run}" in refused.value.hint
     assert table(cloud).splitlines()[1].endswith("by hand")
 
 

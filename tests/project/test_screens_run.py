@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from dayfly.core import names
-from dayfly.core.facts import Attempt, Facts, KeptLatest, KeptOpen, Server
+from dayfly.core.facts import Attempt, Facts, Kept, Server
 from dayfly.core.records import (
     Cancel,
     Claim,
@@ -22,6 +22,7 @@ from dayfly.core.records import (
     Intent,
     Latest,
     Log,
+    NoServer,
     Opened,
     Output,
     SpotRefused,
@@ -71,14 +72,13 @@ def attempt(**changes) -> Attempt:
     elected = Elected(
         at=at(1.4),
         server=SERVER,
-        reason="a server is there",
         type="c8g.large",
         zone="eu-west-1a",
         market="spot",
         image="ami-0model",
         launched=at(1.3),
     )
-    return Attempt(**{"number": 1, "intent": intent, "elected": elected, **changes})
+    return Attempt(**{"number": 1, "intent": intent, "election": elected, **changes})
 
 
 def ended(**changes) -> Ended:
@@ -157,11 +157,11 @@ def test_the_picture_only_grows_at_its_end_as_facts_come():
     def seen(**parts) -> Facts:
         return replace(WHOLE, attempts=(attempt(**parts),))
 
-    opened = KeptOpen(etag="e", record=Opened(run=str(RUN), source="schedule", at=at(0.5), request="r"))
+    opened = Kept(etag="e", record=Opened(run=str(RUN), source="schedule", at=at(0.5), request="r"))
     growing = [
         Facts(run=RUN, opened=opened),
         replace(WHOLE, attempts=()),
-        seen(elected=None),
+        seen(election=None),
         seen(),
         seen(started=STARTED),
         seen(started=STARTED, ended=ended()),
@@ -182,7 +182,7 @@ def test_the_picture_only_grows_at_its_end_as_facts_come():
 
 
 def test_a_server_that_ec2_dates_before_its_claim_is_not_shown_before_it():
-    early = replace(WHOLE, attempts=(attempt(elected=replace(attempt().elected, launched=at(0))),))
+    early = replace(WHOLE, attempts=(attempt(election=replace(attempt().elected, launched=at(0))),))
     assert [line.at for line in steps(early)] == [at(0), at(0.6), at(0.6)]
 
 
@@ -194,7 +194,7 @@ def test_a_server_is_not_gone_before_its_own_last_word():
 
 
 def test_success_ends_with_what_to_fetch():
-    moved = KeptLatest(etag="e", record=Latest(run=str(RUN), attempt=1, at=at(14), prefix="p/", outputs=()))
+    moved = Kept(etag="e", record=Latest(run=str(RUN), attempt=1, at=at(14), prefix="p/", outputs=()))
     assert end_lines(replace(WHOLE, latest=moved), UTC, {}, local=True) == (
         "succeeded  pi@2026-11-24T22:41:00Z",
         "next       dayfly fetch pi@2026-11-24T22:41Z --local",
@@ -286,9 +286,9 @@ def test_a_server_without_a_last_word_says_what_ended_it():
 
 def test_no_capacity_names_the_pools_and_exits_5():
     errors = (FleetError(code="InsufficientInstanceCapacity", message="none", pool="spot c8g.large eu-west-1a"),)
-    none = Elected(
+    none = NoServer(
         at=at(2),
-        server=None,
+        cause="refused",
         reason="no-capacity",
         detail="spot c8g.large eu-west-1a: InsufficientInstanceCapacity",
         errors=errors,
@@ -304,7 +304,7 @@ def test_no_capacity_names_the_pools_and_exits_5():
     facts = replace(
         WHOLE,
         attempts=(
-            attempt(elected=none, spot_refused=SpotRefused(at=at(1.5), errors=errors), closed=shut, receipt=True),
+            attempt(election=none, spot_refused=SpotRefused(at=at(1.5), errors=errors), closed=shut, receipt=True),
         ),
     )
     assert run_lines(facts, UTC, tenths=False)[2:] == (
@@ -316,10 +316,10 @@ def test_no_capacity_names_the_pools_and_exits_5():
     odd = replace(none, reason="unknown", detail="NewCodeOfTheirs")
     facts = replace(
         facts,
-        attempts=(replace(facts.attempts[0], elected=odd, closed=replace(shut, reason="unknown", detail=odd.detail)),),
+        attempts=(replace(facts.attempts[0], election=odd, closed=replace(shut, reason="unknown", detail=odd.detail)),),
     )
     assert ending(facts, local=False).why == "EC2 refused the launch: NewCodeOfTheirs"
-    facts = replace(facts, attempts=(attempt(elected=none, closed=shut, receipt=True),))
+    facts = replace(facts, attempts=(attempt(election=none, closed=shut, receipt=True),))
     assert end_lines(facts, UTC, {})[-1] == "next       dayfly retry pi@2026-11-24T22:41Z"
 
 
@@ -340,7 +340,7 @@ def test_a_cancelled_run_shows_when_and_by_whom():
 @pytest.mark.parametrize(
     ("decision", "reason", "why", "last"),
     [
-        ("skipped", "overlap", "pi@2026-11-24T22:40:00Z was still alive", "dayfly runs pi"),
+        ("skipped", "overlap", "pi@2026-11-24T22:40:00Z was still running", "dayfly runs pi"),
         ("missed", "late", "delivered 7200.0 s after the tick; start_within is 3600 s", "dayfly run pi"),
     ],
 )
@@ -356,7 +356,7 @@ def test_a_tick_that_was_not_run_says_why(decision, reason, why, last):
 def test_a_second_attempt_is_counted_from_its_own_start():
     again = attempt(number=2, started=STARTED)
     again = replace(
-        again, intent=replace(again.intent, attempt=2, at=at(100)), elected=replace(again.elected, launched=at(101))
+        again, intent=replace(again.intent, attempt=2, at=at(100)), election=replace(again.elected, launched=at(101))
     )
     facts = replace(WHOLE, attempts=(WHOLE.attempts[0], replace(again, started=replace(STARTED, at=at(103)))))
     assert run_lines(facts, UTC, tenths=False, attempt=2) == (

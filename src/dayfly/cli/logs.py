@@ -99,10 +99,10 @@ class _Reader:
 
 def _attempt(facts: Facts, *, follow: bool) -> Attempt | None:
     """The newest attempt that has a server. None: wait for one. Raises NotFoundError when there is none and none will come."""
-    with_server = [one for one in facts.attempts if one.elected is not None and one.elected.server is not None]
+    with_server = [one for one in facts.attempts if one.elected is not None]
     newest = facts.attempt
     going = facts.opened is not None and (newest is None or newest.closed is None)
-    if follow and going and (newest is None or newest.elected is None):
+    if follow and going and (newest is None or newest.election is None):
         return None
     if with_server:
         return with_server[-1]

@@ -12,8 +12,8 @@ from dayfly.cli.find import find_run
 from dayfly.cli.main import dayfly_command, json_option, local_option
 from dayfly.cli.run import follow
 from dayfly.core import names
-from dayfly.core.advance import State
 from dayfly.core.records import Cancel, encode
+from dayfly.core.step import State
 from dayfly.errors import LeftError, NotFoundError
 from dayfly.flows import calls
 from dayfly.flows.gather import gather

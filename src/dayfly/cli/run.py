@@ -20,9 +20,9 @@ from dayfly.cli.find import zone_of
 from dayfly.cli.main import CTRL_C, dayfly_command, guest_option, json_option, local_option
 from dayfly.cli.watch import Watcher
 from dayfly.core import names
-from dayfly.core.advance import State
 from dayfly.core.facts import Facts
-from dayfly.core.model import Project
+from dayfly.core.model import Deployed, Project
+from dayfly.core.step import State
 from dayfly.errors import DayflyError, FileError, NotFoundError, Unclear
 from dayfly.flows import calls
 from dayfly.flows.walk import Walked, walk
@@ -85,7 +85,7 @@ def _code_note(where: target.Target, project: Project, job: str) -> str:
         deploy.quietly(where, project)
         return ""
     there = clouds.deployed(where.aws, where.bucket(project.name)).get(job)
-    if there is None or there.job is None:
+    if not isinstance(there, Deployed):
         raise NotFoundError(f"{job} is not deployed", hint="dayfly deploy")
     code = there.code
     commit = f"commit {code.commit[:7]}{' and changes' if code.dirty else ''}, " if code and code.commit else ""
@@ -178,18 +178,18 @@ def receipt_of(where: target.Target, project: Project, facts: Facts) -> dict[str
 def _booting(facts: Facts) -> str:
     """How long a server has been booting, while nothing else is known of it; else empty."""
     attempt = facts.attempt
-    if attempt is None or attempt.elected is None or attempt.elected.server is None:
+    if attempt is None or attempt.elected is None:
         return ""
     if attempt.started or attempt.ended or attempt.closed:
         return ""
-    began = attempt.elected.launched or attempt.elected.at
+    began = attempt.elected.launched
     return f"the server boots and prepares, {max(0, (datetime.now(UTC) - began).total_seconds()):.0f} s"
 
 
 def _newest_line(where: target.Target, project: Project, facts: Facts) -> str:
     """The newest line of the job's log so far; empty when there is none."""
     attempt = facts.attempt
-    if attempt is None or attempt.elected is None or attempt.elected.server is None or attempt.started is None:
+    if attempt is None or attempt.elected is None or attempt.started is None:
         return ""
     interpreter = where.interpreter(project.name)
     prefix = names.out_prefix(facts.run, attempt.number, attempt.intent.role_id, attempt.elected.server)

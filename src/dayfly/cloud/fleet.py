@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from dayfly.cloud.clients import UNCLEAR, code_of, is_unclear
 from dayfly.cloud.context import Context
 from dayfly.core import names
-from dayfly.core.facts import FleetAnswer, Server
+from dayfly.core.facts import FleetAnswer, Launched, RefusedLaunch, Replayed, Server
 from dayfly.core.records import FleetError
 from dayfly.errors import Refused, Unclear
 from dayfly.flows import calls
@@ -34,18 +34,22 @@ def create(context: Context, call: calls.CreateFleet) -> FleetAnswer:
         if is_unclear(error):
             raise
         if code_of(error) in REPLAYED:
-            return FleetAnswer(fleet=None, servers=(), errors=())
+            return Replayed(fleet=None)
         message = str(error.response.get("Error", {}).get("Message", ""))
-        return FleetAnswer(fleet=None, servers=(), errors=(FleetError(code=code_of(error), message=message[:500]),))
+        return RefusedLaunch(errors=(FleetError(code=code_of(error), message=message[:500]),))
     servers = _launched(told, request)
-    if not servers and any(each.get("ErrorCode") in UNCLEAR for each in told.get("Errors", [])):
+    if servers:
+        return Launched(servers=servers)
+    if any(each.get("ErrorCode") in UNCLEAR for each in told.get("Errors", [])):
         # Throttling comes inside a good answer too; it says nothing about capacity.
         raise Unclear("CreateFleet: throttled inside its answer", hint="the same again")
     errors = tuple(
         FleetError(code=each.get("ErrorCode", ""), message=each.get("ErrorMessage", "")[:500], pool=_pool(each))
         for each in told.get("Errors", [])
     )
-    return FleetAnswer(fleet=told.get("FleetId"), servers=servers, errors=errors)
+    if not errors:
+        return Replayed(fleet=told.get("FleetId"))
+    return RefusedLaunch(errors=errors)
 
 
 def _launched(told: Mapping[str, Any], request: Mapping[str, Any]) -> tuple[Server, ...]:

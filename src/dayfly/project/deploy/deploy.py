@@ -19,8 +19,8 @@ import dayfly
 from dayfly.cloud import discovery, objects, schedules, stack
 from dayfly.cloud.clients import Aws, code_of
 from dayfly.core import names, versions
-from dayfly.core.claim import Zones
-from dayfly.core.model import Code, Job, Launch, Project, Version
+from dayfly.core.model import Code, Deployed, Job, Launch, Project, Version
+from dayfly.core.ticks import Zones
 from dayfly.errors import FileError, Unclear
 from dayfly.project.bundle import build, wheels
 from dayfly.project.deploy import plan
@@ -47,7 +47,7 @@ class Prepared:
 
     plan: plan.Plan
     there: Mapping[str, Version]
-    wanted: Mapping[str, Version]
+    wanted: Mapping[str, Deployed]
     built: Mapping[str, build.Built]
     functions: Mapping[str, build.Built]
     images: Mapping[str, discovery.FoundImage]
@@ -90,7 +90,7 @@ def prepare(
     there = deployed(aws, bucket)
     since = plan.effective(now, there)
     wanted = {
-        name: Version(
+        name: Deployed(
             name=name,
             effective_from=since,
             job=job,
@@ -189,8 +189,8 @@ def retire(aws: Aws, bucket: str, by: str) -> None:
     there = deployed(aws, bucket)
     since = plan.effective(datetime.now(UTC), there)
     for version in there.values():
-        if version.job is not None:
-            gone = plan.removed(version, since, by)
+        if isinstance(version, Deployed):
+            gone = plan.removed(version.name, since, by)
             objects.write_new(aws.client("s3"), bucket, gone.key, versions.write_version(gone))
 
 
@@ -256,7 +256,7 @@ def _launch(found: stack.Stack, image: discovery.FoundImage, network: discovery.
     )
 
 
-def _with_launch(prepared: Prepared, stands: stack.Stack) -> dict[str, Version]:
+def _with_launch(prepared: Prepared, stands: stack.Stack) -> dict[str, Deployed]:
     """The wanted versions with what the stack, as it stands now, holds for them."""
     return {
         name: replace(version, launch=_launch(stands, prepared.images[name], prepared.network))
@@ -271,7 +271,7 @@ def _write_versions(
         if change.kind == "same":
             continue
         if change.kind == "gone":
-            version = plan.removed(prepared.there[change.name], since, by)
+            version: Version = plan.removed(change.name, since, by)
         else:
             assert change.version is not None
             version = replace(change.version, effective_from=since)

@@ -6,13 +6,13 @@ The stack is core/template.py's. A plan is a value: `deploy --plan` prints it, `
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from dayfly.core import schedule
-from dayfly.core.model import Job, Scheduled, Version
+from dayfly.core.model import Deployed, Job, Removed, Scheduled, Version
 from dayfly.project.file import durations
 
 Kind = Literal["new", "changed", "gone", "same"]
@@ -27,7 +27,7 @@ class JobChange:
     name: str
     kind: Kind
     words: tuple[str, ...]
-    version: Version | None = None
+    version: Deployed | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,19 +43,19 @@ class Plan:
         return not self.stack and all(change.kind == "same" for change in self.changes)
 
 
-def jobs(there: Mapping[str, Version], wanted: Mapping[str, Version]) -> tuple[JobChange, ...]:
+def jobs(there: Mapping[str, Version], wanted: Mapping[str, Deployed]) -> tuple[JobChange, ...]:
     """Compares what is deployed (newest version of each job) with what the file asks for."""
     changes: list[JobChange] = []
     for name, version in wanted.items():
         old = there.get(name)
-        if old is None or old.job is None:
+        if not isinstance(old, Deployed):
             changes.append(JobChange(name=name, kind="new", words=(_summary(version),), version=version))
         elif old.digest == version.digest:
             changes.append(JobChange(name=name, kind="same", words=(), version=old))
         else:
             changes.append(JobChange(name=name, kind="changed", words=_differences(old, version), version=version))
     for name, old in there.items():
-        if name not in wanted and old.job is not None:
+        if name not in wanted and isinstance(old, Deployed):
             words = ("gone from the file: its schedule goes; its runs and their results stay",)
             changes.append(JobChange(name=name, kind="gone", words=words, version=None))
     order = {"new": 0, "changed": 1, "gone": 2, "same": 3}
@@ -72,9 +72,9 @@ def effective(now: datetime, versions: Mapping[str, Version]) -> datetime:
     return start if last is None else max(start, last + timedelta(seconds=1))
 
 
-def removed(old: Version, since: datetime, by: str) -> Version:
+def removed(name: str, since: datetime, by: str) -> Removed:
     """The version that says: this job is in the file no more."""
-    return replace(old, effective_from=since, job=None, code=None, launch=None, deployed_by=by)
+    return Removed(name=name, effective_from=since, deployed_by=by)
 
 
 def schedules(wanted: Mapping[str, Job], zone: Mapping[str, ZoneInfo]) -> tuple[Scheduled, ...]:
@@ -98,17 +98,14 @@ def schedules(wanted: Mapping[str, Job], zone: Mapping[str, ZoneInfo]) -> tuple[
     return tuple(found)
 
 
-def _summary(version: Version) -> str:
+def _summary(version: Deployed) -> str:
     job = version.job
-    assert job is not None
     when = ", ".join(job.schedule) or "by hand only"
     market = {"on-demand": "on demand", "spot": "spot", "spot-first": "spot first"}[job.market]
     return f"{when}, {' or '.join(job.servers)}, {market}, limit {durations.text(job.time_limit_s)}"
 
 
-def _differences(old: Version, new: Version) -> tuple[str, ...]:
-    assert old.job is not None
-    assert new.job is not None
+def _differences(old: Deployed, new: Deployed) -> tuple[str, ...]:
     words: list[str] = []
     before, after = asdict(old.job), asdict(new.job)
     for key, value in after.items():

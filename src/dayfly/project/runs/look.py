@@ -6,27 +6,25 @@ How a screen is drawn is core/screens; a log's bytes and a result's files are fe
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import count, takewhile
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from dayfly.core import names, schedule, sweep
+from dayfly.core import names, sweep, ticks
 from dayfly.core.facts import Attempt, Facts, Server
-from dayfly.core.records import Claim, Elected, Ended, Heartbeat, Intent, Latest, Started
-from dayfly.core.versions import read_version
+from dayfly.core.model import Deployed
+from dayfly.core.records import Claim, Ended, Heartbeat, Intent, Latest, Started
+from dayfly.core.ticks import Zones
 from dayfly.errors import NotFoundError
 from dayfly.flows.calls import Console, Flow, Get, IsArmed, List, Now, Servers, ask
-from dayfly.flows.gather import gather, record
+from dayfly.flows.gather import election, gather, read, record
 from dayfly.project.runs import references
 from dayfly.project.runs.references import RunRef
 from dayfly.project.screens.runs import NEVER, RunRow, of_facts, of_receipt
 from dayfly.project.screens.servers import Listed, ServerRow
 from dayfly.project.screens.show import Seen
-
-Zones = Callable[[str], ZoneInfo]
 
 _DAY = timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -102,9 +100,8 @@ def _told(row: RunRow) -> Flow[RunRow]:
 def _jobs(job: str | None) -> Flow[tuple[str, ...]]:
     if job is not None:
         return (job,)
-    root = names.version_prefix("").rstrip("/") + "/"
-    folders = yield from ask(List(root, folders=True))
-    return tuple(folder.removeprefix(root).rstrip("/") for folder in folders)
+    folders = yield from ask(List(names.VERSIONS, folders=True))
+    return tuple(folder.removeprefix(names.VERSIONS).rstrip("/") for folder in folders)
 
 
 def _latest(jobs: Iterable[str]) -> Flow[dict[str, str]]:
@@ -138,23 +135,18 @@ def _missed(job: str, wanted: Wanted, zones: Zones, known: dict[names.RunName, R
 
 def _expected(job: str, wanted: Wanted, zones: Zones) -> Flow[list[names.RunName]]:
     now = yield from ask(Now())
-    keys = sorted((yield from ask(List(names.version_prefix(job)))), key=names.version_since)
     oldest = max(wanted.since, now - timedelta(seconds=wanted.keep_s))
-    ends = [*(names.version_since(key) for key in keys[1:]), wanted.until]
     found: list[names.RunName] = []
-    for key, end in reversed(list(zip(keys, ends, strict=False))):
-        start = max(names.version_since(key), oldest)
-        if start >= min(end, wanted.until) or len(found) >= _TICKS:
+    keys = yield from ask(List(names.version_prefix(job)))
+    for period in reversed(ticks.periods(keys, wanted.until)):
+        start, end = max(period.start, oldest), min(period.end, wanted.until)
+        if start >= end or len(found) >= _TICKS:
             continue
-        stored = yield from ask(Get(key))
-        version = read_version(stored.body) if stored else None
-        if version is None or version.job is None or not version.job.schedule:
-            continue
-        late = min(end, wanted.until, now - timedelta(seconds=version.job.start_within_s))
-        meant = schedule.parse(version.job.schedule, zones(version.job.timezone))
-        # Newest versions first; of one version the newest ticks are what its end leaves.
-        ticks = list(schedule.ticks_between(meant, start, late)) if start < late else []
-        found += [names.RunName(job, tick) for tick in ticks[-_TICKS:]]
+        version = yield from read(period.key)
+        if isinstance(version, Deployed):
+            # Newest versions first; of one version the newest ticks are what its end leaves.
+            late = list(ticks.overdue(version, start, end, now, zones))
+            found += [names.RunName(job, tick) for tick in late[-_TICKS:]]
     return found
 
 
@@ -245,7 +237,7 @@ def look_at(run: names.RunName) -> Flow[tuple[Facts, Seen, datetime]]:
 def out_prefix(run: names.RunName, attempt: Attempt) -> str | None:
     """Where the attempt's server puts its words and files; None when there is no server."""
     elected = attempt.elected
-    if elected is None or elected.server is None:
+    if elected is None:
         return None
     return names.out_prefix(run, attempt.number, attempt.intent.role_id, elected.server)
 
@@ -256,8 +248,9 @@ def log_pieces(run: names.RunName, attempt: Attempt) -> Flow[tuple[str, ...]]:
     The server may write what it likes below its prefix: only what is named as a piece is one.
     """
     prefix = out_prefix(run, attempt)
-    there = set((yield from ask(List(f"{prefix}log/")))) if prefix else set()
-    return tuple(takewhile(there.__contains__, (names.log_key(prefix or "", number) for number in count(1))))
+    if prefix is None:
+        return ()
+    return names.log_pieces(prefix, (yield from ask(List(f"{prefix}log/"))))
 
 
 # --- ps -----------------------------------------------------------------------------------------------------------------
@@ -275,7 +268,7 @@ def list_servers() -> Flow[Listed]:
         if str(run) not in {row.server.run for row in rows}:
             attempt = (yield from gather(run)).attempt
             waiting = attempt is not None and attempt.closed is None and attempt.elected is not None
-            if waiting and attempt and attempt.elected and attempt.elected.server and attempt.server is None:
+            if waiting and attempt and attempt.server is None:
                 without.append(run)
     ordered = sorted(rows, key=lambda row: (row.server.launched, row.server.id), reverse=True)
     return Listed(at=(yield from ask(Now())), rows=tuple(ordered), without=tuple(without))
@@ -289,7 +282,7 @@ def _server_row(server: Server) -> Flow[ServerRow]:
     if run is None or server.attempt is None:
         return ServerRow(server=server, decision=decision, armed=armed)
     intent = yield from record(Intent, names.attempt_key(run, server.attempt, "intent"))
-    elected = yield from record(Elected, names.attempt_key(run, server.attempt, "server"))
+    elected = yield from election(run, server.attempt)
     if decision.action == "leave" and server.state != "shutting-down":
         decision = sweep.by_records(server, intent, elected, now)
     started: Started | None = None

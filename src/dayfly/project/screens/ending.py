@@ -8,6 +8,7 @@ from datetime import tzinfo
 from typing import Any
 
 from dayfly.core.facts import Attempt, Facts
+from dayfly.core.records import NoServer
 from dayfly.project.screens import live, reasons, words
 
 _LAST = 10
@@ -63,9 +64,9 @@ def ending(facts: Facts, *, local: bool) -> Ending:
     if over:
         limit = attempt.intent.time_limit_s if attempt else None
         missing = attempt.ended.missing if attempt and attempt.ended else ()
-        refused = bool(attempt and attempt.elected and attempt.elected.server is None and attempt.elected.errors)
+        refused = bool(attempt and isinstance(attempt.election, NoServer) and attempt.election.errors)
         why = reasons.sentence(state, reason, detail, limit_s=limit, missing=missing, refused=refused)
-    by = closed.ended_by if closed and over and attempt and attempt.elected and attempt.elected.server else ""
+    by = closed.ended_by if closed and over and attempt and attempt.elected else ""
     return Ending(
         run=str(facts.run),
         over=over,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 
 from dayfly.core.facts import Attempt, Facts
-from dayfly.core.records import Ended
+from dayfly.core.records import Ended, NoServer
 from dayfly.project.screens import reasons, words
 
 TO_CLOSE = "its server is gone; closed at the next sweep"
@@ -101,10 +101,10 @@ def _of_attempt(facts: Facts, attempt: Attempt) -> Iterator[StepLine]:
 
 
 def _server(attempt: Attempt) -> Iterator[StepLine]:
-    elected = attempt.elected
+    elected = attempt.election
     if elected is None:
         return
-    if elected.server is None:
+    if isinstance(elected, NoServer):
         said = reasons.sentence("failed", elected.reason, elected.detail, refused=bool(elected.errors))
         yield StepLine(attempt=attempt.number, name="no server", at=elected.at, words=said)
         return
@@ -113,7 +113,7 @@ def _server(attempt: Attempt) -> Iterator[StepLine]:
     yield StepLine(
         attempt=attempt.number,
         name="server",
-        at=elected.launched or elected.at,
+        at=elected.launched,
         words=f"{elected.server}{{shape}}, {{deadline}}",
         shape=shape,
         deadline=attempt.intent.deadline,
@@ -125,7 +125,7 @@ def _job(facts: Facts, attempt: Attempt) -> Iterator[StepLine]:
     began = started_at(attempt)
     if began is not None:
         version = facts.version(attempt.intent.version)
-        command = words.command(version.job.command) if version and version.job else ""
+        command = words.command(version.job.command) if version else ""
         yield StepLine(attempt=number, name="job started", at=began, words=command)
     if facts.cancel is not None and attempt is facts.attempt:
         yield StepLine(attempt=number, name="cancelled", at=facts.cancel.at, words=f"by {facts.cancel.by or 'hand'}")
@@ -190,14 +190,14 @@ def _stored_words(ended: Ended) -> str:
 
 def _gone(attempt: Attempt) -> Iterator[StepLine]:
     closed, elected = attempt.closed, attempt.elected
-    if closed is None or elected is None or elected.server is None:
+    if closed is None or elected is None:
         return
     at = closed.gone or closed.at
     ended = attempt.ended
     if ended is not None:
         # EC2 tells whole seconds: a server was not gone before its own last word.
         at = max(at, ended.at)
-    began = elected.launched or elected.at
+    began = elected.launched
     agent = closed.ended_by.startswith(_AGENT)
     yield StepLine(
         attempt=attempt.number,

@@ -88,7 +88,7 @@ def _scheduled(facts: Facts) -> bool:
 
 def _server(attempt: Attempt) -> dict[str, Any] | None:
     elected = attempt.elected
-    if elected is None or elected.server is None:
+    if elected is None:
         return None
     shape = {"type": elected.type, "zone": elected.zone, "market": elected.market, "image": elected.image}
     return {"id": elected.server, **shape, "state": attempt.server.state if attempt.server else None}
@@ -100,9 +100,9 @@ def _server(attempt: Attempt) -> dict[str, Any] | None:
 def _between(facts: Facts, seen: Seen, zone: tzinfo, now: datetime) -> list[str]:
     """What ends the server: each line looked up now, none assumed."""
     attempt = facts.attempt
-    if attempt is None or attempt.elected is None:
+    if attempt is None or attempt.election is None:
         return [_labelled("server", "none yet")]
-    if attempt.elected.server is None:
+    if attempt.elected is None:
         return []
     if attempt.server is not None and attempt.server.gone:
         return [_labelled("server", f"{attempt.elected.server}: {live.TO_CLOSE}")]
@@ -199,7 +199,7 @@ def _code(facts: Facts, attempt: Attempt) -> str:
         said = code.sha256[:7]
         said += f" = commit {code.commit[:7]} ({'changed since' if code.dirty else 'clean'})" if code.commit else ""
     image = attempt.elected.image if attempt.elected else None
-    wanted = version.job.image if version.job else ""
+    wanted = version.job.image
     return f"{said}      image {wanted}" + (f" = {image}" if image and image != wanted else "")
 
 
