@@ -1,12 +1,12 @@
-# Two commands for users (demo, test), one gate for developers (check). Each sets up what it needs.
-# By file, in as many processes as there are cores (four at most); see tests/conftest.py for the order
+# For users: demo, test. For developers: check before a commit, test before a release. Each sets up what it needs.
+# Tests run by file, in as many processes as there are cores (four at most); tests/conftest.py gives the order.
 BESIDE = -n auto --maxprocesses=4 --dist loadgroup --no-loadscope-reorder
-.PHONY: setup demo test check acceptance conformance lock format
+.PHONY: setup demo test lint check acceptance conformance lock format figures dead-code
 
 setup:
 	@scripts/setup
 
-# make demo GUEST=vm: its server is a QEMU machine
+# GUEST=vm: on a QEMU machine
 demo: setup
 	@$(if $(filter vm,$(GUEST)),scripts/setup-vm --required)
 	@.venv/bin/dayfly demo $(if $(GUEST),--guest $(GUEST))
@@ -15,15 +15,18 @@ test: setup
 	@scripts/setup-vm
 	@.venv/bin/python -m pytest -q $(BESIDE)
 
+lint: setup
+	@scripts/lint
+
 check: setup
 	@scripts/check
 
 # On a real account: make acceptance ACCOUNT=123456789012 [REGION=eu-west-1] [CLEAN=1]
-# $0.05 at most, as long as it, or CLEAN=1 after it was cut off, is run to its end
+# Costs at most $0.05, provided it, or CLEAN=1 after an interruption, runs to its end
 acceptance: setup
 	@scripts/acceptance $(if $(ACCOUNT),--account $(ACCOUNT)) $(if $(REGION),--region $(REGION)) $(if $(CLEAN),--clean)
 
-# What the local cloud does as AWS documents it, asked of it and of moto; writes docs/conformance.md
+# Ask the local cloud for what AWS documents, and write localcloud/docs/conformance.md
 conformance: setup
 	@.venv/bin/python localcloud/scripts/conformance
 
@@ -32,3 +35,11 @@ lock:
 
 format: setup
 	@.venv/bin/ruff format -q . && .venv/bin/ruff check -q --fix .
+
+# Sizes, branches, cycles, docstrings by room. AT=REV: of a revision
+figures: setup
+	@scripts/figures $(if $(AT),--at $(AT))
+
+# Candidates for removal; each needs a look by hand
+dead-code: setup
+	@.venv/bin/vulture

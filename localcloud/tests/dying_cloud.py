@@ -3,20 +3,20 @@
 import os
 import sys
 
-from localcloud.__main__ import main
-from localcloud.ec2.records import Book
+from localcloud.commandline.main import main
+from localcloud.ec2.records import RecordStore
 
 
 def die_at_the_first_instance() -> None:
     """Let the first write that holds an instance be the last thing this process does."""
-    written = Book.save
+    written = RecordStore.save
 
-    def save(book: Book, name: str) -> None:
+    def save(book: RecordStore, name: str) -> None:
         written(book, name)
         if book.region(name).instances:
             os._exit(137)
 
-    setattr(Book, "save", save)  # noqa: B010
+    setattr(RecordStore, "save", save)  # noqa: B010
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from localcloud import control
+from localcloud.server import control
 
 
 @dataclass

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC
 
 from dayfly.cli.watch import Watcher
-from project.test_screens_run import STARTED, WHOLE, attempt
+from project.sample_runs import STARTED, WHOLE, attempt
 
 RUNNING = replace(WHOLE, attempts=(attempt(started=STARTED),))
 

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from dayfly.core import schedule
 from dayfly.core.schedule import ScheduleError
-from localcloud.scheduler import expressions
 
 BERLIN = ZoneInfo("Europe/Berlin")
 ZONES = [ZoneInfo(name) for name in ("Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe")]
@@ -310,44 +309,3 @@ def test_what_eventbridge_is_given_means_the_same(
     given_to_aws = schedule.parse(schedule.expressions(crontab), zone)
     after = datetime(day.year, day.month, day.day, tzinfo=UTC)
     assert schedule.next_ticks(given_to_aws, after, 20) == schedule.next_ticks(crontab, after, 20)
-
-
-# --- against the local cloud's scheduler, which was written apart -------------------------------------------------------
-
-
-def fires(expression: str, zone: ZoneInfo, after: datetime, count: int) -> list[datetime]:
-    """When the local cloud's EventBridge would fire."""
-    found: list[datetime] = []
-    parsed = expressions.parse(expression, zone, after)
-    moment: datetime | None = after
-    while len(found) < count and (moment := parsed.after(moment)):
-        found.append(moment)
-    return found
-
-
-MIXED = [
-    "30 2 * * 1-5",
-    "0 4 * * SUN",
-    "*/20 1-3 * * *",
-    "15 1 * * FRI-SUN",
-    "0 0 1-31/10 JAN,jul *",
-    "rate(15 minutes)",
-    "rate(6 hours)",
-    "cron(15 10 ? * 6L *)",
-    "cron(0 2 L * ? *)",
-    "cron(30 2 15W * ? *)",
-    "cron(45 1 1W * ? *)",
-    "cron(45 1 31W * ? *)",
-    "cron(0 0 ? * 3#2 *)",
-    "cron(0/20 2 ? 3,10 SUN 2027-2029)",
-]
-
-
-@pytest.mark.parametrize("zone", ZONES, ids=str)
-@pytest.mark.parametrize("written", MIXED)
-def test_eventbridge_fires_exactly_when_a_tick_is_due(written: str, zone: ZoneInfo) -> None:
-    found = schedule.parse(written, zone)
-    (expression,) = schedule.expressions(found)
-    for day in DAYS:
-        after = datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(days=1)
-        assert list(schedule.next_ticks(found, after, 8)) == fires(expression, zone, after, 8)

@@ -1,4 +1,4 @@
-"""User data: constant, small, of the two parts cloud-init runs; and the shrinking of what travels in it."""
+"""User data is constant, small and has the two parts that cloud-init runs; the minifier keeps a program's behaviour."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ BOOTHOOK = (AGENT / "boothook.sh").read_text()
 SOURCES = {path.name: path.read_text() for path in AGENT.glob("*.py")}
 
 
-def test_user_data_is_constant_and_below_12_kib() -> None:
+def test_user_data_is_constant_and_at_most_12_kib() -> None:
     sent = user_data.build(BOOTHOOK, SOURCES)
     assert len(sent) <= 12 * 1024
     assert sent == user_data.build(BOOTHOOK, dict(reversed(SOURCES.items())))
     assert sent[4:8] == b"\0\0\0\0"  # no time in the gzip header
 
 
-def test_its_parts_are_the_boothook_first_and_then_the_script() -> None:
+def test_boothook_comes_before_the_script() -> None:
     message = email.message_from_bytes(gzip.decompress(user_data.build(BOOTHOOK, SOURCES)))
     parts = [part for part in message.walk() if not part.is_multipart()]
     assert [part.get_content_type() for part in parts] == ["text/cloud-boothook", "text/x-shellscript"]
     assert all(part.get_payload().startswith("#!/bin/sh\n") for part in parts)
 
 
-def test_user_data_that_would_be_too_long_is_refused() -> None:
+def test_user_data_that_is_too_long_is_refused() -> None:
     noise = "\n".join(f"x{n} = {hash((n, 'noise'))}" for n in range(2000))
     with pytest.raises(ValueError, match="at most 12288"):
         user_data.build(BOOTHOOK, {**SOURCES, "noise.py": noise})
 
 
 @pytest.mark.parametrize("boothook", ["#!/bin/sh\n", "#!/bin/sh\n#agent#\n#agent#\n"])
-def test_a_boothook_without_its_one_mark_is_refused(boothook: str) -> None:
+def test_boothook_needs_exactly_one_placeholder(boothook: str) -> None:
     with pytest.raises(ValueError, match="#agent#"):
         user_data.build(boothook, SOURCES)
 
 
-def test_a_name_that_is_no_module_is_refused() -> None:
+def test_file_name_that_is_not_a_module_is_refused() -> None:
     with pytest.raises(ValueError, match="not names of modules"):
         user_data.build(BOOTHOOK, {"../x.py": ""})
 
@@ -96,7 +96,7 @@ EMPTY = f"plain {{x}}"
 '''
 
 
-def test_a_shrunk_program_does_the_same() -> None:
+def test_minified_program_does_the_same() -> None:
     full: dict[str, object] = {}
     exec(compile(PROGRAM, "m.py", "exec"), full)  # noqa: S102 - the program under test
     small = run(PROGRAM)
@@ -105,7 +105,7 @@ def test_a_shrunk_program_does_the_same() -> None:
     assert small["Pair"](1) == (1, None)  # type: ignore[operator]
 
 
-def test_a_shrunk_program_holds_no_words_for_people_and_no_f_strings() -> None:
+def test_minified_program_has_no_docstrings_or_f_strings() -> None:
     small = shrink({"m.py": PROGRAM})["m.py"]
     assert "About" not in small
     assert "Twice" not in small
@@ -115,23 +115,23 @@ def test_a_shrunk_program_holds_no_words_for_people_and_no_f_strings() -> None:
     assert len(small) < 0.75 * len(PROGRAM)
 
 
-def test_a_private_name_is_the_same_in_all_modules() -> None:
+def test_private_name_is_shortened_alike_in_all_modules() -> None:
     small = shrink({"a.py": "class A:\n    _held_thing = 1\n", "b.py": "def f(x):\n    return x._held_thing\n"})
     name = small["a.py"].split("\n")[1].split()[0]
     assert name != "_held_thing"
     assert f".{name}" in small["b.py"]
 
 
-def test_a_local_that_hides_a_global_is_refused_for_it_would_be_renamed_wrongly() -> None:
+def test_local_that_hides_a_global_is_refused() -> None:
     with pytest.raises(ValueError, match="hides a global"):
         shrink({"m.py": "import os\ndef f():\n    return [os for os in (1,)] + [os.sep]\n"})
 
 
-def test_what_python_3_9_can_not_read_is_refused() -> None:
+def test_syntax_newer_than_python_3_9_is_refused() -> None:
     with pytest.raises(SyntaxError):
         shrink({"m.py": "match 1:\n    case 1:\n        pass\n"})
 
 
-def test_the_agent_itself_shrinks_to_what_python_3_9_reads() -> None:
+def test_minified_agent_parses_as_python_3_9() -> None:
     for text in shrink(SOURCES).values():
         ast.parse(text, feature_version=(3, 9))

@@ -12,26 +12,7 @@ from pathlib import Path
 import pytest
 
 from system.conftest import Begun, Folder
-
-BUCKET = "dayfly-{}-000000000000-eu-west-1"
-
-
-def project(name: str, command: str, **keys: object) -> str:
-    lines = [f"{key} = {toml(value)}" for key, value in {"servers": ["c8g.large"], **keys}.items()]
-    return f'project = "{name}"\nregions = ["eu-west-1"]\n[jobs.hello]\ncommand = {json.dumps(command)}\n' + "\n".join(
-        lines
-    )
-
-
-def toml(value: object) -> str:
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {json.dumps(each)}" for key, each in value.items()) + " }"
-    return json.dumps(value)
-
-
-def run(cloud, *options: str, code: int = 0, timeout: float = 120):
-    return cloud.json("run", "hello", "--local", "--wait", *options, code=code, timeout=timeout)
-
+from system.projects import BUCKET, project, run
 
 MARK = f"61{time.time_ns() % 10**9}"
 DEAF = f"trap '' TERM; (trap '' TERM; setsid sh -c \"trap '' TERM; sleep {MARK}\" &) ; sleep {MARK}"

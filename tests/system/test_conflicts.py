@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from system.test_cloud_runs import BUCKET, project, run
+from system.projects import BUCKET, project, run
 
 pytestmark = pytest.mark.cloud
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from system.test_cloud_runs import BUCKET, project
+from system.projects import BUCKET, project
 
 pytestmark = [pytest.mark.cloud, pytest.mark.slow]
 

@@ -1,4 +1,4 @@
-"""One local cloud and one moto server for all rows; a real account only when it is asked for."""
+"""One local cloud for all rows; a real account only on request."""
 
 import os
 import re
@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-# So that a row that fails says with what values.
+# pytest then shows the compared values of a row that fails.
 pytest.register_assert_rewrite(*(path.stem for path in Path(__file__).parent.glob("*_rows.py")))
 
 import asking  # noqa: E402
 from targets import Aws  # noqa: E402
 
-# Taken now: no variable of the environment is left while a test runs.
-ACCOUNT = os.environ.get("DAYFLY_TEST_AWS_ACCOUNT", "")
-ASKED = os.environ.get("DAYFLY_TEST_AWS") == "1" and bool(re.fullmatch(r"\d{12}", ACCOUNT))
+# Read at import: during a test the AWS variables of the environment are removed.
+ACCOUNT = os.environ.get("LOCALCLOUD_TEST_AWS_ACCOUNT", "")
+ASKED = os.environ.get("LOCALCLOUD_TEST_AWS") == "1" and bool(re.fullmatch(r"\d{12}", ACCOUNT))
 
 
 @pytest.fixture(scope="session")
@@ -28,19 +28,12 @@ def localcloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def moto() -> Iterator[Any]:
-    """A moto server."""
-    with asking.moto_server() as target:
-        yield target
-
-
-@pytest.fixture(scope="session")
 def aws() -> Iterator[Any]:
-    """The account that was named; the environment's credentials must be of it."""
+    """The named account; the credentials in the environment must belong to it."""
     if not ASKED:
         pytest.skip(
-            "a real account is asked only with DAYFLY_TEST_AWS=1 and DAYFLY_TEST_AWS_ACCOUNT=123456789012, by "
-            "-m aws tests/conformance/test_conformance.py; it costs some cents for servers of t3.nano, a minute each"
+            "set LOCALCLOUD_TEST_AWS=1 and LOCALCLOUD_TEST_AWS_ACCOUNT=123456789012 to ask a real account; "
+            "it costs some cents: t3.nano servers, a minute each"
         )
     target = Aws(ACCOUNT)
     yield target

@@ -23,7 +23,6 @@ LISTINGS = {
     "cloudwatch": "list_metrics", "cloudformation": "list_stacks", "sts": "get_caller_identity",
 }  # fmt: skip
 REFUSED_SIGNATURES = ("AuthFailure", "SignatureDoesNotMatch", "InvalidSignatureException")
-NO_KEY = "it does not judge this"
 
 row = partial(rows.row, "iam")
 
@@ -31,16 +30,10 @@ row = partial(rows.row, "iam")
 def code_of(target: Target, keys: Keys, service: str, call: str, **said: Any) -> str:
     """What a call of somebody else is refused with, while IAM judges."""
     client = target.client(service, keys=keys)
-    with target.judged():
-        return refusal(getattr(client, call), **said)
+    return refusal(getattr(client, call), **said)
 
 
-@row(
-    "Who has no policy may do nothing: AccessDenied from S3, UnauthorizedOperation from EC2",
-    POLICIES,
-    differs="EC2 answers AccessDenied",
-    shows="assert 'AccessDenied' == 'Unauthorized",
-)
+@row("Who has no policy may do nothing: AccessDenied from S3, UnauthorizedOperation from EC2", POLICIES)
 def nothing_is_allowed_by_itself(target: Target) -> None:
     keys, bucket = target.session(allow("sts:GetCallerIdentity")), target.bucket()
     assert code_of(target, keys, "s3", "list_objects_v2", Bucket=bucket) == "AccessDenied"
@@ -64,12 +57,7 @@ def a_prefix(target: Target) -> None:
     assert code_of(target, keys, "s3", "put_object", Bucket=bucket, Key="other/a", Body=b"1") == "AccessDenied"
 
 
-@row(
-    "`${aws:userid}` in a resource is ROLEID:SESSION of who asks",
-    VARIABLES,
-    differs="variables are compared as they are written",
-    shows="assert 'AccessDenied' == ''",
-)
+@row("`${aws:userid}` in a resource is ROLEID:SESSION of who asks", VARIABLES)
 def the_userid_variable(target: Target) -> None:
     bucket = target.bucket()
     keys = target.session(allow("s3:PutObject", f"arn:aws:s3:::{bucket}/out/${{aws:userid}}/*"), called="i-0abc")
@@ -79,12 +67,7 @@ def the_userid_variable(target: Target) -> None:
     assert code_of(target, keys, "s3", "put_object", Bucket=bucket, Key=f"out/{who}x/a", Body=b"1") == "AccessDenied"
 
 
-@row(
-    "A variable works in a condition too; without a value for it the statement does not match",
-    VARIABLES,
-    differs="the condition is not asked",
-    shows="assert '' == 'AccessDenied'",
-)
+@row("A variable works in a condition too; without a value for it the statement does not match", VARIABLES)
 def a_variable_in_a_condition(target: Target) -> None:
     bucket = target.bucket()
     where = f"arn:aws:s3:::{bucket}"
@@ -100,9 +83,7 @@ def a_variable_in_a_condition(target: Target) -> None:
 @row(
     "`${*}`, `${?}` and `${$}` are those letters, not wildcards; so is what a variable stands for",
     VARIABLES,
-    differs="variables are compared as they are written",
-    shows="assert 'AccessDenied' == ''",
-    unsure="the wildcards in a variable's value.",
+    unverified="the wildcards in a variable's value.",
 )
 def literal_letters(target: Target) -> None:
     bucket = target.bucket()
@@ -120,8 +101,6 @@ def literal_letters(target: Target) -> None:
 @row(
     "A statement with a variable that has no value matches nothing, under StringNotLike and in NotResource too",
     VARIABLES,
-    differs="variables are compared as they are written",
-    shows="assert '' == 'AccessDenied'",
 )
 def a_variable_without_a_value(target: Target) -> None:
     bucket, nothing = target.bucket(), "${aws:PrincipalTag/none}"
@@ -140,8 +119,6 @@ def a_variable_without_a_value(target: Target) -> None:
 @row(
     "A policy of version 2008-10-17, or of none, has no variables, a bucket's neither",
     "IAM User Guide, IAM JSON policy elements: Version",
-    differs="it takes no policy of another version than 2012-10-17",
-    shows="(MalformedPolicyDocument) when calling the PutRolePolicy",
 )
 def old_versions(target: Target) -> None:
     s3, iam, bucket = target.client("s3"), target.client("iam"), target.bucket()
@@ -164,8 +141,6 @@ def old_versions(target: Target) -> None:
 @row(
     "A write with tags needs s3:PutObjectTagging too, one with If-Match s3:GetObject",
     "S3 API Reference, PutObject, Permissions; S3 User Guide, How to prevent object overwrites with conditional writes",
-    differs=NO_KEY,
-    shows="assert ('', 'PreconditionFailed')",
 )
 def more_than_put_object(target: Target) -> None:
     bucket, key = target.bucket(), target.name_for("more")
@@ -178,7 +153,7 @@ def more_than_put_object(target: Target) -> None:
     assert (put(keys=keys, IfMatch=etag), put(keys=keys, Tagging="a=b")) == ("", "")
 
 
-@row("s3:prefix limits what may be listed", S3_KEYS, differs=NO_KEY, shows="assert '' == 'AccessDenied'")
+@row("s3:prefix limits what may be listed", S3_KEYS)
 def the_prefix_key(target: Target) -> None:
     bucket = target.bucket()
     condition = {"StringEquals": {"s3:prefix": "runs/"}}
@@ -187,12 +162,7 @@ def the_prefix_key(target: Target) -> None:
     assert code_of(target, keys, "s3", "list_objects_v2", Bucket=bucket) == "AccessDenied"
 
 
-@row(
-    "s3:if-none-match makes objects write-once: a write without the header is denied",
-    S3_KEYS,
-    differs="a Deny denies whatever its condition is",
-    shows="assert 'AccessDenied' == ''",
-)
+@row("s3:if-none-match makes objects write-once: a write without the header is denied", S3_KEYS)
 def the_if_none_match_key(target: Target) -> None:
     bucket, key = target.bucket(), target.name_for("once")
     where, missing = f"arn:aws:s3:::{bucket}/*", {"Null": {"s3:if-none-match": "true"}}
@@ -202,12 +172,7 @@ def the_if_none_match_key(target: Target) -> None:
     assert code_of(target, keys, "s3", "put_object", IfNoneMatch="*", **said) == ""
 
 
-@row(
-    "What is write-once by s3:if-none-match is not rewritten under an If-None-Match that names another ETag",
-    S3_KEYS,
-    differs=NO_KEY,
-    shows="assert 'AccessDenied' == ''",
-)
+@row("What is write-once by s3:if-none-match is not rewritten under an If-None-Match that names another ETag", S3_KEYS)
 def the_if_none_match_key_with_an_etag(target: Target) -> None:
     bucket, key = target.bucket(), target.name_for("once")
     where, missing = f"arn:aws:s3:::{bucket}/*", {"Null": {"s3:if-none-match": "true"}}
@@ -219,32 +184,24 @@ def the_if_none_match_key_with_an_etag(target: Target) -> None:
     assert target.client("s3").get_object(**said)["Body"].read() == b"1"
 
 
-@row(
-    "s3:ObjectCreationOperation lets the parts of an upload pass, and not its completion",
-    S3_KEYS,
-    differs="a Deny denies whatever its condition is",
-    shows="(AccessDenied) when calling the CreateMultipartUpload",
-)
+@row("s3:ObjectCreationOperation lets the parts of an upload pass, and not its completion", S3_KEYS)
 def the_creation_key(target: Target) -> None:
     bucket, key = target.bucket(), target.name_for("parts")
     where = f"arn:aws:s3:::{bucket}/*"
     once = {"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}}
     keys = target.session(allow("s3:PutObject", where), deny("s3:PutObject", where, Condition=once))
     s3 = target.client("s3", keys=keys)
-    with target.judged():
-        upload = s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
-        said = {"Bucket": bucket, "Key": key, "UploadId": upload}
-        part = s3.upload_part(PartNumber=1, Body=b"1", **said)
-        said["MultipartUpload"] = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
-        assert refusal(s3.complete_multipart_upload, **said) == "AccessDenied"
-        s3.complete_multipart_upload(IfNoneMatch="*", **said)
+    upload = s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+    said = {"Bucket": bucket, "Key": key, "UploadId": upload}
+    part = s3.upload_part(PartNumber=1, Body=b"1", **said)
+    said["MultipartUpload"] = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    assert refusal(s3.complete_multipart_upload, **said) == "AccessDenied"
+    s3.complete_multipart_upload(IfNoneMatch="*", **said)
 
 
 @row(
     "A bucket policy that denies what is not TLS does not deny a client of the endpoint",
     "S3 User Guide, Security best practices, Enforce encryption of data in transit",
-    differs="a Deny for everybody denies whatever its condition is",
-    shows="assert '403' == ''",
 )
 def a_policy_that_demands_tls(target: Target) -> None:
     s3, bucket = target.client("s3"), target.bucket()
@@ -264,8 +221,6 @@ def a_policy_that_demands_tls(target: Target) -> None:
 @row(
     "A bucket policy can deny what a role's own policy allows",
     "IAM User Guide, Identity-based policies and resource-based policies",
-    differs="the code is 403",
-    shows="assert '403' == 'AccessDenied'",
 )
 def a_bucket_policy_denies(target: Target) -> None:
     s3, bucket = target.client("s3"), target.bucket()
@@ -277,12 +232,7 @@ def a_bucket_policy_denies(target: Target) -> None:
     assert code_of(target, keys, "s3", "put_object", Bucket=bucket, Key="unsealed", Body=b"1") == ""
 
 
-@row(
-    "A boundary limits what the role's policy allows",
-    "IAM User Guide, Permissions boundaries for IAM entities",
-    differs=NO_KEY,
-    shows="assert '' == 'AccessDenied'",
-)
+@row("A boundary limits what the role's policy allows", "IAM User Guide, Permissions boundaries for IAM entities")
 def a_boundary(target: Target) -> None:
     iam, bucket = target.client("iam"), target.bucket()
     document = {"Version": "2012-10-17", "Statement": [allow("s3:ListBucket")]}
@@ -297,12 +247,7 @@ def a_boundary(target: Target) -> None:
     assert code_of(target, keys, "s3", "put_object", Bucket=bucket, Key="edge", Body=b"1") == "AccessDenied"
 
 
-@row(
-    "A session's own policy limits the role's",
-    "IAM User Guide, Policies and permissions, Session policies",
-    differs=NO_KEY,
-    shows="assert '' == 'AccessDenied'",
-)
+@row("A session's own policy limits the role's", "IAM User Guide, Policies and permissions, Session policies")
 def a_session_policy(target: Target) -> None:
     bucket = target.bucket()
     own = json.dumps({"Version": "2012-10-17", "Statement": [allow("s3:ListBucket")]})
@@ -311,12 +256,7 @@ def a_session_policy(target: Target) -> None:
     assert code_of(target, keys, "s3", "put_object", Bucket=bucket, Key="own", Body=b"1") == "AccessDenied"
 
 
-@row(
-    "A role is assumed only by whom its trust policy names",
-    "IAM User Guide, Update a role trust policy",
-    differs="a refusal is an HTML page with status 500",
-    shows="ResponseParserError",
-)
+@row("A role is assumed only by whom its trust policy names", "IAM User Guide, Update a role trust policy")
 def a_trust_policy(target: Target) -> None:
     trusting, other = target.role("account"), target.role("lambda")
     keys = target.session(allow("sts:AssumeRole"))
@@ -333,9 +273,7 @@ def who_am_i(target: Target) -> None:
 @row(
     "A wrong signature is refused by every service",
     "AWS General Reference, Signature Version 4; EC2 error AuthFailure",
-    differs="who asks for what is listed in JSON is answered 403 without a code",
-    shows="assert '403' in (",
-    unsure="Which of the codes it is, service by service.",
+    unverified="Which of the codes it is, service by service.",
 )
 def a_wrong_signature(target: Target) -> None:
     keys = target.session(allow("*")) | {"aws_secret_access_key": "wrong"}
@@ -347,22 +285,17 @@ def a_wrong_signature(target: Target) -> None:
 @row(
     "An unsigned request to a bucket that is not public is AccessDenied",
     "S3 User Guide, How Amazon S3 authorizes a request",
-    differs="the code is 403",
-    shows="assert '403' == 'AccessDenied'",
 )
 def an_unsigned_request(target: Target) -> None:
     target.client("s3").put_object(Bucket=target.bucket(), Key="unsigned", Body=b"1")
     config = Config(signature_version=UNSIGNED, retries={"total_max_attempts": 1})
     nobody = boto3.client("s3", region_name=REGION, endpoint_url=target.endpoint, config=config)
-    with target.judged():
-        assert refusal(nobody.get_object, Bucket=target.bucket(), Key="unsigned") == "AccessDenied"
+    assert refusal(nobody.get_object, Bucket=target.bucket(), Key="unsigned") == "AccessDenied"
 
 
 @row(
     "A link can do what its signer may, and nothing when it was changed or is over",
     "S3 User Guide, Download and upload objects with presigned URLs",
-    differs="a link of a session is an error of its own, status 500",
-    shows="assert (500, 500, 500) == ",
 )
 def links(target: Target) -> None:
     s3, bucket = target.client("s3"), target.bucket()
@@ -374,7 +307,7 @@ def links(target: Target) -> None:
     def fetched(key: str, change: str = "", seconds: int = 60) -> int:
         url = signer.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=seconds)
         try:
-            with target.judged(), urllib.request.urlopen(url + change, timeout=10) as answer:
+            with urllib.request.urlopen(url + change, timeout=10) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
             return error.code

@@ -31,20 +31,14 @@ def run_tags_instance_and_volume(target: Target) -> None:
     assert volumes[0]["Tags"] == [{"Key": "b", "Value": "2"}]
 
 
-@row(
-    "ec2", "The same ClientToken with the same parameters launches nothing more", TOKENS,
-    differs="it keeps the token but launches a second instance", shows="assert ['i-",
-)  # fmt: skip
+@row("ec2", "The same ClientToken with the same parameters launches nothing more", TOKENS)
 def run_token_replay(target: Target) -> None:
     token = target.name_for("token")
     first = target.launch(ClientToken=token)
     assert target.launch(ClientToken=token) == first
 
 
-@row(
-    "ec2", "The same ClientToken with other parameters is IdempotentParameterMismatch", TOKENS,
-    differs="it launches a second instance", shows="assert '' == 'Idempotent",
-)  # fmt: skip
+@row("ec2", "The same ClientToken with other parameters is IdempotentParameterMismatch", TOKENS)
 def run_token_mismatch(target: Target) -> None:
     token = target.name_for("token")
     target.launch(ClientToken=token)
@@ -52,10 +46,11 @@ def run_token_mismatch(target: Target) -> None:
 
 
 @row(
-    "ec2", "The ClientToken of an instance that has been terminated is IdempotentInstanceTerminated",
-    ERRORS + ", IdempotentInstanceTerminated", differs="it launches a second instance", shows="assert '' == 'Idempotent",
-    unsure="Whether the terminated instance is returned instead: both were seen in public reports.",
-)  # fmt: skip
+    "ec2",
+    "The ClientToken of an instance that has been terminated is IdempotentInstanceTerminated",
+    ERRORS + ", IdempotentInstanceTerminated",
+    unverified="Whether the terminated instance is returned instead: both were seen in public reports.",
+)
 def run_token_after_the_end(target: Target) -> None:
     token = target.name_for("token")
     (server,) = target.launch(ClientToken=token)
@@ -82,20 +77,13 @@ def run_token_is_regional(target: Target) -> None:
     assert here != there
 
 
-@row(
-    "ec2", "A ClientToken has at most 64 characters", TOKENS, differs="any length is taken", shows="assert '' == 'Invalid",
-    unsure="The error's code.",
-)  # fmt: skip
+@row("ec2", "A ClientToken has at most 64 characters", TOKENS, unverified="The error's code.")
 def run_token_has_a_length(target: Target) -> None:
     assert refused(target, ClientToken="x" * 65) == "InvalidParameterValue"
 
 
 @row(
-    "ec2",
-    "MaxCount instances are launched when there is room, in one reservation, numbered from 0",
-    RUN + ", MaxCount",
-    differs="it launches MinCount of them",
-    shows="assert [0] == [0, 1, 2]",
+    "ec2", "MaxCount instances are launched when there is room, in one reservation, numbered from 0", RUN + ", MaxCount"
 )
 def run_max_count(target: Target) -> None:
     made = target.reservation(MaxCount=3)
@@ -106,14 +94,16 @@ def run_max_count(target: Target) -> None:
 
 
 @row(
-    "ec2", "MinCount above MaxCount is refused", RUN + ", MinCount", differs="it launches", shows="assert '' == 'Invalid",
-    unsure="Which of the InvalidParameter codes it is.",
-)  # fmt: skip
+    "ec2",
+    "MinCount above MaxCount is refused",
+    RUN + ", MinCount",
+    unverified="Which of the InvalidParameter codes it is.",
+)
 def run_min_count_above_max_count(target: Target) -> None:
     assert refused(target, MinCount=2, MaxCount=1)[:16] == "InvalidParameter"
 
 
-@row("ec2", "A launched instance is `pending` first", LIVES, unasked="covered by every launch")
+@row("ec2", "A launched instance is `pending` first", LIVES, not_on_aws="covered by every launch")
 def run_begins_as_pending(target: Target) -> None:
     assert target.reservation()["Instances"][0]["State"] == {"Code": 0, "Name": "pending"}
 
@@ -126,25 +116,15 @@ def run_dry(target: Target) -> None:
     assert target.client("ec2").describe_instances(Filters=found)["Reservations"] == []
 
 
-@row(
-    "ec2", "DryRun says UnauthorizedOperation to who may not", RUN + ", DryRun",
-    differs="EC2 answers AccessDenied", shows="assert 'AccessDenied' == 'Unauthorized",
-)  # fmt: skip
+@row("ec2", "DryRun says UnauthorizedOperation to who may not", RUN + ", DryRun")
 def run_dry_without_the_right(target: Target) -> None:
     said = {"ImageId": target.image(), "InstanceType": KIND, "MinCount": 1, "MaxCount": 1}
     keys = target.session(allow("ec2:DescribeInstances"))
-    with target.judged():
-        code = refusal(target.client("ec2", keys=keys).run_instances, DryRun=True, **said)
+    code = refusal(target.client("ec2", keys=keys).run_instances, DryRun=True, **said)
     assert code == "UnauthorizedOperation"
 
 
-@row(
-    "ec2",
-    "User data above 16 KB (16384 bytes, before base64) is refused",
-    RUN + ", UserData",
-    differs="any size is taken",
-    shows="assert '' == 'Invalid",
-)
+@row("ec2", "User data above 16 KB (16384 bytes, before base64) is refused", RUN + ", UserData")
 def run_user_data_has_a_limit(target: Target) -> None:
     assert refused(target, UserData="x" * 16385) == "InvalidParameterValue"
     assert refused(target, UserData="x" * 16384, DryRun=True) == "DryRunOperation"
@@ -176,76 +156,40 @@ def run_shutdown_behaviour(target: Target) -> None:
     assert [one["InstanceInitiatedShutdownBehavior"]["Value"] for one in said] == ["stop", "terminate"]
 
 
-@row("ec2", "An unknown shutdown behaviour is refused", RUN, differs="it is taken", shows="assert '' == 'Invalid")
+@row("ec2", "An unknown shutdown behaviour is refused", RUN)
 def run_shutdown_behaviour_is_checked(target: Target) -> None:
     assert refused(target, InstanceInitiatedShutdownBehavior="hibernate")[:16] == "InvalidParameter"
 
 
-@row(
-    "ec2",
-    "An unknown image is InvalidAMIID.NotFound, a misspelled one InvalidAMIID.Malformed",
-    ERRORS,
-    differs="it launches",
-    shows="assert '' == 'InvalidAMIID.NotFound'",
-)
+@row("ec2", "An unknown image is InvalidAMIID.NotFound, a misspelled one InvalidAMIID.Malformed", ERRORS)
 def run_image_is_checked(target: Target) -> None:
     assert refused(target, ImageId="ami-00000000000000000") == "InvalidAMIID.NotFound"
     assert refused(target, ImageId="debian") == "InvalidAMIID.Malformed"
 
 
-@row(
-    "ec2",
-    "An unknown instance type is refused",
-    ERRORS,
-    differs="it launches",
-    shows="assert '' == 'Invalid",
-    unsure="That its code is InvalidParameterValue.",
-)
+@row("ec2", "An unknown instance type is refused", ERRORS, unverified="That its code is InvalidParameterValue.")
 def run_type_is_checked(target: Target) -> None:
     assert refused(target, InstanceType="t9.huge") == "InvalidParameterValue"
 
 
-@row(
-    "ec2",
-    "A type of another architecture than the image's is refused",
-    ERRORS,
-    differs="it launches",
-    shows="assert '' == 'Invalid",
-    unsure="Its code.",
-)
+@row("ec2", "A type of another architecture than the image's is refused", ERRORS, unverified="Its code.")
 def run_architecture_is_checked(target: Target) -> None:
     assert refused(target, InstanceType="t4g.nano") == "InvalidParameterValue"
 
 
-@row(
-    "ec2", "An unknown instance profile is refused", ERRORS, differs="the code is IAM's own NoSuchEntity",
-    shows="assert 'NoSuchEntity' == ",
-    unsure="That its code is InvalidParameterValue.",
-)  # fmt: skip
+@row("ec2", "An unknown instance profile is refused", ERRORS, unverified="That its code is InvalidParameterValue.")
 def run_profile_is_checked(target: Target) -> None:
     assert refused(target, IamInstanceProfile={"Name": "conf-no-such"}) == "InvalidParameterValue"
 
 
-@row(
-    "ec2",
-    "An unknown subnet, security group or key pair is refused by its own code",
-    ERRORS,
-    differs="an unknown key pair is taken",
-    shows="assert '' == 'InvalidKeyPair.NotFound'",
-)
+@row("ec2", "An unknown subnet, security group or key pair is refused by its own code", ERRORS)
 def run_network_and_key_are_checked(target: Target) -> None:
     assert refused(target, SubnetId="subnet-00000000000000000") == "InvalidSubnetID.NotFound"
     assert refused(target, SecurityGroupIds=["sg-00000000000000000"]) == "InvalidGroup.NotFound"
     assert refused(target, KeyName="conf-no-such") == "InvalidKeyPair.NotFound"
 
 
-@row(
-    "ec2",
-    "An unknown launch template is InvalidLaunchTemplateId.NotFound",
-    ERRORS,
-    differs="an HTML page with status 500",
-    shows="ResponseParserError",
-)
+@row("ec2", "An unknown launch template is InvalidLaunchTemplateId.NotFound", ERRORS)
 def run_template_is_checked(target: Target) -> None:
     said = {"LaunchTemplateId": "lt-00000000000000000"}
     assert refused(target, LaunchTemplate=said) == "InvalidLaunchTemplateId.NotFound"
@@ -263,28 +207,28 @@ def run_template_version_is_checked(target: Target) -> None:
     "ec2",
     "Tag keys that begin with aws: are reserved",
     "EC2 User Guide, Tag your Amazon EC2 resources",
-    differs="they are taken",
-    shows="assert '' == 'Invalid",
-    unsure="Its code.",
+    unverified="Its code.",
 )
 def run_reserved_tags(target: Target) -> None:
     assert refused(target, TagSpecifications=[tagged("instance", **{"aws:mine": "1"})]) == "InvalidParameterValue"
 
 
 @row(
-    "ec2", "A tag key is named once per resource", "EC2 User Guide, Tag your Amazon EC2 resources",
-    differs="it launches", shows="assert '' == 'Invalid", unsure="Its code.",
-)  # fmt: skip
+    "ec2",
+    "A tag key is named once per resource",
+    "EC2 User Guide, Tag your Amazon EC2 resources",
+    unverified="Its code.",
+)
 def run_tag_keys_are_named_once(target: Target) -> None:
     twice = {"ResourceType": "instance", "Tags": [{"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}]}
     assert refused(target, TagSpecifications=[twice]) == "InvalidParameterValue"
 
 
 @row(
-    "ec2", "A launch takes its template's data; a parameter of the request wins, tags of both are set",
+    "ec2",
+    "A launch takes its template's data; a parameter of the request wins, tags of both are set",
     "EC2 User Guide, Launch EC2 instances using a launch template",
-    differs="the template's shutdown behaviour is left out", shows="assert {'Value': 'stop'} == {'Value': 'terminate'}",
-)  # fmt: skip
+)
 def run_template_is_merged(target: Target) -> None:
     template = target.template(
         InstanceType=KIND, InstanceInitiatedShutdownBehavior="terminate",
@@ -302,13 +246,7 @@ def run_template_is_merged(target: Target) -> None:
     assert ec2.describe_instance_attribute(InstanceId=server, Attribute="userData")["UserData"]["Value"]
 
 
-@row(
-    "ec2",
-    "A spot instance says so; an on-demand one has no lifecycle",
-    "EC2 API Reference, Instance",
-    differs="no SpotInstanceRequestId",
-    shows="KeyError: 'SpotInstanceRequestId'",
-)
+@row("ec2", "A spot instance says so; an on-demand one has no lifecycle", "EC2 API Reference, Instance")
 def run_spot(target: Target) -> None:
     (plain,), (spot,) = target.launch(), target.launch(InstanceMarketOptions={"MarketType": "spot"})
     shown = target.shown(spot)
@@ -318,9 +256,11 @@ def run_spot(target: Target) -> None:
 
 
 @row(
-    "ec2", "A one-time spot launch cannot have the shutdown behaviour `stop`", "EC2 User Guide, Launch with spot",
-    differs="it launches", shows="assert '' == 'Invalid", unsure="All of it: seen in public reports only.",
-)  # fmt: skip
+    "ec2",
+    "A one-time spot launch cannot have the shutdown behaviour `stop`",
+    "EC2 User Guide, Launch with spot",
+    unverified="All of it: seen in public reports only.",
+)
 def run_spot_does_not_stop(target: Target) -> None:
     spot = {"MarketType": "spot"}
     asked = {"InstanceMarketOptions": spot, "InstanceInitiatedShutdownBehavior": "stop"}
@@ -336,18 +276,21 @@ def run_metadata_options(target: Target) -> None:
 
 
 @row(
-    "ec2", "The hop limit of metadata is a number from 1 to 64", "EC2 API Reference, InstanceMetadataOptionsRequest",
-    differs="any number is taken", shows="assert '' == 'Invalid", unsure="Its code.",
-)  # fmt: skip
+    "ec2",
+    "The hop limit of metadata is a number from 1 to 64",
+    "EC2 API Reference, InstanceMetadataOptionsRequest",
+    unverified="Its code.",
+)
 def run_hop_limit_is_checked(target: Target) -> None:
     assert refused(target, MetadataOptions={"HttpPutResponseHopLimit": 65}) == "InvalidParameterValue"
 
 
 @row(
-    "ec2", "With tags in the metadata, a tag key has no space and no slash",
-    "EC2 User Guide, View tags for your EC2 instances using instance metadata", differs="it launches", shows="assert '' == 'Invalid",
-    unsure="Its code.",
-)  # fmt: skip
+    "ec2",
+    "With tags in the metadata, a tag key has no space and no slash",
+    "EC2 User Guide, View tags for your EC2 instances using instance metadata",
+    unverified="Its code.",
+)
 def run_tags_of_the_metadata_are_checked(target: Target) -> None:
     asked = {"InstanceMetadataTags": "enabled"}
     for key in ("a b", "a/b"):
@@ -368,13 +311,7 @@ def run_root_volume(target: Target) -> None:
     assert (volume["Size"], volume["VolumeType"], volume["Encrypted"]) == (20, "gp3", True)
 
 
-@row(
-    "ec2",
-    "A root volume smaller than the image's snapshot is InvalidBlockDeviceMapping",
-    ERRORS,
-    differs="it launches",
-    shows="assert '' == 'InvalidBlockDeviceMapping'",
-)
+@row("ec2", "A root volume smaller than the image's snapshot is InvalidBlockDeviceMapping", ERRORS)
 def run_root_volume_is_checked(target: Target) -> None:
     disk = [{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 1}}]
     assert refused(target, BlockDeviceMappings=disk) == "InvalidBlockDeviceMapping"

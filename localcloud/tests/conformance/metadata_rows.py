@@ -17,7 +17,7 @@ CREDENTIALS = "EC2 User Guide, Retrieve security credentials from instance metad
 TAGS = "EC2 User Guide, View tags for your EC2 instances using instance metadata"
 NO_ORDER = "only AWS can give the notice"
 
-row = partial(rows.row, "metadata", unknown="it runs no guest, so nothing is there to ask it")
+row = partial(rows.row, "metadata")
 
 
 def probe(target: Target) -> Probe:
@@ -56,7 +56,7 @@ def token_has_a_ttl(target: Target) -> None:
     assert answers[1].headers[TTL.lower()] == "21600"
 
 
-@row("PUT with X-Forwarded-For is refused", USE, unsure="That the status is 403.")
+@row("PUT with X-Forwarded-For is refused", USE, unverified="That the status is 403.")
 def token_is_not_forwarded(target: Target) -> None:
     asked = {TTL: "60", "X-Forwarded-For": "192.0.2.1"}
     assert probe(target).ask("PUT", "/latest/api/token", **asked).status == 403
@@ -99,7 +99,7 @@ def tokens_can_become_required(target: Target) -> None:
     target.until(lambda: one.ask("GET", "/latest/meta-data/").status == 200)
 
 
-@row("GET and HEAD are allowed, POST and DELETE are not", USE, unsure="That another method is 405.")
+@row("GET and HEAD are allowed, POST and DELETE are not", USE, unverified="That another method is 405.")
 def head_is_allowed(target: Target) -> None:
     one, path = probe(target), "/latest/meta-data/instance-id"
     answers = one.ask_all([(method, path, {TOKEN: one.token}) for method in ("GET", "HEAD", "POST", "DELETE")])
@@ -306,7 +306,7 @@ def role_is_judged(target: Target) -> None:
 @row(
     "A spot notice is 404 until it is given; then action and time, the latter about two minutes ahead",
     NOTICES,
-    unasked=NO_ORDER,
+    not_on_aws=NO_ORDER,
 )
 def spot_notice(target: Any) -> None:
     one = Probe(target, InstanceMarketOptions={"MarketType": "spot"})
@@ -323,7 +323,7 @@ def spot_notice(target: Any) -> None:
 @row(
     "A rebalance recommendation is 404 until it is given; then it has its time",
     "EC2 User Guide, EC2 instance rebalance recommendations",
-    unasked=NO_ORDER,
+    not_on_aws=NO_ORDER,
 )
 def rebalance_recommendation(target: Any) -> None:
     one, path = probe(target), "meta-data/events/recommendations/rebalance"
@@ -335,7 +335,7 @@ def rebalance_recommendation(target: Any) -> None:
 @row(
     "Without scheduled maintenance the lists of it are empty",
     CATEGORIES,
-    unsure="That an empty list is `[]` and not 404.",
+    unverified="That an empty list is `[]` and not 404.",
 )
 def maintenance(target: Target) -> None:
     one = probe(target)

@@ -30,8 +30,6 @@ while True:
     time.sleep(0.2)
 """
 IDLE = "#!/bin/sh\necho it is up\n"
-NO_GUEST = "it runs no guest"
-NO_CLOCK = "it has no clock that could be turned to what this waits for"
 NEEDS_TIME = "an instance has to boot: the acceptance script asks this"
 
 
@@ -62,37 +60,19 @@ def raw(target: Target, **query: str) -> tuple[int, str]:
         return error.code, error.read().decode()
 
 
-@row(
-    "ec2",
-    "An action that EC2 does not have is InvalidAction",
-    ERRORS,
-    differs="an HTML page with status 500",
-    shows="assert (500, False) == ",
-)
+@row("ec2", "An action that EC2 does not have is InvalidAction", ERRORS)
 def an_unknown_action(target: Target) -> None:
     status, body = raw(target, Action="LaunchRocket")
     assert (status, "<Code>InvalidAction</Code>" in body) == (400, True)
 
 
-@row(
-    "ec2",
-    "A parameter that the action does not have is UnknownParameter",
-    ERRORS,
-    differs="it is ignored",
-    shows="assert (200, False) == ",
-)
+@row("ec2", "A parameter that the action does not have is UnknownParameter", ERRORS)
 def an_unknown_parameter(target: Target) -> None:
     status, body = raw(target, Action="DescribeInstances", Nonsense="1")
     assert (status, "<Code>UnknownParameter</Code>" in body) == (400, True)
 
 
-@row(
-    "ec2",
-    "A required parameter that is left out is MissingParameter",
-    ERRORS,
-    differs="its dry run says yes",
-    shows="assert (412, False) == ",
-)
+@row("ec2", "A required parameter that is left out is MissingParameter", ERRORS)
 def a_missing_parameter(target: Target) -> None:
     status, body = raw(target, Action="RunInstances", ImageId=target.image(), DryRun="true")
     assert (status, "<Code>MissingParameter</Code>" in body) == (400, True)
@@ -106,9 +86,11 @@ def user_data_has_to_be_base64(target: Target) -> None:
 
 
 @row(
-    "ec2", "An unknown filter is an error and never everything", "EC2 API Reference, Filter",
-    differs="an HTML page with status 500", shows="ResponseParserError", unsure="That its code is InvalidParameterValue: seen in practice.",
-)  # fmt: skip
+    "ec2",
+    "An unknown filter is an error and never everything",
+    "EC2 API Reference, Filter",
+    unverified="That its code is InvalidParameterValue: seen in practice.",
+)
 def an_unknown_filter(target: Target) -> None:
     ec2 = target.client("ec2")
     assert refusal(ec2.describe_instances, Filters=filtered("no-such-filter", "x")) == "InvalidParameterValue"
@@ -119,8 +101,6 @@ def an_unknown_filter(target: Target) -> None:
     "ec2",
     "Filters are joined by and, their values by or; `*` and `?` are wildcards",
     "EC2 User Guide, List and filter your resources",
-    differs="no wildcard but in tags",
-    shows="assert set() == {'i-",
 )
 def filters(target: Target) -> None:
     mark = target.name_for("filter")
@@ -134,13 +114,7 @@ def filters(target: Target) -> None:
     assert ids(target, own, *filtered("instance-state-name", "stopped")) == set()
 
 
-@row(
-    "ec2",
-    "Instances are found by their ClientToken",
-    DESCRIBE + ", Filter client-token",
-    differs="an HTML page with status 500",
-    shows="ResponseParserError",
-)
+@row("ec2", "Instances are found by their ClientToken", DESCRIBE + ", Filter client-token")
 def filter_by_client_token(target: Target) -> None:
     token = target.name_for("token")
     (server,) = target.launch(ClientToken=token)
@@ -151,8 +125,6 @@ def filter_by_client_token(target: Target) -> None:
     "ec2",
     "An id that does not exist is InvalidInstanceID.NotFound, a misspelled one InvalidInstanceID.Malformed",
     ERRORS,
-    differs="a misspelled one is NotFound too",
-    shows="assert 'InvalidInstanceID.NotFound' == 'InvalidInstanceID.Malformed'",
 )
 def instance_ids_are_checked(target: Target) -> None:
     ec2 = target.client("ec2")
@@ -162,7 +134,7 @@ def instance_ids_are_checked(target: Target) -> None:
 
 @row(
     "ec2", "MaxResults and instance ids are not given together", DESCRIBE + ", MaxResults",
-    unsure="That its code is InvalidParameterCombination.",
+    unverified="That its code is InvalidParameterCombination.",
 )  # fmt: skip
 def a_page_of_named_instances(target: Target) -> None:
     (server,) = target.launch()
@@ -174,8 +146,6 @@ def a_page_of_named_instances(target: Target) -> None:
     "ec2",
     "Listings come in pages of at most MaxResults, and NextToken leads on",
     "EC2 API Reference, Query Requests, Pagination",
-    differs="everything in one page",
-    shows="assert 7 <= 5",
 )
 def listings_come_in_pages(target: Target) -> None:
     asked = {"PaginationConfig": {"PageSize": 5}, "Filters": filtered("instance-type", "t3.*")}
@@ -212,10 +182,7 @@ def instance_status(target: Target) -> None:
     assert shown["InstanceState"]["Name"] == "terminated"
 
 
-@row(
-    "ec2", "A terminated instance is shown for a while, with its reason, without address and volume",
-    DESCRIBE, differs="it keeps its address", shows="assert not '10.",
-)  # fmt: skip
+@row("ec2", "A terminated instance is shown for a while, with its reason, without address and volume", DESCRIBE)
 def a_terminated_instance_is_shown(target: Target) -> None:
     ec2, (server,) = target.client("ec2"), target.launch()
     target.becomes(server, "running")
@@ -230,9 +197,11 @@ def a_terminated_instance_is_shown(target: Target) -> None:
 
 
 @row(
-    "ec2", "A terminated instance is shown for about an hour and then is InvalidInstanceID.NotFound",
-    "EC2 User Guide, Terminate Amazon EC2 instances", unknown=NO_CLOCK, unasked="it takes more than an hour",
-)  # fmt: skip
+    "ec2",
+    "A terminated instance is shown for about an hour and then is InvalidInstanceID.NotFound",
+    "EC2 User Guide, Terminate Amazon EC2 instances",
+    not_on_aws="it takes more than an hour",
+)
 def a_terminated_instance_is_forgotten(target: Target) -> None:
     ec2, (server,) = target.client("ec2"), target.launch()
     ec2.terminate_instances(InstanceIds=[server])
@@ -244,13 +213,7 @@ def a_terminated_instance_is_forgotten(target: Target) -> None:
     assert server not in ids(target)
 
 
-@row(
-    "ec2",
-    "Terminating an instance again succeeds",
-    TERMINATE,
-    differs="it answers `shutting-down` of one that is terminated",
-    shows="assert 'shutting-down' == 'terminated'",
-)
+@row("ec2", "Terminating an instance again succeeds", TERMINATE)
 def terminating_again(target: Target) -> None:
     ec2, (server,) = target.client("ec2"), target.launch()
     ec2.terminate_instances(InstanceIds=[server])
@@ -267,13 +230,7 @@ def one_wrong_id_in_a_batch(target: Target) -> None:
     assert target.shown(server)["State"]["Name"] in ("pending", "running")
 
 
-@row(
-    "ec2",
-    "An instance that is protected from termination is OperationNotPermitted",
-    TERMINATE,
-    differs="it is terminated",
-    shows="assert '' == 'OperationNotPermitted'",
-)
+@row("ec2", "An instance that is protected from termination is OperationNotPermitted", TERMINATE)
 def termination_protection(target: Target) -> None:
     ec2, (server,) = target.client("ec2"), target.launch(DisableApiTermination=True)
     target.after(ec2.modify_instance_attribute, InstanceId=server, DisableApiTermination={"Value": False})
@@ -297,13 +254,7 @@ def the_volume_goes_too(target: Target) -> None:
     target.until(lambda: refusal(ec2.describe_volumes, VolumeIds=[volume["VolumeId"]]) == "InvalidVolume.NotFound")
 
 
-@row(
-    "ec2",
-    "A one-time spot instance cannot be stopped: UnsupportedOperation",
-    "EC2 User Guide, Stop a Spot Instance",
-    differs="it stops",
-    shows="assert '' == 'UnsupportedOperation'",
-)
+@row("ec2", "A one-time spot instance cannot be stopped: UnsupportedOperation", "EC2 User Guide, Stop a Spot Instance")
 def a_spot_instance_is_not_stopped(target: Target) -> None:
     (server,) = target.launch(InstanceMarketOptions={"MarketType": "spot"})
     target.becomes(server, "running")
@@ -324,13 +275,7 @@ def stop_and_start(target: Target) -> None:
     assert target.becomes(server, "running")["PrivateIpAddress"] == before["PrivateIpAddress"]
 
 
-@row(
-    "ec2",
-    "ModifyInstanceAttribute changes the shutdown behaviour",
-    "EC2 API Reference, ModifyInstanceAttribute",
-    differs="it stays `stop`",
-    shows="assert {'Value': 'stop'} == {'Value': 'terminate'}",
-)
+@row("ec2", "ModifyInstanceAttribute changes the shutdown behaviour", "EC2 API Reference, ModifyInstanceAttribute")
 def the_behaviour_can_be_changed(target: Target) -> None:
     ec2, (server,) = target.client("ec2"), target.launch()
     said = {"Value": "terminate"}
@@ -348,18 +293,22 @@ def tags_change(target: Target) -> None:
 
 
 @row(
-    "ec2", "User data runs, and power-off from inside ends an instance whose behaviour is `terminate`",
-    "EC2 User Guide, Change instance initiated shutdown behavior", unknown=NO_GUEST, unasked=NEEDS_TIME,
-)  # fmt: skip
+    "ec2",
+    "User data runs, and power-off from inside ends an instance whose behaviour is `terminate`",
+    "EC2 User Guide, Change instance initiated shutdown behavior",
+    not_on_aws=NEEDS_TIME,
+)
 def power_off_terminates(target: Target) -> None:
     (server,) = target.launch(UserData=HALT, InstanceInitiatedShutdownBehavior="terminate")
     assert target.becomes(server, "terminated")["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
 
 
 @row(
-    "ec2", "An instance whose programs do not heed its power button is ended all the same, with all that ran on it",
-    "EC2 User Guide, Terminate Amazon EC2 instances", unknown=NO_GUEST, unasked=NEEDS_TIME,
-)  # fmt: skip
+    "ec2",
+    "An instance whose programs do not heed its power button is ended all the same, with all that ran on it",
+    "EC2 User Guide, Terminate Amazon EC2 instances",
+    not_on_aws=NEEDS_TIME,
+)
 def a_hung_instance_is_terminated(target: Target) -> None:
     ec2, s3, key = target.client("ec2"), target.client("s3"), target.name_for("alive")
     where = {"Bucket": target.bucket(), "Key": key}
@@ -380,9 +329,11 @@ def a_hung_instance_is_terminated(target: Target) -> None:
 
 
 @row(
-    "ec2", "Power-off from inside stops an instance by default, and it can be started again",
-    "EC2 User Guide, Change instance initiated shutdown behavior", unknown=NO_GUEST, unasked=NEEDS_TIME,
-)  # fmt: skip
+    "ec2",
+    "Power-off from inside stops an instance by default, and it can be started again",
+    "EC2 User Guide, Change instance initiated shutdown behavior",
+    not_on_aws=NEEDS_TIME,
+)
 def power_off_stops(target: Target) -> None:
     (server,) = target.launch(UserData=HALT)
     assert target.becomes(server, "stopped")["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
@@ -391,9 +342,11 @@ def power_off_stops(target: Target) -> None:
 
 
 @row(
-    "ec2", "GetConsoleOutput gives what the instance printed", "EC2 API Reference, GetConsoleOutput",
-    differs="what it printed is not there", shows="its words on the console did not happen", unasked=NEEDS_TIME,
-)  # fmt: skip
+    "ec2",
+    "GetConsoleOutput gives what the instance printed",
+    "EC2 API Reference, GetConsoleOutput",
+    not_on_aws=NEEDS_TIME,
+)
 def the_console_is_real(target: Target) -> None:
     ec2, (server,) = target.client("ec2"), target.launch(UserData=IDLE)
 
@@ -404,9 +357,11 @@ def the_console_is_real(target: Target) -> None:
 
 
 @row(
-    "ec2", "A rebooted instance boots again, and keeps its launch time and address", "EC2 API Reference, RebootInstances",
-    unknown=NO_GUEST, unasked=NEEDS_TIME,
-)  # fmt: skip
+    "ec2",
+    "A rebooted instance boots again, and keeps its launch time and address",
+    "EC2 API Reference, RebootInstances",
+    not_on_aws=NEEDS_TIME,
+)
 def reboot(target: Target) -> None:
     ec2, (server,) = target.client("ec2"), target.launch(UserData=EACH_BOOT)
 
@@ -422,10 +377,11 @@ def reboot(target: Target) -> None:
 
 
 @row(
-    "ec2", "A spot instance that is taken back ends two minutes after the notice, as Server.SpotInstanceTermination",
+    "ec2",
+    "A spot instance that is taken back ends two minutes after the notice, as Server.SpotInstanceTermination",
     "EC2 User Guide, Spot Instance interruption notices; EC2 API Reference, StateReason",
-    unknown="it takes none back", unasked="only AWS's own fault injection can order it",
-)  # fmt: skip
+    not_on_aws="only AWS's own fault injection can order it",
+)
 def a_spot_instance_is_taken_back(target: Any) -> None:
     (server,) = target.launch(InstanceMarketOptions={"MarketType": "spot"})
     target.becomes(server, "running")
@@ -440,8 +396,6 @@ def a_spot_instance_is_taken_back(target: Any) -> None:
     "ec2",
     "Spot prices are text in dollars, per type and zone, for the product asked for",
     "EC2 API Reference, DescribeSpotPriceHistory",
-    differs="its prices are of another product",
-    shows="assert {'Linux/UNIX (Amazon VPC)'} == ",
 )
 def spot_prices(target: Target) -> None:
     asked = {"InstanceTypes": ["t3.nano"], "ProductDescriptions": ["Linux/UNIX"]}
@@ -453,13 +407,7 @@ def spot_prices(target: Target) -> None:
     assert all(one["AvailabilityZone"].startswith(REGION) for one in found)
 
 
-@row(
-    "ec2",
-    "A security group in use is not deleted: DependencyViolation",
-    ERRORS,
-    differs="it is deleted",
-    shows="assert '' == 'DependencyViolation'",
-)
+@row("ec2", "A security group in use is not deleted: DependencyViolation", ERRORS)
 def a_group_in_use(target: Target) -> None:
     ec2 = target.client("ec2")
     group = ec2.create_security_group(GroupName=target.name_for("group"), Description="for a moment")["GroupId"]

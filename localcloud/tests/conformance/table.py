@@ -1,51 +1,50 @@
-"""The table as a whole: every row collected, and its page, as docs/conformance.md shows it.
+"""Collects every row, and makes the generated part of docs/conformance.md from them.
 
-Nothing is asked here; the page states what the tests hold true.
+Nothing in this module sends a request; the page states what the tests hold true.
 """
 
-import collections
 import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from rows import AREAS, CANNOT, NO, NOT_KNOWN, ROWS, YES, Row
+from rows import AREAS, ROWS, Row
 
 HERE = Path(__file__).parent
-HEADS = ("AWS says", "said in", "localcloud", "moto", "a real account")
+HEADS = ("AWS says", "source", "localcloud", "real account")
 
 
 def all_rows() -> list[Row]:
-    """Every row, area by area, in the order of its file."""
+    """Return every row, area by area, in the order of the files."""
     for path in sorted(HERE.glob("*_rows.py")):
         importlib.import_module(path.stem)
     return sorted(ROWS.values(), key=lambda one: AREAS.index(one.area))
 
 
-def counted(rows: list[Row], target: str) -> str:
-    """How many rows a target answers how, such as "yes 48, no 108, not known 49"."""
-    found = collections.Counter(one.expected(target) for one in rows)
-    return ", ".join(f"{outcome} {found[outcome]}" for outcome in (YES, NO, NOT_KNOWN, CANNOT) if found[outcome])
-
-
 def page() -> Iterator[str]:
-    """The page's part that is made: the counts, and a table per area."""
+    """Yield the generated part of the page: the counts, then a table for each area."""
     rows = all_rows()
-    yield f"{len(rows)} rows. localcloud: {counted(rows, 'localcloud')}. moto: {counted(rows, 'moto')}.\n"
-    unsure = sum(bool(one.unsure) for one in rows)
-    yield f"Of {unsure} of them a part stands on no page of AWS's; it is said in brackets.\n"
+    asked = sum(not one.not_on_aws for one in rows)
+    unverified = sum(bool(one.unverified) for one in rows)
+    yield f"{len(rows)} rows; {asked} of them can also be asked of a real account.\n"
+    yield f"In {unverified} rows a part is on no page of AWS; the row marks it in brackets.\n"
     for area in AREAS:
         yield f"\n## {area}\n\n" + _line(*HEADS) + _line(*("---" for _ in HEADS))
         for one in rows:
             if one.area == area:
-                yield _line(*_cells(one))
+                yield _line(_says(one), one.source, "yes", _account(one))
 
 
-def _cells(one: Row) -> tuple[str, ...]:
-    doubt = one.unsure.rstrip(".")
-    says = one.says + (f" [not verified: {doubt[0].lower()}{doubt[1:]}]" if doubt else "")
-    moto = {NO: f"no: {one.differs}", NOT_KNOWN: f"not known: {one.unknown}"}.get(one.expected("moto"), YES)
-    account = f"not asked: {one.unasked}" if one.unasked else "can be asked"
-    return says, one.source, one.expected("localcloud"), moto, account
+def _says(one: Row) -> str:
+    if not one.unverified:
+        return one.says
+    doubt = one.unverified.rstrip(".")
+    return f"{one.says} [not verified: {doubt[0].lower()}{doubt[1:]}]"
+
+
+def _account(one: Row) -> str:
+    if one.not_on_aws:
+        return f"cannot be asked: {one.not_on_aws}"
+    return "can be asked"
 
 
 def _line(*cells: str) -> str:

@@ -1,6 +1,6 @@
-"""What the rows are asked of: a running local cloud, a moto server, or a real account; the same words for all three.
+"""The targets that the rows are asked of: a running local cloud or a real account, with the same methods.
 
-Whatever a row makes through a target is noted and removed by `tidy`. No row lives here.
+A target removes what a row made through it (`tidy`). No row lives here.
 """
 
 import contextlib
@@ -9,7 +9,7 @@ import json
 import os
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -85,11 +85,6 @@ class Target:
         """Remove everything."""
         self.tidy()
         _call_all(self._last)
-
-    @contextlib.contextmanager
-    def judged(self) -> Iterator[None]:
-        """While this lasts, IAM judges every request (moto does it only when told to)."""
-        yield
 
     def until(self, true: Callable[[], Any], what: str = "it") -> Any:
         """What `true` gives when it is no longer false; fails after the target's patience."""
@@ -269,32 +264,6 @@ class LocalCloud(Target):
         self.control("clock", {"advance": seconds})
 
 
-class Moto(Target):
-    """A moto server of this process."""
-
-    name = "moto"
-    # What it does it does at once, and what it never does is waited for in many rows.
-    patience = 1.5
-
-    def __init__(self, port: int) -> None:
-        super().__init__(f"http://127.0.0.1:{port}", {"aws_access_key_id": "test", "aws_secret_access_key": "test"})
-
-    @contextlib.contextmanager
-    def judged(self) -> Iterator[None]:
-        self._judge("0")
-        try:
-            yield
-        finally:
-            self._judge("inf")
-
-    def _judge(self, after: str) -> None:
-        """Judge requests from so many on."""
-        request = urllib.request.Request(f"{self.endpoint}/moto-api/reset-auth", data=after.encode(), method="POST")
-        request.add_header("Content-Type", "text/plain")
-        with urllib.request.urlopen(request, timeout=20):
-            pass
-
-
 class Aws(Target):
     """A real account with its default VPC, by the credentials of the environment; only the one that is named (12 digits).
 
@@ -311,7 +280,7 @@ class Aws(Target):
         # Taken now: no variable of the environment is left while a test runs.
         given = boto3.Session().get_credentials()
         if given is None:
-            raise PermissionError("there are no AWS credentials: nothing was asked")
+            raise PermissionError("no AWS credentials found; nothing was asked")
         found = given.get_frozen_credentials()
         keys = {"aws_access_key_id": found.access_key, "aws_secret_access_key": found.secret_key}
         super().__init__(None, keys | ({"aws_session_token": found.token} if found.token else {}))
@@ -331,7 +300,9 @@ class Aws(Target):
 def require(target: Target, account: str) -> None:
     """Raises PermissionError when the target is another account than the one that was named beforehand."""
     if target.account != account:
-        raise PermissionError(f"these credentials are of account {target.account}, not {account}: nothing was asked")
+        raise PermissionError(
+            f"the credentials belong to account {target.account}, not to {account}; nothing was asked"
+        )
 
 
 def keys_of(said: dict[str, str]) -> Keys:

@@ -1,38 +1,67 @@
-"""A local cloud whose guests are QEMU machines, for the tests of this folder; skipped where there can be none."""
+"""Fixtures for tests about QEMU guests. Tests that start one are skipped where QEMU or the guest image is missing."""
 
 import os
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from possible import why_not
+from fake_programs import QEMU, SPEAKS, program, put_image
+from requirements import missing_requirement
 
-from running_cloud import Running, begin, command
+from localcloud.guests.vm import image, recipe
+
+# Read at import: during a test the variables of the environment are removed.
+REQUIRED = os.environ.get("LOCALCLOUD_TEST_NEEDS_VM") == "1"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where a vm is not possible its tests say why; see `pytest_runtest_setup` for where it must be."""
+    """Skip the tests of VM guests where these cannot run, and give the reason."""
+    reason = missing_requirement()
+    if reason is None or REQUIRED:
+        return
     for item in items:
-        if _needs_vm(item) and (why := why_not()) and not _must():
-            item.add_marker(pytest.mark.skip(reason=why))
+        if _needs_vm(item):
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """With DAYFLY_TEST_NEEDS_VM=1 what would be skipped fails."""
-    if _must() and _needs_vm(item) and (why := why_not()):
-        pytest.fail(f"DAYFLY_TEST_NEEDS_VM is set: {why}", pytrace=False)
+    """With LOCALCLOUD_TEST_NEEDS_VM=1, fail tests that would otherwise be skipped."""
+    if not REQUIRED or not _needs_vm(item):
+        return
+    reason = missing_requirement()
+    if reason is not None:
+        pytest.fail(f"LOCALCLOUD_TEST_NEEDS_VM is set: {reason}", pytrace=False)
 
 
 def _needs_vm(item: pytest.Item) -> bool:
     return item.get_closest_marker("vm") is not None and Path(__file__).parent in item.path.parents
 
 
-def _must() -> bool:
-    return os.environ.get("DAYFLY_TEST_NEEDS_VM") == "1"
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory at the front of PATH."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return folder
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
-    """Start (or start again) the cloud of this test with those words; ended after it."""
-    yield lambda *words: begin(tmp_path / "state", *words)
-    command(tmp_path / "state", "down")
+def qemu(programs: Path, tmp_path: Path) -> Path:
+    """The script that a fake QEMU runs. The fake counts its starts (`starts`) and writes its process id (`pid`)."""
+    act = tmp_path / "act"
+    act.write_text(SPEAKS)
+    program(
+        programs,
+        QEMU,
+        f'[ "$1" != --version ] || {{ echo "QEMU emulator version 7.2.0 (x)"; exit; }}\n'
+        f'echo start >>"{tmp_path}/starts"\necho $$ >"{tmp_path}/pid"\nsource "{act}"',
+    )
+    return act
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> image.GuestImage:
+    """A complete image in the cache."""
+    found = image.read(put_image(tmp_path / "cache" / recipe.digest()))
+    assert found is not None
+    return found

@@ -1,6 +1,6 @@
-"""Metadata service and S3 on loopback for one server, real enough to judge signatures and write-once rules.
+"""A metadata service and an S3 on loopback for one server, which check signatures and write-once rules.
 
-Signatures are checked with botocore's own signer. Faults are given by a function of the request. Nothing here knows dayfly.
+Signatures are checked with botocore's signer. A function of the request injects faults. Nothing here knows dayfly.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from botocore.credentials import Credentials
 KEY, SECRET, TOKEN = "ASIATEST", "secret/+x", "session=="
 REGION = "eu-west-1"
 Fault = Callable[[str, str, int], int | str | None]
-"""Given method, path with query, and how many such requests came before: a status to answer with, `late` (done, but never
-answered), `ExpiredToken`, or nothing."""
+"""(method, path with query, number of equal requests before) -> a status to answer with, `late` (done, but not answered),
+`ExpiredToken`, or None for the normal answer."""
 
 
 class Aws:
@@ -67,13 +67,13 @@ class Aws:
         return sorted(key for key in self.objects if key.startswith(prefix))
 
     def count(self, line: str) -> int:
-        """How often this request came before; it is noted."""
+        """Record a request and return how often it came before."""
         with self._lock:
             self.seen.append(line)
             return self.seen.count(line) - 1
 
 
-def _handler(aws: Aws) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - one small server, told in one place
+def _handler(aws: Aws) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - one small server in one place
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         wbufsize = -1
@@ -190,7 +190,7 @@ def _handler(aws: Aws) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - one smal
             self.answer(200, b"<CompleteMultipartUploadResult/>")
 
         def signed(self, method: str) -> bool:
-            """Whether botocore, given the same request, comes to the same signature."""
+            """Return whether botocore computes the same signature for the request."""
             claimed = self.headers.get("Authorization") or ""
             names = re.search(r"SignedHeaders=([^,]+)", claimed)
             if not names or self.headers.get("x-amz-content-sha256") != self.digest:

@@ -1,4 +1,4 @@
-"""A server for tests: the real user data, run as a process guest would run it, against loopback."""
+"""A server for tests: runs the real user data as a process guest does, against the services of aws.py."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def scripts(sent: bytes) -> dict[str, str]:
 
 
 class Server:
-    """One guest. Its processes are known by their HOME."""
+    """One guest. Its processes are recognised by their HOME."""
 
     def __init__(self, home: Path, aws: Aws) -> None:
         self.home, self.aws = home, aws
@@ -61,7 +61,7 @@ class Server:
         aws.tags.update({names.TAG_BUCKET: "b", names.TAG_ROLE: ROLE, names.TAG_LIFETIME: "900"})
 
     def go(self, command: str | list[str], **changes: Any) -> None:
-        """What the launcher would write."""
+        """Write go.json as the launcher does."""
         go: dict[str, Any] = {
             "format": 1,
             "run": str(RUN),
@@ -87,7 +87,7 @@ class Server:
         return {"url": link, "sha256": hashlib.sha256(archive).hexdigest(), "size": len(archive), **changes}
 
     def boot(self) -> None:
-        """What a guest does with user data: the boothook, then the script."""
+        """Run the user data as a guest does: the boothook, then the script."""
         for kind in ("text/cloud-boothook", "text/x-shellscript"):
             path = self.home / kind.replace("/", "-")
             path.write_text(scripts(user_data())[kind])
@@ -100,7 +100,7 @@ class Server:
     def agent(
         self, go_wait: float = 600.0, grace: float = 1.0, within: tuple[str, ...] = ()
     ) -> subprocess.Popen[bytes]:
-        """The agent alone, as it travels, with shorter times; `within` is a command that starts it."""
+        """Start the minified agent alone, with shorter limits; `within` is a command to start it through."""
         self.package = self.home / "package"
         folder = self.package / "dayfly" / "remote" / "agent"
         folder.mkdir(parents=True, exist_ok=True)
@@ -108,7 +108,7 @@ class Server:
             (folder / name).write_text(text)
         code = (
             f"import os, sys; sys.path.insert(0, {str(self.package)!r}); from dayfly.remote.agent import main; "
-            f"main.run({str(self.home / 'control')!r}, 'guest', os.environ, main.Bound({go_wait}, {grace}))"
+            f"main.run({str(self.home / 'control')!r}, 'guest', os.environ, main.Limits({go_wait}, {grace}))"
         )
         with self.console.open("ab") as out:
             return subprocess.Popen(
@@ -120,20 +120,20 @@ class Server:
             )
 
     def wait_off(self, seconds: float = 30.0) -> str:
-        """Wait until the server asked to be powered off; its console."""
+        """Wait until the server powers off; return its console."""
         until = time.monotonic() + seconds
         asked = self.home / "shutdown"
         while not (asked.exists() and asked.read_text().endswith("\n")):
-            assert time.monotonic() < until, f"still on after {seconds} s:\n{self.words()}"
+            assert time.monotonic() < until, f"still on after {seconds} s:\n{self.console_text()}"
             time.sleep(0.02)
         assert asked.read_text().startswith("-h now\n")
-        return self.words()
+        return self.console_text()
 
-    def words(self) -> str:
+    def console_text(self) -> str:
         return self.console.read_text(errors="replace") if self.console.exists() else ""
 
     def ended(self, seconds: float = 30.0) -> dict[str, Any]:
-        """Wait for the power-off; the agent's last word."""
+        """Wait until the server powers off; return ended.json."""
         console = self.wait_off(seconds)
         assert self.prefix + "ended.json" in self.aws.objects, console
         assert not self.aws.wrong
@@ -144,7 +144,7 @@ class Server:
         return b"".join(self.aws.read(key) for key in self.aws.keys(self.prefix + "log/"))
 
     def processes(self, mark: str = "") -> list[int]:
-        """Living processes of this guest whose environment also holds `mark`."""
+        """Return the guest's living processes whose environment has an entry that starts with `mark`."""
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
             try:

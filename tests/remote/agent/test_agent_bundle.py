@@ -1,4 +1,4 @@
-"""The project's code on the server: fetched, checked, unpacked, first in PATH."""
+"""The bundle on the server: downloaded, verified, unpacked, first in PATH."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from remote.agent.conftest import Server
 
 
 def archive(*entries: tuple[str, int, bytes]) -> bytes:
-    """A zip of (name, mode with file type, content)."""
+    """Return a zip of entries (name, mode with file type, content)."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as file:
         for name, mode, content in entries:
@@ -33,7 +33,7 @@ GOOD = archive(
 )
 
 
-def test_a_bundle_lies_in_the_jobs_folder_with_its_modes_links_and_dependencies(server: Server) -> None:
+def test_bundle_is_unpacked_with_modes_and_links(server: Server) -> None:
     server.go(
         "hello; tool; stat -c '%a %n' data/secret bin/hello; readlink link; ls -d empty", bundle=server.bundle(GOOD)
     )
@@ -43,7 +43,7 @@ def test_a_bundle_lies_in_the_jobs_folder_with_its_modes_links_and_dependencies(
     assert server.log() == b"hello world\ntool\n600 data/secret\n755 bin/hello\ndata/secret\nempty\n"
 
 
-def test_dependencies_are_no_outputs(server: Server) -> None:
+def test_dependencies_are_not_outputs(server: Server) -> None:
     server.go("true", bundle=server.bundle(GOOD), outputs=["**"])
     server.agent()
     ended = server.ended()
@@ -51,26 +51,26 @@ def test_dependencies_are_no_outputs(server: Server) -> None:
 
 
 @pytest.mark.parametrize("change", [{"sha256": "0" * 64}, {"size": 10}, {"size": len(GOOD) + 1}])
-def test_a_bundle_that_is_not_the_named_one_is_not_run(server: Server, change: dict[str, object]) -> None:
+def test_bundle_with_wrong_hash_or_size_is_not_run(server: Server, change: dict[str, object]) -> None:
     server.go("echo never", bundle=server.bundle(GOOD, **change))
     server.agent()
     ended = server.ended()
     assert (ended["outcome"], ended["reason"], ended["job_started"]) == ("failed", "setup", None)
-    assert "bundle is not the one" in ended["detail"]
+    assert "bundle is not the deployed one" in ended["detail"]
     assert not (server.job / "bin").exists()
 
 
 @pytest.mark.parametrize("name", ["../x", "/tmp/x", "a/../../x", "a\\b"])
-def test_a_bundle_with_a_path_that_leads_outside_is_refused(server: Server, name: str) -> None:
+def test_bundle_path_outside_the_folder_is_refused(server: Server, name: str) -> None:
     server.go("echo never", bundle=server.bundle(archive((name, stat.S_IFREG | 0o644, b"x"))))
     server.agent()
     ended = server.ended()
     assert (ended["outcome"], ended["reason"]) == ("failed", "setup")
-    assert "leads outside" in ended["detail"]
+    assert "outside the folder" in ended["detail"]
     assert not (server.home / "x").exists()
 
 
-def test_a_bundle_can_not_write_through_its_own_link(server: Server) -> None:
+def test_bundle_cannot_write_through_its_own_link(server: Server) -> None:
     bad = archive(("d", stat.S_IFLNK | 0o777, str(server.home).encode()), ("d/x", stat.S_IFREG | 0o644, b"x"))
     server.go("echo never", bundle=server.bundle(bad))
     server.agent()
@@ -78,7 +78,7 @@ def test_a_bundle_can_not_write_through_its_own_link(server: Server) -> None:
     assert not (server.home / "x").exists()
 
 
-def test_a_bundle_that_fails_to_come_at_first_is_asked_for_again(server: Server) -> None:
+def test_failed_bundle_download_is_retried(server: Server) -> None:
     server.aws.fault = lambda _method, path, before: 503 if "bundles" in path and before == 0 else None
     server.go("hello", bundle=server.bundle(GOOD))
     server.agent()

@@ -1,4 +1,4 @@
-"""The agent, as it travels, runs real commands: what they find, how they end, what is left of them."""
+"""The minified agent runs real commands: their environment, how they end, and that no process of theirs is left."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from remote.agent.conftest import RUN, Server
 
 
-def test_a_job_that_exits_0_with_its_output_succeeded(server: Server) -> None:
+def test_exit_0_with_all_outputs_succeeds(server: Server) -> None:
     server.go("mkdir out; echo 3.14 > out/pi.txt; echo said; echo wrong >&2", outputs=["out/*.txt"])
     server.agent()
     ended = server.ended()
@@ -38,7 +38,7 @@ def test_started_is_written_before_the_command_starts(server: Server) -> None:
     assert server.aws.times[server.prefix + "started.json"] <= float(server.aws.read(server.prefix + "output/when"))
 
 
-def test_a_job_that_exits_3_failed_and_its_output_and_last_lines_are_kept(server: Server) -> None:
+def test_failed_job_keeps_outputs_and_last_log_lines(server: Server) -> None:
     server.go("echo kept > a; i=0; while [ $i -lt 30 ]; do echo line $i; i=$((i+1)); done; exit 3", outputs=["a", "b"])
     server.agent()
     ended = server.ended()
@@ -48,7 +48,7 @@ def test_a_job_that_exits_3_failed_and_its_output_and_last_lines_are_kept(server
     assert ended["log"]["last"] == [f"line {number}" for number in range(10, 30)]
 
 
-def test_a_missing_output_is_named(server: Server) -> None:
+def test_missing_output_is_named(server: Server) -> None:
     server.go("mkdir -p out/empty.parquet; touch out/x.csv", outputs=["out/*.csv", "out/*.parquet"])
     server.agent()
     ended = server.ended()
@@ -57,7 +57,7 @@ def test_a_missing_output_is_named(server: Server) -> None:
     assert [output["path"] for output in ended["outputs"]] == ["out/x.csv"]
 
 
-def test_a_signal_is_named(server: Server) -> None:
+def test_signal_is_named(server: Server) -> None:
     server.go(["sh", "-c", "kill -KILL $$"])
     server.agent()
     ended = server.ended()
@@ -69,7 +69,7 @@ def test_a_signal_is_named(server: Server) -> None:
     )
 
 
-def test_a_command_that_is_not_there_is_exit_127(server: Server) -> None:
+def test_missing_command_is_exit_127(server: Server) -> None:
     server.go(["no-such-program"])
     server.agent()
     ended = server.ended()
@@ -78,14 +78,14 @@ def test_a_command_that_is_not_there_is_exit_127(server: Server) -> None:
     assert b"no-such-program: No such file" in server.log()
 
 
-def test_a_text_command_stops_at_its_first_error_and_at_an_unset_variable(server: Server) -> None:
+def test_text_command_stops_at_first_error(server: Server) -> None:
     server.go("false; echo never")
     server.agent()
     assert server.ended()["reason"] == "exit 1"
     assert server.log() == b""
 
 
-def test_what_a_job_finds_in_its_environment(server: Server) -> None:
+def test_job_environment_is_complete_and_clean(server: Server) -> None:
     server.environ["SECRET_OF_THE_AGENT"] = "x"
     server.go("env > env; pwd > pwd", env={"MINE": "a b"}, outputs=["env", "pwd"])
     server.agent()
@@ -131,7 +131,7 @@ while True:
 """
 
 
-def test_a_job_that_ignores_term_and_double_forks_is_timed_out_and_nothing_of_it_is_left(server: Server) -> None:
+def test_time_limit_kills_detached_processes_that_ignore_term(server: Server) -> None:
     began = time.monotonic()
     server.go(["python3", "-c", STUBBORN], time_limit_s=2)
     server.agent(grace=2.0)
@@ -145,7 +145,7 @@ def test_a_job_that_ignores_term_and_double_forks_is_timed_out_and_nothing_of_it
     assert not any(Path(f"/proc/{pid}").exists() for pid in daemons)
 
 
-def test_a_daemon_that_outlives_the_command_is_ended_before_outputs_are_collected(server: Server) -> None:
+def test_daemon_is_ended_before_outputs_are_collected(server: Server) -> None:
     server.go(
         "echo 1 > out; (setsid sh -c 'trap \"\" TERM HUP; sleep 1; while true; do echo more >> out; done' &) ; sleep 0.3",
         outputs=["out"],
@@ -157,7 +157,7 @@ def test_a_daemon_that_outlives_the_command_is_ended_before_outputs_are_collecte
     assert server.aws.read(server.prefix + "output/out") == b"1\n"
 
 
-def test_a_job_that_heeds_term_ends_at_once_but_is_timed_out_all_the_same(server: Server) -> None:
+def test_job_that_exits_on_term_is_still_timed_out(server: Server) -> None:
     server.go("trap 'echo saved > out; exit 0' TERM; while true; do sleep 0.1; done", time_limit_s=1, outputs=["out"])
     server.agent(grace=20.0)
     ended = server.ended(10)
@@ -165,7 +165,7 @@ def test_a_job_that_heeds_term_ends_at_once_but_is_timed_out_all_the_same(server
     assert server.aws.read(server.prefix + "output/out") == b"saved\n"
 
 
-def test_a_job_that_multiplies_itself_is_ended(server: Server) -> None:
+def test_fork_bomb_is_ended(server: Server) -> None:
     bomb = "import os,time\nfor _ in range(5): os.fork()\nwhile True:\n  time.sleep(0.01)\n  if os.fork(): os._exit(0)"
     server.go(["python3", "-c", bomb], time_limit_s=2)
     server.agent()
@@ -173,33 +173,33 @@ def test_a_job_that_multiplies_itself_is_ended(server: Server) -> None:
     assert server.processes("DAYFLY_JOB=") == []
 
 
-def test_without_a_go_the_server_powers_off(server: Server) -> None:
+def test_server_without_go_json_powers_off(server: Server) -> None:
     server.agent(go_wait=2)
-    assert "dayfly agent: powering off: no go within 2 s" in server.wait_off(10)
+    assert "dayfly agent: powering off: no go.json within 2 s" in server.wait_off(10)
     assert server.aws.keys() == []
 
 
-def test_a_go_that_comes_late_is_heard(server: Server) -> None:
+def test_late_go_json_is_read(server: Server) -> None:
     server.agent()
     time.sleep(1.5)
     server.go("true")
     assert server.ended()["outcome"] == "succeeded"
 
 
-def test_a_go_that_makes_no_sense_powers_off_and_says_so(server: Server) -> None:
+def test_invalid_go_json_powers_off_with_its_reason(server: Server) -> None:
     server.go("true", deadline="tomorrow")
     server.agent()
-    assert "powering off: the agent broke" in server.wait_off()
+    assert "powering off: the agent failed" in server.wait_off()
 
 
-def test_setup_runs_before_the_job_and_its_failure_has_its_own_reason(server: Server) -> None:
+def test_setup_runs_before_the_job(server: Server) -> None:
     server.go("cat made", setup="echo ready > made", time_limit_s=5)
     server.agent()
     assert server.ended()["outcome"] == "succeeded"
     assert server.log() == b"ready\n"
 
 
-def test_a_setup_that_fails_ends_the_run(server: Server) -> None:
+def test_failed_setup_ends_the_run_with_reason_setup(server: Server) -> None:
     server.go("echo never", setup="echo trying; exit 7")
     server.agent()
     ended = server.ended()
@@ -219,7 +219,7 @@ SMALL_DISK = (
 )
 
 
-def test_a_job_that_fails_on_a_full_disk_has_that_reason_and_keeps_its_log(server: Server) -> None:
+def test_full_disk_is_the_reason_and_the_log_is_kept(server: Server) -> None:
     if subprocess.run([*SMALL_DISK, "true"], env=server.environ, capture_output=True).returncode:
         pytest.skip("needs user namespaces, which this machine does not allow")
     server.go("echo before; head -c 9000000 /dev/zero > big", outputs=["big"])

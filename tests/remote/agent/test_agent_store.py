@@ -1,4 +1,4 @@
-"""Logs and outputs arrive whole, in bounded memory, through a bucket that fails now and then."""
+"""Logs and outputs are stored whole, in bounded memory, also if the bucket fails at times."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from remote.agent.conftest import Server
 MIB = 1 << 20
 
 
-def test_100_mb_of_log_arrive_exact_in_less_than_64_mib_of_memory(server: Server) -> None:
+def test_log_of_100_mb_is_exact_in_under_64_mib_of_memory(server: Server) -> None:
     line = "import sys\nb = bytes(range(256)) * 4096\nfor _ in range(100): sys.stdout.buffer.write(b)\nprint('\\nlast words')"
     server.aws.delay = 0.2  # slower than the job writes: the rest waits on the disk
     server.go(["python3", "-c", line])
@@ -26,7 +26,7 @@ def test_100_mb_of_log_arrive_exact_in_less_than_64_mib_of_memory(server: Server
     assert ended["agent_peak_memory_mb"] < 64
 
 
-def test_200_mb_in_one_output_arrive_whole_in_less_than_64_mib_of_memory(server: Server) -> None:
+def test_output_of_200_mb_is_stored_in_under_64_mib(server: Server) -> None:
     server.go("head -c 200000000 /dev/urandom > big; sha256sum big", outputs=["big"])
     server.agent()
     ended = server.ended(60)
@@ -38,7 +38,7 @@ def test_200_mb_in_one_output_arrive_whole_in_less_than_64_mib_of_memory(server:
     assert ended["agent_peak_memory_mb"] < 64
 
 
-def test_1000_small_outputs_arrive_whole_in_less_than_64_mib_of_memory(server: Server) -> None:
+def test_1000_outputs_are_stored_in_under_64_mib(server: Server) -> None:
     server.go("mkdir out; for i in $(seq 1000); do echo $i > out/$i; done", outputs=["out/*"])
     server.agent()
     ended = server.ended(60)
@@ -48,7 +48,7 @@ def test_1000_small_outputs_arrive_whole_in_less_than_64_mib_of_memory(server: S
     assert ended["agent_peak_memory_mb"] < 64
 
 
-def test_lines_are_in_the_bucket_while_the_job_runs(server: Server) -> None:
+def test_log_is_in_the_bucket_while_the_job_runs(server: Server) -> None:
     server.go("echo early; sleep 30", time_limit_s=6)
     server.agent()
     until = time.monotonic() + 5.5
@@ -59,14 +59,14 @@ def test_lines_are_in_the_bucket_while_the_job_runs(server: Server) -> None:
     assert not (server.home / "shutdown").exists()
 
 
-def test_a_script_that_writes_to_dev_stderr_loses_nothing(server: Server) -> None:
+def test_writing_to_dev_stderr_loses_nothing(server: Server) -> None:
     server.go("echo one; echo two > /dev/stderr; echo three > /dev/stdout; echo four")
     server.agent()
     server.ended()
     assert server.log() == b"one\ntwo\nthree\nfour\n"
 
 
-def test_names_with_signs_and_other_scripts_are_stored_under_these_names(server: Server) -> None:
+def test_output_names_may_hold_signs_and_unicode(server: Server) -> None:
     names = ["a b+c.txt", "ünï@x:y.txt", "100%&=?.txt", "日本.txt"]
     server.go(["python3", "-c", f"for n in {names!r}: open(n, 'w').write(n)"], outputs=["*.txt"])
     server.agent()
@@ -76,7 +76,7 @@ def test_names_with_signs_and_other_scripts_are_stored_under_these_names(server:
         assert server.aws.read(server.prefix + "output/" + name) == name.encode()
 
 
-def test_an_empty_output_is_an_output(server: Server) -> None:
+def test_empty_output_is_stored(server: Server) -> None:
     server.go("touch empty", outputs=["empty"])
     server.agent()
     ended = server.ended()
@@ -84,7 +84,7 @@ def test_an_empty_output_is_an_output(server: Server) -> None:
     assert ended["outputs"][0]["sha256"] == hashlib.sha256(b"").hexdigest()
 
 
-def test_a_link_to_the_outside_is_refused_and_one_to_the_inside_is_stored(server: Server) -> None:
+def test_only_links_inside_the_folder_are_stored(server: Server) -> None:
     server.go("echo x > real; ln -s real in; ln -s /etc/passwd leak", outputs=["real", "in", "leak"])
     server.agent()
     ended = server.ended()
@@ -94,7 +94,7 @@ def test_a_link_to_the_outside_is_refused_and_one_to_the_inside_is_stored(server
     assert server.prefix + "output/leak" not in server.aws.objects
 
 
-def test_a_pattern_that_also_matches_a_link_to_the_outside_is_not_wholly_saved(server: Server) -> None:
+def test_match_that_links_outside_is_not_saved(server: Server) -> None:
     server.go("echo x > a.txt; ln -s /etc/passwd b.txt", outputs=["*.txt"])
     server.agent()
     ended = server.ended()
@@ -102,7 +102,7 @@ def test_a_pattern_that_also_matches_a_link_to_the_outside_is_not_wholly_saved(s
     assert "b.txt" in ended["detail"]
 
 
-def test_a_bucket_that_fails_now_and_then_loses_nothing(server: Server) -> None:
+def test_failing_bucket_loses_nothing(server: Server) -> None:
     def fault(method: str, path: str, before: int) -> int | str | None:
         if method == "GET" or "/meta/" in path:
             return None
@@ -124,7 +124,7 @@ def test_a_bucket_that_fails_now_and_then_loses_nothing(server: Server) -> None:
     assert server.aws.read(server.prefix + "output/big") == bytes(20_000_000)
 
 
-def test_an_upload_whose_completion_was_answered_to_nobody_is_stored_once(server: Server) -> None:
+def test_upload_with_a_lost_completion_is_stored_once(server: Server) -> None:
     server.aws.fault = lambda method, path, before: (
         "late" if method == "POST" and "uploadId" in path and before == 0 else None
     )
@@ -135,7 +135,7 @@ def test_an_upload_whose_completion_was_answered_to_nobody_is_stored_once(server
     assert server.aws.read(server.prefix + "output/big") == bytes(9_000_000)
 
 
-def test_an_output_that_s3_refuses_is_not_saved_and_the_others_are(server: Server) -> None:
+def test_one_refused_output_leaves_the_others_stored(server: Server) -> None:
     server.aws.fault = lambda method, path, _before: 403 if method == "PUT" and path.endswith("/output/bad") else None
     server.go("echo 1 > bad; echo 2 > good", outputs=["bad", "good"])
     server.agent()
@@ -145,7 +145,7 @@ def test_an_output_that_s3_refuses_is_not_saved_and_the_others_are(server: Serve
     assert [output["path"] for output in ended["outputs"]] == ["good"]
 
 
-def test_what_someone_else_wrote_under_an_outputs_name_is_not_called_saved(server: Server) -> None:
+def test_output_key_written_before_is_not_called_saved(server: Server) -> None:
     server.aws.put(server.prefix + "output/pi", b"forged")
     server.go("echo 3 > pi", outputs=["pi"])
     server.agent()
@@ -153,7 +153,7 @@ def test_what_someone_else_wrote_under_an_outputs_name_is_not_called_saved(serve
     assert (ended["outcome"], ended["reason"]) == ("failed", "not-saved")
 
 
-def test_a_log_that_can_not_be_stored_is_not_called_saved(server: Server) -> None:
+def test_log_that_cannot_be_stored_is_not_called_saved(server: Server) -> None:
     server.aws.fault = lambda _method, path, _before: 403 if "/log/" in path else None
     server.go("echo lost")
     server.agent()
@@ -162,7 +162,7 @@ def test_a_log_that_can_not_be_stored_is_not_called_saved(server: Server) -> Non
     assert ended["log"]["last"] == ["lost"]
 
 
-def test_credentials_that_have_ended_are_asked_for_again(server: Server) -> None:
+def test_expired_credentials_are_renewed(server: Server) -> None:
     server.aws.fault = lambda method, path, before: (
         "ExpiredToken" if method == "PUT" and "started" in path and before == 0 else None
     )
@@ -173,7 +173,7 @@ def test_credentials_that_have_ended_are_asked_for_again(server: Server) -> None
     assert len(asked) == 2
 
 
-def test_a_peak_memory_is_reported_for_the_job(server: Server) -> None:
+def test_peak_memory_of_the_job_is_reported(server: Server) -> None:
     server.go(["python3", "-c", "x = bytearray(200 << 20)"])
     server.agent()
     ended = server.ended()

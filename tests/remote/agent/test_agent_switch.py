@@ -1,4 +1,4 @@
-"""The switch, from the real user data: the server goes whatever becomes of the agent."""
+"""The switch, started by the real user data: it ends the server whatever happens to the agent."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def test_user_data_runs_a_job_from_boot_to_power_off(server: Server) -> None:
     server.boot()
     ended = server.ended()
     assert ended["outcome"] == "succeeded"
-    assert "dayfly switch: armed for 900 s after boot" in server.words()
-    assert "dayfly agent: powering off: succeeded" in server.words()
-    assert "dayfly switch: powering off" not in server.words()
+    assert "dayfly switch: armed for 900 s after boot" in server.console_text()
+    assert "dayfly agent: powering off: succeeded" in server.console_text()
+    assert "dayfly switch: powering off" not in server.console_text()
 
 
-def test_when_the_lifetime_is_over_the_server_goes_though_the_agent_lives(server: Server) -> None:
+def test_lifetime_ends_the_server_while_the_agent_runs(server: Server) -> None:
     server.aws.tags[names.TAG_LIFETIME] = "3"
     server.go("sleep 60")
     began = time.monotonic()
@@ -29,7 +29,7 @@ def test_when_the_lifetime_is_over_the_server_goes_though_the_agent_lives(server
     assert 2.5 <= time.monotonic() - began < 6
 
 
-def test_when_the_agent_is_killed_the_server_goes(server: Server) -> None:
+def test_killed_agent_ends_the_server(server: Server) -> None:
     server.go("sleep 60")
     server.boot()
     until = time.monotonic() + 10
@@ -38,13 +38,13 @@ def test_when_the_agent_is_killed_the_server_goes(server: Server) -> None:
         time.sleep(0.05)
     for pid in server.processes():
         with open(f"/proc/{pid}/cmdline", "rb") as file:
-            words = file.read().split(b"\0")
-        if b"agent" in words:
+            arguments = file.read().split(b"\0")
+        if b"agent" in arguments:
             os.kill(pid, signal.SIGKILL)
     assert "dayfly switch: powering off: agent gone" in server.wait_off(5)
 
 
-def test_a_second_boot_powers_off_at_once(server: Server) -> None:
+def test_second_boot_powers_off_at_once(server: Server) -> None:
     server.go("sleep 60")
     server.boot()
     server.end()
@@ -55,30 +55,30 @@ def test_a_second_boot_powers_off_at_once(server: Server) -> None:
     assert "dayfly switch: powering off: second boot" in server.wait_off(5)
 
 
-def test_another_server_from_the_same_disk_is_no_second_boot(server: Server) -> None:
+def test_another_server_from_the_same_disk_may_boot(server: Server) -> None:
     server.go("sleep 60")
     server.boot()
     server.end()
     server.environ["INSTANCE_ID"] = "i-another"
     server.boot()
     time.sleep(1)
-    assert "second boot" not in server.words()
+    assert "second boot" not in server.console_text()
 
 
-def test_the_lifetime_is_asked_for_until_it_is_there(server: Server) -> None:
+def test_lifetime_tag_is_read_until_it_exists(server: Server) -> None:
     lifetime = server.aws.tags.pop(names.TAG_LIFETIME)
     server.go("sleep 60")
     server.boot()
     time.sleep(2)
-    assert "armed" not in server.words()
+    assert "armed" not in server.console_text()
     server.aws.tags[names.TAG_LIFETIME] = lifetime
     until = time.monotonic() + 5
-    while "armed for 900 s" not in server.words():
+    while "armed for 900 s" not in server.console_text():
         assert time.monotonic() < until
         time.sleep(0.05)
 
 
-def test_without_python_the_boothook_says_so_and_harms_nothing(server: Server) -> None:
+def test_boothook_without_python_starts_nothing(server: Server) -> None:
     (server.home / "shims" / "python3").unlink()
     (server.home / "shims" / "python3").write_text("#!/bin/sh\nexit 127\n")
     (server.home / "shims" / "python3").chmod(0o755)

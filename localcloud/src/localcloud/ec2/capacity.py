@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, fields
 from fnmatch import fnmatchcase
 from typing import Any
 
-from localcloud.ec2.refusals import Refusal
+from localcloud.ec2.errors import Ec2Error
 
 _TEXTS = {
     "InsufficientInstanceCapacity": "There is no Spot capacity available that matches your request."
@@ -75,19 +75,19 @@ class Capacity:
         """The rules as JSON, with `times` as what is left."""
         return [asdict(rule) for rule in self._rules]
 
-    def pool(self, region: str, zone: str, kind: str, market: str) -> Refusal | None:
+    def pool(self, region: str, zone: str, kind: str, market: str) -> Ec2Error | None:
         """Why this pool gives nothing now, or None."""
         for rule in self._rules:
             asked = ((rule.region, region), (rule.zone, zone), (rule.type, kind), (rule.market, market))
             if not rule.action and all(fnmatchcase(held, pattern) for pattern, held in asked) and self._use(rule):
-                return Refusal(rule.code, rule.text(kind, zone))
+                return Ec2Error(rule.code, rule.text(kind, zone))
         return None
 
     def call(self, action: str, region: str, after: bool) -> None:
-        """Raise the Refusal that a rule has for the whole call, before or after its launches."""
+        """Raise the Ec2Error that a rule has for the whole call, before or after its launches."""
         for rule in self._rules:
             if rule.action == action and rule.after == after and fnmatchcase(region, rule.region) and self._use(rule):
-                raise Refusal(rule.code, rule.text("", ""), rule.status)
+                raise Ec2Error(rule.code, rule.text("", ""), rule.status)
 
     @staticmethod
     def _use(rule: Rule) -> bool:

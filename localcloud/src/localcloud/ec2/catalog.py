@@ -3,12 +3,12 @@
 import datetime
 from typing import Any
 
-from localcloud import images
 from localcloud.ec2 import codec, types
+from localcloud.ec2.context import Handler, Request, iso, tag_list
+from localcloud.ec2.errors import Ec2Error
 from localcloud.ec2.filters import Getters, page, select
 from localcloud.ec2.network import REGIONS
-from localcloud.ec2.refusals import Refusal
-from localcloud.ec2.stage import Handler, Request, iso, tag_list
+from localcloud.services import images
 
 Record = dict[str, Any]
 
@@ -20,12 +20,12 @@ def describe_images(request: Request) -> Record:
     found = images.images(request.region)
     for identifier in params.get("ImageIds") or ():
         if images.by_id(request.region, identifier) is None:
-            raise Refusal("InvalidAMIID.NotFound", f"The image id '[{identifier}]' does not exist")
+            raise Ec2Error("InvalidAMIID.NotFound", f"The image id '[{identifier}]' does not exist")
     if params.get("ImageIds"):
         found = [one for one in found if one.id in params["ImageIds"]]
     if params.get("Owners"):
         found = [one for one in found if {one.owner, one.owner_alias} & set(params["Owners"])]
-    tags = {f"localcloud:{key}": value for key, value in request.stage.facts.items()}
+    tags = {f"localcloud:{key}": value for key, value in request.context.facts.items()}
     getters: Getters[images.Image] = {
         "architecture": lambda one: one.architecture,
         "image-id": lambda one: one.id,
@@ -53,7 +53,7 @@ def describe_types(request: Request) -> Record:
     wrong = [name for name in params.get("InstanceTypes") or () if name not in known]
     if wrong:
         text = f"The following supplied instance types do not exist: [{', '.join(wrong)}]"
-        raise Refusal("InvalidInstanceType", text)
+        raise Ec2Error("InvalidInstanceType", text)
     chosen = [known[name] for name in params["InstanceTypes"]] if params.get("InstanceTypes") else list(known.values())
     getters: Getters[types.InstanceType] = {
         "instance-type": lambda one: one.name,
@@ -75,14 +75,14 @@ def describe_offerings(request: Request) -> Record:
     params = request.params
     request.caller.require("ec2:DescribeInstanceTypeOfferings")
     kind = params.get("LocationType") or "region"
-    zones = request.stage.network.zones(request.region)
+    zones = request.context.network.zones(request.region)
     places = {
         "region": [request.region],
         "availability-zone": [name for name, _ in zones],
         "availability-zone-id": [identifier for _, identifier in zones],
     }
     if kind not in places:
-        raise Refusal("InvalidParameterValue", f"The location type {kind} is not valid")
+        raise Ec2Error("InvalidParameterValue", f"The location type {kind} is not valid")
     lines = [
         {"InstanceType": name, "LocationType": kind, "Location": place}
         for name in types.table()
@@ -102,7 +102,7 @@ def describe_spot_prices(request: Request) -> Record:
     request.caller.require("ec2:DescribeSpotPriceHistory")
     chosen = [types.named(name) for name in params.get("InstanceTypes") or types.table()]
     products = params.get("ProductDescriptions") or ["Linux/UNIX"]
-    since = str(params.get("StartTime") or iso(request.stage.clock.now() - datetime.timedelta(hours=1)))
+    since = str(params.get("StartTime") or iso(request.context.clock.now() - datetime.timedelta(hours=1)))
     lines = [
         {
             "AvailabilityZone": zone,
@@ -113,7 +113,7 @@ def describe_spot_prices(request: Request) -> Record:
             "Timestamp": since,
         }
         for kind in chosen
-        for zone, zone_id in request.stage.network.zones(request.region)
+        for zone, zone_id in request.context.network.zones(request.region)
         if params.get("AvailabilityZone") in (None, zone)
         and any(product.startswith("Linux/UNIX") for product in products)
     ]
@@ -133,7 +133,7 @@ def describe_regions(request: Request) -> Record:
     asked = request.params.get("RegionNames") or REGIONS
     for name in asked:
         if name not in REGIONS:
-            raise Refusal("InvalidParameterValue", f"Invalid region name: {name}")
+            raise Ec2Error("InvalidParameterValue", f"Invalid region name: {name}")
     lines = [
         {"RegionName": name, "Endpoint": f"ec2.{name}.amazonaws.com", "OptInStatus": "opt-in-not-required"}
         for name in asked
@@ -161,14 +161,14 @@ def describe_zones(request: Request) -> Record:
             "ZoneType": "availability-zone",
             "Messages": [],
         }
-        for name, identifier in request.stage.network.zones(request.region)
+        for name, identifier in request.context.network.zones(request.region)
     ]
     for key, field in (("ZoneNames", "ZoneName"), ("ZoneIds", "ZoneId")):
         if request.params.get(key):
             known = {line[field] for line in lines}
             for said in request.params[key]:
                 if said not in known:
-                    raise Refusal("InvalidParameterValue", f"Invalid availability zone: [{said}]")
+                    raise Ec2Error("InvalidParameterValue", f"Invalid availability zone: [{said}]")
             lines = [line for line in lines if line[field] in request.params[key]]
     getters: Getters[Record] = {
         "zone-name": lambda one: one["ZoneName"],
@@ -237,7 +237,7 @@ def describe_groups(request: Request) -> Record:
 
 def _kept(request: Request, store: str, key: str, code: str, getters: Getters[Record], names: list[str]) -> Record:
     """Describe one of MiniStack's stores."""
-    params, region, network = request.params, request.region, request.stage.network
+    params, region, network = request.params, request.region, request.context.network
     request.caller.require(f"ec2:{request.action}")
     member = {"subnets": "Subnets", "vpcs": "Vpcs", "security_groups": "SecurityGroups"}[store]
     shape = {"subnets": "Subnet", "vpcs": "Vpc", "security_groups": "SecurityGroup"}[store]
@@ -246,7 +246,7 @@ def _kept(request: Request, store: str, key: str, code: str, getters: Getters[Re
     if asked:
         for identifier in asked:
             if identifier not in {one[key] for one in found}:
-                raise Refusal(code, f"The {key.removesuffix('Id').lower()} ID '{identifier}' does not exist")
+                raise Ec2Error(code, f"The {key.removesuffix('Id').lower()} ID '{identifier}' does not exist")
         found = [one for one in found if one[key] in asked]
     chosen = select(found, params.get("Filters"), getters, tags=lambda one: network.tags(region, one[key]))
     part, following = page(chosen, params)

@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 import botocore.loaders
 import botocore.model
 
-from localcloud.ec2.refusals import Refusal
+from localcloud.ec2.errors import Ec2Error
 
 _NAMESPACE = "http://ec2.amazonaws.com/doc/2016-11-15/"
 _COMMON = frozenset(
@@ -39,7 +39,7 @@ def knows(action: str) -> bool:
 def parse(action: str, query: dict[str, str]) -> Params:
     """The structure that the flat query `{"Filter.1.Name": ...}` of `action` carries.
 
-    Raises Refusal: UnknownParameter for a name the action does not have, InvalidParameterValue for a value of another type.
+    Raises Ec2Error: UnknownParameter for a name the action does not have, InvalidParameterValue for a value of another type.
     """
     shape = service().operation_model(action).input_shape
     rest = {name: value for name, value in query.items() if name not in _COMMON and not name.startswith("X-Amz-")}
@@ -51,7 +51,7 @@ def parse(action: str, query: dict[str, str]) -> Params:
 
 
 def coerce(shape_name: str, value: Any) -> Any:
-    """A JSON-like value, as a template may hold it, made to fit the named shape. Raises Refusal as `parse` does."""
+    """A JSON-like value, as a template may hold it, made to fit the named shape. Raises Ec2Error as `parse` does."""
     return _coerce(service().shape_for(shape_name), value, shape_name)
 
 
@@ -84,7 +84,7 @@ def render(action: str, answer: Params, request_id: str) -> bytes:
     ).encode()
 
 
-def render_refusal(refusal: Refusal, request_id: str) -> bytes:
+def render_error(refusal: Ec2Error, request_id: str) -> bytes:
     """The XML of an error answer."""
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n<Response><Errors><Error>'
@@ -101,7 +101,7 @@ def _nest(flat: dict[str, str]) -> dict[str, Any]:
         for part in path:
             below = here.setdefault(part, {})
             if not isinstance(below, dict):
-                raise Refusal("UnknownParameter", f"The parameter {name} is not recognized")
+                raise Ec2Error("UnknownParameter", f"The parameter {name} is not recognized")
             here = below
         here[last] = value
     return root
@@ -120,13 +120,13 @@ def _query_name(name: str, shape: Any) -> str:
 
 def _structure(shape: Any, nested: Any, where: str = "") -> Params:
     if not isinstance(nested, dict):
-        raise Refusal("InvalidParameterValue", f"The parameter {where} must be a structure")
+        raise Ec2Error("InvalidParameterValue", f"The parameter {where} must be a structure")
     members = {_query_name(name, member): (name, member) for name, member in shape.members.items()}
     found: Params = {}
     for key, value in nested.items():
         if key not in members:
             path = f"{where}.{key}" if where else key
-            raise Refusal("UnknownParameter", f"The parameter {path} is not recognized")
+            raise Ec2Error("UnknownParameter", f"The parameter {path} is not recognized")
         name, member = members[key]
         found[name] = _value(member, value, f"{where}.{key}" if where else key)
     return found
@@ -137,10 +137,10 @@ def _value(shape: Any, value: Any, where: str) -> Any:
         return _structure(shape, value, where)
     if shape.type_name == "list":
         if not isinstance(value, dict) or not all(key.isdigit() for key in value):
-            raise Refusal("InvalidParameterValue", f"The parameter {where} must be a list")
+            raise Ec2Error("InvalidParameterValue", f"The parameter {where} must be a list")
         return [_value(shape.member, value[key], f"{where}.{key}") for key in sorted(value, key=int)]
     if isinstance(value, dict):
-        raise Refusal("UnknownParameter", f"The parameter {where}.{next(iter(value))} is not recognized")
+        raise Ec2Error("UnknownParameter", f"The parameter {where}.{next(iter(value))} is not recognized")
     return _scalar(shape, value, where)
 
 
@@ -158,7 +158,7 @@ def _scalar(shape: Any, value: Any, where: str) -> Any:
             case _:
                 return _word(shape, value if isinstance(value, str) else str(value))
     except (KeyError, ValueError, TypeError) as error:
-        raise Refusal("InvalidParameterValue", f"Invalid value '{value}' for {where}.") from error
+        raise Ec2Error("InvalidParameterValue", f"Invalid value '{value}' for {where}.") from error
 
 
 def _word(shape: Any, value: str) -> str:
@@ -172,17 +172,17 @@ def _word(shape: Any, value: str) -> str:
 def _coerce(shape: Any, value: Any, where: str) -> Any:
     if shape.type_name == "structure":
         if not isinstance(value, dict):
-            raise Refusal("InvalidParameterValue", f"{where} must be a structure")
+            raise Ec2Error("InvalidParameterValue", f"{where} must be a structure")
         found = {}
         for key, below in value.items():
             name = next((n for n, m in shape.members.items() if key in (n, _query_name(n, m))), None)
             if name is None:
-                raise Refusal("UnknownParameter", f"{where} has no property {key}")
+                raise Ec2Error("UnknownParameter", f"{where} has no property {key}")
             found[name] = _coerce(shape.members[name], below, f"{where}.{key}")
         return found
     if shape.type_name == "list":
         if not isinstance(value, list):
-            raise Refusal("InvalidParameterValue", f"{where} must be a list")
+            raise Ec2Error("InvalidParameterValue", f"{where} must be a list")
         return [_coerce(shape.member, below, where) for below in value]
     return _scalar(shape, value, where)
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from localcloud.ec2.refusals import Refusal
+from localcloud.ec2.errors import Ec2Error
 
 Thing = TypeVar("Thing")
 Values = str | bool | int | None | Iterable[str]
@@ -25,7 +25,7 @@ def select(
 ) -> list[Thing]:
     """The things that match every filter (a filter matches when any of its values does; `*` and `?` are wildcards).
 
-    Raises Refusal (InvalidParameterValue) for a filter name that is not in `getters` (nor a tag filter).
+    Raises Ec2Error (InvalidParameterValue) for a filter name that is not in `getters` (nor a tag filter).
     """
     tests = [_test(one, getters, tags) for one in asked or ()]
     return [thing for thing in things if all(test(thing) for test in tests)]
@@ -37,9 +37,9 @@ def _test(
     name = asked.get("Name", "")
     values = [str(value) for value in asked.get("Values", [])]
     if not values:
-        raise Refusal("InvalidParameterValue", f"The filter '{name}' has no values")
+        raise Ec2Error("InvalidParameterValue", f"The filter '{name}' has no values")
     if len(values) > _MAX_VALUES:
-        raise Refusal("FilterLimitExceeded", "The maximum number of filter values specified on a single call is 200")
+        raise Ec2Error("FilterLimitExceeded", "The maximum number of filter values specified on a single call is 200")
     get = _getter(name, getters, tags)
     patterns = [_pattern(value) for value in values]
     return lambda thing: any(pattern.match(held) for held in _held(get(thing)) for pattern in patterns)
@@ -59,7 +59,7 @@ def _getter(
             return lambda thing: list(held(thing))
         if name == "tag-value":
             return lambda thing: list(held(thing).values())
-    raise Refusal("InvalidParameterValue", f"The filter '{name}' is invalid")
+    raise Ec2Error("InvalidParameterValue", f"The filter '{name}' is invalid")
 
 
 def _held(values: Values) -> list[str]:
@@ -92,10 +92,10 @@ def _pattern(value: str) -> re.Pattern[str]:
 
 
 def not_with_ids(asked: dict[str, Any], identifiers: str) -> None:
-    """Raise Refusal for MaxResults beside ids. Source: "EC2 API Reference", DescribeInstances, MaxResults (and others)."""
+    """Raise Ec2Error for MaxResults beside ids. Source: "EC2 API Reference", DescribeInstances, MaxResults (and others)."""
     if asked.get(identifiers) and asked.get("MaxResults") is not None:
         text = f"The parameter {identifiers} cannot be used with the parameter maxResults"
-        raise Refusal("InvalidParameterCombination", text)
+        raise Ec2Error("InvalidParameterCombination", text)
 
 
 def page(things: Sequence[Thing], asked: dict[str, Any], least: int = 5) -> tuple[list[Thing], str | None]:
@@ -104,12 +104,12 @@ def page(things: Sequence[Thing], asked: dict[str, Any], least: int = 5) -> tupl
     if asked.get("NextToken"):
         said = str(asked["NextToken"])
         if not fnmatch.fnmatchcase(said, "p-*") or not said[2:].isdigit():
-            raise Refusal("InvalidNextToken", "The token is not valid")
+            raise Ec2Error("InvalidNextToken", "The token is not valid")
         start = int(said[2:])
     size = asked.get("MaxResults")
     if size is None:
         return list(things[start:]), None
     if not least <= size <= 1000:
-        raise Refusal("InvalidParameterValue", f"Value ( {size} ) for parameter maxResults is invalid.")
+        raise Ec2Error("InvalidParameterValue", f"Value ( {size} ) for parameter maxResults is invalid.")
     end = start + size
     return list(things[start:end]), (f"p-{end}" if end < len(things) else None)

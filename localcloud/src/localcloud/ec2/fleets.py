@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from localcloud.ec2 import instances, launch, orders, templates, types
-from localcloud.ec2.drafts import Draft, draft, merged, tags_of
+from localcloud.ec2 import fleet_options, instances, launch, templates, types
+from localcloud.ec2.authorize import Resource, request_tags, resource_tags
+from localcloud.ec2.context import Handler, Request, iso, tag_list
+from localcloud.ec2.errors import Ec2Error, dry_run, invalid, missing, not_supported
 from localcloud.ec2.filters import page, select
-from localcloud.ec2.judge import Resource, request_tags, resource_tags
-from localcloud.ec2.offered import check_ceiling
+from localcloud.ec2.launch_requests import Draft, draft, merged, tags_of
 from localcloud.ec2.records import ON_DEMAND, SHUTTING_DOWN, SPOT, TERMINATED, Fleet, Instance
-from localcloud.ec2.refusals import Refusal, dry_run, invalid, missing, not_offered
-from localcloud.ec2.stage import Handler, Request, iso, tag_list
+from localcloud.ec2.supported import check_ceiling
 
 _SPOT_STRATEGIES = (
     "price-capacity-optimized",
@@ -39,7 +39,7 @@ class _Pool:
     specification: dict[str, Any]
     override: dict[str, Any]
     draft: Draft | None
-    refusal: Refusal | None
+    refusal: Ec2Error | None
 
     def named(self) -> dict[str, Any]:
         """How answers name it."""
@@ -47,12 +47,12 @@ class _Pool:
 
 
 def create(request: Request) -> dict[str, Any]:
-    """CreateFleet of type instant. Raises Refusal; a pool's refusal is an entry of `Errors` in an answer with status 200."""
+    """CreateFleet of type instant. Raises Ec2Error; a pool's refusal is an entry of `Errors` in an answer with status 200."""
     params = request.params
     if params.get("Type") != "instant":
-        raise not_offered(f"A fleet of type {params.get('Type', 'maintain')}")
-    orders.check(params)
-    total, market = orders.target(params)
+        raise not_supported(f"A fleet of type {params.get('Type', 'maintain')}")
+    fleet_options.check(params)
+    total, market = fleet_options.target(params)
     tags = tags_of(params.get("TagSpecifications"))
     key, digest = launch.token_key("CreateFleet", params)
     _judge_fleet(request, tags.get("fleet", {}), key in request.records.tokens)
@@ -61,9 +61,9 @@ def create(request: Request) -> dict[str, Any]:
     known = launch.replayed(request, key, digest)
     if known is not None:
         return known
-    request.stage.capacity.call("CreateFleet", request.region, after=False)
+    request.context.capacity.call("CreateFleet", request.region, after=False)
     pools = _pools(request, market)
-    fleet = Fleet(f"fleet-{uuid.uuid4()}", iso(request.stage.clock.now()), params, {}, tags.get("fleet", {}))
+    fleet = Fleet(f"fleet-{uuid.uuid4()}", iso(request.context.clock.now()), params, {}, tags.get("fleet", {}))
 
     def record(launched: list[dict[str, Any]], errors: list[dict[str, Any]]) -> None:
         fleet.answer = {"FleetId": fleet.id, "Errors": errors, "Instances": launched}
@@ -72,7 +72,7 @@ def create(request: Request) -> dict[str, Any]:
 
     if not _fill(request, fleet.id, _ordered(params, market, pools), total, record):
         request.save()
-    request.stage.capacity.call("CreateFleet", request.region, after=True)
+    request.context.capacity.call("CreateFleet", request.region, after=True)
     return fleet.answer
 
 
@@ -83,7 +83,7 @@ def describe(request: Request) -> dict[str, Any]:
     found = []
     for identifier in params.get("FleetIds") or ():
         if identifier not in request.records.fleets:
-            raise Refusal("InvalidFleetId.NotFound", f"The fleet ID '{identifier}' does not exist")
+            raise Ec2Error("InvalidFleetId.NotFound", f"The fleet ID '{identifier}' does not exist")
         found.append(request.records.fleets[identifier])
     shown = select(
         [_shown(request, one) for one in found],
@@ -102,7 +102,7 @@ def describe(request: Request) -> dict[str, Any]:
 def describe_instances(request: Request) -> dict[str, Any]:
     """DescribeFleetInstances is refused for instant fleets, as AWS refuses it."""
     request.caller.require("ec2:DescribeFleetInstances")
-    raise Refusal(
+    raise Ec2Error(
         "Unsupported", "DescribeFleetInstances is not supported for fleets of type instant; use DescribeFleets."
     )
 
@@ -113,7 +113,7 @@ def delete(request: Request) -> dict[str, Any]:
     if not params.get("FleetIds"):
         raise missing("FleetId")
     if not params.get("TerminateInstances"):
-        raise Refusal("InvalidParameterValue", "An instant fleet cannot be deleted without its instances.")
+        raise Ec2Error("InvalidParameterValue", "An instant fleet cannot be deleted without its instances.")
     asked = list(dict.fromkeys(params["FleetIds"]))
     members = {
         identifier: [one for one in records.instances.values() if one.fleet == identifier and one.state != TERMINATED]
@@ -156,7 +156,7 @@ def _judge_fleet(request: Request, tags: dict[str, str], again: bool) -> None:
     for configuration in request.params.get("LaunchTemplateConfigs") or ():
         try:
             template = templates.find(request.records, configuration.get("LaunchTemplateSpecification") or {})
-        except Refusal:
+        except Ec2Error:
             if again:
                 continue
             raise
@@ -183,7 +183,7 @@ def _pools(request: Request, market: str) -> list[_Pool]:
             data["UserData"] = said["LaunchTemplateSpecificationUserData"]
         if data.get("InstanceMarketOptions"):
             text = "A fleet's launch template must not have InstanceMarketOptions."
-            raise Refusal("InvalidFleetConfig", text)
+            raise Ec2Error("InvalidFleetConfig", text)
         specification = {"LaunchTemplateId": template.id, "LaunchTemplateName": template.name, "Version": number}
         for override in configuration.get("Overrides") or [{}]:
             found.append(_pool(request, market, specification, data, override))
@@ -218,8 +218,8 @@ def _pool(
         shown["AvailabilityZone"] = one.subnet.zone
         if market == SPOT:
             check_ceiling(override.get("MaxPrice"), "MaxPrice", one.kind, one.subnet.zone)
-        launch.judge(request, one, "CreateFleet")
-    except Refusal as refusal:
+        launch.authorize(request, one, "CreateFleet")
+    except Ec2Error as refusal:
         return _Pool(specification, shown, None, refusal)
     return _Pool(specification, shown, one, None)
 
@@ -234,7 +234,7 @@ def _ordered(params: dict[str, Any], market: str, pools: list[_Pool]) -> list[_P
         raise invalid(strategy, "OnDemandOptions.AllocationStrategy")
     if strategy in ("prioritized", "capacity-optimized-prioritized"):
         return sorted(pools, key=lambda pool: float(pool.override.get("Priority", "inf")))
-    return sorted(pools, key=lambda pool: _price(pool, market) / orders.weight(pool.override))
+    return sorted(pools, key=lambda pool: _price(pool, market) / fleet_options.weight(pool.override))
 
 
 def _price(pool: _Pool, market: str) -> float:
@@ -247,22 +247,22 @@ def _price(pool: _Pool, market: str) -> float:
 def _fill(request: Request, fleet: str, pools: list[_Pool], total: int, record: _Record) -> bool:
     """Launch in the first pool that gives; whether one did. What the ones before it answered is recorded with it."""
     errors: list[dict[str, Any]] = []
-    ceiling = orders.total_ceiling(request.params)
+    ceiling = fleet_options.total_ceiling(request.params)
     for pool in pools:
         refusal, one = pool.refusal, pool.draft
         if one is not None:
-            refusal = request.stage.capacity.pool(request.region, one.subnet.zone, one.kind.name, one.market)
+            refusal = request.context.capacity.pool(request.region, one.subnet.zone, one.kind.name, one.market)
         if refusal is None and one is not None:
-            count = math.ceil(total / orders.weight(pool.override))
+            count = math.ceil(total / fleet_options.weight(pool.override))
             try:
-                orders.check_total(ceiling, count * _price(pool, one.market))
+                fleet_options.check_total(ceiling, count * _price(pool, one.market))
                 launch.start(request, one, (count, count), partial(_record_launch, pool, one, errors, record), fleet)
-            except Refusal as full:
+            except Ec2Error as full:
                 refusal = full
             else:
                 return True
         if refusal is not None:
-            market = one.market if one is not None else orders.target(request.params)[1]
+            market = one.market if one is not None else fleet_options.target(request.params)[1]
             errors.append(
                 {
                     "LaunchTemplateAndOverrides": pool.named(),
@@ -293,7 +293,7 @@ def _record_launch(
 def _shown(request: Request, fleet: Fleet) -> dict[str, Any]:
     ids = [one for entry in fleet.answer["Instances"] for one in entry["InstanceIds"]]
     alive = [
-        orders.weight(entry["LaunchTemplateAndOverrides"]["Overrides"])
+        fleet_options.weight(entry["LaunchTemplateAndOverrides"]["Overrides"])
         for entry in fleet.answer["Instances"]
         for one in entry["InstanceIds"]
         if one in request.records.instances and request.records.instances[one].state != TERMINATED
@@ -315,7 +315,7 @@ def _shown(request: Request, fleet: Fleet) -> dict[str, Any]:
         "ClientToken": fleet.request.get("ClientToken"),
         "Type": "instant",
         "FulfilledCapacity": float(sum(alive)),
-        "TargetCapacitySpecification": {"DefaultTargetCapacityType": orders.target(fleet.request)[1], **said},
+        "TargetCapacitySpecification": {"DefaultTargetCapacityType": fleet_options.target(fleet.request)[1], **said},
         "Tags": tag_list(fleet.tags),
         "Errors": fleet.answer["Errors"],
         "Instances": instances,

@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from localcloud import roles
-from localcloud.ec2 import show
+from localcloud.ec2 import rendering
+from localcloud.ec2.metadata import Facts
 from localcloud.ec2.network import Network
-from localcloud.ec2.records import Book
-from localcloud.metadata import Facts
+from localcloud.ec2.records import RecordStore
+from localcloud.services.iam import roles
 
 _EARLY = 1800.0
 """Credentials are made anew this many seconds before they end, so a reader always gets some that last."""
@@ -25,12 +25,12 @@ class RoleKeys:
     def __init__(
         self,
         account: str,
-        book: Book,
+        store: RecordStore,
         seconds: Callable[[], float] = time.time,
         assume: Callable[..., roles.Session] = roles.assume,
     ) -> None:
         self._account = account
-        self._book = book
+        self._store = store
         self._seconds = seconds
         self._assume = assume
         self._sessions: dict[str, tuple[float, roles.Session]] = {}
@@ -40,7 +40,7 @@ class RoleKeys:
         now = self._seconds()
         said = {"LastUpdated": _iso(now)}
         made, session = self._sessions.get(instance, (now, None))
-        found = self._book.find(instance)
+        found = self._store.find(instance)
         if found is None or not found[1].profile.get("role_arn"):
             return said | {"Code": "Failed", "Message": "No role is attached to this instance."}
         region, one = found
@@ -65,11 +65,11 @@ class RoleKeys:
 class Identity:
     """Facts and credentials by instance id."""
 
-    def __init__(self, account: str, book: Book, network: Network) -> None:
+    def __init__(self, account: str, store: RecordStore, network: Network) -> None:
         self._account = account
-        self._book = book
+        self._store = store
         self._network = network
-        self._keys = RoleKeys(account, book)
+        self._keys = RoleKeys(account, store)
         self._notices: dict[str, dict[str, str]] = {}
         self._rebalances: dict[str, str] = {}
 
@@ -90,7 +90,7 @@ class Identity:
 
     def facts(self, instance: str) -> Facts | None:
         """The facts of an instance, or None when there is none of that id."""
-        found = self._book.find(instance)
+        found = self._store.find(instance)
         if found is None:
             return None
         region, one = found
@@ -105,7 +105,7 @@ class Identity:
             zone=one.zone,
             zone_id=one.zone_id,
             address=one.address,
-            hostname=show.private_name(region, one),
+            hostname=rendering.private_name(region, one),
             mac=one.mac,
             vpc=one.vpc,
             subnet=one.subnet,

@@ -5,11 +5,12 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from localcloud.ec2 import show
-from localcloud.ec2.drafts import metadata_options
+from localcloud.ec2 import rendering
+from localcloud.ec2.authorize import Resource, resource_tags
+from localcloud.ec2.context import Handler, Request, iso
+from localcloud.ec2.errors import Ec2Error, dry_run, invalid, missing, not_supported
 from localcloud.ec2.filters import Getters, not_with_ids, page, select
-from localcloud.ec2.judge import Resource, resource_tags
-from localcloud.ec2.offered import only
+from localcloud.ec2.launch_requests import metadata_options
 from localcloud.ec2.records import (
     CODES,
     PENDING,
@@ -21,8 +22,7 @@ from localcloud.ec2.records import (
     TERMINATED,
     Instance,
 )
-from localcloud.ec2.refusals import Refusal, dry_run, invalid, missing, not_offered
-from localcloud.ec2.stage import Handler, Request, iso
+from localcloud.ec2.supported import only
 
 _ATTRIBUTES = (
     "Attribute",
@@ -50,7 +50,7 @@ def _getters(request: Request) -> Getters[Instance]:
         "subnet-id": lambda one: None if one.ended else one.subnet,
         "vpc-id": lambda one: None if one.ended else one.vpc,
         "private-ip-address": lambda one: None if one.ended else one.address,
-        "private-dns-name": lambda one: None if one.ended else show.private_name(request.region, one),
+        "private-dns-name": lambda one: None if one.ended else rendering.private_name(request.region, one),
         "client-token": lambda one: one.token,
         "reservation-id": lambda one: one.reservation,
         "architecture": lambda one: one.architecture,
@@ -87,7 +87,7 @@ def describe(request: Request) -> dict[str, Any]:
     for one in part:
         groups.setdefault(one.reservation, []).append(one)
     return {
-        "Reservations": [show.reservation(request, group) for group in groups.values()],
+        "Reservations": [rendering.reservation(request, group) for group in groups.values()],
         "NextToken": following,
     }
 
@@ -113,7 +113,7 @@ def describe_status(request: Request) -> dict[str, Any]:
                 "AvailabilityZone": one.zone,
                 "AvailabilityZoneId": one.zone_id,
                 "InstanceId": one.id,
-                "InstanceState": show.state(one.state),
+                "InstanceState": rendering.state(one.state),
                 "InstanceStatus": check,
                 "SystemStatus": check,
             }
@@ -130,7 +130,7 @@ def terminate(request: Request) -> dict[str, Any]:
             text = (
                 f"The instance '{one.id}' may not be terminated. Modify its 'disableApiTermination' instance attribute"
             )
-            raise Refusal("OperationNotPermitted", text)
+            raise Ec2Error("OperationNotPermitted", text)
     return {"TerminatingInstances": [moved(request, one, SHUTTING_DOWN) for one in chosen]}
 
 
@@ -141,7 +141,7 @@ def stop(request: Request) -> dict[str, Any]:
     for one in chosen:
         if one.market == SPOT:
             text = f"You can't stop the Spot Instance '{one.id}' because it is associated with a one-time Spot Instance request."
-            raise Refusal("UnsupportedOperation", text)
+            raise Ec2Error("UnsupportedOperation", text)
         if one.state not in (RUNNING, STOPPING, STOPPED):
             raise _incorrect(one, "stopped")
     return {"StoppingInstances": [moved(request, one, STOPPING) for one in chosen]}
@@ -165,14 +165,14 @@ def start(request: Request) -> dict[str, Any]:
 def _begin_again(request: Request, one: Instance) -> None:
     was = one.state, one.reason_code, one.reason, one.transition, one.launched
     one.state, one.reason_code, one.reason, one.transition = PENDING, "pending", "pending", ""
-    one.launched = iso(request.stage.clock.now())
+    one.launched = iso(request.context.clock.now())
     try:
         request.save()
     except OSError:
         # A full disk: nobody would start its guest, and `pending` would be its state for ever.
         one.state, one.reason_code, one.reason, one.transition, one.launched = was
         raise
-    request.stage.floor.launch(request.region, one)
+    request.context.supervisor.launch(request.region, one)
 
 
 def reboot(request: Request) -> dict[str, Any]:
@@ -182,7 +182,7 @@ def reboot(request: Request) -> dict[str, Any]:
         if one.state != RUNNING:
             raise _incorrect(one, "rebooted")
     for one in chosen:
-        request.stage.floor.reboot(one)
+        request.context.supervisor.reboot(one)
     return {}
 
 
@@ -217,20 +217,20 @@ def modify_attribute(request: Request) -> dict[str, Any]:
         one.shutdown = behaviour
     if protection is not None:
         if protection and one.market == SPOT:
-            raise Refusal("UnsupportedOperation", "Spot instances cannot be protected from termination.")
+            raise Ec2Error("UnsupportedOperation", "Spot instances cannot be protected from termination.")
         one.api_termination_disabled = protection
     request.save()
     return {}
 
 
 def _attribute(params: dict[str, Any]) -> tuple[str | None, bool | None]:
-    """(shutdown behaviour, termination protection), of which one call changes one. Raises Refusal."""
+    """(shutdown behaviour, termination protection), of which one call changes one. Raises Ec2Error."""
     only(params, _ATTRIBUTES, "The attribute")
     behaviour = (params.get("InstanceInitiatedShutdownBehavior") or {}).get("Value")
     protection = (params.get("DisableApiTermination") or {}).get("Value")
     name, value = params.get("Attribute"), params.get("Value")
     if sum(said is not None for said in (behaviour, protection, name)) > 1:
-        raise Refusal("InvalidParameterCombination", "Fields for multiple attribute types specified")
+        raise Ec2Error("InvalidParameterCombination", "Fields for multiple attribute types specified")
     if name == "instanceInitiatedShutdownBehavior":
         behaviour = value
     elif name == "disableApiTermination":
@@ -238,9 +238,9 @@ def _attribute(params: dict[str, Any]) -> tuple[str | None, bool | None]:
             raise invalid(value, "disableApiTermination")
         protection = value == "true"
     elif name is not None:
-        raise not_offered(f"To modify the attribute {name}")
+        raise not_supported(f"To modify the attribute {name}")
     if behaviour is None and protection is None:
-        raise not_offered("This attribute")
+        raise not_supported("This attribute")
     return behaviour, protection
 
 
@@ -259,10 +259,10 @@ def modify_metadata(request: Request) -> dict[str, Any]:
 def console_output(request: Request) -> dict[str, Any]:
     """GetConsoleOutput: the newest 64 KiB, at once, also for a while after the end."""
     one = _single(request)
-    said = request.stage.floor.console(one)
+    said = request.context.supervisor.console(one)
     return {
         "InstanceId": one.id,
-        "Timestamp": iso(request.stage.clock.now()),
+        "Timestamp": iso(request.context.clock.now()),
         "Output": base64.b64encode(said).decode(),
     }
 
@@ -275,7 +275,7 @@ def describe_volumes(request: Request) -> dict[str, Any]:
     found = [one for one in request.records.instances.values() if one.ended is None]
     for identifier in params.get("VolumeIds") or ():
         if identifier not in {one.volume.id for one in found}:
-            raise Refusal("InvalidVolume.NotFound", f"The volume '{identifier}' does not exist.")
+            raise Ec2Error("InvalidVolume.NotFound", f"The volume '{identifier}' does not exist.")
     if params.get("VolumeIds"):
         found = [one for one in found if one.volume.id in params["VolumeIds"]]
     getters: Getters[Instance] = {
@@ -292,21 +292,21 @@ def describe_volumes(request: Request) -> dict[str, Any]:
     }
     chosen = select(found, params.get("Filters"), getters, tags=lambda one: one.volume.tags)
     part, following = page(chosen, params)
-    return {"Volumes": [show.volume(request, one) for one in part], "NextToken": following}
+    return {"Volumes": [rendering.volume(request, one) for one in part], "NextToken": following}
 
 
 def _named(request: Request, identifiers: Iterable[str]) -> Iterable[Instance]:
     missed = []
     for identifier in identifiers:
         if not _ID.match(identifier):
-            raise Refusal("InvalidInstanceID.Malformed", f'Invalid id: "{identifier}"')
+            raise Ec2Error("InvalidInstanceID.Malformed", f'Invalid id: "{identifier}"')
         if identifier not in request.records.instances:
             missed.append(identifier)
     if missed:
         word = "ID" if len(missed) == 1 else "IDs"
         verb = "does" if len(missed) == 1 else "do"
         text = f"The instance {word} '{', '.join(missed)}' {verb} not exist"
-        raise Refusal("InvalidInstanceID.NotFound", text)
+        raise Ec2Error("InvalidInstanceID.NotFound", text)
     return [request.records.instances[identifier] for identifier in dict.fromkeys(identifiers)]
 
 
@@ -351,22 +351,22 @@ def moved(request: Request, one: Instance, towards: str) -> dict[str, Any]:
         one.state = towards
         one.reason_code = "Client.UserInitiatedShutdown"
         one.reason = "Client.UserInitiatedShutdown: User initiated shutdown"
-        one.transition = f"User initiated ({request.stage.clock.now():%Y-%m-%d %H:%M:%S} GMT)"
+        one.transition = f"User initiated ({request.context.clock.now():%Y-%m-%d %H:%M:%S} GMT)"
         try:
             request.save()
         finally:
             # A disk that is full keeps no server alive.
-            request.stage.floor.end(one)
+            request.context.supervisor.end(one)
     return _change(one, before)
 
 
 def _change(one: Instance, before: str) -> dict[str, Any]:
-    return {"InstanceId": one.id, "CurrentState": show.state(one.state), "PreviousState": show.state(before)}
+    return {"InstanceId": one.id, "CurrentState": rendering.state(one.state), "PreviousState": rendering.state(before)}
 
 
-def _incorrect(one: Instance, verb: str) -> Refusal:
+def _incorrect(one: Instance, verb: str) -> Ec2Error:
     text = f"The instance '{one.id}' is not in a state from which it can be {verb}."
-    return Refusal("IncorrectInstanceState", text)
+    return Ec2Error("IncorrectInstanceState", text)
 
 
 HANDLERS: dict[str, Handler] = {

@@ -1,6 +1,6 @@
 """Launching: what RunInstances and CreateFleet share, from a judged draft to a pending instance, and the tokens of both.
 
-The actions themselves are in runs.py and fleets.py; checking a request's values is in drafts.py.
+The actions themselves are in run_instances.py and fleets.py; checking a request's values is in launch_requests.py.
 """
 
 import hashlib
@@ -9,20 +9,20 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-from localcloud.ec2.drafts import Draft
-from localcloud.ec2.judge import Keys, Resource, request_tags
+from localcloud.ec2.authorize import Keys, Resource, request_tags
+from localcloud.ec2.context import Request, iso, new_id
+from localcloud.ec2.errors import Ec2Error
+from localcloud.ec2.launch_requests import Draft
 from localcloud.ec2.network import free_address
 from localcloud.ec2.records import PENDING, SPOT, Instance, Volume
-from localcloud.ec2.refusals import Refusal
-from localcloud.ec2.stage import Request, iso, new_id
 
 _TOKEN_LENGTH = 64
 MOST_INSTANCES = 256
 """How many instances, the terminated ones aside, a region holds: each is a record that is written, and a guest that waits."""
 
 
-def judge(request: Request, draft: Draft, create_action: str) -> None:
-    """Raise Refusal unless the caller may launch this draft: ec2:RunInstances on every resource it needs, the tags, the role."""
+def authorize(request: Request, draft: Draft, create_action: str) -> None:
+    """Raise Ec2Error unless the caller may launch this draft: ec2:RunInstances on every resource it needs, the tags, the role."""
     request.caller.require("ec2:RunInstances", _resources(request, draft))
     for kind, tags in draft.tags.items():
         if tags and kind in ("instance", "volume", "network-interface", "spot-instances-request"):
@@ -39,21 +39,21 @@ def start(
     note: Callable[[list[Instance]], None],
     fleet: str = "",
 ) -> list[Instance]:
-    """Make at least and at most so many pending instances of a draft and give them to the floor.
+    """Make at least and at most so many pending instances of a draft and give them to the supervisor.
 
-    Raises Refusal when there is no room for the fewest: in the region (InstanceLimitExceeded), in the subnet.
+    Raises Ec2Error when there is no room for the fewest: in the region (InstanceLimitExceeded), in the subnet.
 
     `note(made)` puts into the records whatever must be known as soon as the instances are, such as the answer to a token: all
     of it is one write to disk, so that whoever repeats a call that was cut off launches nothing a second time.
     """
-    records, stage, token = request.records, request.stage, request.params.get("ClientToken") or ""
+    records, context, token = request.records, request.context, request.params.get("ClientToken") or ""
     least, most = count
     room = MOST_INSTANCES - sum(one.ended is None for one in records.instances.values())
     if room < least:
         text = (
             f"You have requested more instances ({least}) than your current instance limit of {MOST_INSTANCES} allows."
         )
-        raise Refusal("InstanceLimitExceeded", text)
+        raise Ec2Error("InstanceLimitExceeded", text)
     reservation = new_id("r")
     made = []
     for index, address in enumerate(_addresses(request, draft, least, min(most, room))):
@@ -75,8 +75,8 @@ def start(
     troubles: list[Exception] = []
     for one in made:
         try:
-            stage.floor.launch(request.region, one)
-        except (OSError, Refusal) as trouble:
+            context.supervisor.launch(request.region, one)
+        except (OSError, Ec2Error) as trouble:
             # This one is terminated by it; the others have a right to their own start.
             troubles.append(trouble)
     if troubles:
@@ -85,18 +85,18 @@ def start(
 
 
 def _addresses(request: Request, draft: Draft, least: int, most: int) -> list[str]:
-    """Addresses for at least and at most so many instances. Raises Refusal."""
+    """Addresses for at least and at most so many instances. Raises Ec2Error."""
     alive = [one for one in request.records.instances.values() if one.ended is None]
     taken = {one.address for one in alive if one.subnet == draft.subnet.id}
     if draft.private_address:
         if draft.private_address in taken:
-            raise Refusal("InvalidIPAddress.InUse", f"Address {draft.private_address} is in use.")
+            raise Ec2Error("InvalidIPAddress.InUse", f"Address {draft.private_address} is in use.")
         return [draft.private_address]
     found: list[str] = []
     while len(found) < most:
         try:
             found.append(free_address(draft.subnet, taken))
-        except Refusal:
+        except Ec2Error:
             if len(found) < least:
                 raise
             break
@@ -105,25 +105,25 @@ def _addresses(request: Request, draft: Draft, least: int, most: int) -> list[st
 
 
 def token_key(action: str, params: dict[str, Any], zone: str = "") -> tuple[str, str]:
-    """(key, digest) of a request with a ClientToken; ("", "") without. Raises Refusal for a token AWS would not take."""
+    """(key, digest) of a request with a ClientToken; ("", "") without. Raises Ec2Error for a token AWS would not take."""
     token = params.get("ClientToken")
     if not token:
         return "", ""
     if len(token) > _TOKEN_LENGTH or not token.isascii():
-        raise Refusal("InvalidParameterValue", "The client token must be at most 64 ASCII characters.")
+        raise Ec2Error("InvalidParameterValue", "The client token must be at most 64 ASCII characters.")
     said = {key: value for key, value in params.items() if key not in ("DryRun", "ClientToken")}
     digest = hashlib.sha256(json.dumps(said, sort_keys=True, default=repr).encode()).hexdigest()
     return f"{action} {zone} {token}", digest
 
 
 def replayed(request: Request, key: str, digest: str) -> dict[str, Any] | None:
-    """The answer already given to this token. Raises Refusal (IdempotentParameterMismatch) when the parameters differ."""
+    """The answer already given to this token. Raises Ec2Error (IdempotentParameterMismatch) when the parameters differ."""
     known = request.records.tokens.get(key) if key else None
     if known is None:
         return None
     if known["digest"] != digest:
         text = "Arguments on this idempotent request are inconsistent with arguments used in previous request(s)."
-        raise Refusal("IdempotentParameterMismatch", text)
+        raise Ec2Error("IdempotentParameterMismatch", text)
     answer: dict[str, Any] | None = known["answer"]
     return answer
 
@@ -134,7 +134,7 @@ def bind_token(request: Request, key: str, digest: str, answer: dict[str, Any] |
     The caller saves it, together with what it stands for.
     """
     if key:
-        at = request.stage.clock.now().timestamp()
+        at = request.context.clock.now().timestamp()
         request.records.tokens[key] = {"digest": digest, "answer": answer, "at": at}
 
 
@@ -148,7 +148,7 @@ def _resources(request: Request, draft: Draft) -> list[Resource]:
         }
     zone: Keys = {"ec2:AvailabilityZone": draft.subnet.zone}
     vpc: Keys = {"ec2:Vpc": arn("vpc", draft.subnet.vpc)}
-    network = request.stage.network
+    network = request.context.network
     found = [
         Resource(
             arn("instance", "*"), _instance_keys(draft) | zone | template | request_tags(draft.tags.get("instance", {}))
@@ -227,7 +227,7 @@ def _image_keys(draft: Draft) -> Keys:
 
 
 def _instance(request: Request, draft: Draft, reservation: str, address: str, fleet: str, token: str) -> Instance:
-    now = iso(request.stage.clock.now())
+    now = iso(request.context.clock.now())
     own = dict(draft.tags.get("instance", {}))
     if fleet:
         own["aws:ec2:fleet-id"] = fleet

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from localcloud import seams
-from localcloud.ec2.refusals import Refusal
+from localcloud.ec2.errors import Ec2Error
+from localcloud.ministack import seams
 
 REGIONS = (
     "ap-northeast-1",
@@ -87,40 +87,40 @@ class Network:
             return {key: {tag["Key"]: tag["Value"] for tag in tags} for key, tags in self._records._tags.items()}
 
     def subnet(self, region: str, identifier: str) -> Subnet:
-        """The subnet of that id. Raises Refusal (InvalidSubnetID.NotFound)."""
+        """The subnet of that id. Raises Ec2Error (InvalidSubnetID.NotFound)."""
         for one in self.records(region, "subnets"):
             if one["SubnetId"] == identifier:
                 return _subnet(one)
-        raise Refusal("InvalidSubnetID.NotFound", f"The subnet ID '{identifier}' does not exist")
+        raise Ec2Error("InvalidSubnetID.NotFound", f"The subnet ID '{identifier}' does not exist")
 
     def default_subnet(self, region: str, zone: str = "") -> Subnet:
-        """The default subnet of a zone, or of the region's first zone. Raises Refusal."""
+        """The default subnet of a zone, or of the region's first zone. Raises Ec2Error."""
         if zone and zone not in dict(self.zones(region)):
-            raise Refusal("InvalidParameterValue", f"Invalid availability zone: [{zone}]")
+            raise Ec2Error("InvalidParameterValue", f"Invalid availability zone: [{zone}]")
         for one in sorted(self.records(region, "subnets"), key=lambda record: str(record["AvailabilityZone"])):
             if one.get("DefaultForAz") and zone in ("", one["AvailabilityZone"]):
                 return _subnet(one)
-        raise Refusal("MissingInput", "No subnets found for the default VPC. Please specify a subnet.")
+        raise Ec2Error("MissingInput", "No subnets found for the default VPC. Please specify a subnet.")
 
     def vpc_cidrs(self, region: str, identifier: str) -> tuple[str, ...]:
         """The IPv4 blocks of a VPC, the primary one first; none for one that is gone."""
         return tuple(one["CidrBlock"] for one in self.records(region, "vpcs") if one["VpcId"] == identifier)
 
     def groups(self, region: str, identifiers: Iterable[str], names: Iterable[str], vpc: str) -> dict[str, str]:
-        """id -> name of the security groups asked for, or of the VPC's default one. Raises Refusal (InvalidGroup.NotFound)."""
+        """id -> name of the security groups asked for, or of the VPC's default one. Raises Ec2Error (InvalidGroup.NotFound)."""
         known = {one["GroupId"]: one for one in self.records(region, "security_groups")}
         found: dict[str, str] = {}
         for identifier in identifiers:
             if identifier not in known:
-                raise Refusal("InvalidGroup.NotFound", f"The security group '{identifier}' does not exist")
+                raise Ec2Error("InvalidGroup.NotFound", f"The security group '{identifier}' does not exist")
             if known[identifier].get("VpcId") not in (None, vpc):
                 text = f"Security group {identifier} and the subnet belong to different networks."
-                raise Refusal("InvalidParameter", text)
+                raise Ec2Error("InvalidParameter", text)
             found[identifier] = known[identifier]["GroupName"]
         for name in names:
             match = [key for key, one in known.items() if one["GroupName"] == name and one.get("VpcId") == vpc]
             if not match:
-                raise Refusal("InvalidGroup.NotFound", f"The security group '{name}' does not exist in VPC '{vpc}'")
+                raise Ec2Error("InvalidGroup.NotFound", f"The security group '{name}' does not exist in VPC '{vpc}'")
             found[match[0]] = name
         if not found:
             default = [key for key, one in known.items() if one["GroupName"] == "default" and one.get("VpcId") == vpc]
@@ -134,29 +134,29 @@ class Network:
 
 
 def free_address(subnet: Subnet, taken: set[str]) -> str:
-    """The first free address of a subnet; AWS keeps the first four and the last. Raises Refusal."""
+    """The first free address of a subnet; AWS keeps the first four and the last. Raises Ec2Error."""
     network = ipaddress.ip_network(subnet.cidr)
     for offset in range(10, network.num_addresses - 1):
         address = str(network[offset])
         if address not in taken:
             return address
     text = f"There are not enough free addresses in subnet '{subnet.id}' to satisfy the requested number of instances."
-    raise Refusal("InsufficientFreeAddressesInSubnet", text)
+    raise Ec2Error("InsufficientFreeAddressesInSubnet", text)
 
 
 def own_address(subnet: Subnet, said: str) -> str:
-    """An address that a launch asks for, or "". Raises Refusal for one that the subnet cannot give: AWS keeps five of each."""
+    """An address that a launch asks for, or "". Raises Ec2Error for one that the subnet cannot give: AWS keeps five of each."""
     if not said:
         return ""
     network = ipaddress.ip_network(subnet.cidr)
     try:
         found = ipaddress.ip_address(said)
     except ValueError as error:
-        raise Refusal("InvalidParameterValue", f"Invalid IP address: {said}") from error
+        raise Ec2Error("InvalidParameterValue", f"Invalid IP address: {said}") from error
     if found not in network:
-        raise Refusal("InvalidParameterValue", "Address does not fall within the subnet's address range")
+        raise Ec2Error("InvalidParameterValue", "Address does not fall within the subnet's address range")
     if not 4 <= int(found) - int(network[0]) < network.num_addresses - 1:
-        raise Refusal("InvalidParameterValue", f"Address {said} is in subnet's reserved address range")
+        raise Ec2Error("InvalidParameterValue", f"Address {said} is in subnet's reserved address range")
     return str(found)
 
 

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from localcloud.cloud.files import write_whole
 from localcloud.errors import CloudError
-from localcloud.state import write_whole
 
 PENDING, RUNNING, STOPPING, STOPPED = "pending", "running", "stopping", "stopped"
 SHUTTING_DOWN, TERMINATED = "shutting-down", "terminated"
@@ -116,7 +116,7 @@ class Fleet:
 
 
 @dataclass
-class Region:
+class RegionRecords:
     """Everything of one region. `tokens`: key -> {digest, answer, at (epoch seconds)}."""
 
     instances: dict[str, Instance] = field(default_factory=dict)
@@ -131,7 +131,7 @@ class Region:
         return [self.instances[one] for one in (*answer.get("instances", ()), *fleet) if one in self.instances]
 
 
-class Book:
+class RecordStore:
     """All regions. `lock` is held by whoever changes a record: CloudFormation works on threads of its own.
 
     `on_change(region, instance, state)` is called after the disk has a new state of an instance.
@@ -140,7 +140,7 @@ class Book:
     def __init__(self, directory: Path) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._directory = directory
-        self._regions: dict[str, Region] = {}
+        self._regions: dict[str, RegionRecords] = {}
         self._told: dict[str, str] = {}
         self.on_change: Callable[[str, str, str], None] = lambda *_: None
         self.lock = threading.RLock()
@@ -148,11 +148,11 @@ class Book:
             self._regions[path.stem] = _read(path)
             self._told |= {one.id: one.state for one in self._regions[path.stem].instances.values()}
 
-    def region(self, name: str) -> Region:
+    def region(self, name: str) -> RegionRecords:
         """The records of a region; empty ones at first."""
-        return self._regions.setdefault(name, Region())
+        return self._regions.setdefault(name, RegionRecords())
 
-    def regions(self) -> dict[str, Region]:
+    def regions(self) -> dict[str, RegionRecords]:
         """Every region that was ever used."""
         return dict(self._regions)
 
@@ -175,7 +175,7 @@ class Book:
         return None
 
 
-def _read(path: Path) -> Region:
+def _read(path: Path) -> RegionRecords:
     try:
         return _region(json.loads(path.read_text()))
     except (ValueError, KeyError, TypeError) as error:
@@ -183,8 +183,8 @@ def _read(path: Path) -> Region:
         raise CloudError(f"{path} cannot be read: {error}.", remedy) from error
 
 
-def _region(said: dict[str, Any]) -> Region:
-    return Region(
+def _region(said: dict[str, Any]) -> RegionRecords:
+    return RegionRecords(
         instances={
             key: Instance(**(one | {"volume": Volume(**one["volume"])})) for key, one in said["instances"].items()
         },

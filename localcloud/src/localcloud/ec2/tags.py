@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from localcloud.ec2.drafts import check_metadata_key, check_tag
+from localcloud.ec2.authorize import Resource, request_tags, resource_tags
+from localcloud.ec2.context import Handler, Request
+from localcloud.ec2.errors import Ec2Error, dry_run, missing
 from localcloud.ec2.filters import page, select
-from localcloud.ec2.judge import Resource, request_tags, resource_tags
-from localcloud.ec2.refusals import Refusal, dry_run, missing
-from localcloud.ec2.stage import Handler, Request
+from localcloud.ec2.launch_requests import check_metadata_key, check_tag
 
 _KINDS = {
     "i": "instance",
@@ -44,7 +44,7 @@ def create(request: Request) -> dict[str, Any]:
     held = _asked(request, said)
     for identifier, tags in held.items():
         if len(tags | said) > 50:
-            raise Refusal("TagLimitExceeded", "The maximum number of Tags for a resource has been reached.")
+            raise Ec2Error("TagLimitExceeded", "The maximum number of Tags for a resource has been reached.")
         instance = request.records.instances.get(identifier)
         if instance is not None and instance.metadata.get("InstanceMetadataTags") == "enabled":
             for key in said:
@@ -115,13 +115,13 @@ def _asked(request: Request, said: dict[str, str]) -> dict[str, dict[str, str]]:
 def _kind(identifier: str) -> str:
     prefix = identifier.split("-", 1)[0]
     if prefix not in _KINDS:
-        raise Refusal("InvalidID", f"The ID '{identifier}' is not valid")
+        raise Ec2Error("InvalidID", f"The ID '{identifier}' is not valid")
     return _KINDS[prefix]
 
 
 def _all(request: Request) -> dict[str, dict[str, str]]:
     records = request.records
-    found = dict(request.stage.network.tagged(request.region))
+    found = dict(request.context.network.tagged(request.region))
     found |= {one.id: one.tags for one in records.instances.values()}
     found |= {one.volume.id: one.volume.tags for one in records.instances.values() if one.ended is None}
     found |= {one.id: one.tags for one in records.templates.values()}
@@ -133,20 +133,20 @@ def _held(request: Request, identifier: str) -> dict[str, str]:
     kind, records = _kind(identifier), request.records
     if kind == "instance":
         if identifier not in records.instances:
-            raise Refusal("InvalidInstanceID.NotFound", f"The instance ID '{identifier}' does not exist")
+            raise Ec2Error("InvalidInstanceID.NotFound", f"The instance ID '{identifier}' does not exist")
         return records.instances[identifier].tags
     if kind == "volume":
         for one in records.instances.values():
             if one.volume.id == identifier and one.ended is None:
                 return one.volume.tags
-        raise Refusal("InvalidVolume.NotFound", f"The volume '{identifier}' does not exist.")
+        raise Ec2Error("InvalidVolume.NotFound", f"The volume '{identifier}' does not exist.")
     if kind == "launch-template":
         if identifier not in records.templates:
-            raise Refusal("InvalidLaunchTemplateId.NotFound", f"The launch template '{identifier}' does not exist.")
+            raise Ec2Error("InvalidLaunchTemplateId.NotFound", f"The launch template '{identifier}' does not exist.")
         return records.templates[identifier].tags
     if kind == "fleet":
         if identifier not in records.fleets:
-            raise Refusal("InvalidFleetId.NotFound", f"The fleet ID '{identifier}' does not exist")
+            raise Ec2Error("InvalidFleetId.NotFound", f"The fleet ID '{identifier}' does not exist")
         return records.fleets[identifier].tags
     return _foreign(request, kind, identifier)
 
@@ -159,12 +159,12 @@ def _foreign(request: Request, kind: str, identifier: str) -> dict[str, str]:
     }
     if kind in stores:
         store, name = stores[kind]
-        if identifier not in {one[name] for one in request.stage.network.records(request.region, store)}:
+        if identifier not in {one[name] for one in request.context.network.records(request.region, store)}:
             code = {"security-group": "InvalidGroup.NotFound", "subnet": "InvalidSubnetID.NotFound"}.get(
                 kind, "InvalidVpcID.NotFound"
             )
-            raise Refusal(code, f"The {kind} '{identifier}' does not exist")
-    return request.stage.network.tags(request.region, identifier)
+            raise Ec2Error(code, f"The {kind} '{identifier}' does not exist")
+    return request.context.network.tags(request.region, identifier)
 
 
 def _set(request: Request, identifier: str, tags: dict[str, str]) -> None:
@@ -178,7 +178,7 @@ def _set(request: Request, identifier: str, tags: dict[str, str]) -> None:
     elif identifier.startswith("vol-"):
         next(one for one in records.instances.values() if one.volume.id == identifier).volume.tags = tags
     else:
-        request.stage.network.set_tags(request.region, identifier, tags)
+        request.context.network.set_tags(request.region, identifier, tags)
 
 
 HANDLERS: dict[str, Handler] = {"CreateTags": create, "DeleteTags": delete, "DescribeTags": describe}

@@ -1,6 +1,6 @@
 """Launch templates: making, changing and reading them, by the API and by CloudFormation.
 
-What a launch makes of a template is in drafts.py.
+What a launch makes of a template is in launch_requests.py.
 """
 
 import base64
@@ -9,12 +9,12 @@ import re
 from typing import Any
 
 from localcloud.ec2 import codec, launch
-from localcloud.ec2.drafts import check_tag, tags_of
+from localcloud.ec2.authorize import Resource, request_tags, resource_tags
+from localcloud.ec2.context import Context, Handler, Request, iso, new_id, tag_list
+from localcloud.ec2.errors import Ec2Error, dry_run, invalid, missing
 from localcloud.ec2.filters import page, select
-from localcloud.ec2.judge import Resource, request_tags, resource_tags
-from localcloud.ec2.records import Region, Template
-from localcloud.ec2.refusals import Refusal, dry_run, invalid, missing
-from localcloud.ec2.stage import Handler, Request, Stage, iso, new_id, tag_list
+from localcloud.ec2.launch_requests import check_tag, tags_of
+from localcloud.ec2.records import RegionRecords, Template
 
 _NAME = re.compile(r"^[a-zA-Z0-9().\-/_]{3,128}$")
 _DATA_SHAPE = "RequestLaunchTemplateData"
@@ -37,7 +37,7 @@ def create(request: Request) -> dict[str, Any]:
     if known is not None and known["id"] in request.records.templates:
         return {"LaunchTemplate": _summary(request, request.records.templates[known["id"]])}
     template = _new(
-        request.stage, request.region, name, params.get("LaunchTemplateData"), params.get("VersionDescription")
+        request.context, request.region, name, params.get("LaunchTemplateData"), params.get("VersionDescription")
     )
     template.tags.update(tags)
     launch.bind_token(request, key, digest, {"id": template.id})
@@ -54,7 +54,7 @@ def create_version(request: Request) -> dict[str, Any]:
     if params.get("SourceVersion"):
         source = version(template, params["SourceVersion"])
         data = {**template.versions[source]["data"], **data}
-    number = _add_version(request.stage, template, data, params.get("VersionDescription"))
+    number = _add_version(request.context, template, data, params.get("VersionDescription"))
     request.save()
     return {"LaunchTemplateVersion": _version(request, template, number)}
 
@@ -143,44 +143,44 @@ def describe_versions(request: Request) -> dict[str, Any]:
     return {"LaunchTemplateVersions": part, "NextToken": following}
 
 
-def find(records: Region, said: dict[str, Any]) -> Template:
-    """The template by LaunchTemplateId or LaunchTemplateName. Raises Refusal as AWS does."""
+def find(records: RegionRecords, said: dict[str, Any]) -> Template:
+    """The template by LaunchTemplateId or LaunchTemplateName. Raises Ec2Error as AWS does."""
     identifier, name = said.get("LaunchTemplateId"), said.get("LaunchTemplateName")
     if bool(identifier) == bool(name):
-        raise Refusal("MissingParameter", "Either a launch template ID or a launch template name must be specified.")
+        raise Ec2Error("MissingParameter", "Either a launch template ID or a launch template name must be specified.")
     if identifier:
         if identifier not in records.templates:
             text = f"The specified launch template, with template ID {identifier}, does not exist."
-            raise Refusal("InvalidLaunchTemplateId.NotFound", text)
+            raise Ec2Error("InvalidLaunchTemplateId.NotFound", text)
         return records.templates[identifier]
     for one in records.templates.values():
         if one.name == name:
             return one
     text = f"The specified launch template, with template name {name}, does not exist."
-    raise Refusal("InvalidLaunchTemplateName.NotFoundException", text)
+    raise Ec2Error("InvalidLaunchTemplateName.NotFoundException", text)
 
 
 def version(template: Template, said: str) -> str:
-    """The number that a version word (`$Latest`, `$Default`, a number) names. Raises Refusal."""
+    """The number that a version word (`$Latest`, `$Default`, a number) names. Raises Ec2Error."""
     number = {"$Latest": str(template.latest), "$Default": str(template.default)}.get(str(said), str(said))
     if number not in template.versions:
         text = f"Could not find the specified version {said} for the launch template with ID {template.id}."
-        raise Refusal("InvalidLaunchTemplateId.VersionNotFound", text)
+        raise Ec2Error("InvalidLaunchTemplateId.VersionNotFound", text)
     return number
 
 
 def checked_data(said: Any) -> dict[str, Any]:
-    """Launch template data that fits the model. Raises Refusal."""
+    """Launch template data that fits the model. Raises Ec2Error."""
     if not said:
         raise missing("LaunchTemplateData")
     data: dict[str, Any] = codec.coerce(_DATA_SHAPE, said)
     tags_of(data.get("TagSpecifications"))
     if len(base64.b64decode(data.get("UserData") or "")) > 16384:
-        raise Refusal("InvalidParameterValue", "User data is limited to 16384 bytes")
+        raise Ec2Error("InvalidParameterValue", "User data is limited to 16384 bytes")
     return data
 
 
-def install(stage: Stage) -> None:
+def install(context: Context) -> None:
     """Let CloudFormation make its launch templates here instead of in MiniStack's own records."""
     provisioners = importlib.import_module("ministack.services.cloudformation.provisioners")
     responses = importlib.import_module("ministack.core.responses")
@@ -196,34 +196,34 @@ def install(stage: Stage) -> None:
     def create_one(logical_id: str, props: dict[str, Any], stack: str) -> tuple[str, dict[str, str]]:
         region = responses.get_region()
         name = props.get("LaunchTemplateName") or provisioners._physical_name(stack, logical_id)
-        with stage.book.lock:
-            template = _new(stage, region, name, props.get("LaunchTemplateData"), props.get("VersionDescription"))
+        with context.store.lock:
+            template = _new(context, region, name, props.get("LaunchTemplateData"), props.get("VersionDescription"))
             template.tags.update(_own_tags(props.get("TagSpecifications")))
-            stage.book.save(region)
+            context.store.save(region)
         return template.id, attributes(template)
 
     def update_one(
         physical_id: str, old: dict[str, Any], new: dict[str, Any], stack: str, logical_id: str | None = None
     ) -> tuple[str, dict[str, str]]:
         region = responses.get_region()
-        template = stage.book.region(region).templates.get(physical_id)
+        template = context.store.region(region).templates.get(physical_id)
         if template is None or new.get("LaunchTemplateName") != old.get("LaunchTemplateName"):
             return create_one(logical_id or physical_id, new, stack)
-        with stage.book.lock:
+        with context.store.lock:
             template.tags = _own_tags(new.get("TagSpecifications"))
             if new.get("LaunchTemplateData") != old.get("LaunchTemplateData"):
                 _add_version(
-                    stage, template, checked_data(new.get("LaunchTemplateData")), new.get("VersionDescription")
+                    context, template, checked_data(new.get("LaunchTemplateData")), new.get("VersionDescription")
                 )
-            stage.book.save(region)
+            context.store.save(region)
         return physical_id, attributes(template)
 
     def delete_one(physical_id: str, props: dict[str, Any]) -> None:
         del props
         region = responses.get_region()
-        with stage.book.lock:
-            stage.book.region(region).templates.pop(physical_id, None)
-            stage.book.save(region)
+        with context.store.lock:
+            context.store.region(region).templates.pop(physical_id, None)
+            context.store.save(region)
 
     provisioners._RESOURCE_HANDLERS["AWS::EC2::LaunchTemplate"] = {
         "create": _as_value_error(create_one),
@@ -237,31 +237,31 @@ def _as_value_error(act: Any) -> Any:
     def wrapped(*arguments: Any, **named: Any) -> Any:
         try:
             return act(*arguments, **named)
-        except Refusal as refusal:
+        except Ec2Error as refusal:
             raise ValueError(f"{refusal.message} (Service: Ec2, Error Code: {refusal.code})") from refusal
 
     return wrapped
 
 
-def _new(stage: Stage, region: str, name: str, data: Any, description: str | None) -> Template:
+def _new(context: Context, region: str, name: str, data: Any, description: str | None) -> Template:
     if not _NAME.match(name):
         raise invalid(name, "launchTemplateName")
-    records = stage.book.region(region)
+    records = context.store.region(region)
     if any(one.name == name for one in records.templates.values()):
-        raise Refusal("InvalidLaunchTemplateName.AlreadyExistsException", "Launch template name already in use.")
-    template = Template(new_id("lt"), name, iso(stage.clock.now()), 1, 0, {})
-    _add_version(stage, template, checked_data(data), description)
+        raise Ec2Error("InvalidLaunchTemplateName.AlreadyExistsException", "Launch template name already in use.")
+    template = Template(new_id("lt"), name, iso(context.clock.now()), 1, 0, {})
+    _add_version(context, template, checked_data(data), description)
     records.templates[template.id] = template
     return template
 
 
-def _add_version(stage: Stage, template: Template, data: dict[str, Any], description: str | None) -> str:
+def _add_version(context: Context, template: Template, data: dict[str, Any], description: str | None) -> str:
     template.latest += 1
     number = str(template.latest)
     template.versions[number] = {
         "data": data,
         "description": description or "",
-        "created": iso(stage.clock.now()),
+        "created": iso(context.clock.now()),
     }
     return number
 
@@ -270,7 +270,9 @@ def _own_tags(specifications: list[dict[str, Any]] | None) -> dict[str, str]:
     found: dict[str, str] = {}
     for one in specifications or ():
         if one.get("ResourceType") != "launch-template":
-            raise Refusal("InvalidParameterValue", f"'{one.get('ResourceType')}' is not a valid taggable resource type")
+            raise Ec2Error(
+                "InvalidParameterValue", f"'{one.get('ResourceType')}' is not a valid taggable resource type"
+            )
         for tag in one.get("Tags", ()):
             check_tag(str(tag.get("Key", "")), str(tag.get("Value", "")))
             found[str(tag["Key"])] = str(tag.get("Value", ""))

@@ -8,7 +8,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import cache
 
-from localcloud.ec2.refusals import Refusal
+from localcloud.ec2.errors import Ec2Error
 
 X86, ARM = "x86_64", "arm64"
 _T_SIZES = {"nano": 0.5, "micro": 1, "small": 2, "medium": 4, "large": 8, "xlarge": 16, "2xlarge": 32}
@@ -82,10 +82,10 @@ def table() -> dict[str, InstanceType]:
 
 
 def named(name: str) -> InstanceType:
-    """The type of that name. Raises Refusal (InvalidParameterValue)."""
+    """The type of that name. Raises Ec2Error (InvalidParameterValue)."""
     found = table().get(name)
     if found is None:
-        raise Refusal("InvalidParameterValue", f"Invalid value '{name}' for InstanceType.")
+        raise Ec2Error("InvalidParameterValue", f"Invalid value '{name}' for InstanceType.")
     return found
 
 

@@ -1,1 +1,1 @@
-"""Guests: the real process trees (later: machines) behind instances. Nothing of the EC2 API lives here."""
+"""Guests: the process trees and virtual machines that run EC2 instances. Nothing of the EC2 API lives here."""

@@ -1,6 +1,6 @@
-"""The first program of a guest, whichever body it has: started, heard, told, its output read, its end seen; all on the event loop.
+"""The first process of a guest, for both backends: starts it, exchanges messages, reads its output, sees its end.
 
-What it says and what its end means is each body's own. The program itself runs under the plain interpreter.
+What the messages and the end mean lives with each backend. Everything runs on the event loop.
 """
 
 import array
@@ -19,49 +19,57 @@ _CHUNK = 256 * 1024
 
 
 def interpreter() -> str:
-    """The program that guests have as `python3`: this interpreter outside of any virtual environment."""
+    """Return the path of the program that guests have as `python3`: this interpreter, outside of any virtual environment."""
     return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
 
 
-def call(module: str, function: str, *words: str) -> list[str]:
-    """The command that runs a function of this package, and nothing of a user's settings; `words` are argv[2:] of it."""
+def python_command(module: str, function: str, *arguments: str) -> list[str]:
+    """Return the command that runs a function of this package without any user settings.
+
+    The function finds `arguments` in sys.argv[2:].
+    """
     text = f"import sys; sys.path.insert(0, sys.argv[1]); from {module} import {function}; {function}()"
-    return [interpreter(), "-I", "-S", "-B", "-c", text, SOURCE, *words]
+    return [interpreter(), "-I", "-S", "-B", "-c", text, SOURCE, *arguments]
 
 
-def works(module: str, function: str) -> bool:
-    """Try such a function once; whether it ended well within 20 s."""
+def succeeds(module: str, function: str) -> bool:
+    """Run such a function once. True if it exited with 0 within 20 s."""
     try:
-        tried = subprocess.run(
-            call(module, function), stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False
+        done = subprocess.run(
+            python_command(module, function), stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return tried.returncode == 0
+    return done.returncode == 0
 
 
-class Child:
-    """One such program. `heard(data, descriptors)` is called with what it says and passes on its stream, `printed(data)` with
-    its output, `ended(code)` once, after all of both was read. Must be started on a thread that lives as long as the cloud: the
-    kernel kills it when that thread ends."""
+class ChildProcess:
+    """The first process of a guest, with a stream socket for messages.
+
+    `on_message(data, descriptors)` gets what it sends on the stream, `on_output(data)` what it prints, `on_exit(code)` is
+    called once, after both were read to their end. Start it on a thread that lives as long as the cloud: the kernel kills
+    the process when that thread ends.
+    """
 
     def __init__(
         self,
-        heard: Callable[[bytes, list[int]], None],
-        printed: Callable[[bytes], None],
-        ended: Callable[[int], None],
+        on_message: Callable[[bytes, list[int]], None],
+        on_output: Callable[[bytes], None],
+        on_exit: Callable[[int], None],
     ) -> None:
-        self._heard = heard
-        self._printed = printed
-        self._ended = ended
+        self._on_message = on_message
+        self._on_output = on_output
+        self._on_exit = on_exit
         self._process: subprocess.Popen[bytes] | None = None
         self._stream: socket.socket | None = None
         self._output = -1
         self._pidfd = -1
 
     def start(self, command: Callable[[int], list[str]], errors: Path | None = None) -> None:
-        """Start what `command(descriptor of its stream)` says; standard error is output too, or goes to a file. Raises OSError."""
-        loop = asyncio.get_running_loop()
+        """Start what `command(descriptor of its stream)` returns. Raises OSError.
+
+        Standard error goes to the file `errors`, or counts as output.
+        """
         with contextlib.ExitStack() as held:
             ours, theirs = socket.socketpair()
             reader, writer = os.pipe2(os.O_CLOEXEC)
@@ -85,41 +93,44 @@ class Child:
         self._pidfd = os.pidfd_open(self._process.pid)
         ours.setblocking(False)
         os.set_blocking(reader, False)
-        loop.add_reader(ours, self._hear)
-        loop.add_reader(reader, self._print)
-        loop.add_reader(self._pidfd, self._end)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(ours, self._read_messages)
+        loop.add_reader(reader, self._read_output)
+        loop.add_reader(self._pidfd, self._reap)
 
     @property
     def pid(self) -> int | None:
-        """Its process, while it is there."""
-        return self._process.pid if self._process is not None and self._stream is not None else None
+        """The process id, or None when the process is not there."""
+        if self._process is None or self._stream is None:
+            return None
+        return self._process.pid
 
-    def say(self, data: bytes) -> None:
-        """Tell it something short; nothing happens when it is gone."""
+    def send(self, data: bytes) -> None:
+        """Send something short. Nothing happens when the process is gone."""
         if self._stream is not None:
             with contextlib.suppress(OSError):
                 self._stream.send(data)
 
-    async def say_all(self, data: bytes) -> None:
-        """Tell it something of any length."""
+    async def send_all(self, data: bytes) -> None:
+        """Send something of any length."""
         if self._stream is not None:
             with contextlib.suppress(OSError):
                 await asyncio.get_running_loop().sock_sendall(self._stream, data)
 
-    def hang_up(self) -> None:
-        """Close the stream for both, by which it knows that it is to end."""
+    def close_stream(self) -> None:
+        """Shut the stream down in both directions, which tells the process to end."""
         if self._stream is not None:
             with contextlib.suppress(OSError):
                 self._stream.shutdown(socket.SHUT_RDWR)
 
     def kill(self) -> None:
-        """Kill it and what is in its session's group."""
+        """Kill the process and its process group."""
         if self._process is not None and self._stream is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
-    def _hear(self) -> None:
-        """Read until there is no more for now."""
+    def _read_messages(self) -> None:
+        """Read what is there now."""
         while self._stream is not None:
             try:
                 data, ancillary, _, _ = self._stream.recvmsg(65536, socket.CMSG_SPACE(2 * array.array("i").itemsize))
@@ -132,31 +143,31 @@ class Child:
             if not data:
                 asyncio.get_running_loop().remove_reader(self._stream)
                 return
-            self._heard(data, list(descriptors))
+            self._on_message(data, list(descriptors))
 
-    def _print(self) -> None:
+    def _read_output(self) -> None:
         with contextlib.suppress(BlockingIOError):
             data = os.read(self._output, _CHUNK)
             if data:
-                self._printed(data)
+                self._on_output(data)
             else:
                 asyncio.get_running_loop().remove_reader(self._output)
 
-    def _end(self) -> None:
-        """It ended: what it still said is read first, the reason may be among it."""
+    def _reap(self) -> None:
+        """The process ended. Read what is left first: the reason may be in its last message."""
         loop = asyncio.get_running_loop()
         process, stream = self._process, self._stream
         if process is None or stream is None:
             return
         code = process.wait()
-        self._hear()
+        self._read_messages()
         with contextlib.suppress(BlockingIOError):
             while data := os.read(self._output, _CHUNK):
-                self._printed(data)
+                self._on_output(data)
         for descriptor in (stream.fileno(), self._output, self._pidfd):
             loop.remove_reader(descriptor)
         stream.close()
         os.close(self._output)
         os.close(self._pidfd)
         self._stream = None
-        self._ended(code)
+        self._on_exit(code)

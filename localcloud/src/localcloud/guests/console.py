@@ -1,6 +1,6 @@
 """The console of one guest: everything it printed, in a file of bounded size.
 
-What reads it (GetConsoleOutput) is elsewhere.
+GetConsoleOutput, which reads it, does not live here.
 """
 
 import contextlib
@@ -11,14 +11,14 @@ _FULL = 4 * 1024 * 1024
 
 
 class Console:
-    """Appends to a file and drops the oldest part when it grows past 4 MiB."""
+    """Appends to a file and drops the oldest part when the file grows past 4 MiB."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._size = path.stat().st_size if path.exists() else 0
 
     def write(self, data: bytes) -> None:
-        """Add `data`; only the newest part is kept for good. On a full disk it is lost: a guest's life goes on without."""
+        """Append `data`. On a full disk it is lost, because a guest must live on without its console."""
         with contextlib.suppress(OSError):
             if self._size + len(data) > _FULL:
                 data = (self.tail() + data)[-KEPT:]
@@ -30,8 +30,8 @@ class Console:
             self._size += len(data)
 
     def tail(self) -> bytes:
-        """The newest 64 KiB."""
-        with contextlib.suppress(FileNotFoundError), self._path.open("rb") as said:
-            said.seek(max(0, self._size - KEPT))
-            return said.read()
+        """Return the newest 64 KiB."""
+        with contextlib.suppress(FileNotFoundError), self._path.open("rb") as file:
+            file.seek(max(0, self._size - KEPT))
+            return file.read()
         return b""

@@ -1,6 +1,6 @@
-"""The disks of guests, of either body, in the directory of each guest: their names, and how they are taken away.
+"""The names of guest disks in a guest's directory, and how they are deleted.
 
-How a disk is made and what boots from it is each body's own.
+How a disk is made and booted lives with each backend.
 """
 
 import contextlib
@@ -10,26 +10,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-FOLDER = "disk"
-"""What a process guest keeps from boot to boot."""
-ROOT = "root"
-"""Where a process guest's file system is put together."""
-LAYER = "disk.qcow2"
-"""What a machine guest wrote, over its image."""
+PROCESS_DISK = "disk"
+"""The directory that a process guest keeps from boot to boot."""
+PROCESS_ROOT = "root"
+"""The mount point of a process guest's root file system."""
+VM_DISK = "disk.qcow2"
+"""What a VM guest wrote, as a layer over its image."""
 
 
 def remove_disk(directory: Path) -> None:
-    """Delete what a guest wrote, whatever modes it gave to it; its console stays."""
-    for name in (FOLDER, ROOT):
-        shutil.rmtree(directory / name, onerror=_open_and_retry)
-    (directory / LAYER).unlink(missing_ok=True)
+    """Delete the disk of the guest in `directory`, whatever modes its files have. The console stays."""
+    for name in (PROCESS_DISK, PROCESS_ROOT):
+        shutil.rmtree(directory / name, onerror=_make_writable_and_retry)
+    (directory / VM_DISK).unlink(missing_ok=True)
 
 
-def _open_and_retry(act: Callable[..., Any], path: str, _: Any) -> None:
+def _make_writable_and_retry(failed: Callable[..., Any], path: str, _: Any) -> None:
     with contextlib.suppress(OSError):
         os.chmod(os.path.dirname(path), 0o700)
         os.chmod(path, 0o700)
-        if act in (os.open, os.scandir, os.listdir, os.lstat):
+        if failed in (os.open, os.scandir, os.listdir, os.lstat):
             shutil.rmtree(path, ignore_errors=True)
         else:
-            act(path)
+            failed(path)

@@ -1,6 +1,6 @@
-"""What a guest is to the rest of the cloud, whichever body it has: a process tree or a whole machine.
+"""The contract between EC2 and its guests, the same for process guests and VM guests.
 
-No behaviour of a body lives here.
+No behaviour of a backend lives here.
 """
 
 from collections.abc import Callable
@@ -11,23 +11,26 @@ from typing import Any, Protocol
 from localcloud.guests.console import Console
 
 POWEROFF = "poweroff"
+"""The guest powered itself off."""
 REBOOT = "reboot"
+"""The guest asked to boot again."""
 BUTTON = "button"
+"""Somebody pressed its power button or killed it."""
 CRASH = "crash"
+"""The guest crashed, or failed to start."""
 REFUSED = "refused"
-"""Why a guest ended: by itself, to boot again, by the power button, by no order of anyone, or it never could start."""
-
+"""The backend cannot run this user data."""
 
 PROCESS, VM = "process", "vm"
 KINDS = (PROCESS, VM)
-"""What a guest can be made of: a sandboxed process tree, or a virtual machine."""
+"""What a guest can be: a sandboxed process tree, or a virtual machine."""
 
 
 @dataclass(frozen=True)
 class Hardware:
-    """The machine that an instance is said to be: `memory` in MiB, `disk` in GiB, `cidr` of its subnet."""
+    """The hardware of an instance: `memory` in MiB, `disk` in GiB, `volume` the root volume's id, `cidr` of its subnet."""
 
-    kind: str
+    instance_type: str
     cpus: int
     memory: int
     volume: str
@@ -38,8 +41,8 @@ class Hardware:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """One boot of one guest."""
+class BootPlan:
+    """What one boot of one guest needs. `boot` counts from 1; `hardware` is required by VM guests only."""
 
     instance: str
     directory: Path
@@ -53,7 +56,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Events:
-    """Whom a guest tells of its life; called on the event loop's thread, `ended` exactly once."""
+    """Callbacks of one boot, called on the event loop's thread.
+
+    `running()`; `stopping(reason)` when the guest begins to shut down; `ended(reason, detail)` exactly once.
+    """
 
     running: Callable[[], None]
     stopping: Callable[[str], None]
@@ -64,42 +70,42 @@ class Guest(Protocol):
     """One boot of one guest."""
 
     def start(self) -> None:
-        """Begin; `running` or `ended` follows on the event loop. Raises OSError."""
+        """Start the boot. `running` or `ended` follows on the event loop. Raises OSError."""
         ...
 
     def power_button(self) -> None:
-        """Ask it to shut down; it has a grace, then it is killed. `ended` follows."""
+        """Ask the guest to shut down, and kill it after a grace period. `ended` follows."""
         ...
 
     def kill(self) -> None:
-        """End it at once. `ended` follows."""
+        """End the guest at once. `ended` follows."""
         ...
 
     def facts(self) -> dict[str, Any]:
-        """What it takes of this machine, as far as that is known."""
+        """Return what the guest uses of this machine, as far as that is known."""
         ...
 
 
-class Body(Protocol):
-    """What the guests of one cloud are made of."""
+class GuestBackend(Protocol):
+    """Makes the guests of one cloud, all of one kind."""
 
     @property
     def kind(self) -> str:
         """One of KINDS."""
         ...
 
-    def make(self, plan: Plan, console: Console, events: Events) -> Guest:
-        """A guest for one boot, not started yet."""
+    def make(self, plan: BootPlan, console: Console, events: Events) -> Guest:
+        """Return a guest for one boot, not yet started. Raises OSError."""
         ...
 
-    def why_not(self, directory: Path) -> str:
-        """Why the disk in a guest's directory cannot be booted by this body; empty when it can."""
+    def disk_problem(self, directory: Path) -> str:
+        """Return why this backend cannot boot the disk in a guest's directory, or "" if it can."""
         ...
 
     def facts(self) -> dict[str, str]:
-        """What really runs in a guest: `python` (major.minor) and `architecture` as EC2 names it."""
+        """Return what runs in a guest: `python` (major.minor) and `architecture` by EC2's name."""
         ...
 
     def describe(self) -> dict[str, Any]:
-        """Facts for `up` and `status`, `guest_limits` (how a guest differs from a real server) among them."""
+        """Return facts for `up` and `status`. `guest_limits` lists how a guest differs from a real server."""
         ...

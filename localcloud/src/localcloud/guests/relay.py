@@ -1,4 +1,4 @@
-"""Carries connections between the endpoint inside a guest's network and the cloud's own port. No HTTP is read here."""
+"""Forwards connections from the endpoint inside a guest's network to the cloud's port. It reads no HTTP."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,7 @@ _CHUNK = 256 * 1024
 
 
 class Relay:
-    """One listening socket inside a guest, and every connection that came through it."""
+    """A listening socket inside a guest, and every connection that came through it."""
 
     def __init__(self, listener: socket.socket, port: int) -> None:
         self._listener = listener
@@ -17,8 +17,8 @@ class Relay:
         self._open: set[asyncio.StreamWriter] = set()
 
     async def start(self) -> None:
-        """Begin to carry."""
-        self._server = await asyncio.start_server(self._carry, sock=self._listener, limit=_CHUNK)
+        """Accept connections from now on."""
+        self._server = await asyncio.start_server(self._forward, sock=self._listener, limit=_CHUNK)
 
     def close(self) -> None:
         """Stop listening and drop every connection."""
@@ -27,25 +27,25 @@ class Relay:
         for writer in list(self._open):
             writer.transport.abort()
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open.add(writer)
+    async def _forward(self, guest_reader: asyncio.StreamReader, guest_writer: asyncio.StreamWriter) -> None:
+        self._open.add(guest_writer)
         try:
-            there, back = await asyncio.open_connection("127.0.0.1", self._port, limit=_CHUNK)
-            self._open.add(back)
+            cloud_reader, cloud_writer = await asyncio.open_connection("127.0.0.1", self._port, limit=_CHUNK)
+            self._open.add(cloud_writer)
             try:
-                await asyncio.gather(_pump(reader, back), _pump(there, writer))
+                await asyncio.gather(_copy(guest_reader, cloud_writer), _copy(cloud_reader, guest_writer))
             finally:
-                self._open.discard(back)
-                back.transport.abort()
+                self._open.discard(cloud_writer)
+                cloud_writer.transport.abort()
         except (OSError, asyncio.CancelledError):
             pass
         finally:
-            self._open.discard(writer)
+            self._open.discard(guest_writer)
             with contextlib.suppress(OSError, RuntimeError):
-                writer.close()
+                guest_writer.close()
 
 
-async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
     while chunk := await source.read(_CHUNK):
         target.write(chunk)
         await target.drain()

@@ -1,7 +1,6 @@
-"""The two sockets of a guest, metadata and endpoint, answered by the cloud; and the files they are where a machine stands in no
-network of its own.
+"""The two sockets of a guest, metadata and endpoint, which the cloud answers.
 
-How connections get to them is each body's own.
+Without a network namespace they are socket files in a directory. How a guest's connections reach them lives with each backend.
 """
 
 import contextlib
@@ -13,13 +12,13 @@ from pathlib import Path
 from localcloud.guests.relay import Relay
 
 ServeMetadata = Callable[[str, socket.socket], Awaitable[Callable[[], None]]]
-"""Answer metadata for an instance at a listening socket; the result closes it."""
+"""Answers metadata for an instance at a listening socket, and returns a function that closes it."""
 
 METADATA, ENDPOINT = "metadata.sock", "endpoint.sock"
 
 
-class Sockets:
-    """Answered from `answer` on until closed. With a `directory` they are files in it, made by `begin`."""
+class GuestSockets:
+    """Answered from `answer` until `close`. With a `directory` they are files in it, made by `open`."""
 
     def __init__(self, instance: str, port: int, serve: ServeMetadata, directory: Path | None = None) -> None:
         self._instance = instance
@@ -29,13 +28,13 @@ class Sockets:
         self._closers: list[Callable[[], None]] = []
         self._closed = False
 
-    async def begin(self) -> None:
-        """Before QEMU starts. Raises OSError."""
+    async def open(self) -> None:
+        """Make and answer the socket files, if there are any; call this before QEMU starts. Raises OSError."""
         if self._directory is not None:
             await self.answer(_listen(self._directory, METADATA), _listen(self._directory, ENDPOINT))
 
     async def answer(self, metadata: socket.socket, endpoint: socket.socket | None = None) -> None:
-        """Answer metadata at one, carry the other's connections to the cloud's own port."""
+        """Answer metadata at one socket; forward the connections of the other to the cloud's port."""
         if endpoint is not None:
             relay = Relay(endpoint, self._port)
             self._closers.append(relay.close)
@@ -45,7 +44,7 @@ class Sockets:
             self.close()
 
     def close(self) -> None:
-        """Stop, and drop every connection."""
+        """Stop listening and drop every connection."""
         self._closed = True
         for close in self._closers:
             close()
@@ -56,14 +55,17 @@ class Sockets:
 
 
 def _listen(directory: Path, name: str) -> socket.socket:
-    """A listening socket file; by the directory's descriptor, since a path to a socket may have 107 bytes only."""
-    place = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    """Return a listening Unix socket at `directory/name`.
+
+    It is bound through the directory's descriptor, because the path of a Unix socket may have only 107 bytes.
+    """
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=place)
+            os.unlink(name, dir_fd=descriptor)
         listener = socket.socket(socket.AF_UNIX)
-        listener.bind(f"/proc/self/fd/{place}/{name}")
+        listener.bind(f"/proc/self/fd/{descriptor}/{name}")
         listener.listen(128)
         return listener
     finally:
-        os.close(place)
+        os.close(descriptor)

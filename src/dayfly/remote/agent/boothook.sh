@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs at every boot, before all else: arms the switch that powers this server off. The agent's modules stand at the mark.
-# Where there is no Python, or it breaks, the timer made here still ends the server 10 minutes after boot.
+# Runs first at every boot: arms the switch, which powers this server off. user_data.py puts the agent's modules at #agent#.
+# If Python is missing or fails, the timer made here still powers the server off 10 minutes after boot.
 umask 022
 kind=guest
 control=${HOME:-/tmp}/.dayfly/control
@@ -15,9 +15,10 @@ fi
 package=$control/package
 mkdir -p "$package/dayfly/remote/agent"
 cat >"$control/off.sh" <<'END'
-# Says why, then powers off, ever harder. With a second word in a unit of its own, which holds up nobody's stop.
+# Write the reason, then power off, by harder means each time. With a second argument: in a unit of its own, so that the
+# caller's unit can stop at once.
 [ "$2" ] && exec systemd-run --no-block -p DefaultDependencies=no sh "$0" "$1"
-# One reason is said: the first. None where the agent or EC2 ended the server.
+# Only the first reason is written; none if the agent or EC2 ended the server.
 if [ ! -e /run/dayfly/agent-ended ] && [ "$(systemctl is-system-running)" != stopping ] && mkdir /run/dayfly/off; then
 	echo "dayfly switch: powering off: $1" | tee /dev/console
 fi

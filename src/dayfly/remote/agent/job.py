@@ -1,6 +1,6 @@
-"""The command and its time limit: started as the job's user, ended with all it started.
+"""Run the command as the job's user within its time limit, and end every process that it started.
 
-What it finds around it (environment, user) is made here; what it wrote is collected elsewhere.
+This module makes the command's environment and its user. Outputs are collected in outputs.py.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from dayfly.remote.agent import words
-from dayfly.remote.agent.process_tree import Ended, Kin
+from dayfly.remote.agent import names
+from dayfly.remote.agent.process_tree import Exit, ProcessTree
 
 USER = "dayfly"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _LEAST_FREE = 1 << 20
 
 
-class Owner(NamedTuple):
-    """As whom the job runs; `uid` None: as the agent itself."""
+class User(NamedTuple):
+    """The user that the job runs as. `uid` None: the agent's own user."""
 
     name: str
     home: str
@@ -32,8 +32,8 @@ class Owner(NamedTuple):
     gid: int | None = None
 
 
-class Course(NamedTuple):
-    """How a command went. Times are seconds since 1970; `exit` and `signal` are both None where its end was not seen."""
+class Result(NamedTuple):
+    """How a command ended. Times are seconds since 1970; `exit` and `signal` are both None if its exit was not seen."""
 
     started: float
     ended: float
@@ -42,16 +42,16 @@ class Course(NamedTuple):
     timed_out: bool = False
     peak_mb: int = 0
     disk_full: bool = False
-    memory_kills: int = 0
-    words: str = ""
+    oom_kills: int = 0
+    detail: str = ""
 
 
-def owner(home: str, guest: bool) -> Owner:
-    """The job's user; made where the agent is root on a machine of its own. Raises OSError where that fails."""
+def user(home: str, guest: bool) -> User:
+    """Return the job's user. Creates it if the agent is root on its own machine. Raises OSError if that fails."""
     if guest or os.geteuid() != 0:
         with contextlib.suppress(KeyError):
-            return Owner(pwd.getpwuid(os.geteuid()).pw_name, home)
-        return Owner(str(os.geteuid()), home)
+            return User(pwd.getpwuid(os.geteuid()).pw_name, home)
+        return User(str(os.geteuid()), home)
     try:
         entry = pwd.getpwnam(USER)
     except KeyError:
@@ -59,13 +59,13 @@ def owner(home: str, guest: bool) -> Owner:
             ["useradd", "-m", "-d", home, "-s", "/bin/sh", USER], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
         if made.returncode:
-            raise OSError(f"the user {USER} can not be made: {made.stdout.decode('utf-8', 'replace')}") from None
+            raise OSError(f"cannot create user {USER}: {made.stdout.decode('utf-8', 'replace')}") from None
         entry = pwd.getpwnam(USER)
-    return Owner(USER, entry.pw_dir, entry.pw_uid, entry.pw_gid)
+    return User(USER, entry.pw_dir, entry.pw_uid, entry.pw_gid)
 
 
-def give(folder: str, to: Owner) -> None:
-    """Make a whole tree the job's own."""
+def chown(folder: str, to: User) -> None:
+    """Make the user the owner of a folder and of everything in it."""
     if to.uid is not None and to.gid is not None:
         os.chown(folder, to.uid, to.gid)
         for at, folders, files in os.walk(folder):
@@ -74,10 +74,15 @@ def give(folder: str, to: Owner) -> None:
 
 
 def environment(
-    go: Mapping[str, Any], folder: str, who: Owner, environ: Mapping[str, str], guest: bool
+    go: Mapping[str, Any], folder: str, who: User, environ: Mapping[str, str], guest: bool
 ) -> dict[str, str]:
-    """All that the command sees; DAYFLY_TERM_AT counts from now. `environ` is the agent's own: its endpoints are handed on."""
-    path = environ.get("PATH", _PATH) if guest else _PATH
+    """Return the command's whole environment. DAYFLY_TERM_AT counts from now.
+
+    `environ` is the agent's own; only its AWS endpoints (and in a process guest PATH) are passed on.
+    """
+    path = _PATH
+    if guest:
+        path = environ.get("PATH", _PATH)
     clean = {
         "PATH": f"{folder}/.dayfly/bin:{folder}/bin:{path}",
         "PYTHONPATH": f"{folder}/.dayfly/site",
@@ -86,51 +91,62 @@ def environment(
         "LOGNAME": who.name,
         "LANG": "C.UTF-8",
     }
-    for name in (words.ENDPOINT, words.METADATA_ENDPOINT):
+    for name in (names.ENDPOINT, names.METADATA_ENDPOINT):
         if environ.get(name):
             clean[name] = environ[name]
     clean.update({str(name): str(value) for name, value in (go.get("env") or {}).items()})
-    clean.update(words.job_variables(go, words.utc_text(time.time() + float(go["time_limit_s"]))))
+    clean.update(names.job_variables(go, names.utc_text(time.time() + float(go["time_limit_s"]))))
     return clean
 
 
 def arguments(command: str | list[str]) -> list[str]:
-    return ["sh", "-eu", "-c", command] if isinstance(command, str) else [str(word) for word in command]
+    """Return the argument list of a command: text is run by the shell, a list as it is."""
+    if isinstance(command, str):
+        return ["sh", "-eu", "-c", command]
+    return [str(word) for word in command]
 
 
 def run(
     argv: list[str],
     env: Mapping[str, str],
     folder: str,
-    who: Owner,
+    who: User,
     output: int,
     limit: float,
     grace: float,
-    kin: Kin,
-) -> Course:
-    """Run it to its end, or its limit (seconds from its start), and end all it started. A command that is not there: exit 127."""
-    kills, began = kin.memory_kills(), time.time()
+    tree: ProcessTree,
+) -> Result:
+    """Run a command until it ends or `limit` (seconds) is reached, then end every process it started.
+
+    `output` is the file descriptor for stdout and stderr; `grace` the seconds between TERM and KILL. A command that cannot be
+    started has exit 126 or 127, as in a shell.
+    """
+    kills, began = tree.oom_kills(), time.time()
     until = time.monotonic() + limit
     if who.uid is not None and who.gid is not None:
         os.fchown(output, who.uid, who.gid)
     try:
-        with kin.births():
+        with tree.job_cgroup():
             process = _start(argv, env, folder, who, output)
     except OSError as problem:
         text = f"{argv[0]}: {problem.strerror or problem}"
         os.write(output, f"{text}\n".encode())
-        return Course(began, time.time(), 126 if isinstance(problem, PermissionError) else 127, words=text)
-    gone, timed_out, full = _watch(process.pid, folder, until, grace, kin)
-    gone.update(kin.kill())
-    process.returncode = 0  # it was reaped by kin, not by the Popen object
-    end = gone.get(process.pid, Ended(None, None, 0))
-    now = kin.memory_kills()
-    killed = now - kills if now is not None and kills is not None else 0
+        code = 127
+        if isinstance(problem, PermissionError):
+            code = 126
+        return Result(began, time.time(), code, detail=text)
+    gone, timed_out, full = _wait(process.pid, folder, until, grace, tree)
+    gone.update(tree.kill())
+    process.returncode = 0  # the process tree reaped it, not the Popen object
+    end = gone.get(process.pid, Exit(None, None, 0))
+    now, killed = tree.oom_kills(), 0
+    if now is not None and kills is not None:
+        killed = now - kills
     peak = max([one.peak_mb for one in gone.values()], default=0)
-    return Course(began, time.time(), end.exit, end.signal, timed_out, peak, full, killed)
+    return Result(began, time.time(), end.code, end.signal, timed_out, peak, full, killed)
 
 
-def _start(argv: list[str], env: Mapping[str, str], folder: str, who: Owner, output: int) -> subprocess.Popen[bytes]:
+def _start(argv: list[str], env: Mapping[str, str], folder: str, who: User, output: int) -> subprocess.Popen[bytes]:
     as_user: dict[str, Any] = {}
     if who.uid is not None:
         as_user = {"user": who.uid, "group": who.gid, "extra_groups": []}
@@ -146,29 +162,32 @@ def _start(argv: list[str], env: Mapping[str, str], folder: str, who: Owner, out
     )
 
 
-def _watch(pid: int, folder: str, until: float, grace: float, kin: Kin) -> tuple[dict[int, Ended], bool, bool]:
-    """Until the command ends, or its limit and grace are over: who was reaped, whether it was the limit, whether a disk was full."""
-    gone: dict[int, Ended] = {}
+def _wait(pid: int, folder: str, until: float, grace: float, tree: ProcessTree) -> tuple[dict[int, Exit], bool, bool]:
+    """Wait until the command ends, or until its limit and the grace are over.
+
+    Returns the processes reaped, whether the limit was reached, and whether a disk was full.
+    """
+    gone: dict[int, Exit] = {}
     full, looked, pause = False, 0.0, 0.01
     while True:
-        gone.update(kin.reap())
+        gone.update(tree.reap())
         now = time.monotonic()
         if now - looked >= 1 or pid in gone:
-            full, looked = full or _full(folder), now
+            full, looked = full or _disk_full(folder), now
         if pid in gone:
             return gone, False, full
         if now >= until:
             break
         time.sleep(min(pause, max(0.001, until - now)))
         pause = min(0.1, pause * 1.5)
-    kin.send(signal.SIGTERM)
-    while time.monotonic() < until + grace and kin.alive():
+    tree.send(signal.SIGTERM)
+    while time.monotonic() < until + grace and tree.alive():
         time.sleep(0.1)
-        gone.update(kin.reap())
+        gone.update(tree.reap())
     return gone, True, full
 
 
-def _full(folder: str) -> bool:
+def _disk_full(folder: str) -> bool:
     for path in (folder, "/tmp"):
         with contextlib.suppress(OSError):
             found = shutil.disk_usage(path)

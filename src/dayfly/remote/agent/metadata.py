@@ -1,6 +1,6 @@
-"""What the server knows of itself, by IMDSv2: who it is, its tags, its role's credentials.
+"""Read instance metadata (IMDSv2): the server's id and region, its tags, its role's credentials.
 
-Nothing here decides; an unknown path is None, an unreachable service an OSError after a minute of trying.
+No decisions live here: a path that does not exist is None, an unreachable service an OSError after a minute of retries.
 """
 
 from __future__ import annotations
@@ -12,29 +12,31 @@ import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from dayfly.remote.agent import web, words
+from dayfly.remote.agent import names, web
 
 _REFRESH = 300.0
 
 
 class Credentials(NamedTuple):
+    """Temporary credentials of the server's role."""
+
     key: str
     secret: str
     token: str
-    ends: float  # seconds since 1970
+    ends: float  # their expiration, seconds since 1970
 
 
 class Metadata:
-    """The instance metadata service; `environ` may name another endpoint. All paths are below /latest/meta-data/."""
+    """The instance metadata service, at the endpoint that `environ` names or the usual one. Paths are below /latest/meta-data/."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        self._site = web.Site(environ.get(words.METADATA_ENDPOINT) or "http://169.254.169.254", 5)
+        self._site = web.Site(environ.get(names.METADATA_ENDPOINT) or "http://169.254.169.254", 5)
         self._token = ""
         self._credentials: Credentials | None = None
         self._lock = threading.RLock()
 
     def get(self, path: str, patience: float = 60.0, needed: bool = False) -> str | None:
-        """The text, None where there is none and it is not `needed`. Raises OSError when `patience` (seconds) is over."""
+        """Return the text of a path, or None if it does not exist and is not `needed`. Raises OSError after `patience` seconds."""
         until = time.monotonic() + patience
         while True:
             status, text = self._once(path)
@@ -47,29 +49,29 @@ class Metadata:
             time.sleep(0.5)
 
     def tag(self, name: str, patience: float = 60.0) -> str:
-        """The value of one of the server's tags. Raises OSError."""
+        """Return the value of one of the server's tags. Raises OSError."""
         return self.get("tags/instance/" + name, patience, True) or ""
 
     def credentials(self, fresh: bool = False) -> Credentials:
-        """The role's, at least 5 minutes before their end where there are newer ones; `fresh` asks again. Raises OSError."""
+        """Return the role's credentials, renewed 5 minutes before they expire; `fresh` renews them now. Raises OSError."""
         with self._lock:
             held = self._credentials
             if held is None or fresh or held.ends - time.time() < _REFRESH:
                 try:
-                    held = self._credentials = self._ask()
+                    held = self._credentials = self._fetch()
                 except (OSError, ValueError, LookupError) as problem:
                     if held is None or held.ends < time.time():
                         raise OSError(f"no credentials in instance metadata: {problem}") from problem
             return held
 
-    def _ask(self) -> Credentials:
+    def _fetch(self) -> Credentials:
         folder = "iam/security-credentials/"
         found = json.loads(self.get(folder + (self.get(folder) or "").split("\n")[0]) or "{}")
         ends = calendar.timegm(time.strptime(found["Expiration"][:19], "%Y-%m-%dT%H:%M:%S"))
         return Credentials(found["AccessKeyId"], found["SecretAccessKey"], found["Token"], ends)
 
     def _once(self, path: str) -> tuple[int, str]:
-        """Status and text; 0 and the words of the failure where no answer came."""
+        """Return the status and the text; status 0 and the error if there was no answer."""
         with self._lock:
             try:
                 if not self._token:

@@ -1,7 +1,7 @@
-"""What kind of machine this is, and how to end it.
+"""Power off the server, by the way that its kind allows.
 
-A kind is `systemd` (PID 1 is systemd), `machine` (its own kernel, another init) or `guest` (a process guest, which shares kernel,
-boot and user with others: there nothing of the kernel is touched, and `shutdown` on PATH is the one way out).
+The kind is `systemd` (PID 1 is systemd), `machine` (its own kernel, another init) or `guest` (a process guest, which shares the
+kernel with others: no kernel setting may be changed, and the only way to end it is the `shutdown` on PATH).
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import subprocess
 import time
 from typing import NoReturn
 
-from dayfly.remote.agent.words import say
+from dayfly.remote.agent.names import say
 
 GUEST, SYSTEMD = "guest", "systemd"
 
 
-def off(reason: str, kind: str, who: str) -> NoReturn:
-    """Say why on the console, then try until it works."""
-    say(f"powering off: {reason}", who)
+def off(reason: str, kind: str, program: str) -> NoReturn:
+    """Write the reason to the console, then power off; retried until it works."""
+    say(f"powering off: {reason}", program)
     ways = ["shutdown -h now"]
     if kind != GUEST:
         ways = ["systemctl poweroff", "shutdown -h now", "poweroff", "poweroff -f"]
@@ -26,6 +26,6 @@ def off(reason: str, kind: str, who: str) -> NoReturn:
         try:
             subprocess.run(ways[turn % len(ways)].split(), stdin=subprocess.DEVNULL, timeout=30)
         except (OSError, subprocess.TimeoutExpired) as problem:
-            say(f"power-off: {problem}", who)
+            say(f"power-off: {problem}", program)
         turn += 1
         time.sleep(5)

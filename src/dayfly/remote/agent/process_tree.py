@@ -1,7 +1,7 @@
-"""Everything the job started: found and ended, also what detached itself.
+"""Find and end every process that the job started, also those that detached themselves.
 
-Two nets: the agent is the child subreaper, so whatever loses its parent becomes the agent's own; and where systemd gave
-the agent a cgroup of its own, the job lives in one below it.
+Two means: the agent is the child subreaper, so orphans become its children; and if systemd delegated a cgroup to the agent,
+the job runs in a cgroup below it.
 """
 
 from __future__ import annotations
@@ -16,48 +16,48 @@ from typing import NamedTuple
 
 _PR_SET_CHILD_SUBREAPER = 36
 _LONGEST = 20.0
-"""Seconds after which ending is given up: what is still there then hangs in the kernel."""
+"""Seconds after which killing is given up: a process that still exists is stuck in the kernel."""
 
 
-class Ended(NamedTuple):
-    """How a process ended: exit code or signal, and its peak memory in MiB."""
+class Exit(NamedTuple):
+    """How a process ended: its exit code or signal, and the peak memory so far in MiB."""
 
-    exit: int | None
+    code: int | None
     signal: int | None
     peak_mb: int
 
 
-class Kin:
-    """The agent's descendants. One object per agent process."""
+class ProcessTree:
+    """The agent's descendants. One object per agent."""
 
     def __init__(self) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        self._own = _own_cgroup()
-        self._cgroup = self._own and self._own + "/job"
+        self._agent_cgroup = _find_agent_cgroup()
+        self._job_cgroup = self._agent_cgroup and self._agent_cgroup + "/job"
         self._peak = 0
-        if self._cgroup:
+        if self._job_cgroup:
             try:
-                os.makedirs(self._cgroup, exist_ok=True)
+                os.makedirs(self._job_cgroup, exist_ok=True)
             except OSError:
-                self._cgroup = None
+                self._job_cgroup = None
 
     @contextlib.contextmanager
-    def births(self) -> Iterator[None]:
-        """What is started inside belongs to the job: it is born into its cgroup, and is killed before the agent is for memory."""
-        held = _swap("/proc/self/oom_score_adj", "300")
-        if self._cgroup:
-            _write(self._cgroup + "/cgroup.procs", str(os.getpid()))
+    def job_cgroup(self) -> Iterator[None]:
+        """While this is open, new processes start in the job's cgroup, and the kernel kills them before the agent if memory runs out."""
+        before = _swap("/proc/self/oom_score_adj", "300")
+        if self._job_cgroup:
+            _write(self._job_cgroup + "/cgroup.procs", str(os.getpid()))
         try:
             yield
         finally:
-            if self._cgroup and self._own:
-                _write(self._own + "/cgroup.procs", str(os.getpid()))
-            if held is not None:
-                _write("/proc/self/oom_score_adj", held)
+            if self._job_cgroup and self._agent_cgroup:
+                _write(self._agent_cgroup + "/cgroup.procs", str(os.getpid()))
+            if before is not None:
+                _write("/proc/self/oom_score_adj", before)
 
-    def reap(self) -> dict[int, Ended]:
-        """All who ended since the last call, own children and orphans that became so."""
-        found: dict[int, Ended] = {}
+    def reap(self) -> dict[int, Exit]:
+        """Return the children (adopted orphans included) that ended since the last call, by process id."""
+        found: dict[int, Exit] = {}
         while True:
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
@@ -67,17 +67,19 @@ class Kin:
                 return found
             self._peak = max(self._peak, usage.ru_maxrss // 1024)
             code = os.waitstatus_to_exitcode(status)
-            found[pid] = Ended(code if code >= 0 else None, -code if code < 0 else None, self._peak)
+            found[pid] = Exit(code, None, self._peak)
+            if code < 0:
+                found[pid] = Exit(None, -code, self._peak)
 
     def alive(self) -> set[int]:
-        """Process ids of all living descendants."""
+        """Return the process ids of all living descendants."""
         parents: dict[int, int] = {}
         for name in os.listdir("/proc"):
             if name.isdigit():
                 state, parent = _state(name)
                 if state not in ("", "Z", "X"):
                     parents[int(name)] = parent
-        found: set[int] = set(self._members())
+        found: set[int] = set(self._cgroup_pids())
         mine = {os.getpid()}
         grown = True
         while grown:
@@ -87,14 +89,14 @@ class Kin:
         return (mine | (found & set(parents))) - {os.getpid()}
 
     def send(self, number: int) -> None:
-        """One signal to every descendant."""
+        """Send a signal to every descendant."""
         for pid in self.alive():
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
 
-    def kill(self) -> dict[int, Ended]:
-        """End all of them, until none is left; who was reaped meanwhile. What forks faster than it is killed is stopped first."""
-        gone: dict[int, Ended] = {}
+    def kill(self) -> dict[int, Exit]:
+        """Kill all descendants and return those reaped. They are stopped first, so that none can fork faster than it is killed."""
+        gone: dict[int, Exit] = {}
         until = time.monotonic() + _LONGEST
         while time.monotonic() < until:
             stopped: set[int] = set()
@@ -103,42 +105,42 @@ class Kin:
                 if not new:
                     break
                 stopped |= new
-                self._each(new, signal.SIGSTOP)
+                self._signal(new, signal.SIGSTOP)
             if not stopped:
                 gone.update(self.reap())
                 return gone
-            if self._cgroup:
-                _write(self._cgroup + "/cgroup.kill", "1")
-            self._each(stopped, signal.SIGKILL)
+            if self._job_cgroup:
+                _write(self._job_cgroup + "/cgroup.kill", "1")
+            self._signal(stopped, signal.SIGKILL)
             time.sleep(0.02)
             gone.update(self.reap())
         return gone
 
-    def memory_kills(self) -> int | None:
-        """How often the kernel killed for want of memory: in the agent's cgroup, else on the whole machine; None: unknown."""
-        for path in ([self._own + "/memory.events"] if self._own else []) + ["/proc/vmstat"]:
+    def oom_kills(self) -> int | None:
+        """Return how often the kernel killed for lack of memory, in the agent's cgroup or else on the machine; None if unknown."""
+        for path in ((self._agent_cgroup or "") + "/memory.events", "/proc/vmstat"):
             with contextlib.suppress(OSError), open(path) as file:
                 for line in file:
                     if line.startswith("oom_kill "):
                         return int(line.split()[1])
         return None
 
-    def _members(self) -> list[int]:
-        if not self._cgroup:
+    def _cgroup_pids(self) -> list[int]:
+        if not self._job_cgroup:
             return []
-        with contextlib.suppress(OSError), open(self._cgroup + "/cgroup.procs") as file:
+        with contextlib.suppress(OSError), open(self._job_cgroup + "/cgroup.procs") as file:
             return [int(line) for line in file]
         return []
 
     @staticmethod
-    def _each(pids: set[int], number: int) -> None:
+    def _signal(pids: set[int], number: int) -> None:
         for pid in pids:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
 
 
 def _state(pid: str) -> tuple[str, int]:
-    """State letter and parent of a process; ("", 0) when it is gone."""
+    """Return the state letter and the parent of a process; ("", 0) if it is gone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rsplit(b")", 1)[1].split()
@@ -147,8 +149,8 @@ def _state(pid: str) -> tuple[str, int]:
         return "", 0
 
 
-def _own_cgroup() -> str | None:
-    """The agent's own cgroup (version 2), where it is one that systemd delegated to the agent alone."""
+def _find_agent_cgroup() -> str | None:
+    """Return the agent's cgroup (version 2) if systemd delegated it to the agent alone."""
     with contextlib.suppress(OSError), open("/proc/self/cgroup") as file:
         for line in file:
             if line.startswith("0::/") and line.rstrip().endswith("/dayfly-agent.service"):
@@ -157,13 +159,15 @@ def _own_cgroup() -> str | None:
 
 
 def _swap(path: str, text: str) -> str | None:
-    """Write a small kernel file; what stood there before, None where it could not be done."""
+    """Write a kernel setting and return its value before, or None if it cannot be written."""
     try:
         with open(path) as file:
-            held = file.read().strip()
+            before = file.read().strip()
     except OSError:
         return None
-    return held if _write(path, text) else None
+    if _write(path, text):
+        return before
+    return None
 
 
 def _write(path: str, text: str) -> bool:

@@ -1,6 +1,6 @@
-"""The bucket: signed reads and write-once writes, repeated until they are through or time is up.
+"""Read and write objects of the bucket by signed requests, retried until a deadline.
 
-Every write carries `If-None-Match: *`. No knowledge of runs or keys here.
+Every write carries `If-None-Match: *`, so nothing is overwritten. Nothing here knows of runs or keys.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from dayfly.remote.agent import web
 from dayfly.remote.agent.metadata import Credentials
-from dayfly.remote.agent.words import say
+from dayfly.remote.agent.names import say
 
 PART = 8 << 20
 _MOST_PARTS = 10_000
@@ -25,15 +25,15 @@ _STALE = ("ExpiredToken", "InvalidToken", "InvalidAccessKeyId")
 
 
 class Refused(Exception):
-    """S3 did not take or give it, for good; `code` is S3's own, or `Unreachable` when time was up."""
+    """S3 refused a request for good. `code` is S3's error code, or `Unreachable` after the deadline."""
 
-    def __init__(self, key: str, code: str, words: str) -> None:
-        super().__init__(f"{key}: {code}: {words}")
+    def __init__(self, key: str, code: str, text: str) -> None:
+        super().__init__(f"{key}: {code}: {text}")
         self.code = code
 
 
 class Changed(Exception):
-    """A file became shorter while it was stored."""
+    """A file changed while it was uploaded."""
 
 
 class Slice(NamedTuple):
@@ -44,13 +44,14 @@ class Slice(NamedTuple):
     size: int
 
     def blocks(self) -> Iterator[bytes]:
+        """Yield the content. Raises Changed if the file is too short."""
         left = self.size
         with open(self.path, "rb") as file:
             file.seek(self.start)
             while left > 0:
                 block = file.read(min(_BLOCK, left))
                 if not block:
-                    raise Changed(f"{self.path} became shorter while it was stored")
+                    raise Changed(f"{self.path} became shorter during its upload")
                 left -= len(block)
                 yield block
 
@@ -59,27 +60,31 @@ Content = Union[bytes, Slice]
 
 
 class Answer(NamedTuple):
+    """S3's answer to a request."""
+
     status: int
     headers: Mapping[str, str]
     body: bytes
-    unclear: bool  # an earlier try may have gone through
+    unclear: bool  # an earlier attempt may have succeeded
 
 
 class Bucket:
-    """One bucket, as the server's role. `until` (monotonic seconds) ends all patience; it may be moved."""
+    """One bucket. Requests are signed as the server's role and retried until `until` (monotonic seconds), which may be changed."""
 
     def __init__(
         self, name: str, region: str, credentials: Callable[[bool], Credentials], endpoint: str | None, until: float
     ) -> None:
         self._site = web.Site(endpoint or f"https://{name}.s3.{region}.amazonaws.com", 60)
-        self._path = f"/{name}/" if endpoint else "/"
+        self._path = "/"
+        if endpoint:
+            self._path += name + "/"
         self._region = region
         self._credentials = credentials
         self.until = until
 
     def get(self, key: str) -> bytes | None:
-        """The object, at most 4 MiB; None where there is none or it may not be read. Raises Refused."""
-        answer = self._ask("GET", key)
+        """Return an object of at most 4 MiB; None if it does not exist or may not be read. Raises Refused."""
+        answer = self._request("GET", key)
         if answer.status == 200:
             return answer.body
         if answer.status in (403, 404):
@@ -87,26 +92,26 @@ class Bucket:
         raise _refused(key, answer)
 
     def put(self, key: str, content: Content) -> str:
-        """Write it once; its SHA-256 in hex. An own earlier try that got through counts as success.
+        """Create an object and return its SHA-256 in hex. An earlier attempt of this call that succeeded counts.
 
-        More than 8 MiB of a file go in parts, four at a time. Raises Refused, Changed, OSError.
+        A file over 8 MiB is a multipart upload, four parts at a time. Raises Refused, Changed, OSError.
         """
         digest, unclear = _digest(content), False
         while True:
             if isinstance(content, Slice) and content.size > PART:
-                answer = self._in_parts(key, content)
+                answer = self._multipart(key, content)
             else:
-                answer = self._ask("PUT", key, content=content, digest=digest, once=True)
+                answer = self._request("PUT", key, content=content, digest=digest, once=True)
             unclear = unclear or answer.unclear
             if answer.status == 200 or (answer.status == 412 and unclear):
                 return digest
             if answer.status not in (404, 409) or time.monotonic() > self.until:
                 raise _refused(key, answer)
-            unclear = True  # the upload is gone: completed by an earlier try, or to be made anew
+            unclear = True  # the upload no longer exists: an earlier attempt completed it, or it must be repeated
 
-    def _in_parts(self, key: str, whole: Slice) -> Answer:
-        """One multipart upload; the answer to its completion. What fails is left to the bucket's rule for unfinished ones."""
-        opened = self._ask("POST", key, "uploads=")
+    def _multipart(self, key: str, whole: Slice) -> Answer:
+        """Do a multipart upload and return the answer to its completion. The bucket's lifecycle rule removes failed ones."""
+        opened = self._request("POST", key, "uploads=")
         found = re.search(rb"<UploadId>([^<]+)</UploadId>", opened.body)
         if not found:
             raise _refused(key, opened)
@@ -116,7 +121,7 @@ class Bucket:
         def store(number: int) -> str:
             start = (number - 1) * step
             piece = Slice(whole.path, start, min(step, whole.size - start))
-            answer = self._ask("PUT", key, f"partNumber={number}&{upload}", piece, _digest(piece))
+            answer = self._request("PUT", key, f"partNumber={number}&{upload}", piece, _digest(piece))
             if answer.status != 200:
                 raise _refused(key, answer)
             return f"<Part><PartNumber>{number}</PartNumber><ETag>{answer.headers['etag']}</ETag></Part>"
@@ -124,33 +129,33 @@ class Bucket:
         with ThreadPoolExecutor(4) as pool:
             parts = "".join(pool.map(store, range(1, -(-whole.size // step) + 1)))
         body = f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode()
-        return self._ask("POST", key, upload, body, _digest(body), once=True)
+        return self._request("POST", key, upload, body, _digest(body), once=True)
 
-    def _ask(
+    def _request(
         self, method: str, key: str, query: str = "", content: Content = b"", digest: str = "", once: bool = False
     ) -> Answer:
-        """Send it until there is a clear answer. Raises Refused (`Unreachable`) when time is up."""
+        """Send a request until the answer is clear. Raises Refused (`Unreachable`) after the deadline."""
         unclear, pause = False, 0.2
         while True:
             try:
-                answer = self._once(method, key, query, content, digest or _digest(b""), once)
+                answer = self._send(method, key, query, content, digest or _digest(b""), once)
                 code = _code(answer)
-                if not _again(answer.status, code, once and not query):
+                if not _retry(answer.status, code, once and not query):
                     return answer._replace(unclear=unclear)
                 if code in _STALE:
                     self._credentials(True)
                 unclear = unclear or answer.status in (200, 500, 503)
             except web.FAILURES as problem:
                 if isinstance(problem, OSError) and problem.filename is not None:
-                    raise  # the local file, not the network
+                    raise  # from the local file, not from the network
                 unclear, code = True, f"{type(problem).__name__}: {problem}"
             if time.monotonic() + pause > self.until:
                 raise Refused(key, "Unreachable", code)
-            say(f"{method} {key}: {code}; again in {pause:.1f} s")
+            say(f"{method} {key}: {code}; retry in {pause:.1f} s")
             time.sleep(pause)
             pause = min(10.0, pause * 2)
 
-    def _once(self, method: str, key: str, query: str, content: Content, digest: str, once: bool) -> Answer:
+    def _send(self, method: str, key: str, query: str, content: Content, digest: str, once: bool) -> Answer:
         size = len(content) if isinstance(content, bytes) else content.size
         headers = {"content-length": str(size), "x-amz-content-sha256": digest}
         if once:
@@ -161,7 +166,7 @@ class Bucket:
         return Answer(*self._site.exchange(method, path + ("?" + query if query else ""), headers, body), False)
 
     def _sign(self, method: str, path: str, query: str, headers: dict[str, str]) -> None:
-        """Add Signature Version 4 to `headers`."""
+        """Add an AWS signature (version 4) to `headers`."""
         who = self._credentials(False)
         now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         headers.update({"host": self._site.host, "x-amz-date": now, "x-amz-security-token": who.token})
@@ -182,14 +187,18 @@ class Bucket:
 
 
 def _digest(content: Content) -> str:
-    sum_ = hashlib.sha256()
-    for block in [content] if isinstance(content, bytes) else content.blocks():
-        sum_.update(block)
-    return sum_.hexdigest()
+    """Return the SHA-256 in hex."""
+    digest = hashlib.sha256()
+    if isinstance(content, bytes):
+        digest.update(content)
+    else:
+        for block in content.blocks():
+            digest.update(block)
+    return digest.hexdigest()
 
 
-def _again(status: int, code: str, conflict: bool) -> bool:
-    """Whether the answer says to repeat. S3 may begin a completion with 200 and then say that it failed."""
+def _retry(status: int, code: str, conflict: bool) -> bool:
+    """Return whether to retry. S3 may answer a completion with status 200 and an error in the body."""
     return (
         status >= 500
         or status == 429
@@ -200,11 +209,16 @@ def _again(status: int, code: str, conflict: bool) -> bool:
 
 
 def _code(answer: Answer) -> str:
-    """S3's word for a failure, else the status."""
+    """Return S3's error code, or the status if there is none."""
     found = re.search(rb"<Error>.*<Code>([^<]+)</Code>", answer.body[:2000], re.DOTALL)
-    return found.group(1).decode() if found else str(answer.status)
+    if found:
+        return found.group(1).decode()
+    return str(answer.status)
 
 
 def _refused(key: str, answer: Answer) -> Refused:
     found = re.search(rb"<Message>([^<]+)</Message>", answer.body)
-    return Refused(key, _code(answer), found.group(1).decode("utf-8", "replace") if found else "no words")
+    text = "no message"
+    if found:
+        text = found.group(1).decode("utf-8", "replace")
+    return Refused(key, _code(answer), text)

@@ -1,8 +1,8 @@
-"""The switch: ends this server when its time is over, whatever the agent, the job, the network or the clock do.
+"""The switch: power off this server when its lifetime is over, independent of the agent, the job, the network and the clock.
 
-It powers off at boot + lifetime, on a second boot, when the agent did not start within 10 minutes of boot, and when the agent
-is gone. Under systemd PID 1 holds the timers (off.sh acts); elsewhere a process of its own counts on the monotonic clock.
-It decides nothing about jobs.
+It powers off at boot + lifetime, on a second boot, if the agent did not start within 10 minutes of boot, and if the agent is
+gone. Under systemd, PID 1 holds the timers, which run off.sh; elsewhere a process of its own uses the monotonic clock.
+No decision about jobs lives here.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import time
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from dayfly.remote.agent import power, words
+from dayfly.remote.agent import names, power
 from dayfly.remote.agent.metadata import Metadata
 
 FIRST = 600.0
-"""Seconds from boot in which lifetime and agent must be there."""
+"""Seconds after boot by which the lifetime must be known and the agent started."""
 _STEP = 0.5
 
 
 def main() -> None:
-    """`arm CONTROL KIND` (at boot), `start CONTROL KIND` (the agent), `check CONTROL KIND` and `watch CONTROL KIND`."""
+    """Run `VERB CONTROL KIND`; the verbs are arm (at boot), start and agent (start the agent, be it), check, and watch."""
     verb, control, kind = sys.argv[1:4]
     if verb == "check":
         sys.exit(check(control))
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def arm(control: str, kind: str, environ: Mapping[str, str]) -> None:
-    """At every boot. On the second one: power off at once."""
+    """Start the timer of the lifetime. Runs at every boot; the second one powers off at once."""
     state = os.path.dirname(control) if kind == power.GUEST else "/var/lib/dayfly"
     if second_boot(state, environ.get("INSTANCE_ID") or "unknown", kind):
         power.off("second boot", kind, "switch")
@@ -54,7 +54,7 @@ def arm(control: str, kind: str, environ: Mapping[str, str]) -> None:
 
 
 def second_boot(state: str, instance: str, kind: str) -> bool:
-    """Whether this very instance was here before; marks it. The same boot seen twice is no second boot."""
+    """Return whether this instance booted before, and record this boot. The same boot twice is not a second one."""
     path = os.path.join(state, "boots", instance)
     boot = kind
     if kind != power.GUEST:
@@ -72,12 +72,12 @@ def second_boot(state: str, instance: str, kind: str) -> bool:
             file.flush()
             os.fsync(file.fileno())
     except OSError as problem:
-        say(f"the mark of the first boot can not be written: {problem}")
+        say(f"cannot record the first boot: {problem}")
     return False
 
 
 def _arm_timer(control: str, environ: Mapping[str, str]) -> None:
-    """The timer of the server's whole lifetime, held by PID 1. Without one the first timer ends the server."""
+    """Have systemd power off when the lifetime is over. If it is unknown, the boothook's timer does it 10 minutes after boot."""
     seconds = lifetime(Metadata(environ), 60)
     if seconds is None:
         say("lifetime unknown: the server ends 10 minutes after boot")
@@ -97,10 +97,12 @@ def _arm_timer(control: str, environ: Mapping[str, str]) -> None:
 
 
 def check(control: str) -> str | None:
-    """Ten minutes after boot under systemd: why the server must go now (exit 1, on stderr), or nothing."""
+    """Ten minutes after boot under systemd: return why the server must power off, or None. As exit text: exit 1, on stderr."""
     if not os.path.exists(control + "/armed"):
         return "lifetime unknown"
-    return None if os.path.exists(control + "/agent.lock") else _LATE
+    if os.path.exists(control + "/agent.lock"):
+        return None
+    return _LATE
 
 
 _LATE = "the agent did not start within 10 min of boot"
@@ -111,7 +113,7 @@ def _over(seconds: int) -> str:
 
 
 def watch(control: str, kind: str, environ: Mapping[str, str]) -> NoReturn:
-    """Count from boot (a guest's boot is now) and watch the agent, until the server goes."""
+    """Power off when the lifetime is over or the agent is gone. Counts from boot; a process guest boots now."""
     began = time.monotonic()
     meta, asked_until = Metadata(environ), began + 60
     if kind != power.GUEST:
@@ -125,7 +127,9 @@ def watch(control: str, kind: str, environ: Mapping[str, str]) -> NoReturn:
             if seconds is not None:
                 say(f"armed for {seconds} s after boot")
         alive = agent_alive(control)
-        missing = missing + 1 if alive is False else 0
+        missing += 1
+        if alive is not False:
+            missing = 0
         reason = why(time.monotonic() - began, seconds, alive, missing)
         if reason:
             power.off(reason, kind, "switch")
@@ -133,18 +137,23 @@ def watch(control: str, kind: str, environ: Mapping[str, str]) -> NoReturn:
 
 
 def why(age: float, seconds: int | None, alive: bool | None, missing: int) -> str:
-    """Why the server must go now, or nothing. `age` in seconds since boot; `missing` looks in a row without the agent."""
+    """Return why the server must power off now, or "".
+
+    `age`: seconds since boot; `seconds`: the lifetime; `alive`: see `agent_alive`; `missing`: looks in a row without the agent.
+    """
     if seconds is not None and age >= seconds:
         return _over(seconds)
     if seconds is None and age >= FIRST:
         return "lifetime unknown"
     if alive is None and age >= FIRST:
         return _LATE
-    return "agent gone" if missing >= 2 else ""
+    if missing >= 2:
+        return "agent gone"
+    return ""
 
 
 def agent_alive(control: str) -> bool | None:
-    """None: not started yet. The kernel drops the lock when the agent ends, however it ends."""
+    """Return whether the agent runs; None if it has not started. The kernel drops its lock whenever the agent ends."""
     try:
         held = os.open(control + "/agent.lock", os.O_RDONLY)
     except OSError:
@@ -159,15 +168,15 @@ def agent_alive(control: str) -> bool | None:
 
 
 def lifetime(meta: Metadata, patience: float) -> int | None:
-    """Seconds that this server may live, from its tag; None where that can not be had."""
+    """Return the server's lifetime in seconds, from its tag; None if it cannot be read."""
     try:
-        return int(meta.tag(words.TAG_LIFETIME, patience))
+        return int(meta.tag(names.TAG_LIFETIME, patience))
     except (OSError, ValueError):
         return None
 
 
 def start(control: str, kind: str, environ: Mapping[str, str]) -> None:
-    """Start the agent, watched."""
+    """Start the agent; under systemd as a unit whose end powers off the server."""
     if kind != power.SYSTEMD:
         _detach("agent", control, kind)
         return
@@ -177,25 +186,27 @@ def start(control: str, kind: str, environ: Mapping[str, str]) -> None:
         f"ExecStopPost=/bin/sh {control}/off.sh 'agent gone' apart",
     )
     properties = [f"-p{setting}" for setting in settings]
-    handed = [f"--setenv={words.ENDPOINT}={environ[words.ENDPOINT]}"] if environ.get(words.ENDPOINT) else []
-    unit = ["systemd-run", "--no-block", "--unit=dayfly-agent", *handed, *properties]
-    subprocess.run([*unit, *_again("agent", control, kind)], check=True)
+    unit = ["systemd-run", "--no-block", "--unit=dayfly-agent", *properties]
+    if environ.get(names.ENDPOINT):
+        unit.append(f"--setenv={names.ENDPOINT}={environ[names.ENDPOINT]}")
+    subprocess.run([*unit, *_command("agent", control, kind)], check=True)
 
 
 def _detach(verb: str, control: str, kind: str) -> None:
-    """Go on as a process that outlives this one and writes on the console: a guest's own output already goes there."""
-    place: dict[str, Any] = {}
+    """Start a verb as a process that outlives this one and writes to the console, where a guest's output goes already."""
+    streams: dict[str, Any] = {}
     if kind != power.GUEST:
         with contextlib.suppress(OSError):
             console = os.open("/dev/console", os.O_WRONLY | os.O_NOCTTY)
-            place = {"stdout": console, "stderr": console}
-    subprocess.Popen(_again(verb, control, kind), stdin=subprocess.DEVNULL, start_new_session=True, **place)
+            streams = {"stdout": console, "stderr": console}
+    subprocess.Popen(_command(verb, control, kind), stdin=subprocess.DEVNULL, start_new_session=True, **streams)
 
 
-def _again(verb: str, control: str, kind: str) -> list[str]:
+def _command(verb: str, control: str, kind: str) -> list[str]:
+    """Return the command that runs a verb of this program."""
     return [sys.executable, "-I", "-S", sys.argv[0], verb, control, kind]
 
 
 def say(line: str) -> None:
-    """One line on the console."""
-    words.say(line, "switch")
+    """Write one line to the console."""
+    names.say(line, "switch")

@@ -1,6 +1,6 @@
-"""One HTTP exchange over a connection that is kept: what metadata, S3 and the bundle's download share.
+"""HTTP requests over persistent connections, for the metadata service, S3 and the bundle's download.
 
-No signing and no patience here: a failure is one of FAILURES, once.
+No signing and no retries here: a failed request raises one of FAILURES.
 """
 
 from __future__ import annotations
@@ -13,41 +13,42 @@ from urllib.parse import urlsplit
 
 Body = Union[bytes, Iterable[bytes]]
 FAILURES = (OSError, http.client.HTTPException)
-"""What an exchange raises when no whole answer came."""
-_MOST = 4 << 20
+"""What a request raises if no whole answer came."""
+_MOST_BYTES = 4 << 20
+_KINDS = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
 
 
 class Site:
-    """Scheme, host and port of one server, with a kept connection for each thread. `seconds` bounds each wait."""
+    """One HTTP server, with a persistent connection per thread. `seconds` is the timeout of the socket."""
 
     def __init__(self, url: str, seconds: float) -> None:
         self._parts = urlsplit(url)
         self.prefix = self._parts.path.rstrip("/")
         self.host = self._parts.netloc
         self._seconds = seconds
-        self._kept = threading.local()
+        self._local = threading.local()
 
     def exchange(
         self, method: str, target: str, headers: Mapping[str, str], body: Body = b""
     ) -> tuple[int, Mapping[str, str], bytes]:
-        """Send one request; status, headers (lower case) and body of the answer, of which at most 4 MiB are read."""
+        """Send a request. Returns status, headers (names in lower case) and at most 4 MiB of the body."""
         try:
             answer = self.open(method, target, headers, body)
-            return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read(_MOST)
+            return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read(_MOST_BYTES)
         except BaseException:
-            self.drop()
+            self.close()
             raise
 
     def open(self, method: str, target: str, headers: Mapping[str, str], body: Body = b"") -> http.client.HTTPResponse:
-        """The same, with the answer's body still to be read."""
-        if not hasattr(self._kept, "link"):
-            kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
-            self._kept.link = kind(self._parts.hostname or "", self._parts.port, timeout=self._seconds)
-        self._kept.link.request(method, self.prefix + target, body, dict(headers))
-        answer: http.client.HTTPResponse = self._kept.link.getresponse()
+        """Send a request and return the answer with its body unread."""
+        if not hasattr(self._local, "connection"):
+            kind = _KINDS[self._parts.scheme]
+            self._local.connection = kind(self._parts.hostname or "", self._parts.port, timeout=self._seconds)
+        self._local.connection.request(method, self.prefix + target, body, dict(headers))
+        answer: http.client.HTTPResponse = self._local.connection.getresponse()
         return answer
 
-    def drop(self) -> None:
-        """Forget this thread's connection, whatever state it is in: the next exchange makes a new one."""
-        if hasattr(self._kept, "link"):
-            self._kept.link.close()
+    def close(self) -> None:
+        """Close this thread's connection; the next request opens a new one."""
+        if hasattr(self._local, "connection"):
+            self._local.connection.close()

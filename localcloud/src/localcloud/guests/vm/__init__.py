@@ -1,1 +1,1 @@
-"""Guests that are whole machines: the image they boot, the machine they boot on, and the network they see."""
+"""VM guests: the image they boot, the QEMU machine they boot on, and the network they see."""

@@ -1,6 +1,6 @@
-"""How QEMU is told what machine to be: its command line, the guest kernel's words, and how many such machines fit here.
+"""QEMU's command line, the guest kernel's command line, and how many VM guests fit on this machine.
 
-Values in, values out; starting and hearing it is machine.py.
+Values in, values out: starting and controlling QEMU lives in machine.py.
 """
 
 import hashlib
@@ -13,44 +13,46 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localcloud.guests.guest import Hardware
-from localcloud.guests.vm.net import METADATA
+from localcloud.guests.vm.accelerator import KVM, TCG
+from localcloud.guests.vm.network import METADATA
 
-TCG, KVM = "tcg", "kvm"
 LEAST_MEMORY = 512
+"""MiB that a guest needs to boot."""
 _TRANSLATED = 128
-"""MiB that QEMU may fill with translated code; without a bound it takes a few hundred per guest."""
+"""MiB of translated code that QEMU may keep; without a limit it takes a few hundred per guest."""
 _OVERHEAD = {TCG: 300, KVM: 100}
-"""MiB that QEMU takes beside the guest's own memory, measured with a margin."""
+"""MiB that QEMU takes in addition to the guest's own memory, measured, with a margin."""
 _SHARE = 0.75
-"""How much of the memory that is free when the cloud starts may be promised to guests."""
+"""The share of the memory free at the cloud's start that guests may have."""
 _GUESTS_PER_CORE = {TCG: 1, KVM: 4}
-_SOUND_SINCE = (8, 1)
-"""Before this version, an emulated processor may keep code that another one was just patching, and the guest's kernel
-panics with "int3" at its boot, one boot in a dozen on a busy machine. One thread for all processors of a guest avoids it,
-at a fourth more time to boot (linux-kernel list, July 2023, "qemu-x86_64 booting with 8.0.0 stil see int3")."""
+_MULTITHREADED_SINCE = (8, 1)
+"""Before this version of QEMU, an emulated processor may run code that another one is just patching, and the guest's kernel
+panics with "int3" at its boot, one boot in a dozen on a busy machine. One thread for all processors of a guest avoids that,
+and takes a quarter more time to boot (linux-kernel list, July 2023, "qemu-x86_64 booting with 8.0.0 stil see int3")."""
 _CPU = {TCG: "Nehalem", KVM: "host"}
-"""Under TCG a plain model: newer instructions are emulated slowly, and guests that find them use them."""
+"""Under TCG an old model, because newer instructions are slow to emulate and guests use them when they find them."""
+_RESERVED = (METADATA, "169.254.0.0", "169.254.0.1", "169.254.0.2")
 
 
 @dataclass(frozen=True)
-class Room:
-    """What this machine has for guests: cores, and MiB of memory that is free."""
+class Capacity:
+    """What this machine has for guests: cores, and free memory in MiB."""
 
     cores: int
     memory: int
 
     def guests(self, accelerator: str) -> int:
-        """How many guests it carries at once. Under TCG each takes whole cores while it boots."""
+        """Return how many guests can run at once. Under TCG each takes whole cores while it boots."""
         by_memory = int(self.memory * _SHARE) // (LEAST_MEMORY + _OVERHEAD[accelerator])
         return max(1, min(self.cores * _GUESTS_PER_CORE[accelerator], by_memory))
 
-    def fitting(self, hardware: Hardware, accelerator: str, most: int) -> tuple[int, int]:
-        """(virtual CPUs, MiB of memory) that a guest gets here, when `most` of them may run at once.
+    def allot(self, hardware: Hardware, accelerator: str, max_guests: int) -> tuple[int, int]:
+        """Return (virtual CPUs, MiB of memory) of a guest, if `max_guests` may run at once.
 
-        CPUs are the type's, but two where this machine has them, since one boots half as fast, and never more than it
-        has. Memory is the type's, at most this guest's share, at least what boots.
+        CPUs are the type's, but at least two, since one boots half as fast, and at most this machine's. Memory is the
+        type's, but at most this guest's share and at least LEAST_MEMORY.
         """
-        share = int(self.memory * _SHARE) // most - _OVERHEAD[accelerator]
+        share = int(self.memory * _SHARE) // max_guests - _OVERHEAD[accelerator]
         return min(self.cores, max(2, hardware.cpus)), max(LEAST_MEMORY, min(hardware.memory, share))
 
 
@@ -58,23 +60,23 @@ class Room:
 class Link:
     """How a guest reaches its metadata and the endpoint at METADATA:`port`.
 
-    `carriers` is empty where QEMU stands in a network of its own that has them; else the commands that carry a connection
-    to each. `internet`: whether it reaches this machine's network besides.
+    `forwarders` is empty if QEMU runs in a network namespace that has both; otherwise it has the commands that forward one
+    connection to each. `internet`: whether the guest also reaches this machine's network.
     """
 
     port: int
-    carriers: tuple[Sequence[str], ...] = ()
+    forwarders: tuple[Sequence[str], ...] = ()
     internet: bool = False
 
 
 @dataclass(frozen=True)
 class Machine:
-    """One machine to be. `version` is QEMU's; `stream` is the descriptor on which it speaks."""
+    """A virtual machine to start. `version` is QEMU's; `stream` is the descriptor of its monitor; `memory` in MiB."""
 
     program: str
     version: str
     kernel: Path
-    words: str
+    kernel_line: str
     accelerator: str
     cpus: int
     memory: int
@@ -83,16 +85,15 @@ class Machine:
 
 
 def command(machine: Machine, instance: str, hostname: str, address: str, hardware: Hardware, link: Link) -> list[str]:
-    """QEMU's whole command line.
+    """Return QEMU's command line.
 
-    The firmware says what EC2's does (EC2 User Guide, "Inspect the system UUID"): a UUID and serial that begin with `ec2`.
+    As on EC2 (EC2 User Guide, "Inspect the system UUID"), the firmware has a UUID and serial that begin with `ec2`.
     """
     serial = _uuid(instance)
-    # A carrier is a child in a session of its own; setsid(2) counts as an elevation.
-    spawn = "allow" if link.carriers else "deny"
+    product = f"manufacturer=Amazon EC2,product={_escape(hardware.instance_type)}"
     return [
         machine.program,
-        *("-name", _safe(instance)),
+        *("-name", _escape(instance)),
         *("-nodefaults", "-no-user-config", "-display", "none"),
         *("-machine", "q35,vmport=off"),
         *("-accel", _accelerator(machine)),
@@ -100,77 +101,74 @@ def command(machine: Machine, instance: str, hostname: str, address: str, hardwa
         *("-smp", str(machine.cpus)),
         *("-m", str(machine.memory)),
         *("-kernel", str(machine.kernel)),
-        *("-append", machine.words),
-        # Its life is one run of this process: a flush would protect only from a power cut of this machine.
-        *("-drive", f"file={_safe(str(machine.disk))},format=qcow2,if=none,id=root,cache=unsafe,discard=unmap"),
-        *("-device", f"nvme,drive=root,serial={_safe(hardware.volume.replace('-', ''))}"),
+        *("-append", machine.kernel_line),
+        # The disk need not survive a power cut of this machine, the only thing that a flush would protect it from.
+        *("-drive", f"file={_escape(str(machine.disk))},format=qcow2,if=none,id=root,cache=unsafe,discard=unmap"),
+        *("-device", f"nvme,drive=root,serial={_escape(hardware.volume.replace('-', ''))}"),
         *("-netdev", netdev(hostname, address, hardware, link)),
         *("-device", f"virtio-net-pci,netdev=net,mac={hardware.mac},romfile="),
         *("-device", "virtio-rng-pci"),
         *("-device", "pvpanic-pci"),
         *("-smbios", "type=0,vendor=Amazon EC2,version=1.0"),
-        *("-smbios", f"type=1,manufacturer=Amazon EC2,product={_safe(hardware.kind)},serial={serial},uuid={serial}"),
+        *("-smbios", f"type=1,{product},serial={serial},uuid={serial}"),
         *("-rtc", "base=utc"),
         *("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"),
         *("-chardev", f"socket,id=qmp,fd={machine.stream}", "-mon", "chardev=qmp,mode=control"),
-        # A reboot ends QEMU and is told; a panic is told and then left to the guest's own kernel, as on EC2.
+        # A reboot ends QEMU, with an event. A panic is only an event, and the guest's kernel decides, as on EC2.
         *("-action", "reboot=shutdown,shutdown=poweroff,panic=none,watchdog=none"),
-        *("-sandbox", f"on,obsolete=deny,elevateprivileges={spawn},spawn={spawn},resourcecontrol=deny"),
+        *("-sandbox", _seccomp(link)),
     ]
 
 
 def netdev(hostname: str, address: str, hardware: Hardware, link: Link) -> str:
-    """The user network. In a network of its own the guest has its instance's address in its subnet; where metadata must
-    be inside the guest's own net it has one of 169.254.0.0/16 that ends in the same two numbers."""
-    if not link.carriers:
-        net = ipaddress.ip_network(hardware.cidr)
-        router, resolver, own = str(net[1]), str(net[2]), address
+    """Return the options of QEMU's user network.
+
+    In a network namespace the guest has its instance's address in its subnet. Otherwise metadata must be inside the guest's
+    network, so the guest has an address of 169.254.0.0/16 that ends in the same two numbers.
+    """
+    if link.forwarders:
+        net, own = ipaddress.ip_network("169.254.0.0/16"), link_local(address)
     else:
-        net = ipaddress.ip_network("169.254.0.0/16")
-        router, resolver, own = str(net[1]), str(net[2]), link_local(address)
-    words = [
+        net, own = ipaddress.ip_network(hardware.cidr), address
+    options = [
         "user,id=net,ipv6=off",
         f"net={net}",
-        f"host={router}",
-        f"dns={resolver}",
+        f"host={net[1]}",
+        f"dns={net[2]}",
         f"dhcpstart={own}",
-        f"hostname={_safe(hostname)}",
-        f"domainname={_safe(hardware.domain)}",
+        f"hostname={_escape(hostname)}",
+        f"domainname={_escape(hardware.domain)}",
     ]
-    if link.carriers:
-        words.append(f"restrict={'off' if link.internet else 'on'}")
-        for port, carrier in zip((80, link.port), link.carriers, strict=True):
-            words.append(_safe(f"guestfwd=tcp:{METADATA}:{port}-cmd:{shlex.join(carrier)}"))
-    return ",".join(words)
+    if link.forwarders:
+        options.append("restrict=off" if link.internet else "restrict=on")
+        for port, forwarder in zip((80, link.port), link.forwarders, strict=True):
+            options.append(_escape(f"guestfwd=tcp:{METADATA}:{port}-cmd:{shlex.join(forwarder)}"))
+    return ",".join(options)
 
 
 def link_local(address: str) -> str:
-    """The address of 169.254.0.0/16 that ends as `address` does; another where that one has a meaning of its own."""
+    """Return the address of 169.254.0.0/16 that ends as `address` does, or 169.254.1.1 if that one is reserved."""
     found = "169.254." + ".".join(address.split(".")[2:])
-    return "169.254.1.1" if found in (METADATA, "169.254.0.1", "169.254.0.2", "169.254.0.0") else found
+    if found in _RESERVED:
+        return "169.254.1.1"
+    return found
 
 
-def kernel_words(image_words: str, endpoint_port: int, grow: bool) -> str:
-    """The guest kernel's command line: the image's own, the endpoint's URL for every program, and a first program.
+def kernel_command_line(image_arguments: str, endpoint_port: int, grow: bool) -> str:
+    """Return the guest kernel's command line: the image's own, the endpoint's URL for all programs, and a first program.
 
-    A machine's 127.0.0.1 is its own, so programs get the endpoint beside the metadata. A link that was signed outside holds
-    only at 127.0.0.1, though: before systemd, the shell puts a socket there which systemd-socket-proxyd carries on from
-    when first used. Both units have no default dependencies: a boothook runs before sysinit.target and must not wait for it.
-    With `grow` the file system is first made as large as its disk, as cloud-init does on EC2.
+    In a VM 127.0.0.1 is the guest, so programs get the endpoint at the metadata's address. A URL that was signed outside is
+    valid only for 127.0.0.1, though, so the first program, a shell, installs a systemd socket there, which
+    systemd-socket-proxyd forwards when it is first used. Both units have no default dependencies, because a boothook runs
+    before sysinit.target and must not wait for it. With `grow` the shell first grows the file system to its disk, as
+    cloud-init does on EC2.
     """
     socket = f"[Unit]\\nDefaultDependencies=no\\n[Socket]\\nListenStream=127.0.0.1:{endpoint_port}\\n"
     service = (
         "[Unit]\\nDefaultDependencies=no\\n[Service]\\n"
         f"ExecStart=/usr/lib/systemd/systemd-socket-proxyd {METADATA}:{endpoint_port}\\n"
     )
-    growing = (
-        "mount -t proc proc /proc",
-        "mount -t devtmpfs dev /dev",
-        "resize2fs /dev/nvme0n1 >/dev/null",
-        "umount /dev /proc",
-    )
-    steps = (
-        *(growing if grow else ()),
+    steps = [
         "mount -t tmpfs -o mode=755,size=20%,nosuid,nodev tmpfs /run",
         "cd /run",
         "mkdir -p systemd/system/sockets.target.wants",
@@ -180,24 +178,39 @@ def kernel_words(image_words: str, endpoint_port: int, grow: bool) -> str:
         "ln -s ../localcloud-endpoint.socket sockets.target.wants/",
         "cd /",
         "exec /sbin/init",
-    )
+    ]
+    if grow:
+        steps = [
+            "mount -t proc proc /proc",
+            "mount -t devtmpfs dev /dev",
+            "resize2fs /dev/nvme0n1 >/dev/null",
+            "umount /dev /proc",
+            *steps,
+        ]
     environment = f"systemd.setenv=AWS_ENDPOINT_URL=http://{METADATA}:{endpoint_port}"
-    return f'{image_words} {environment} init=/bin/sh -- -c "{"; ".join(steps)}"'
+    return f'{image_arguments} {environment} init=/bin/sh -- -c "{"; ".join(steps)}"'
 
 
 def _accelerator(machine: Machine) -> str:
     if machine.accelerator != TCG:
         return machine.accelerator
-    numbers = tuple(int(part) for part in re.findall(r"\d+", machine.version)[:2])
-    return f"tcg,tb-size={_TRANSLATED},thread={'multi' if numbers >= _SOUND_SINCE else 'single'}"
+    version = tuple(int(part) for part in re.findall(r"\d+", machine.version)[:2])
+    threads = "multi" if version >= _MULTITHREADED_SINCE else "single"
+    return f"tcg,tb-size={_TRANSLATED},thread={threads}"
+
+
+def _seccomp(link: Link) -> str:
+    # A forwarder is a child process in its own session, and setsid(2) counts as an elevation of privileges.
+    spawn = "allow" if link.forwarders else "deny"
+    return f"on,obsolete=deny,elevateprivileges={spawn},spawn={spawn},resourcecontrol=deny"
 
 
 def _uuid(instance: str) -> str:
-    """A UUID of the instance's own that begins with `ec2`."""
+    """Return the instance's UUID, which begins with `ec2`."""
     digits = hashlib.sha256(instance.encode()).hexdigest()[:29]
     return str(uuid.UUID(hex="ec2" + digits))
 
 
-def _safe(value: str) -> str:
-    """A value inside one of QEMU's comma lists."""
+def _escape(value: str) -> str:
+    """Return `value` escaped for a comma-separated list of QEMU options."""
     return value.replace(",", ",,")

@@ -1,7 +1,7 @@
-"""What a guest image is made of: packages, the files laid over them, and what is told to stay quiet at boot.
+"""The content of a guest image: packages, files over them, and what is switched off at boot.
 
-Values only; `build` carries them out. Every word here is part of the image's digest, so a change makes a new image. What
-makes a difference at boot is told in docs/decisions/0014.
+Values only; build.py applies them. The digest of these values names the image, so a change of them makes a new image.
+docs/decisions/0003 explains what makes a difference at boot.
 """
 
 import hashlib
@@ -10,9 +10,9 @@ import json
 FORMAT = 1
 SUITE = "trixie"
 ARCHITECTURES = {"x86_64": ("amd64", "x86_64")}
-"""Machine name as `uname -m` says it: Debian's name, EC2's name."""
+"""Machine name as `uname -m` prints it: Debian's name, EC2's name."""
 SIZE = "8G"
-"""Apparent size of the root file system: that of the root volume of Debian's image on EC2. Sparse."""
+"""Apparent size of the root file system, the same as of Debian's image on EC2. Sparse."""
 
 PACKAGES = """
 adduser apt bzip2 ca-certificates cloud-init curl dbus dhcpcd-base e2fsprogs gzip iproute2 kmod less libnss-myhostname
@@ -99,14 +99,14 @@ systemd-networkd-persistent-storage.service systemd-random-seed.service systemd-
 systemd-udev-load-credentials.service
 systemd-tmpfiles-clean.timer systemd-update-utmp.service
 """
-"""Units that never start. tmp.mount: a job's files in /tmp belong on the disk, not in half of a small memory."""
+"""Units that never start. tmp.mount: files in /tmp belong on the disk, not in half of a small memory."""
 
 SILENT_GENERATORS = "cryptsetup debug getty gpt-auto hibernate-resume integritysetup ssh system-update tpm2 veritysetup"
-"""Generators that would find nothing in this image; each costs a process at boot."""
+"""Generators that would find nothing in this image; each takes a process at boot."""
 
 LEFT_OUT = ("/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/man/*", "/usr/share/info/*")
 KEPT = ("/usr/share/doc/*/copyright", "/usr/share/man/man[1-9]")
-"""What dpkg does not unpack, and what of it it does all the same."""
+"""Paths that dpkg does not unpack, and exceptions among them."""
 
 FINISH = """\
 set -eu
@@ -138,16 +138,16 @@ mv "$own" "$aside"
 rm -rf "$bare"/run/*
 /sbin/mke2fs -q -F -t ext4 -L root -m 1 -J size=32 -d "$bare" "/proc/self/fd/$ROOT" "$SIZE"
 """
-"""What is done last, in the finished root: $1 is the root, ROOT, KERNEL and FACTS are open files that take the results."""
+"""The last step of the build: $1 is the finished root; ROOT, KERNEL and FACTS are descriptors of the output files."""
 
 
 def packages(debian: str) -> list[str]:
-    """The packages asked for, by Debian's name of the architecture; what they depend on comes with them."""
+    """Return the requested packages for Debian's name of an architecture; their dependencies come with them."""
     return PACKAGES.format(debian=debian).split()
 
 
 def links() -> dict[str, str]:
-    """Path to target of the symbolic links laid over the packages: what is masked."""
+    """Return the symbolic links over the packages, path to target, mostly those that mask units."""
     units = {f"etc/systemd/system/{unit}": "/dev/null" for unit in MASKED.split()}
     generators = {
         f"etc/systemd/system-generators/systemd-{name}-generator": "/dev/null" for name in SILENT_GENERATORS.split()
@@ -156,6 +156,6 @@ def links() -> dict[str, str]:
 
 
 def digest() -> str:
-    """The name of the image that this recipe makes: 16 hexadecimal digits."""
+    """Return the digest that names the image of this recipe: 16 hexadecimal digits."""
     whole = (FORMAT, SUITE, SIZE, PACKAGES, FILES, MASKED, SILENT_GENERATORS, LEFT_OUT, KEPT, FINISH)
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,108 @@
+"""`python -m localcloud image`: make the guest image when it is missing, and say what it is and how guests run here.
+
+Words in, facts out; how an image is made and found is in guests/vm, and `__main__` alone prints the answer.
+"""
+
+import argparse
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from localcloud.guests.vm import accelerator, build, image
+
+_STEPS = ("download", "extract", "install", "cleaning")
+
+
+def register(commands: Any, say: Callable[[str], None]) -> None:
+    """Add the command to argparse's `commands`; its answer goes to `say`, a line at a time."""
+    sub: argparse.ArgumentParser = commands.add_parser(
+        "image", help="the image of vm guests: build it when missing, say what it is"
+    )
+    sub.add_argument(
+        "--rebuild",
+        action="store_true",
+        help="build a new one in any case, and try KVM anew; stopped guests keep theirs",
+    )
+    sub.add_argument(
+        "--find", action="store_true", help="build nothing: print the image's folder, or exit 1 without one"
+    )
+    sub.add_argument("--json", action="store_true", help="say the facts as one JSON object")
+
+    def run(asked: argparse.Namespace) -> int:
+        if asked.find:
+            return _find(say)
+        # A build runs programs in a session of their own: they are ended by what is raised here, whoever asks for the end.
+        before = signal.signal(signal.SIGTERM, _stopped)
+        try:
+            said = facts(asked.rebuild)
+        except KeyboardInterrupt:
+            sys.stderr.write("stopped; nothing half-made is left\n")
+            return 130
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        for line in [json.dumps(said)] if asked.json else lines(said):
+            say(line)
+        return 0
+
+    sub.set_defaults(run=run)
+
+
+def _find(say: Callable[[str], None]) -> int:
+    """Print the folder of the image and return 0; return 1 if none is built."""
+    found = image.find(image.cache_directory())
+    if found is None:
+        return 1
+    say(str(found.directory))
+    return 0
+
+
+def _stopped(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def facts(rebuild: bool = False) -> dict[str, Any]:
+    """Build or find the image; what it is, ready for a screen. Progress goes to standard error. Raises CloudError."""
+    cache = image.cache_directory()
+    accelerator.find_qemu()
+    began = time.monotonic()
+    found = None if rebuild else image.find(cache)
+    built = found is None
+    if found is None:
+        found = build.build(cache, lambda line: _progress(line, time.monotonic() - began), again=rebuild)
+    chosen = accelerator.choose(found, cache, again=rebuild)
+    about = found.manifest
+    return {
+        "directory": str(found.directory),
+        "built": built,
+        "made_at": about.made_at,
+        "built_s": about.built_s,
+        "size": about.size,
+        "suite": about.suite,
+        "architecture": about.architecture,
+        "python": about.python,
+        "kernel": about.kernel,
+        "packages": len(about.packages),
+        "accelerator": chosen.name,
+        "why": chosen.why,
+    }
+
+
+def lines(said: dict[str, Any]) -> list[str]:
+    """The facts as lines for a person."""
+    return [
+        f"image        {said['directory']}",
+        f"is           Debian {said['suite']}, {said['architecture']}, Python {said['python']}, Linux {said['kernel']}, "
+        f"{said['packages']} packages",
+        f"size         {said['size'] / 1e6:.0f} MB on disk",
+        f"made at      {said['made_at']}, in {said['built_s']:.0f} s",
+        f"guests run   {said['accelerator']}: {said['why']}",
+    ]
+
+
+def _progress(line: str, seconds: float) -> None:
+    if line.startswith(_STEPS) or "another build" in line:
+        sys.stderr.write(f"{seconds:4.0f} s  {line.removesuffix('...')}\n")
+        sys.stderr.flush()

@@ -1,0 +1,1 @@
+"""S3: where MiniStack answers differently than S3 does."""

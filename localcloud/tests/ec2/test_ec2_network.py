@@ -1,0 +1,29 @@
+"""What a server stands in is not deleted under it."""
+
+from collections.abc import Callable
+
+import pytest
+
+import instances
+from running_cloud import Running
+
+pytestmark = pytest.mark.cloud
+
+
+def test_a_subnet_and_its_vpc_stay_until_their_server_is_terminated(start: Callable[..., Running]) -> None:
+    ec2 = start().client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24")["Subnet"]["SubnetId"]
+    server = instances.run(ec2, "#!/bin/sh\necho up\n", SubnetId=subnet)
+    instances.becomes(ec2, server, "running")
+    assert instances.refusal(ec2.delete_subnet, SubnetId=subnet) == "DependencyViolation"
+    ec2.stop_instances(InstanceIds=[server])
+    instances.becomes(ec2, server, "stopped")
+    assert instances.refusal(ec2.delete_subnet, SubnetId=subnet) == "DependencyViolation"
+    assert instances.refusal(ec2.delete_vpc, VpcId=vpc) == "DependencyViolation"
+    ec2.start_instances(InstanceIds=[server])
+    instances.becomes(ec2, server, "running")
+    ec2.terminate_instances(InstanceIds=[server])
+    instances.becomes(ec2, server, "terminated")
+    ec2.delete_subnet(SubnetId=subnet)
+    ec2.delete_vpc(VpcId=vpc)

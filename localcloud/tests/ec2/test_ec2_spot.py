@@ -1,0 +1,116 @@
+"""The spot market takes instances back after their notice, credentials are made anew, and what EC2 here is not is refused."""
+
+import json
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import instances
+from localcloud.ec2.identity import RoleKeys
+from localcloud.ec2.records import Instance, RecordStore, Volume
+from localcloud.services.iam.roles import Session
+from running_cloud import Running
+
+pytestmark = pytest.mark.cloud
+
+IDLE = "#!/bin/sh\necho up\n"
+SPOT = {"InstanceMarketOptions": {"MarketType": "spot"}}
+
+
+def turned(cloud: Running, seconds: float) -> None:
+    """Move the cloud's clock on."""
+    said = json.dumps({"advance": seconds}).encode()
+    with urllib.request.urlopen(f"{cloud.facts['endpoint']}/_localcloud/clock", data=said, timeout=70) as answer:
+        assert json.load(answer)["settled"]
+
+
+def refused(cloud: Running, said: Any) -> int:
+    """The status that an order of the market is refused with."""
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        instances.control(cloud.facts["endpoint"], "interrupt", said)
+    return caught.value.code
+
+
+def test_a_spot_server_runs_on_for_two_minutes_after_its_notice_and_is_then_taken_back(cloud: Running) -> None:
+    ec2 = cloud.client("ec2")
+    server = instances.run(ec2, IDLE, **SPOT)
+    instances.becomes(ec2, server, "running")
+    instances.control(cloud.facts["endpoint"], "interrupt", {"instance": server})
+    turned(cloud, 60)
+    assert instances.state(ec2, server) == "running"
+    turned(cloud, 61)
+    instances.becomes(ec2, server, "terminated")
+    shown = instances.shown(ec2, server)
+    assert shown["StateReason"]["Code"] == "Server.SpotInstanceTermination"
+
+
+def test_a_server_that_ended_before_it_was_taken_back_keeps_its_own_reason(cloud: Running) -> None:
+    ec2 = cloud.client("ec2")
+    server = instances.run(ec2, IDLE, **SPOT)
+    instances.becomes(ec2, server, "running")
+    instances.control(cloud.facts["endpoint"], "interrupt", {"instance": server})
+    ec2.terminate_instances(InstanceIds=[server])
+    instances.becomes(ec2, server, "terminated")
+    turned(cloud, 121)
+    assert instances.shown(ec2, server)["StateReason"]["Code"] == "Client.UserInitiatedShutdown"
+
+
+def test_only_a_running_spot_server_can_be_taken_back(cloud: Running) -> None:
+    ec2 = cloud.client("ec2")
+    server = instances.run(ec2, IDLE)
+    instances.becomes(ec2, server, "running")
+    assert refused(cloud, {"instance": server}) == 404
+    assert refused(cloud, {"instance": "i-00000000000000000"}) == 404
+    assert refused(cloud, {"instance": server, "seconds": 121}) == 400
+    assert refused(cloud, {"instance": server, "seconds": "soon"}) == 400
+    assert refused(cloud, ["nonsense"]) in (400, 404)
+    ec2.terminate_instances(InstanceIds=[server])
+
+
+def test_a_servers_keys_are_made_anew_while_half_an_hour_of_them_is_left(tmp_path: Path) -> None:
+    book = RecordStore(tmp_path)
+    volume = Volume("vol-1", "/dev/xvda", 8, "gp3", False, True, "")
+    of = {"role": "job", "role_arn": "arn:aws:iam::000000000000:role/job"}
+    place = ("r-1", "ami-1", "t3.nano", "x86_64", "running", "", "", "", "", "", "", "", [], "spot", "stop")
+    book.region("us-east-1").instances["i-1"] = Instance("i-1", *place, volume, profile=of)
+    now = [1_800_000_000.0]
+    asked: list[tuple[Any, ...]] = []
+
+    def assume(*said: Any) -> Session:
+        asked.append(said)
+        return Session(f"ASIA{len(asked)}", "secret", "token", now[0] + 3600)
+
+    keys = RoleKeys("000000000000", book, lambda: now[0], assume)
+    first = keys.document("i-1")
+    assert (first["AccessKeyId"], first["LastUpdated"]) == ("ASIA1", "2027-01-15T08:00:00Z")
+    now[0] += 1799
+    assert keys.document("i-1") == first
+    now[0] += 2
+    second = keys.document("i-1")
+    assert second["AccessKeyId"] == "ASIA2"
+    assert first["Expiration"] < second["Expiration"]
+    assert asked[0][:3] == ("arn:aws:iam::000000000000:role/job", "ec2.amazonaws.com", "i-1")
+
+
+def test_what_this_ec2_does_not_have_is_an_invalid_action_and_says_so(cloud: Running) -> None:
+    ec2 = cloud.client("ec2")
+    with pytest.raises(ec2.exceptions.ClientError, match=r"InvalidAction.*not part of the local cloud's EC2"):
+        ec2.create_key_pair(KeyName="mine")
+    for call in (ec2.describe_key_pairs, ec2.describe_route_tables, ec2.describe_addresses, ec2.describe_snapshots):
+        assert instances.refusal(call) == "InvalidAction"
+
+
+def test_what_is_left_to_ministack_is_strict_too(cloud: Running) -> None:
+    ec2 = cloud.client("ec2")
+
+    def vpcs() -> int:
+        return len(ec2.describe_vpcs()["Vpcs"])
+
+    before = vpcs()
+    assert instances.refusal(ec2.create_vpc, CidrBlock="10.1.0.0/16", DryRun=True) == "DryRunOperation"
+    ec2.meta.events.register("before-call.ec2.CreateVpc", lambda params, **_: params["body"].update(Nonsense="1"))
+    assert instances.refusal(ec2.create_vpc, CidrBlock="10.1.0.0/16") == "UnknownParameter"
+    assert vpcs() == before

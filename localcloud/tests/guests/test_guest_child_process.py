@@ -1,0 +1,76 @@
+"""The first program of a guest: what it says, passes on and prints is all there when its end is told."""
+
+import asyncio
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from localcloud.guests.child import ChildProcess, interpreter, succeeds
+
+TALKS = """
+import os, socket, sys
+stream = socket.socket(fileno=int(sys.argv[1]))
+listening = socket.create_server(("127.0.0.1", 0))
+os.write(1, b"out")
+os.write(2, b"err")
+socket.send_fds(stream, [b"word"], [listening.fileno()])
+sys.exit(3)
+"""
+
+
+class Heard:
+    """What a child let be known, in its order."""
+
+    def __init__(self) -> None:
+        self.said: list[object] = []
+        self.passed: list[int] = []
+
+    def child(self) -> ChildProcess:
+        def heard(data: bytes, descriptors: list[int]) -> None:
+            self.said.append(data)
+            self.passed += descriptors
+
+        return ChildProcess(heard, self.said.append, self.said.append)
+
+
+def talks(stream: int) -> list[str]:
+    return [interpreter(), "-c", TALKS, str(stream)]
+
+
+@pytest.mark.parametrize("errors", [False, True])
+def test_an_end_that_is_seen_first_is_told_last(tmp_path: Path, errors: bool) -> None:
+    async def story() -> list[object]:
+        heard = Heard()
+        child = heard.child()
+        child.start(talks, tmp_path / "errors" if errors else None)
+        assert child.pid is not None
+        # All it said lies unread when its end is seen: no turn of the loop is between.
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        child._reap()
+        assert child.pid is None
+        with socket.socket(fileno=heard.passed[0]) as listening:
+            assert listening.getsockname()[0] == "127.0.0.1"
+        child.kill()
+        child.send(b"nobody hears this")
+        return heard.said
+
+    assert asyncio.run(story()) == [b"word", b"out" if errors else b"outerr", 3]
+    if errors:
+        assert (tmp_path / "errors").read_bytes() == b"err"
+
+
+def test_a_program_that_cannot_be_started_leaves_nothing_open() -> None:
+    async def story() -> None:
+        before = len(os.listdir("/proc/self/fd"))
+        with pytest.raises(FileNotFoundError):
+            Heard().child().start(lambda _: ["/nonexistent/program"])
+        assert len(os.listdir("/proc/self/fd")) == before
+
+    asyncio.run(story())
+
+
+def test_a_function_that_fails_does_not_work_here() -> None:
+    assert succeeds("localcloud.guests.child", "interpreter")
+    assert not succeeds("localcloud.guests.child", "missing")

@@ -1,0 +1,130 @@
+"""Launching and watching instances, for the tests of EC2 and guests."""
+
+import base64
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from localcloud.cloud.clock import TurnableClock
+from localcloud.ec2.records import ON_DEMAND, PENDING, Instance, Volume
+
+TRUST = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+    }
+)
+
+
+def image(ec2: Any, architecture: str = "x86_64") -> str:
+    """The Debian 13 image of an architecture."""
+    word = {"x86_64": "amd64"}.get(architecture, architecture)
+    found = ec2.describe_images(Filters=[{"Name": "name", "Values": [f"debian-13-{word}-*"]}])["Images"]
+    return str(found[0]["ImageId"])
+
+
+def run(ec2: Any, script: str = "", **more: Any) -> str:
+    """Launch one instance with that user data; its id."""
+    asked = {"ImageId": image(ec2), "InstanceType": "t3.micro", "MinCount": 1, "MaxCount": 1, "UserData": script} | more
+    return str(ec2.run_instances(**asked)["Instances"][0]["InstanceId"])
+
+
+def pending(identifier: str = "i-0123456789abcdef0") -> Instance:
+    """A record of an instance that waits for its guest and stops when that powers off."""
+    launched = TurnableClock().now().isoformat()
+    return Instance(
+        id=identifier,
+        reservation="r-1",
+        image="ami-1",
+        kind="t3.micro",
+        architecture="x86_64",
+        state=PENDING,
+        launched=launched,
+        zone="us-east-1a",
+        zone_id="use1-az1",
+        subnet="subnet-1",
+        vpc="vpc-1",
+        address="172.31.0.9",
+        mac="0a:00:00:00:00:01",
+        groups=[],
+        market=ON_DEMAND,
+        shutdown="stop",
+        volume=Volume("vol-1", "/dev/xvda", 8, "gp3", False, True, launched),
+    )
+
+
+def shown(ec2: Any, instance: str) -> dict[str, Any]:
+    """The instance as DescribeInstances shows it."""
+    found: dict[str, Any] = ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
+    return found
+
+
+def state(ec2: Any, instance: str) -> str:
+    """Its state's name."""
+    return str(shown(ec2, instance)["State"]["Name"])
+
+
+def until(true: Callable[[], bool], limit: float = 60.0) -> None:
+    """Wait for something; fails after `limit` seconds."""
+    deadline = time.monotonic() + limit
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.03)
+
+
+def becomes(ec2: Any, instance: str, name: str, limit: float = 60.0) -> None:
+    """Wait until an instance is in a state."""
+    until(lambda: state(ec2, instance) == name, limit)
+
+
+def console(ec2: Any, instance: str) -> str:
+    """What the guest printed so far."""
+    return str(ec2.get_console_output(InstanceId=instance).get("Output", ""))
+
+
+def prints(ec2: Any, instance: str, text: str, limit: float = 60.0) -> None:
+    """Wait until the console has `text`."""
+    deadline = time.monotonic() + limit
+    while text not in console(ec2, instance):
+        assert time.monotonic() < deadline, console(ec2, instance)
+        time.sleep(0.03)
+
+
+def refusal(call: Callable[..., Any], **arguments: Any) -> str:
+    """The error code that a call answers."""
+    try:
+        call(**arguments)
+    except ClientError as error:
+        return str(error.response["Error"]["Code"])
+    return "none"
+
+
+def control(endpoint: str, path: str, said: Any = None, method: str = "POST") -> Any:
+    """Use a control of the local cloud's EC2."""
+    request = urllib.request.Request(
+        f"{endpoint}/_localcloud/ec2/{path}",
+        data=json.dumps(said).encode() if said is not None else None,
+        method=method,
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)
+
+
+def profile(iam: Any, name: str, document: dict[str, Any] | None = None) -> str:
+    """A role for instances, in a profile of the same name; the role's id."""
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=TRUST)["Role"]
+    if document is not None:
+        iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=json.dumps(document))
+    iam.create_instance_profile(InstanceProfileName=name)
+    iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
+    return str(role["RoleId"])
+
+
+def encoded(text: str) -> str:
+    """Base64, as templates hold user data."""
+    return base64.b64encode(text.encode()).decode()

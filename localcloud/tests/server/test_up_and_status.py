@@ -1,0 +1,61 @@
+"""`up` where a cloud runs already: it is taken when it is what was asked for; and what `status` shows a person."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import instances
+from localcloud.commandline.main import _status_lines
+from running_cloud import Running, command
+
+pytestmark = pytest.mark.cloud
+
+
+def test_a_cloud_that_runs_is_taken_for_what_it_is_and_for_nothing_else(start: Callable[..., Running]) -> None:
+    cloud = start("--max-guests", "3", "--max-life", "7200")
+    port = cloud.facts["endpoint"].rpartition(":")[2]
+    met = ("--guests", "process", "--max-guests", "3", "--max-life", "7200", "--port", port)
+    for words in ((), met):
+        done = command(cloud.directory, "up", "--json", *words)
+        assert json.loads(done.stdout)["pid"] == cloud.facts["pid"], done.stdout + done.stderr
+    for words in (
+        ("--guests", "vm"),
+        ("--internet",),
+        ("--max-guests", "4"),
+        ("--max-life", "60"),
+        ("--port", str(int(port) ^ 1)),
+    ):
+        done = command(cloud.directory, "up", "--json", *words)
+        said = json.loads(done.stdout)
+        assert done.returncode == 1
+        assert str(cloud.directory) in said["error"]
+        assert "`down`" in said["remedy"]
+    assert command(cloud.directory, "status").returncode == 0
+
+
+def test_the_status_shows_a_person_a_line_for_each_guest(start: Callable[..., Running]) -> None:
+    cloud = start()
+    ec2 = cloud.client("ec2")
+    servers = [instances.run(ec2, "#!/bin/sh\nsleep 600\n") for _ in range(2)]
+    for server in servers:
+        instances.becomes(ec2, server, "running")
+    pids = {one["instance"]: one["pid"] for one in cloud.control("status", method="GET")["guests_now"]}
+    said = command(cloud.directory, "status").stdout
+    lines = [line.split(maxsplit=1) for line in said.splitlines()]
+    shown = [value for name, value in lines if name == "guests_now"]
+    assert sorted(shown) == sorted(f"{server}, pid {pids[server]}" for server in servers)
+    assert [value for name, value in lines if name == "guest_limits"] == cloud.facts["guest_limits"]
+    assert "[" not in said
+    assert "{" not in said
+
+
+def test_a_machines_line_says_memory_and_times_by_their_names() -> None:
+    machine = {"instance": "i-1", "pid": 7, "rss_mib": 400, "began_s_ago": 61.2, "qemu_started_after_s": 0.2}
+    [line] = _status_lines({"guests_now": [machine]})
+    assert line == "guests_now i-1, pid 7, 400 MiB, began 61 s ago, QEMU started after 0.2 s"
+    assert _status_lines({"guests_now": [], "internet": False, "state": Path("/s")}) == [
+        "internet   no",
+        "state      /s",
+    ]

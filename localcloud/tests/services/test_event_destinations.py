@@ -1,0 +1,176 @@
+"""What an asynchronous event of a function leaves behind: records at every kind of destination, dead letters, limits."""
+
+import json
+from typing import Any
+
+import pytest
+
+import instances
+from lambda_functions import make_function, make_role
+from running_cloud import Running
+
+pytestmark = pytest.mark.cloud
+
+ACCOUNT = "000000000000"
+FUNCTION = f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:"
+SOURCE = """
+def handler(event, context):
+    if event["n"] < 0:
+        raise ValueError("below zero")
+    return {"doubled": 2 * event["n"]}
+"""
+ANY = {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+
+
+class Told:
+    """A queue at which every record arrives, and functions that tell it."""
+
+    def __init__(self, cloud: Running) -> None:
+        self.cloud = cloud
+        self.sqs, self.functions = cloud.client("sqs"), cloud.client("lambda")
+        self.url = self.sqs.create_queue(QueueName="told")["QueueUrl"]
+        self.queue = f"arn:aws:sqs:us-east-1:{ACCOUNT}:told"
+        self.role = make_role(cloud, "teller", ANY)
+        services = ["sns.amazonaws.com", "events.amazonaws.com"]
+        allow = {"Effect": "Allow", "Principal": {"Service": services}, "Action": "sqs:SendMessage", "Resource": "*"}
+        self.sqs.set_queue_attributes(QueueUrl=self.url, Attributes={"Policy": json.dumps({"Statement": [allow]})})
+
+    def make(self, name: str, destinations: dict[str, str] | None = None, **limits: int) -> None:
+        make_function(self.cloud, name, SOURCE, self.role)
+        config = {outcome: {"Destination": arn} for outcome, arn in (destinations or {}).items()}
+        self.functions.put_function_event_invoke_config(FunctionName=name, DestinationConfig=config, **limits)
+
+    def send(self, name: str, number: int) -> str:
+        answer = self.functions.invoke(
+            FunctionName=name, InvocationType="Event", Payload=json.dumps({"n": number}).encode()
+        )
+        assert answer["StatusCode"] == 202
+        return str(answer["ResponseMetadata"]["RequestId"])
+
+    def message(self, limit: float = 30) -> dict[str, Any]:
+        """The next message, however long it takes within `limit` seconds."""
+        found: list[dict[str, Any]] = []
+
+        def came() -> bool:
+            answer = self.sqs.receive_message(QueueUrl=self.url, WaitTimeSeconds=1, MessageAttributeNames=["All"])
+            for message in answer.get("Messages", []):
+                self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
+                found.append(message)
+            return bool(found)
+
+        instances.until(came, limit)
+        [message] = found
+        return message
+
+    def record(self) -> dict[str, Any]:
+        told: dict[str, Any] = json.loads(self.message()["Body"])
+        return told
+
+
+@pytest.fixture(scope="module")
+def told(cloud: Running) -> Told:
+    return Told(cloud)
+
+
+def test_a_success_is_told_with_its_answer_and_a_failure_with_its_error(told: Told) -> None:
+    told.make("both", {"OnSuccess": told.queue, "OnFailure": told.queue}, MaximumRetryAttempts=0)
+    told.send("both", 4)
+    record = told.record()
+    assert record["version"] == "1.0"
+    context = record["requestContext"]
+    assert context["functionArn"] == FUNCTION + "both:$LATEST"
+    assert (context["condition"], context["approximateInvokeCount"]) == ("Success", 1)
+    assert record["requestPayload"] == {"n": 4}
+    assert record["responseContext"] == {"statusCode": 200, "executedVersion": "$LATEST"}
+    assert record["responsePayload"] == {"doubled": 8}
+    told.send("both", -1)
+    record = told.record()
+    assert record["requestContext"]["condition"] == "RetriesExhausted"
+    assert record["responseContext"]["functionError"] == "Unhandled"
+    assert record["responsePayload"]["errorMessage"] == "below zero"
+
+
+def test_a_topic_a_bus_a_function_and_a_bucket_are_told_too(told: Told) -> None:
+    cloud = told.cloud
+    topic = cloud.client("sns").create_topic(Name="told-topic")["TopicArn"]
+    cloud.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=told.queue)
+    told.make("to-topic", {"OnSuccess": topic})
+    told.send("to-topic", 1)
+    assert json.loads(told.record()["Message"])["responsePayload"] == {"doubled": 2}
+
+    events = cloud.client("events")
+    pattern = {"source": ["lambda"], "detail-type": ["Lambda Function Invocation Result - Success"]}
+    events.put_rule(Name="results", EventPattern=json.dumps(pattern))
+    events.put_targets(Rule="results", Targets=[{"Id": "one", "Arn": told.queue}])
+    bus = f"arn:aws:events:us-east-1:{ACCOUNT}:event-bus/default"
+    told.make("to-bus", {"OnSuccess": bus})
+    told.send("to-bus", 2)
+    event = told.record()
+    assert event["detail"]["responsePayload"] == {"doubled": 4}
+    assert FUNCTION + "to-bus:$LATEST" in event["resources"]
+
+    told.make("first", {"OnSuccess": FUNCTION + "second"})
+    second = "def handler(event, context): return event['requestContext']['condition']"
+    make_function(cloud, "second", second, told.role)
+    on_success = {"OnSuccess": {"Destination": told.queue}}
+    told.functions.put_function_event_invoke_config(FunctionName="second", DestinationConfig=on_success)
+    told.send("first", 3)
+    record = told.record()
+    assert record["responsePayload"] == "Success"
+    assert record["requestPayload"]["responsePayload"] == {"doubled": 6}
+
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket="told-bucket")
+    told.make("to-bucket", {"OnFailure": "arn:aws:s3:::told-bucket"}, MaximumRetryAttempts=0)
+    told.send("to-bucket", -1)
+    instances.until(lambda: s3.list_objects_v2(Bucket="told-bucket")["KeyCount"] == 1, 30)
+    [found] = s3.list_objects_v2(Bucket="told-bucket")["Contents"]
+    assert found["Key"].startswith("aws/lambda/async/to-bucket/")
+    assert json.load(s3.get_object(Bucket="told-bucket", Key=found["Key"])["Body"])["requestPayload"] == {"n": -1}
+
+
+def test_dead_letters_are_the_event_itself_with_its_error_beside(told: Told) -> None:
+    make_function(told.cloud, "buries", SOURCE, told.role, DeadLetterConfig={"TargetArn": told.queue})
+    told.functions.put_function_event_invoke_config(FunctionName="buries", MaximumRetryAttempts=0)
+    told.send("buries", -7)
+    message = told.message()
+    assert json.loads(message["Body"]) == {"n": -7}
+    attributes = message["MessageAttributes"]
+    assert attributes["ErrorMessage"]["StringValue"] == "below zero"
+    assert (attributes["ErrorCode"]["DataType"], attributes["ErrorCode"]["StringValue"]) == ("Number", "200")
+    assert attributes["RequestID"]["StringValue"]
+
+
+def test_an_event_that_would_be_too_old_for_its_next_attempt_is_given_up(told: Told) -> None:
+    told.make("ages", {"OnFailure": told.queue}, MaximumEventAgeInSeconds=90, MaximumRetryAttempts=2)
+    told.send("ages", -1)
+    logs = told.cloud.client("logs")
+    instances.until(
+        lambda: "/aws/lambda/ages" in [g["logGroupName"] for g in logs.describe_log_groups()["logGroups"]], 30
+    )
+    told.cloud.advance(70)
+    record = told.record()
+    assert record["requestContext"]["condition"] == "EventAgeExceeded"
+    assert record["requestContext"]["approximateInvokeCount"] == 2
+
+
+def test_a_function_that_may_never_run_gives_its_events_up_at_once(told: Told) -> None:
+    told.make("stopped", {"OnFailure": told.queue})
+    told.functions.put_function_concurrency(FunctionName="stopped", ReservedConcurrentExecutions=0)
+    told.send("stopped", 1)
+    record = told.record()
+    assert record["requestContext"]["approximateInvokeCount"] == 0
+    assert record["requestPayload"] == {"n": 1}
+    assert "responsePayload" not in record
+
+
+def test_a_destination_that_the_functions_role_may_not_reach_gets_nothing(told: Told) -> None:
+    mute = make_role(told.cloud, "mute")
+    make_function(told.cloud, "silent", SOURCE, mute)
+    told.functions.put_function_event_invoke_config(
+        FunctionName="silent", DestinationConfig={"OnSuccess": {"Destination": told.queue}}
+    )
+    told.send("silent", 1)
+    log = told.cloud.directory / "cloud.log"
+    instances.until(lambda: f"silent could not tell {told.queue}" in log.read_text(), 30)
+    assert "Messages" not in told.sqs.receive_message(QueueUrl=told.url)

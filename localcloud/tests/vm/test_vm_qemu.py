@@ -1,0 +1,199 @@
+"""What QEMU is told and what it says, without a boot."""
+
+import asyncio
+import json
+import platform
+import socket
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from localcloud.guests.guest import Hardware
+from localcloud.guests.sockets import GuestSockets
+from localcloud.guests.vm import qemu, qmp
+from localcloud.guests.vm.backend import _backing_file
+from running_cloud import command
+
+HARDWARE = Hardware(
+    "t3.micro", 2, 1024, "vol-0123456789abcdef0", 8, "0a:01:02:03:04:05", "172.31.0.0/20", "ec2.internal"
+)
+CARRIERS = (("/usr/bin/python3", "-c", "go(1, 2)", "/state dir", "m"), ("carry", "e"))
+
+
+def line(
+    link: qemu.Link, accelerator: str = "tcg", disk: str = "/state/disk.qcow2", version: str = "7.2.22"
+) -> dict[str, list[str]]:
+    """QEMU's command line as option -> values."""
+    machine = qemu.Machine(
+        "/usr/bin/qemu", version, Path("/image/vmlinuz"), "root=/dev/x", accelerator, 2, 512, Path(disk), 7
+    )
+    words = qemu.command(machine, "i-0123456789abcdef0", "ip-172-31-0-10", "172.31.0.10", HARDWARE, link)
+    assert words[0] == "/usr/bin/qemu"
+    found: dict[str, list[str]] = {}
+    for number, word in enumerate(words):
+        if word.startswith("-"):
+            found.setdefault(word, []).append(words[number + 1] if number + 1 < len(words) else "")
+    return found
+
+
+def test_a_guest_in_a_network_of_its_own_has_the_address_that_its_instance_has() -> None:
+    net = line(qemu.Link(4566))["-netdev"][0].split(",")
+    assert "net=172.31.0.0/20" in net
+    assert "dhcpstart=172.31.0.10" in net
+    assert not [word for word in net if word.startswith(("guestfwd", "restrict"))]
+    assert line(qemu.Link(4566))["-sandbox"][0].count("deny") == 4
+
+
+def test_without_one_metadata_and_endpoint_are_carried_and_nothing_else_is_let_through() -> None:
+    said = line(qemu.Link(4566, CARRIERS))
+    net = said["-netdev"][0]
+    assert "net=169.254.0.0/16" in net
+    assert "dhcpstart=169.254.0.10" in net
+    assert "restrict=on" in net
+    assert "guestfwd=tcp:169.254.169.254:80-cmd:/usr/bin/python3 -c 'go(1,, 2)' '/state dir' m" in net
+    assert net.endswith("guestfwd=tcp:169.254.169.254:4566-cmd:carry e")
+    assert "spawn=allow" in said["-sandbox"][0]
+    assert "restrict=off" in line(qemu.Link(4566, CARRIERS, internet=True))["-netdev"][0]
+
+
+@pytest.mark.parametrize(
+    ("address", "own"),
+    [("172.31.0.10", "169.254.0.10"), ("10.0.169.254", "169.254.1.1"), ("10.1.0.1", "169.254.1.1")],
+)
+def test_a_link_local_address_never_is_one_with_a_meaning(address: str, own: str) -> None:
+    assert qemu.link_local(address) == own
+
+
+def test_the_firmware_says_what_cloud_init_looks_for_on_ec2() -> None:
+    bios = dict(pair.split("=", 1) for pair in line(qemu.Link(1))["-smbios"][1].split(","))
+    assert bios["manufacturer"] == "Amazon EC2"
+    assert bios["uuid"].startswith("ec2")
+    assert bios["serial"] == bios["uuid"]
+
+
+@pytest.mark.parametrize(("version", "thread"), [("7.2.22", "single"), ("8.1.0", "multi"), ("10.0.2", "multi")])
+def test_processors_share_a_thread_where_qemu_is_too_old_to_run_them_beside_each_other(
+    version: str, thread: str
+) -> None:
+    assert line(qemu.Link(1), version=version)["-accel"] == [f"tcg,tb-size=128,thread={thread}"]
+    assert line(qemu.Link(1), accelerator="kvm", version=version)["-accel"] == ["kvm"]
+
+
+def test_a_comma_in_a_path_does_not_end_an_option() -> None:
+    assert line(qemu.Link(1), disk="/a,readonly=on/disk.qcow2")["-drive"][0].startswith("file=/a,,readonly=on/disk")
+
+
+def test_the_kernels_words_fit_the_kernel_and_are_one_argument_to_the_shell() -> None:
+    words = qemu.kernel_command_line("root=/dev/nvme0n1 rw", 65535, grow=True)
+    assert len(words) < 2048
+    assert "resize2fs" in words
+    assert "resize2fs" not in qemu.kernel_command_line("root=/dev/nvme0n1 rw", 65535, grow=False)
+    assert words.count('"') == 2
+    assert "AWS_ENDPOINT_URL=http://169.254.169.254:65535 " in words
+
+
+def test_a_guest_gets_its_types_size_within_what_this_machine_has() -> None:
+    small, large = qemu.Capacity(1, 2000), qemu.Capacity(16, 64000)
+    nano = Hardware("c7g.medium", 1, 256, "", 8, "", "", "")
+    giant = Hardware("r7i.48xlarge", 192, 1572864, "", 8, "", "", "")
+    assert small.guests("tcg") == 1
+    assert small.allot(giant, "tcg", 1) == (1, 1200)
+    assert small.allot(nano, "tcg", 1) == (1, 512)
+    assert large.guests("tcg") == 16
+    assert large.allot(nano, "tcg", 16) == (2, 512)
+    assert large.allot(giant, "kvm", 4) == (16, 11900)
+    assert qemu.Capacity(16, 900).guests("kvm") == 1
+
+
+def test_what_qemu_says_is_cut_into_messages_wherever_the_stream_was_cut() -> None:
+    said = [
+        {"launcher": "sockets"},
+        {"QMP": {"version": {}, "capabilities": []}},
+        {"return": {}, "id": "qmp_capabilities"},
+        {"return": {"status": "running", "running": True}, "id": "query-status"},
+        {"error": {"class": "GenericError", "desc": "no"}, "id": "quit"},
+        {"event": "SHUTDOWN", "data": {"guest": True, "reason": "guest-reset"}, "timestamp": {}},
+        {"event": "POWERDOWN"},
+    ]
+    stream = b"\r\n".join(json.dumps(one).encode() for one in said) + b"\r\nnot a message\n[1]\n" + b'{"event": "RES'
+    for size in (1, 7, 4096):
+        reader = qmp.Reader()
+        found = [one for start in range(0, len(stream), size) for one in reader.feed(stream[start : start + size])]
+        assert [(one.kind, one.name) for one in found] == [
+            ("launcher", "sockets"),
+            ("greeting", ""),
+            ("answer", "qmp_capabilities"),
+            ("answer", "query-status"),
+            ("error", "quit"),
+            ("event", "SHUTDOWN"),
+            ("event", "POWERDOWN"),
+        ]
+        assert found[5].data["reason"] == "guest-reset"
+    assert json.loads(qmp.command("set_link", name="net")) == {
+        "execute": "set_link",
+        "id": "set_link",
+        "arguments": {"name": "net"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("drives", "refused"),
+    [
+        ([], 0),
+        ([{"device": "root", "stats": {"failed_wr_operations": 0, "failed_rd_operations": 4}}], 0),
+        ([{"device": "root", "stats": {"failed_wr_operations": 3}}, {"device": "other"}, 7], 3),
+    ],
+)
+def test_writes_that_a_disk_refused_are_counted(drives: list[object], refused: int) -> None:
+    said = json.dumps({"return": drives, "id": "query-blockstats"}).encode() + b"\n"
+    [answer] = qmp.Reader().feed(said)
+    assert (answer.kind, answer.name) == ("answer", "query-blockstats")
+    assert qmp.failed_writes(answer) == refused
+
+
+def test_the_file_under_a_disk_is_read_from_its_header(tmp_path: Path) -> None:
+    disk = tmp_path / "disk.qcow2"
+    assert _backing_file(disk) is None
+    disk.write_bytes(struct.pack(">4sIQI", b"QFI\xfb", 3, 32, 16).ljust(32, b"\0") + b"/image/root.ext4rest")
+    assert _backing_file(disk) == Path("/image/root.ext4")
+    disk.write_bytes(b"something else that is long enough")
+    assert _backing_file(disk) is None
+
+
+async def no_metadata(instance: str, listener: socket.socket) -> Callable[[], None]:
+    """Stands at the metadata socket and answers nobody."""
+    del instance
+    return listener.close
+
+
+def test_socket_files_work_below_a_path_longer_than_a_socket_may_have(tmp_path: Path) -> None:
+
+    place = tmp_path / ("long" * 30)
+    place.mkdir()
+
+    async def play() -> None:
+        sockets = GuestSockets("i-1", 1, no_metadata, place)
+        await sockets.open()
+        assert sorted(one.name for one in place.iterdir()) == ["endpoint.sock", "metadata.sock"]
+        sockets.close()
+        assert not list(place.iterdir())
+
+    asyncio.run(play())
+
+
+@pytest.mark.cloud
+def test_a_machine_that_cannot_have_such_guests_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCALCLOUD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    done = command(tmp_path / "state", "up", "--json", "--guests", "vm")
+    assert done.returncode == 1
+    assert "which is not installed" in json.loads(done.stdout)["error"]
+    (tmp_path / "qemu-img").touch(0o755)
+    (tmp_path / f"qemu-system-{platform.machine()}").touch(0o755)
+    done = command(tmp_path / "state", "up", "--json", "--guests", "vm")
+    assert done.returncode == 1
+    assert "python -m localcloud image" in json.loads(done.stdout)["remedy"]
