@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -45,8 +46,11 @@ ANSWERS = {
     calls.Arm: "arm",
     calls.IsArmed: "is_armed",
     calls.Disarm: "disarm",
+    calls.Download: "download",
     calls.Now: "time",
+    calls.Sleep: "sleep",
     calls.Log: "log",
+    calls.Emit: "emit",
 }
 """Which method answers which call."""
 
@@ -70,6 +74,7 @@ class ModelCloud:
     consoles: dict[str, tuple[str, ...]] = field(default_factory=dict)
     faults: dict[int, str] = field(default_factory=dict)
     log_lines: list[str] = field(default_factory=list)
+    emitted: list[bytes] = field(default_factory=list)
     ends: list[str] = field(default_factory=list)
     asked: int = 0
     empty_replay: bool = False
@@ -91,10 +96,14 @@ class ModelCloud:
         fault = self.faults.get(self.asked)
         if fault == "before":
             raise Unclear("model: not done, not said")
-        result = getattr(self, ANSWERS[type(call)])(call)
+        result = self.take_effect(call)
         if fault == "after":
             raise Unclear("model: done, not said")
         return result
+
+    def take_effect(self, call: calls.Call[Any]) -> Any:
+        """What the cloud does and answers when no answer is lost."""
+        return getattr(self, ANSWERS[type(call)])(call)
 
     # --- S3 ------------------------------------------------------------------------------------------------------------
 
@@ -140,6 +149,15 @@ class ModelCloud:
 
     def sign_get(self, call: calls.SignGet) -> str:
         return f"https://model/{call.key}?{call.seconds}"
+
+    def download(self, call: calls.Download) -> calls.Downloaded | None:
+        body = self.objects.get(call.key)
+        if body is None:
+            return None
+        path = Path(call.path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+        return calls.Downloaded(size=len(body), sha256=hashlib.sha256(body).hexdigest())
 
     # --- EC2 -----------------------------------------------------------------------------------------------------------
 
@@ -213,8 +231,14 @@ class ModelCloud:
     def time(self, _call: calls.Now) -> datetime:
         return self.now
 
+    def sleep(self, call: calls.Sleep) -> None:
+        self.pass_time(call.seconds)
+
     def log(self, call: calls.Log) -> None:
         self.log_lines.append(call.line)
+
+    def emit(self, call: calls.Emit) -> None:
+        self.emitted.append(call.body)
 
     # --- the world -----------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from dayfly.cli.main import dayfly_command, json_option
 from dayfly.core.model import Job, Project
 from dayfly.errors import DayflyError
 from dayfly.project.bundle import build
-from dayfly.project.deploy import deploy
+from dayfly.project.deploy import packages
 from dayfly.project.file import keys
 from dayfly.project.file.warnings import find_warnings
 from dayfly.project.screens import words
@@ -81,7 +81,7 @@ def _alike(project: Project) -> Iterator[tuple[Job, ...]]:
 def _pack(jobs: tuple[Job, ...]) -> Packed:
     """Builds the bundle of a group. Raises FileError for what can not travel."""
     job, named = jobs[0], tuple(job.name for job in jobs)
-    runs = deploy.target_of(job, None)
+    runs = packages.target_of(job, None)
     if runs is None:
         return Packed(
             jobs=named, unknown=f"not built here: which Python {job.image} has is known to a deploy at the most"

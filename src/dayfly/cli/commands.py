@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from dayfly.cli import check, cloud, demo, deploy, destroy, look, mend, run, start
+from dayfly.cli import cancel, check, cloud, demo, deploy, destroy, look, retry, run, start
 
-__all__ = ["check", "cloud", "demo", "deploy", "destroy", "look", "mend", "run", "start"]
+__all__ = ["cancel", "check", "cloud", "demo", "deploy", "destroy", "look", "retry", "run", "start"]

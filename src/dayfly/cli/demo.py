@@ -20,14 +20,15 @@ from dayfly.cli import breaks, deploy, launching, local_cloud, say, target
 from dayfly.cli.main import dayfly_command, guest_option, json_option
 from dayfly.cli.run import receipt_of, watch
 from dayfly.cli.watch import Watcher
-from dayfly.cloud import results, schedules
 from dayfly.core import names
 from dayfly.core.facts import Facts
 from dayfly.core.model import Project
 from dayfly.errors import DayflyError, FileError
 from dayfly.flows import calls
-from dayfly.project.deploy import deploy as clouds
+from dayfly.project.deploy.deploy import Prepared
+from dayfly.project.deploy.schedules import remove_schedules
 from dayfly.project.file import config
+from dayfly.project.runs import results
 from dayfly.project.runs.look import out_prefix
 from dayfly.project.screens import end_lines, ending
 
@@ -107,7 +108,7 @@ class Demo:
         _sleep_until(run.tick)
         # Only this tick: the next minute's would start a second server while the first is looked at.
         _wait_for_claim(where, project, run)
-        schedules.remove_all(where.aws, project.name)
+        where.interpreter(project.name).run(remove_schedules())
         facts = watch(where, project, run, watcher)
         # From now on by hand only: what is looked at later must not call each later minute missed.
         by_hand = {name: replace(job, schedule=()) for name, job in project.jobs.items()}
@@ -138,7 +139,7 @@ class Demo:
                 "  processors are emulated here: a server boots in tens of seconds, and its job runs several times slower"
             )
 
-    def _deploy(self, where: target.Target, project: Project) -> clouds.Prepared:
+    def _deploy(self, where: target.Target, project: Project) -> Prepared:
         return deploy.quietly(where, project, home=self.home)
 
     def _tell(self, where: target.Target, project: Project, facts: Facts) -> int:
@@ -181,8 +182,8 @@ class Demo:
         assert facts.attempt.ended is not None
         to = Path(".dayfly/results") / str(facts.run)
         prefix = out_prefix(facts.run, facts.attempt) or ""
-        bucket = where.bucket(project.name)
-        results.fetch(where.aws, bucket, facts.attempt.ended.outputs, self.folder / to, prefix=prefix)
+        with results.arriving(self.folder / to) as folder:
+            where.interpreter(project.name).run(results.fetch(facts.attempt.ended.outputs, folder, prefix))
         return to
 
 
@@ -209,7 +210,7 @@ def _example() -> Path:
     raise FileError("the demo's project is not in this installation", hint="reinstall dayfly")
 
 
-def _next_tick(prepared: clouds.Prepared) -> datetime:
+def _next_tick(prepared: Prepared) -> datetime:
     """The first whole minute at which what was deployed is in force and the schedule is there."""
     now = datetime.now(UTC)
     assert prepared.plan.schedules

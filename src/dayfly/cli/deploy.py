@@ -1,11 +1,13 @@
-"""`dayfly deploy`: shows what changes, asks, does it. And the quiet deploy that `run --local` and the demo use."""
+"""`dayfly deploy`: shows what changes, asks, does it. And the silent deploy that `run --local` and the demo use."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import click
@@ -13,15 +15,19 @@ import click
 import dayfly
 from dayfly.cli import say, target
 from dayfly.cli.main import dayfly_command, json_option, local_option
-from dayfly.cloud.clients import told
 from dayfly.core import names
 from dayfly.core.model import Project
 from dayfly.errors import FileError
+from dayfly.project.bundle.build import Built
 from dayfly.project.deploy import deploy
+from dayfly.project.deploy.packages import Folder
 from dayfly.project.deploy.plan import JobChange, Plan, newest
+from dayfly.project.screens import words
 
 CHANGES = 10
+"""The exit code of `--plan` when a deploy would change something."""
 _SIGNS = {"new": "+", "changed": "~", "gone": "-"}
+_NEWS = {"new": "is new", "changed": "has its new version at the next tick", "gone": "is gone"}
 
 
 @dayfly_command.command("deploy")
@@ -45,109 +51,122 @@ def deploy_command(plan_only: bool, yes: bool, use_local: bool, as_json: bool) -
             say.document({"target": where.facts(), "plan": _plan_facts(prepared.plan)})
         return 0 if prepared.plan.empty else CHANGES
     if not yes and not prepared.plan.empty:
-        _ask(where)
-    done = told("deploy", lambda: deploy.apply(where.aws, project, prepared, where.who, _progress))
+        _confirm(where)
+    done = where.interpreter(project.name, log=_progress).run(deploy.apply(where.scope(project.name), prepared))
     if as_json:
-        say.document({"target": where.facts(), "plan": _plan_facts(prepared.plan), "schedules": done.scheduled})
-        return 0
-    say.answers(_done_lines(project, prepared.plan, done, time.monotonic() - started, local=use_local))
+        schedules = len(prepared.plan.schedules)
+        say.document({"target": where.facts(), "plan": _plan_facts(prepared.plan), "schedules": schedules})
+    else:
+        say.answers(_done_lines(project, prepared.plan, done, time.monotonic() - started, local=use_local))
     return 0
 
 
 def prepare(where: target.Target, project: Project, home: Path | None = None) -> deploy.Prepared:
-    """Looks and builds; says on stderr what takes its time. `home`: the project's folder, when it is not the usual one."""
+    """Looks and builds; says on stderr what takes long. `home`: the project's folder, when it is not the usual one."""
     _refuse_setup(where, project)
-    folder = deploy.Folder(path=home or target.home(), cache=target.folder() / ".dayfly" / "cache")
-    now, account = datetime.now(UTC), where.account
-    return told(
-        "look at what is deployed",
-        lambda: deploy.prepare(where.aws, project, account, folder, where.who, ZoneInfo, now, _progress),
-    )
+    folder = Folder(path=home or target.home(), cache=target.folder() / ".dayfly" / "cache")
+    scope = where.scope(project.name)
+    found = where.interpreter(project.name).run(deploy.look(scope, project))
+    return deploy.prepare(scope, project, found, folder, ZoneInfo, datetime.now(UTC), _say_progress)
 
 
 def quietly(where: target.Target, project: Project, home: Path | None = None) -> deploy.Prepared:
-    """Deploys without asking and without a word but progress: for the local cloud only."""
-    assert where.local is not None
+    """Deploys to the local cloud without asking; says nothing but what takes long to build."""
     prepared = prepare(where, project, home)
-    told("deploy", lambda: deploy.apply(where.aws, project, prepared, where.who, lambda _part: None))
+    where.interpreter(project.name).run(deploy.apply(where.scope(project.name), prepared))
     return prepared
 
 
 def _refuse_setup(where: target.Target, project: Project) -> None:
-    """A server that is a process has no second user and no package manager of its own."""
-    wanting = [job.name for job in project.jobs.values() if job.setup]
-    if wanting and where.local is not None and where.local.facts.get("guests") == "process":
+    """Refuses `setup` where servers are processes: they have one user and no package manager."""
+    with_setup = [job.name for job in project.jobs.values() if job.setup]
+    if with_setup and where.local is not None and where.local.facts.get("guests") == "process":
         raise FileError(
-            f"jobs.{wanting[0]}.setup needs a vm guest: here servers are processes, with one user and no package manager",
+            f"jobs.{with_setup[0]}.setup needs a vm guest: servers are processes here, with one user and no package manager",
             hint="dayfly local up --guest vm, or try it without setup",
         )
 
 
-def _ask(where: target.Target) -> None:
+def _confirm(where: target.Target) -> None:
     if not sys.stdin.isatty():
-        raise FileError("not asked, so nothing was done: there is no terminal here", hint="dayfly deploy --yes")
+        raise FileError("no terminal to confirm on; nothing changed", hint="dayfly deploy --yes")
     name = "the local cloud" if where.local else f"AWS {where.account}"
     if not click.confirm(f"Deploy to {name}?", default=False):
-        raise FileError("nothing was done")
+        raise FileError("nothing changed")
 
 
-def _progress(words: str) -> None:
-    say.note(f"  {words}")
+def _say_progress(line: str) -> None:
+    say.note(f"  {line}")
+
+
+def _progress(line: str, _fields: Mapping[str, Any]) -> None:
+    _say_progress(line)
 
 
 def _plan_lines(project: Project, prepared: deploy.Prepared) -> list[str]:
-    was = newest(prepared.there)
-    by = next((version.deployed_by for version in prepared.there.values() if version.effective_from == was), "")
-    lines = [say.labelled("was", f"deployed {names.utc_text(was)} by {by}" if was else "not deployed yet")]
-    made = next(iter(prepared.built.values()), None)
-    commit = (
-        f"commit {made.commit[:7]} ({'changed since' if made.dirty else 'clean'}), " if made and made.commit else ""
-    )
-    lines += [say.labelled("now", f"{commit}dayfly {dayfly.__version__}"), "", "change"]
-    lines += [line for change in prepared.plan.changes if change.kind != "same" for line in _change_lines(change)]
-    same = [change.name for change in prepared.plan.changes if change.kind == "same"]
-    if same:
+    return [
+        say.labelled("was", _last_deploy(prepared)),
+        say.labelled("now", f"{_commit(prepared)}dayfly {dayfly.__version__}"),
+        "",
+        "change",
+        *(_change_lines(project, prepared) or ["  nothing"]),
+        "",
+    ]
+
+
+def _last_deploy(prepared: deploy.Prepared) -> str:
+    versions = prepared.found.versions
+    since = newest(versions)
+    if since is None:
+        return "not deployed yet"
+    by = next(version.deployed_by for version in versions.values() if version.effective_from == since)
+    return f"deployed {names.utc_text(since)} by {by}"
+
+
+def _commit(prepared: deploy.Prepared) -> str:
+    """`commit 9f2c1ab (clean), `, or nothing outside a repository."""
+    made: Built | None = next(iter(prepared.packages.bundles.values()), None)
+    if made is None or not made.commit:
+        return ""
+    state = "changed since" if made.dirty else "clean"
+    return f"commit {made.commit[:7]} ({state}), "
+
+
+def _change_lines(project: Project, prepared: deploy.Prepared) -> list[str]:
+    changes, stack = prepared.plan.changes, names.stack(project.name)
+    lines = [line for change in changes if change.kind != "same" for line in _job_lines(change)]
+    same = [change.name for change in changes if change.kind == "same"]
+    if same and not prepared.plan.empty:
         lines.append(f"  = {', '.join(same)}")
     if prepared.plan.stack == "new":
-        lines.append(f"  + stack {names.stack(project.name)}: roles, two functions, queue, topic, alarm, log groups")
-    elif prepared.plan.stack:
-        lines.append(f"  ~ stack {names.stack(project.name)}")
-    if prepared.spot_role_missing:
+        lines.append(f"  + stack {stack}: roles, two functions, queue, topic, alarms, log groups")
+    if prepared.plan.stack == "changes":
+        lines.append(f"  ~ stack {stack}")
+    if prepared.found.lacks_spot_role:
         lines.append(
             "  + role AWSServiceRoleForEC2Spot of the account: its first spot server fails without it; it costs nothing"
         )
-    if prepared.plan.empty:
-        lines.append("  nothing")
-    return [*lines, ""]
+    return lines
 
 
-def _change_lines(change: JobChange) -> list[str]:
+def _job_lines(change: JobChange) -> list[str]:
     first, *more = change.words
     return [f"  {_SIGNS[change.kind]} {change.name:<9} {first}", *(f"    {'':<9} {word}" for word in more)]
 
 
-def _done_lines(project: Project, planned: Plan, done: deploy.Done, seconds: float, *, local: bool) -> list[str]:
-    if planned.empty:
-        return ["nothing to do: the cloud is as the file says", say.labelled("next", _next(project, local=local))]
-    words = {"new": "is new", "changed": "has its new version at the next tick", "gone": "is gone"}
-    news = [f"{change.name} {words[change.kind]}" for change in planned.changes if change.kind != "same"]
-    stack = f"stack {planned.stack or 'not touched'}"
+def _done_lines(project: Project, plan: Plan, done: deploy.Done, seconds: float, *, local: bool) -> list[str]:
+    next_line = say.labelled("next", words.dayfly("run", next(iter(project.jobs)), "--wait", local=local))
+    if plan.empty and not (done.schedules or done.uploaded):
+        return ["nothing to do: the cloud matches the file", next_line]
+    news = [f"{change.name} {_NEWS[change.kind]}" for change in plan.changes if change.kind != "same"]
     return [
-        f"  {stack} | schedules {done.scheduled} ({done.schedules} changed) | {done.uploaded} files stored",
-        f"deployed in {seconds:.0f} s: {', '.join(news) or 'the stack'}",
-        say.labelled("next", _next(project, local=local)),
+        f"  stack {plan.stack or 'unchanged'} | schedules {len(plan.schedules)} ({done.schedules} changed)"
+        f" | {done.uploaded} files stored",
+        f"deployed in {seconds:.0f} s: {', '.join(news) or 'no job changed'}",
+        next_line,
     ]
 
 
-def _next(project: Project, *, local: bool) -> str:
-    return f"dayfly run {next(iter(project.jobs))}{' --local' if local else ''} --wait"
-
-
-def _plan_facts(planned: Plan) -> dict[str, object]:
-    changes = [{"job": each.name, "change": each.kind, "words": list(each.words)} for each in planned.changes]
-    return {
-        "empty": planned.empty,
-        "stack": planned.stack or "same",
-        "jobs": changes,
-        "schedules": len(planned.schedules),
-    }
+def _plan_facts(plan: Plan) -> dict[str, object]:
+    changes = [{"job": each.name, "change": each.kind, "words": list(each.words)} for each in plan.changes]
+    return {"empty": plan.empty, "stack": plan.stack or "same", "jobs": changes, "schedules": len(plan.schedules)}

@@ -1,43 +1,21 @@
-"""`dayfly destroy`: ends the whole project in its region, and looks again for what is left. Results go only when told so."""
+"""`dayfly destroy`: ends the whole project in its region and looks again for what is left. Deletes results only when told to."""
 
 from __future__ import annotations
 
 import sys
-import time
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import click
 
 from dayfly.cli import say, target
 from dayfly.cli.main import dayfly_command, json_option, local_option
-from dayfly.cloud import schedules, stack
-from dayfly.cloud.clients import Aws, told
 from dayfly.core import names
-from dayfly.core.facts import Server
 from dayfly.core.model import Project
-from dayfly.errors import FileError
-from dayfly.flows import calls
-from dayfly.project.deploy import deploy
-
-LEFT = 6
-GONE_WITHIN_S = 180
-
-
-@dataclass(frozen=True, kw_only=True)
-class Whole:
-    """All that a project has in a region now."""
-
-    servers: tuple[Server, ...]
-    schedules: int
-    stack: bool
-    bucket: bool
-    objects: int
-    size: int
-
-    @property
-    def nothing(self) -> bool:
-        return not (self.servers or self.schedules or self.stack or self.bucket)
+from dayfly.errors import FileError, LeftError
+from dayfly.project.deploy.destroy import Destroyed, Inventory, destroy, take_inventory
+from dayfly.project.screens import words
 
 
 @dayfly_command.command("destroy")
@@ -51,137 +29,86 @@ def destroy_command(yes: bool, results: str | None, use_local: bool, as_json: bo
     project = target.project()
     where = target.for_changes(project, use_local=use_local)
     target.announce(where, as_json=as_json)
-    there = _look(where, project)
+    scope = where.scope(project.name)
+    inventory = where.interpreter(project.name).run(take_inventory(scope))
     if not as_json:
-        say.answers(_lines(project, where, there))
-    if there.nothing:
+        say.answers(_inventory_lines(where, project, inventory))
+    if inventory.is_empty:
         if as_json:
             say.document({"target": where.facts(), "left": [], "kept": None})
         return 0
-    keep = _choose(results, there, yes=yes) == "keep"
+    keep = _choose(results, inventory, yes=yes) == "keep"
     if not yes:
         _confirm(project)
-    _end(where, project, there, keep=keep)
-    left = _look(where, project)
-    kept = left.bucket and keep
-    remains = [*(server.id for server in left.servers), *(["the stack"] if left.stack else [])]
-    remains += ["the bucket"] if left.bucket and not keep else []
+    done = where.interpreter(project.name, log=_progress).run(destroy(scope, keep=keep))
+    left = done.left.remains(keep=keep)
+    kept = keep and done.left.has_bucket
     if as_json:
-        say.document({"target": where.facts(), "left": remains, "kept": where.bucket(project.name) if kept else None})
+        say.document({"target": where.facts(), "left": left, "kept": scope.bucket if kept else None})
     else:
-        say.answers(_after(where, project, left, remains, kept=kept))
-    return LEFT if remains else 0
+        say.answers(_after_lines(where, project, done, left, kept=kept))
+    return LeftError.exit_code if left else 0
 
 
-def _look(where: target.Target, project: Project) -> Whole:
-    aws, bucket = where.aws, where.bucket(project.name)
-    stands = told("look at the stack", lambda: stack.find(aws, project.name))
-    exists = told("look at the bucket", lambda: stack.bucket_exists(aws, bucket, where.account))
-    objects, size = told("count the results", lambda: stack.bucket_size(aws, bucket)) if exists else (0, 0)
-    return Whole(
-        servers=_live(where, project),
-        schedules=len(schedules.listed(aws, project.name)) if stands else 0,
-        stack=stands is not None,
-        bucket=exists,
-        objects=objects,
-        size=size,
-    )
-
-
-def _live(where: target.Target, project: Project) -> tuple[Server, ...]:
-    servers = where.interpreter(project.name).answer(calls.Servers())
-    return tuple(server for server in servers if not server.gone)
-
-
-def _choose(results: str | None, there: Whole, *, yes: bool) -> str:
-    if results is not None or not there.bucket:
-        return results or "keep"
+def _choose(results: str | None, inventory: Inventory, *, yes: bool) -> str:
+    """`keep` or `delete`: what the options say, else what the user answers."""
+    if results is not None:
+        return results
+    if not inventory.has_bucket:
+        return "keep"
     if yes or not sys.stdin.isatty():
-        raise FileError("keep or delete the results? There is no default", hint="--keep-results or --delete-results")
-    return (
-        "keep"
-        if click.prompt("Results: [k]eep or [d]elete?", type=click.Choice(["k", "d"]), show_choices=False) == "k"
-        else "delete"
-    )
+        raise FileError("choose what happens to the results", hint="--keep-results or --delete-results")
+    answer = click.prompt("Results: [k]eep or [d]elete?", type=click.Choice(["k", "d"]), show_choices=False)
+    return {"k": "keep", "d": "delete"}[answer]
 
 
 def _confirm(project: Project) -> None:
     if not sys.stdin.isatty():
-        raise FileError("not asked, so nothing was done: there is no terminal here", hint="dayfly destroy --yes")
-    if click.prompt("Type the project's name to go on") != project.name:
-        raise FileError("that is not its name; nothing was done")
+        raise FileError("no terminal to confirm on; nothing changed", hint="dayfly destroy --yes")
+    if click.prompt("Type the project's name to continue") != project.name:
+        raise FileError("name does not match; nothing changed")
 
 
-def _end(where: target.Target, project: Project, there: Whole, *, keep: bool) -> None:
-    """Schedules first, so that nothing starts any more; then servers; the stack with its sweeper last."""
-    aws: Aws = where.aws
-    if there.stack:
-        if there.bucket and keep:
-            told("say that the jobs are gone", lambda: deploy.retire(aws, where.bucket(project.name), where.who))
-        removed = told("remove schedules", lambda: schedules.remove_all(aws, project.name))
-        say.note(f"  schedules {removed}")
-    _end_servers(where, project)
-    if there.stack:
-        started = time.monotonic()
-        told("delete the stack", lambda: stack.delete(aws, project.name))
-        say.note(f"  stack {time.monotonic() - started:.0f} s")
-        # A launch that was under way when the schedules went may have made one more.
-        _end_servers(where, project)
-    if there.bucket and not keep:
-        told("delete the bucket", lambda: stack.delete_bucket(aws, where.bucket(project.name)))
-        say.note("  bucket")
+def _progress(line: str, _fields: Mapping[str, Any]) -> None:
+    say.note(f"  {line}")
 
 
-def _end_servers(where: target.Target, project: Project) -> None:
-    interpreter = where.interpreter(project.name)
-    until = time.monotonic() + GONE_WITHIN_S
-    ended: set[str] = set()
-    while (live := _live(where, project)) and time.monotonic() < until:
-        for server in live:
-            if server.id not in ended:
-                interpreter.answer(calls.EndServer(server.id))
-                ended.add(server.id)
-        time.sleep(0.5 if where.local else 3)
-    if ended:
-        say.note(f"  servers ended {len(ended)}")
-
-
-def _lines(project: Project, where: target.Target, there: Whole) -> list[str]:
-    if there.nothing:
+def _inventory_lines(where: target.Target, project: Project, found: Inventory) -> list[str]:
+    if found.is_empty:
         return [f"project {project.name} has nothing here: $0.00"]
-    lines = [f"project {project.name}, all of it:"]
-    for server in there.servers:
-        lines.append(f"  now running   {server.run} on {server.id}: it will be ended, its result lost")
-    if there.stack:
-        lines.append(f"  goes          schedules: {there.schedules}; stack {names.stack(project.name)}")
-    if there.bucket:
-        bucket = where.bucket(project.name)
-        lines.append(f"  results       {there.objects:,} objects, {_size(there.size)} in {bucket}")
+    lines = [f"This deletes project {project.name}:"]
+    for server in found.servers:
+        lines.append(f"  now running   {server.run} on {server.id}: terminated, its result lost")
+    if found.stack is not None:
+        lines.append(f"  goes          schedules: {found.schedules}; stack {names.stack(project.name)}")
+    if found.has_bucket:
+        lines.append(f"  results       {_results(found)} in {where.bucket(project.name)}")
     return [*lines, ""]
 
 
-def _after(where: target.Target, project: Project, left: Whole, remains: list[str], *, kept: bool) -> list[str]:
-    bucket, local = where.bucket(project.name), " --local" if where.local else ""
+def _after_lines(
+    where: target.Target, project: Project, done: Destroyed, left: tuple[str, ...], *, kept: bool
+) -> list[str]:
+    local = where.local is not None
+    deploy, destroy_again = words.dayfly("deploy", local=local), words.dayfly("destroy", local=local)
     lines = [f"looked again at {datetime.now(UTC):%H:%M:%S} UTC, by tag and by name, in {where.region}"]
-    if remains:
-        return [*lines, say.labelled("left", ", ".join(remains)), say.labelled("next", f"dayfly destroy{local}, again")]
+    if left:
+        lines.append(say.labelled("left", ", ".join(left)))
+        if done.why:
+            lines.append(say.labelled("why", done.why))
+        return [*lines, say.labelled("next", f"{destroy_again}, again")]
     if not kept:
-        return [*lines, say.labelled("left", "nothing: $0.00"), say.labelled("next", f"dayfly deploy{local}")]
+        return [*lines, say.labelled("left", "nothing: $0.00"), say.labelled("next", deploy)]
     return [
         *lines,
-        say.labelled(
-            "left", f"1 bucket, {left.objects:,} objects, {_size(left.size)}, kept at your word. Nothing else"
-        ),
+        say.labelled("left", f"1 bucket, {_results(done.left)}, kept as you chose. Nothing else"),
         say.labelled(
             "", "read it without dayfly: latest/JOB.json names the last good run, out/JOB/... holds its files"
         ),
-        say.labelled("", f"delete it: aws s3 rb s3://{bucket} --force"),
-        say.labelled("next", f"dayfly deploy{local}   finds its history again"),
+        say.labelled("", f"delete it: aws s3 rb s3://{where.bucket(project.name)} --force"),
+        say.labelled("next", f"{deploy}   finds its history again"),
     ]
 
 
-def _size(count: int) -> str:
-    for unit, least in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if count >= least:
-            return f"{count / least:.1f} {unit}"
-    return f"{count} bytes"
+def _results(found: Inventory) -> str:
+    return f"{found.objects:,} objects, {words.size(found.bytes)}"

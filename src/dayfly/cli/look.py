@@ -13,14 +13,13 @@ from dayfly.cli import logs, say, target
 from dayfly.cli.find import find_run, zone_of
 from dayfly.cli.lookup import hints, looked_up, slowly
 from dayfly.cli.main import dayfly_command, json_option, local_option, utc_option
-from dayfly.cloud import results
 from dayfly.core import names
 from dayfly.core.facts import Attempt, Facts
 from dayfly.core.model import Project
 from dayfly.core.records import Output
 from dayfly.errors import FileError, NotFoundError
 from dayfly.flows.gather import gather
-from dayfly.project.runs import look, references
+from dayfly.project.runs import look, references, results
 from dayfly.project.screens import ending, words
 from dayfly.project.screens.reasons import outcome_words
 from dayfly.project.screens.runs import run_document, runs_lines
@@ -116,9 +115,12 @@ def fetch_command(run_name: str, to: Path | None, use_local: bool, as_json: bool
         )
     folder = _folder(to, run)
     prefix = (attempt and look.out_prefix(run, attempt)) or ""
-    say_file = (lambda _path: None) if len(outputs) > 100 else (lambda path: say.note(f"  {path}"))
-    with slowly(f"fetching {words.count(len(outputs), 'file')}, {words.size(sum(one.size for one in outputs))}"):
-        results.fetch(where.aws, where.bucket(project.name), outputs, folder, prefix=prefix, say=say_file)
+    progress = where.interpreter(project.name)
+    if len(outputs) <= 100:
+        progress = where.interpreter(project.name, log=lambda path, _fields: say.note(f"  {path}"))
+    what = f"{words.count(len(outputs), 'file')}, {words.size(sum(one.size for one in outputs))}"
+    with slowly(f"fetching {what}"), results.arriving(folder) as arrived:
+        progress.run(results.fetch(outputs, arrived, prefix))
     good = attempt is not None and attempt.closed is not None and attempt.closed.outcome == "succeeded"
     if as_json:
         say.document(

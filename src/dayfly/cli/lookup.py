@@ -1,4 +1,4 @@
-"""What the looking commands share: the target found and named, a project that was never deployed, a word when it takes its time."""
+"""What commands that read share: find and name the target, refuse a project that was never deployed, say what takes long."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from dayfly.cli import say, target
-from dayfly.cloud import results
 from dayfly.core.model import Project
 from dayfly.errors import DayflyError, NotFoundError
+from dayfly.project.deploy.bucket import was_deployed
 
 
 @contextmanager
 def slowly(words_of_it: str) -> Iterator[None]:
-    """Says on stderr what takes its time, once it took a second."""
+    """Says on stderr what takes long, after a second of it."""
     timer = threading.Timer(1.0, say.note, args=(f"  {words_of_it}",))
     timer.daemon = True
     timer.start()
@@ -25,18 +25,25 @@ def slowly(words_of_it: str) -> Iterator[None]:
 
 
 def looked_up(project: Project, *, use_local: bool, as_json: bool) -> target.Target:
-    """The target, named. Raises NotFoundError when the project was never deployed there."""
+    """Finds the target and names it. Raises NotFoundError when the project was never deployed there."""
     where = target.find(project, use_local=use_local)
     target.announce(where, as_json=as_json)
-    if not results.present(where.aws, where.bucket(project.name)):
-        hint = f"dayfly run {next(iter(project.jobs))} --wait --local" if use_local else "dayfly deploy"
-        raise NotFoundError(f"{project.name} was never deployed here", hint=hint)
+    if not where.interpreter(project.name).run(was_deployed(where.scope(project.name))):
+        raise NotFoundError(
+            f"{project.name} was never deployed here", hint=_how_to_deploy(project, use_local=use_local)
+        )
     return where
+
+
+def _how_to_deploy(project: Project, *, use_local: bool) -> str:
+    if not use_local:
+        return "dayfly deploy"
+    return f"dayfly run {next(iter(project.jobs))} --wait --local"
 
 
 @contextmanager
 def hints(*, use_local: bool) -> Iterator[None]:
-    """What is refused inside names commands to type; here they get the `--local` that this command had."""
+    """Adds this command's `--local` to the command that the hint of an error inside names."""
     try:
         yield
     except DayflyError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -26,7 +27,7 @@ from dayfly.core.step import State
 from dayfly.errors import DayflyError, FileError, NotFoundError, Unclear
 from dayfly.flows import calls
 from dayfly.flows.walk import Walked, walk
-from dayfly.project.deploy import deploy as clouds
+from dayfly.project.deploy.versions import deployed
 from dayfly.project.runs import references
 from dayfly.project.screens import end_lines, ending
 
@@ -84,7 +85,7 @@ def _code_note(where: target.Target, project: Project, job: str) -> str:
     if where.local is not None:
         deploy.quietly(where, project)
         return ""
-    there = clouds.deployed(where.aws, where.bucket(project.name)).get(job)
+    there = where.interpreter(project.name).run(deployed(where.scope(project.name))).get(job)
     if not isinstance(there, Deployed):
         raise NotFoundError(f"{job} is not deployed", hint="dayfly deploy")
     code = there.code
@@ -92,7 +93,7 @@ def _code_note(where: target.Target, project: Project, job: str) -> str:
     return f"{commit}as deployed {names.utc_text(there.effective_from)}; your folder runs only after a deploy, or with --local"
 
 
-def _started(where: target.Target, run: names.RunName, answer: dict[str, Any], *, as_json: bool) -> int:
+def _started(where: target.Target, run: names.RunName, answer: Mapping[str, Any], *, as_json: bool) -> int:
     if as_json:
         say.document({"target": where.facts(), **answer})
     elif answer.get("decision") != "run":

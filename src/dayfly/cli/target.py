@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import getpass
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,15 +17,22 @@ from zoneinfo import ZoneInfo
 import click
 
 from dayfly.cli import local_cloud, say
-from dayfly.cloud.clients import Aws, told
+from dayfly.cloud import account
+from dayfly.cloud.clients import Aws
+from dayfly.cloud.context import Emit, Log, emit_nothing
 from dayfly.cloud.interpreter import Interpreter
 from dayfly.core import names
 from dayfly.core.model import Project
 from dayfly.errors import FileError
 from dayfly.flows.actor import CLI_MAY, Actor
+from dayfly.project.deploy.scope import Scope
 from dayfly.project.file import config
 
 FILE = "dayfly.toml"
+
+
+def _no_log(_line: str, _fields: Mapping[str, Any]) -> None:
+    """The CLI shows facts, not the log of a walk."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +60,16 @@ class Target:
     def bucket(self, project: str) -> str:
         return names.bucket(project, self.account, self.region)
 
-    def interpreter(self, project: str) -> Interpreter:
+    @property
+    def poll_s(self) -> float:
+        """Seconds between two looks at this cloud while waiting."""
+        return 3.0 if self.local is None else 0.5
+
+    def scope(self, project: str) -> Scope:
+        """Where deploy and destroy work."""
+        return Scope(project=project, account=self.account, region=self.region, who=self.who, poll_s=self.poll_s)
+
+    def interpreter(self, project: str, *, log: Log = _no_log, emit: Emit = emit_nothing) -> Interpreter:
         """Interpreter for the later steps of a run; they arm nothing, so the kill role is not theirs to know."""
         return Interpreter(
             aws=self.aws,
@@ -61,7 +78,8 @@ class Target:
             group=names.stack(project),
             kill_role="",
             dead_letters="",
-            log=lambda _line, _fields: None,
+            log=log,
+            emit=emit,
         )
 
     def actor(self, project: str) -> Actor:
@@ -121,8 +139,8 @@ def find(read: Project, *, use_local: bool) -> Target:
             cloud = _held(region)
         return local(cloud, region)
     aws = Aws(region=region, profile=os.environ.get("AWS_PROFILE"), endpoint=os.environ.get("AWS_ENDPOINT_URL"))
-    identity = told("who am I", lambda: aws.client("sts").get_caller_identity())
-    return Target(aws=aws, account=identity["Account"], who=_role(identity["Arn"]), region=region, local=None)
+    caller = account.caller(aws)
+    return Target(aws=aws, account=caller.account, who=_role(caller.arn), region=region, local=None)
 
 
 def for_run(read: Project, *, use_local: bool, wait: bool, guest: str | None) -> Target:

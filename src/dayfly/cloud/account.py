@@ -1,26 +1,46 @@
-"""Which account the credentials at hand are of, asked quickly and without a word when there are none. For `init` only."""
+"""Says which account the credentials at hand belong to: before a command (`caller`), and for `init`, which may have none."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import botocore.config
 import botocore.exceptions
 import botocore.session
 
+from dayfly.cloud.clients import Aws, raise_translated
+
 _SECONDS = 3.0
 
 
-def of_credentials(region: str, environ: Mapping[str, str], *, endpoint: str | None = None) -> str | None:
-    """The account's 12 digits, or None: no credentials, no answer within 3 seconds, or a no.
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Whose credentials these are: the account's 12 digits and the ARN of the user or role."""
 
-    Nothing is contacted when neither the environment nor a file names credentials, nor when the environment sends AWS calls
-    elsewhere (what answers there is not AWS). `endpoint` is for tests.
+    account: str
+    arn: str
+
+
+def caller(aws: Aws) -> Caller:
+    """Asks AWS who makes the calls. Raises RightsError without credentials, Unclear without an answer."""
+    try:
+        identity = aws.client("sts").get_caller_identity()
+    except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
+        raise_translated(error, "find the account of these credentials")
+    return Caller(account=identity["Account"], arn=identity["Arn"])
+
+
+def of_credentials(region: str, environ: Mapping[str, str], *, endpoint: str | None = None) -> str | None:
+    """The account's 12 digits, or None: no credentials, no answer within 3 seconds, or an error.
+
+    Asks nobody when neither the environment nor a file names credentials, nor when the environment sends AWS calls to another
+    endpoint (what answers there is not AWS). `endpoint` is for tests.
     """
-    stray = any(name.startswith("AWS_ENDPOINT_URL") and value for name, value in environ.items())
-    if stray or not _are_named(environ):
+    goes_elsewhere = any(name.startswith("AWS_ENDPOINT_URL") and value for name, value in environ.items())
+    if goes_elsewhere or not _are_named(environ):
         return None
     found: list[str] = []
     # A thread, since looking for credentials may itself run programs and ask hosts.
@@ -45,7 +65,7 @@ def _ask(region: str, profile: str | None, endpoint: str | None, found: list[str
     config = botocore.config.Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
     try:
         session = botocore.session.Session(profile=profile)
-        # A server's own metadata is not asked: `init` is typed on somebody's machine, where that address only costs time.
+        # Not the metadata of a server: `init` is typed on a laptop, where that address only costs time.
         session.get_component("credential_provider").remove("iam-role")
         client = session.create_client("sts", region_name=region, endpoint_url=endpoint, config=config)
         found.append(str(client.get_caller_identity()["Account"]))

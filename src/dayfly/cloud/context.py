@@ -10,11 +10,17 @@ from dayfly.cloud.clients import Aws
 
 Log = Callable[[str, Mapping[str, Any]], None]
 """Writes one line and its fields."""
+Emit = Callable[[bytes], None]
+"""Shows bytes to whoever runs the flow."""
+
+
+def emit_nothing(_body: bytes) -> None:
+    """For the flows that emit nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """One project in one region: clients, names, and the log of this process.
+    """One project in one region: clients, names, the log of this process and where it shows bytes.
 
     `group` is the schedule group, `kill_role` the ARN of the role as which a kill schedule terminates a server,
     `dead_letters` the ARN of the queue for events that could not be delivered.
@@ -27,3 +33,4 @@ class Context:
     kill_role: str
     dead_letters: str
     log: Log
+    emit: Emit = emit_nothing

@@ -5,6 +5,7 @@ Launcher, sweeper and CLI all use it, against AWS and against the local cloud.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,8 +13,8 @@ from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dayfly.cloud import fleet, kills, objects
-from dayfly.cloud.clients import raise_ours
+from dayfly.cloud import bucket, discovery, fleet, functions, kills, objects, schedules, stack
+from dayfly.cloud.clients import raise_translated
 from dayfly.cloud.context import Context
 from dayfly.errors import DayflyError
 from dayfly.flows import calls
@@ -25,13 +26,23 @@ def _now(_context: Context, _call: calls.Now) -> datetime:
     return datetime.now(UTC)
 
 
+def _sleep(_context: Context, call: calls.Sleep) -> None:
+    time.sleep(call.seconds)
+
+
+def _emit(context: Context, call: calls.Emit) -> None:
+    context.emit(call.body)
+
+
 def _log(context: Context, call: calls.Log) -> None:
     context.log(call.line, call.fields)
 
 
 ANSWERS: dict[type[calls.Call[Any]], Callable[[Context, Any], Any]] = {
     calls.Now: _now,
+    calls.Sleep: _sleep,
     calls.Log: _log,
+    calls.Emit: _emit,
     calls.Get: objects.get,
     calls.PutNew: objects.put_new,
     calls.PutMatch: objects.put_match,
@@ -48,6 +59,31 @@ ANSWERS: dict[type[calls.Call[Any]], Callable[[Context, Any], Any]] = {
     calls.Arm: kills.arm,
     calls.IsArmed: kills.is_armed,
     calls.Disarm: kills.disarm,
+    calls.FindBucket: bucket.find,
+    calls.MakeBucket: bucket.make,
+    calls.SetUpBucket: bucket.set_up,
+    calls.MeasureBucket: bucket.measure,
+    calls.DeleteSomeObjects: bucket.delete_some,
+    calls.AbortSomeUploads: bucket.abort_some,
+    calls.DeleteBucket: bucket.delete,
+    calls.Upload: bucket.upload,
+    calls.Download: bucket.download,
+    calls.FindStack: stack.find,
+    calls.CreateStack: stack.create,
+    calls.UpdateStack: stack.update,
+    calls.DeleteStack: stack.delete,
+    calls.StackEvents: stack.events,
+    calls.ListSchedules: schedules.list_all,
+    calls.GetSchedule: schedules.get,
+    calls.CreateSchedule: schedules.create,
+    calls.UpdateSchedule: schedules.update,
+    calls.DeleteSchedule: schedules.delete,
+    calls.Subnets: discovery.subnets,
+    calls.FindParameter: discovery.parameter,
+    calls.FindImage: discovery.image,
+    calls.HasLinkedRole: discovery.has_linked_role,
+    calls.MakeLinkedRole: discovery.make_linked_role,
+    calls.Invoke: functions.invoke,
 }
 """Who answers which call: the only dispatch. Each function takes the context and a call of its type."""
 
@@ -76,4 +112,4 @@ class Interpreter(Context):
         try:
             return ANSWERS[type(call)](self, call)
         except (ClientError, BotoCoreError) as error:
-            raise_ours(error, type(call).__name__)
+            raise_translated(error, type(call).__name__)

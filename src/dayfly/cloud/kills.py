@@ -1,4 +1,4 @@
-"""Kill schedules: one one-shot schedule per server that ends it by AWS alone, with no code of ours."""
+"""Answers the calls about kill schedules: a one-shot schedule per server by which AWS itself terminates it, without dayfly's code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The bucket: reads, conditional writes, lists, links. First writer wins by `If-None-Match: *`; 409 means repeat, 412 means read."""
+"""Answers the calls about objects: reads, conditional writes, lists, links. First writer wins by `If-None-Match: *`.
+
+Of a conditional write, 409 means repeat and 412 means read.
+"""
 
 from __future__ import annotations
 
@@ -13,35 +16,14 @@ from dayfly.errors import Unclear
 from dayfly.flows import calls
 
 CONFLICTS = 8
-"""How often a 409 (two writers at once) is repeated. botocore does not repeat it (aws-facts, section 0)."""
+"""How often a 409 (two writers at once) is repeated. botocore does not repeat it."""
+_DELETED_AT_ONCE = 1000
 
 
 def get(context: Context, call: calls.Get) -> calls.Stored | None:
-    return read(context.aws.client("s3"), context.bucket, call.key)
-
-
-def put_new(context: Context, call: calls.PutNew) -> bool:
-    return write_new(context.aws.client("s3"), context.bucket, call.key, call.body)
-
-
-def put(context: Context, call: calls.Put) -> None:
-    context.aws.client("s3").put_object(Bucket=context.bucket, Key=call.key, Body=call.body)
-
-
-def list_all(context: Context, call: calls.List) -> tuple[str, ...]:
-    return list_keys(context.aws.client("s3"), context.bucket, call.prefix, folders=call.folders)
-
-
-def sign_get(context: Context, call: calls.SignGet) -> str:
-    target = {"Bucket": context.bucket, "Key": call.key}
-    link: str = context.aws.client("s3").generate_presigned_url("get_object", Params=target, ExpiresIn=call.seconds)
-    return link
-
-
-def read(s3: Any, bucket: str, key: str) -> calls.Stored | None:
-    """An object, or None. Whole in memory: for records only."""
+    # Whole in memory: for records only.
     try:
-        found = s3.get_object(Bucket=bucket, Key=key)
+        found = _s3(context).get_object(Bucket=context.bucket, Key=call.key)
     except ClientError as error:
         if code_of(error) in ("NoSuchKey", "404"):
             return None
@@ -49,63 +31,37 @@ def read(s3: Any, bucket: str, key: str) -> calls.Stored | None:
     return calls.Stored(body=found["Body"].read(), etag=found["ETag"].strip('"'))
 
 
-def list_keys(s3: Any, bucket: str, prefix: str, *, folders: bool = False) -> tuple[str, ...]:
-    """All keys under a prefix, or its next level of names."""
-    pages = s3.get_paginator("list_objects_v2").paginate(
-        Bucket=bucket, Prefix=prefix, **({"Delimiter": "/"} if folders else {})
-    )
-    if folders:
-        return tuple(sorted(each["Prefix"] for page in pages for each in page.get("CommonPrefixes", [])))
-    return tuple(sorted(each["Key"] for page in pages for each in page.get("Contents", [])))
-
-
-def write_new(s3: Any, bucket: str, key: str, body: bytes) -> bool:
-    """Writes an object that must not exist yet. False when one with another body does."""
-    if _written(s3, bucket, key, body, {"IfNoneMatch": "*"}):
-        return True
-    # botocore repeats a lost answer: a 412 may be the echo of our own success.
-    there = read(s3, bucket, key)
-    return there is not None and there.body == body
+def put_new(context: Context, call: calls.PutNew) -> bool:
+    return _put_if(context, call.key, call.body, {"IfNoneMatch": "*"})
 
 
 def put_match(context: Context, call: calls.PutMatch) -> bool:
-    s3, bucket = context.aws.client("s3"), context.bucket
-    if _written(s3, bucket, call.key, call.body, {"IfMatch": f'"{call.etag}"'}):
-        return True
-    there = read(s3, bucket, call.key)
-    return there is not None and there.body == call.body
+    return _put_if(context, call.key, call.body, {"IfMatch": f'"{call.etag}"'})
 
 
-def _written(s3: Any, bucket: str, key: str, body: bytes, condition: dict[str, str]) -> bool:
-    for again in range(CONFLICTS):
-        try:
-            s3.put_object(Bucket=bucket, Key=key, Body=body, **condition)
-        except ClientError as error:
-            if code_of(error) in ("PreconditionFailed", "NoSuchKey") or status_of(error) == 412:
-                return False
-            if code_of(error) != "ConditionalRequestConflict" and status_of(error) != 409:
-                raise
-            time.sleep(0.05 * 2**again)
-        else:
-            return True
-    raise Unclear(f"{key}: another writer was at it {CONFLICTS} times", hint="the same again")
+def put(context: Context, call: calls.Put) -> None:
+    _s3(context).put_object(Bucket=context.bucket, Key=call.key, Body=call.body)
 
 
-def delete_many(context: Context, call: calls.DeleteMany) -> None:
-    for start in range(0, len(call.keys), 1000):
-        part = [{"Key": key} for key in call.keys[start : start + 1000]]
-        told = context.aws.client("s3").delete_objects(Bucket=context.bucket, Delete={"Objects": part, "Quiet": True})
-        if told.get("Errors"):
-            first = told["Errors"][0]
-            raise Unclear(
-                f"{first.get('Key')}: {first.get('Code')}; not all was removed", hint="the next sweep goes on"
-            )
+def list_all(context: Context, call: calls.List) -> tuple[str, ...]:
+    pages = _s3(context).get_paginator("list_objects_v2")
+    if call.folders:
+        found = pages.paginate(Bucket=context.bucket, Prefix=call.prefix, Delimiter="/")
+        return tuple(sorted(each["Prefix"] for page in found for each in page.get("CommonPrefixes", [])))
+    found = pages.paginate(Bucket=context.bucket, Prefix=call.prefix)
+    return tuple(sorted(each["Key"] for page in found for each in page.get("Contents", [])))
+
+
+def sign_get(context: Context, call: calls.SignGet) -> str:
+    target = {"Bucket": context.bucket, "Key": call.key}
+    link: str = _s3(context).generate_presigned_url("get_object", Params=target, ExpiresIn=call.seconds)
+    return link
 
 
 def delete(context: Context, call: calls.Delete) -> bool:
     condition = {"IfMatch": f'"{call.etag}"'} if call.etag else {}
     try:
-        context.aws.client("s3").delete_object(Bucket=context.bucket, Key=call.key, **condition)
+        _s3(context).delete_object(Bucket=context.bucket, Key=call.key, **condition)
     except ClientError as error:
         if code_of(error) in ("PreconditionFailed", "ConditionalRequestConflict") or status_of(error) in (409, 412):
             return False
@@ -113,3 +69,44 @@ def delete(context: Context, call: calls.Delete) -> bool:
             return True
         raise
     return True
+
+
+def delete_many(context: Context, call: calls.DeleteMany) -> None:
+    for start in range(0, len(call.keys), _DELETED_AT_ONCE):
+        delete_at_once(context, call.keys[start : start + _DELETED_AT_ONCE])
+
+
+def delete_at_once(context: Context, keys: tuple[str, ...]) -> None:
+    """Deletes up to a thousand objects in one request. Raises Unclear when S3 did not delete all of them."""
+    wanted = [{"Key": key} for key in keys]
+    answer = _s3(context).delete_objects(Bucket=context.bucket, Delete={"Objects": wanted, "Quiet": True})
+    if answer.get("Errors"):
+        first = answer["Errors"][0]
+        raise Unclear(f"{first.get('Key')}: {first.get('Code')}; not all objects were deleted", hint="repeat it")
+
+
+def _put_if(context: Context, key: str, body: bytes, condition: dict[str, str]) -> bool:
+    if _written(context, key, body, condition):
+        return True
+    # botocore repeats a request whose answer was lost: a 412 may come from this very write.
+    stored = get(context, calls.Get(key))
+    return stored is not None and stored.body == body
+
+
+def _written(context: Context, key: str, body: bytes, condition: dict[str, str]) -> bool:
+    for attempt in range(CONFLICTS):
+        try:
+            _s3(context).put_object(Bucket=context.bucket, Key=key, Body=body, **condition)
+        except ClientError as error:
+            if code_of(error) in ("PreconditionFailed", "NoSuchKey") or status_of(error) == 412:
+                return False
+            if code_of(error) != "ConditionalRequestConflict" and status_of(error) != 409:
+                raise
+            time.sleep(0.05 * 2**attempt)
+        else:
+            return True
+    raise Unclear(f"{key}: other writers got in first {CONFLICTS} times", hint="repeat the command")
+
+
+def _s3(context: Context) -> Any:
+    return context.aws.client("s3")

@@ -1,4 +1,4 @@
-"""What a call is, how a flow makes one, and the calls that need no AWS: the time and the log.
+"""What a call is, how a flow makes one, and the calls that need no AWS: time, waiting, the log, bytes to show.
 
 A call is a frozen value, typed by its answer. No I/O and no rule here.
 """
@@ -38,3 +38,17 @@ class Log(Call[None]):
 
     line: str
     fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Sleep(Call[None]):
+    """Waits this many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Emit(Call[None]):
+    """Hands bytes to the process that runs the flow, which shows them at once."""
+
+    body: bytes

@@ -1,12 +1,12 @@
-"""What a deploy changes: jobs that are new, changed, gone or the same, and the schedules that shall stand. Pure.
+"""What a deploy changes: which jobs are new, changed, gone or the same, and which schedules are wanted. Pure.
 
-The stack is core/template.py's. A plan is a value: `deploy --plan` prints it, `deploy` prints it and does it.
+A plan is a value: `deploy --plan` prints it, `deploy` prints it and does it. The template of the stack is project/stack's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -16,54 +16,66 @@ from dayfly.core.model import Deployed, Job, Removed, Scheduled, Version
 from dayfly.project.file import durations
 
 Kind = Literal["new", "changed", "gone", "same"]
+StackChange = Literal["", "new", "changes"]
+"""What happens to the stack; empty: nothing."""
 
 EVENT = '{"job": "%s", "tick": "<aws.scheduler.scheduled-time>", "source": "schedule"}'
+_ORDER: Mapping[Kind, int] = {"new": 0, "changed": 1, "gone": 2, "same": 3}
+_MARKETS = {"on-demand": "on demand", "spot": "spot", "spot-first": "spot first"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobChange:
-    """One job: what a deploy does to it, and what differs, in words."""
+    """What a deploy does to one job, and what differs, in words. `version` is the wanted one; of a job that is gone, the last."""
 
     name: str
     kind: Kind
     words: tuple[str, ...]
-    version: Deployed | None = None
+    version: Deployed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A deploy as a value. `stack` says in words what happens to the stack; empty: it is not touched."""
+    """A deploy as a value."""
 
     changes: tuple[JobChange, ...]
     schedules: tuple[Scheduled, ...]
-    stack: str
+    stack: StackChange
 
     @property
     def empty(self) -> bool:
         return not self.stack and all(change.kind == "same" for change in self.changes)
 
 
-def jobs(there: Mapping[str, Version], wanted: Mapping[str, Deployed]) -> tuple[JobChange, ...]:
-    """Compares what is deployed (newest version of each job) with what the file asks for."""
-    changes: list[JobChange] = []
-    for name, version in wanted.items():
-        old = there.get(name)
-        if not isinstance(old, Deployed):
-            changes.append(JobChange(name=name, kind="new", words=(_summary(version),), version=version))
-        elif old.digest == version.digest:
-            changes.append(JobChange(name=name, kind="same", words=(), version=old))
-        else:
-            changes.append(JobChange(name=name, kind="changed", words=_differences(old, version), version=version))
-    for name, old in there.items():
+def jobs(existing: Mapping[str, Version], wanted: Mapping[str, Deployed]) -> tuple[JobChange, ...]:
+    """Compares the newest version of each job in the bucket with what the file asks for."""
+    changes = [_job_change(existing.get(name), version) for name, version in wanted.items()]
+    for name, old in existing.items():
         if name not in wanted and isinstance(old, Deployed):
-            words = ("gone from the file: its schedule goes; its runs and their results stay",)
-            changes.append(JobChange(name=name, kind="gone", words=words, version=None))
-    order = {"new": 0, "changed": 1, "gone": 2, "same": 3}
-    return tuple(sorted(changes, key=lambda change: (order[change.kind], change.name)))
+            words = ("no longer in the file: its schedule goes; its runs and their results stay",)
+            changes.append(JobChange(name=name, kind="gone", words=words, version=old))
+    return tuple(sorted(changes, key=lambda change: (_ORDER[change.kind], change.name)))
+
+
+def _job_change(old: Version | None, new: Deployed) -> JobChange:
+    if not isinstance(old, Deployed):
+        return JobChange(name=new.name, kind="new", words=_summary(new), version=new)
+    if old.digest == new.digest:
+        return JobChange(name=new.name, kind="same", words=(), version=new)
+    return JobChange(name=new.name, kind="changed", words=_differences(old, new), version=new)
+
+
+def changed_version(change: JobChange, since: datetime, by: str) -> Version | None:
+    """The version that a change writes, in force from `since` on; None when it writes none."""
+    if change.kind == "same":
+        return None
+    if change.kind == "gone":
+        return removed(change.name, since, by)
+    return replace(change.version, effective_from=since)
 
 
 def effective(now: datetime, versions: Mapping[str, Version]) -> datetime:
-    """From when a deploy's versions hold: the next whole second, later than any version there is.
+    """From when a deploy's versions hold: the next whole second, and later than every existing version.
 
     Rounded up: a tick of this very second was due before the deploy was done.
     """
@@ -72,8 +84,13 @@ def effective(now: datetime, versions: Mapping[str, Version]) -> datetime:
     return start if last is None else max(start, last + timedelta(seconds=1))
 
 
+def newest(versions: Mapping[str, Version]) -> datetime | None:
+    """When the last deploy took effect, or None."""
+    return max((version.effective_from for version in versions.values()), default=None)
+
+
 def removed(name: str, since: datetime, by: str) -> Removed:
-    """The version that says: this job is in the file no more."""
+    """The version that says: from `since` on this job is not deployed."""
     return Removed(name=name, effective_from=since, deployed_by=by)
 
 
@@ -81,39 +98,37 @@ def schedules(wanted: Mapping[str, Job], zone: Mapping[str, ZoneInfo]) -> tuple[
     """The schedules of all jobs: one per EventBridge expression, named JOB, JOB.2, ..."""
     found: list[Scheduled] = []
     for name, job in sorted(wanted.items()):
-        if not job.schedule:
-            continue
-        expressions = schedule.expressions(schedule.parse(job.schedule, zone[job.timezone]))
-        for number, expression in enumerate(expressions, 1):
-            found.append(
-                Scheduled(
-                    name=name if number == 1 else f"{name}.{number}",
-                    expression=expression,
-                    timezone=job.timezone,
-                    event=EVENT % name,
-                    # Scheduler takes 1 minute to 1 day; a tick handed over later than start_within is missed anyway.
-                    max_age_s=min(86_400, max(60, job.start_within_s)),
-                )
-            )
+        if job.schedule:
+            expressions = schedule.expressions(schedule.parse(job.schedule, zone[job.timezone]))
+            found += [_scheduled(name, job, number, one) for number, one in enumerate(expressions, 1)]
     return tuple(found)
 
 
-def _summary(version: Deployed) -> str:
+def _scheduled(name: str, job: Job, number: int, expression: str) -> Scheduled:
+    return Scheduled(
+        name=_schedule_name(name, number),
+        expression=expression,
+        timezone=job.timezone,
+        event=EVENT % name,
+        # Scheduler takes 1 minute to 1 day; a tick that is delivered later than start_within is missed anyway.
+        max_age_s=min(86_400, max(60, job.start_within_s)),
+    )
+
+
+def _schedule_name(job: str, number: int) -> str:
+    return f"{job}.{number}" if number > 1 else job
+
+
+def _summary(version: Deployed) -> tuple[str, ...]:
     job = version.job
     when = ", ".join(job.schedule) or "by hand only"
-    market = {"on-demand": "on demand", "spot": "spot", "spot-first": "spot first"}[job.market]
-    return f"{when}, {' or '.join(job.servers)}, {market}, limit {durations.text(job.time_limit_s)}"
+    limit = durations.text(job.time_limit_s)
+    return (f"{when}, {' or '.join(job.servers)}, {_MARKETS[job.market]}, limit {limit}",)
 
 
 def _differences(old: Deployed, new: Deployed) -> tuple[str, ...]:
-    words: list[str] = []
-    before, after = asdict(old.job), asdict(new.job)
-    for key, value in after.items():
-        if before[key] != value:
-            words.append(
-                f"{key.removesuffix('_s').removesuffix('_gb')} {_text(key, before[key])} -> {_text(key, value)}"
-            )
-    old_code, new_code = (version.code.sha256[:7] if version.code else "none" for version in (old, new))
+    words = _job_differences(old.job, new.job)
+    old_code, new_code = _code(old), _code(new)
     if old_code != new_code:
         words.append(f"code {old_code} -> {new_code}")
     if old.launch != new.launch:
@@ -123,7 +138,25 @@ def _differences(old: Deployed, new: Deployed) -> tuple[str, ...]:
     return tuple(words) or ("rewritten by this version of dayfly",)
 
 
+def _job_differences(old: Job, new: Job) -> list[str]:
+    """`KEY BEFORE -> AFTER` for each key of the file that differs."""
+    before, after = asdict(old), asdict(new)
+    different = [key for key in after if before[key] != after[key]]
+    return [f"{_key(key)} {_text(key, before[key])} -> {_text(key, after[key])}" for key in different]
+
+
+def _key(field: str) -> str:
+    """The key of the file behind a field of Job."""
+    return field.removesuffix("_s").removesuffix("_gb")
+
+
+def _code(version: Deployed) -> str:
+    return version.code.sha256[:7] if version.code else "none"
+
+
 def _text(key: str, value: Any) -> str:
+    if value is None:
+        return "none"
     if key.endswith("_s"):
         return durations.text(value)
     if key.endswith("_gb"):
@@ -132,9 +165,4 @@ def _text(key: str, value: Any) -> str:
         return f"{len(value)} values"
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value)) or "none"
-    return "none" if value is None else str(value)
-
-
-def newest(versions: Mapping[str, Version]) -> datetime | None:
-    """When the last deploy took effect, or None."""
-    return max((version.effective_from for version in versions.values()), default=None)
+    return str(value)

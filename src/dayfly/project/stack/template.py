@@ -1,7 +1,7 @@
-"""The stack of a project in one region, as a CloudFormation template. Pure: values in, a mapping out.
+"""Builds the CloudFormation template of a project's stack in one region. Pure: values in, a mapping out.
 
-Fixed in size: roles and launch templates per permission set and image, two functions, a queue, a topic, an alarm, log groups,
-a schedule group. Jobs are data and never stand here, so a deploy of code or of one more job of a known image touches no stack.
+Its size is fixed: roles and launch templates per permission set and image, two functions, a queue, a topic, two alarms, log groups,
+a schedule group. Jobs are data and never in it, so a deploy of code, or of one more job of a known image, changes no stack.
 """
 
 from __future__ import annotations
@@ -24,7 +24,11 @@ METRIC = "GoodSweeps"
 
 @dataclass(frozen=True, kw_only=True)
 class StackInput:
-    """All that the template depends on."""
+    """Everything that the template depends on.
+
+    `user_data` is base64; the zips are keys in the bucket. `vpc` is set when the stack makes a security group in it; None when
+    `security_groups` are given.
+    """
 
     project: str
     bucket: str
@@ -32,25 +36,27 @@ class StackInput:
     permissions_boundary: str | None
     keep_s: int
     images: tuple[Image, ...]
-    user_data: str  # base64
-    launcher_zip: str  # key in the bucket
+    user_data: str
+    launcher_zip: str
     sweeper_zip: str
-    vpc: str | None  # for a security group of our own; None: `security_groups` are given
+    vpc: str | None
     security_groups: tuple[str, ...]
     public_ip: bool
 
 
 def build(given: StackInput) -> dict[str, Any]:
-    """The template. Equal input gives an equal template, so equal text means that nothing is to be done."""
+    """The template. Equal input gives an equal template, so with an equal digest there is nothing to do."""
     images = sorted(given.images, key=lambda image: image.logical)
     resources: dict[str, Any] = {
         **_roles(given),
-        **_queue_topic_alarm(given),
+        **_queue_and_topic(given),
+        **_alarms(given),
         **_functions(given),
         **_schedules(given),
-        **({"SecurityGroup": _security_group(given)} if given.vpc else {}),
         **{image.logical: _launch_template(given, image) for image in images},
     }
+    if given.vpc is not None:
+        resources["SecurityGroup"] = _security_group(given)
     outputs: dict[str, Any] = {
         "ServerRoleId": {"Value": _attribute("ServerRole", "RoleId")},
         "ScheduleRole": {"Value": _attribute("ScheduleRole", "Arn")},
@@ -69,11 +75,12 @@ def build(given: StackInput) -> dict[str, Any]:
 
 
 def text(template: Mapping[str, Any]) -> str:
-    """The template as JSON, one way only."""
+    """The template as JSON with sorted keys: equal templates give equal texts."""
     return json.dumps(template, indent=1, sort_keys=True)
 
 
 def digest(template: Mapping[str, Any]) -> str:
+    """The hex SHA-256 of the template's text."""
     return hashlib.sha256(text(template).encode()).hexdigest()
 
 
@@ -103,13 +110,74 @@ def _role(given: StackInput, trusted: Any, may: Any) -> dict[str, Any]:
         "Policies": [{"PolicyName": "dayfly", "PolicyDocument": may}],
         "Tags": _tags(given),
     }
-    if given.permissions_boundary:
+    if given.permissions_boundary is not None:
         properties["PermissionsBoundary"] = given.permissions_boundary
     return {"Type": "AWS::IAM::Role", "Properties": properties}
 
 
 def _functions(given: StackInput) -> dict[str, Any]:
-    environment = {
+    launcher = _function(
+        given,
+        "Launcher",
+        names.launcher_function(given.project),
+        given.launcher_zip,
+        timeout_s=120,
+        retries=2,
+        age_s=3600,
+    )
+    sweeper = _function(
+        given, "Sweeper", names.sweeper_function(given.project), given.sweeper_zip, timeout_s=840, retries=0, age_s=300
+    )
+    return {**launcher, **sweeper}
+
+
+def _function(
+    given: StackInput, logical: str, name: str, code: str, *, timeout_s: int, retries: int, age_s: int
+) -> dict[str, Any]:
+    """A function, its log group, and how Lambda retries its events: at most `retries` times and `age_s` seconds."""
+    module = logical.lower()
+    logs = {
+        "Type": "AWS::Logs::LogGroup",
+        "DeletionPolicy": "Delete",
+        "UpdateReplacePolicy": "Delete",
+        "Properties": {
+            "LogGroupName": f"/dayfly/{given.project}/{module}",
+            "RetentionInDays": 30,
+            "Tags": _tags(given),
+        },
+    }
+    function = {
+        "Type": "AWS::Lambda::Function",
+        "Properties": {
+            "FunctionName": name,
+            "Runtime": RUNTIME,
+            "Architectures": ["arm64"],
+            "Handler": f"dayfly.remote.{module}.handler",
+            "MemorySize": 512,
+            "Timeout": timeout_s,
+            "Role": _attribute(f"{logical}Role", "Arn"),
+            "Code": {"S3Bucket": given.bucket, "S3Key": code},
+            "Environment": {"Variables": _environment(given)},
+            "LoggingConfig": {"LogFormat": "JSON", "LogGroup": {"Ref": f"{logical}Logs"}},
+            "Tags": _tags(given),
+        },
+    }
+    # Scheduler delivers asynchronously: Lambda, not Scheduler, retries and keeps what fails inside the function.
+    invocations = {
+        "Type": "AWS::Lambda::EventInvokeConfig",
+        "Properties": {
+            "FunctionName": {"Ref": logical},
+            "Qualifier": "$LATEST",
+            "MaximumEventAgeInSeconds": age_s,
+            "MaximumRetryAttempts": retries,
+            "DestinationConfig": {"OnFailure": {"Destination": _attribute("DeadLetters", "Arn")}},
+        },
+    }
+    return {f"{logical}Logs": logs, logical: function, f"{logical}Async": invocations}
+
+
+def _environment(given: StackInput) -> dict[str, Any]:
+    return {
         names.ENV_PROJECT: given.project,
         names.ENV_BUCKET: given.bucket,
         names.ENV_GROUP: names.stack(given.project),
@@ -117,49 +185,6 @@ def _functions(given: StackInput) -> dict[str, Any]:
         names.ENV_DEAD_LETTERS: _attribute("DeadLetters", "Arn"),
         names.ENV_KEEP: str(given.keep_s),
     }
-    made: dict[str, Any] = {}
-    for logical, name, handler, code, timeout in (
-        ("Launcher", names.launcher_function(given.project), "launcher", given.launcher_zip, 120),
-        ("Sweeper", names.sweeper_function(given.project), "sweeper", given.sweeper_zip, 840),
-    ):
-        made[f"{logical}Logs"] = {
-            "Type": "AWS::Logs::LogGroup",
-            "DeletionPolicy": "Delete",
-            "UpdateReplacePolicy": "Delete",
-            "Properties": {
-                "LogGroupName": f"/dayfly/{given.project}/{handler}",
-                "RetentionInDays": 30,
-                "Tags": _tags(given),
-            },
-        }
-        made[logical] = {
-            "Type": "AWS::Lambda::Function",
-            "Properties": {
-                "FunctionName": name,
-                "Runtime": RUNTIME,
-                "Architectures": ["arm64"],
-                "Handler": f"dayfly.remote.{handler}.handler",
-                "MemorySize": 512,
-                "Timeout": timeout,
-                "Role": _attribute(f"{logical}Role", "Arn"),
-                "Code": {"S3Bucket": given.bucket, "S3Key": code},
-                "Environment": {"Variables": environment},
-                "LoggingConfig": {"LogFormat": "JSON", "LogGroup": {"Ref": f"{logical}Logs"}},
-                "Tags": _tags(given),
-            },
-        }
-        # Scheduler hands over asynchronously: what fails inside the function is retried and kept by Lambda, not by Scheduler.
-        made[f"{logical}Async"] = {
-            "Type": "AWS::Lambda::EventInvokeConfig",
-            "Properties": {
-                "FunctionName": {"Ref": logical},
-                "Qualifier": "$LATEST",
-                "MaximumEventAgeInSeconds": 3600 if logical == "Launcher" else 300,
-                "MaximumRetryAttempts": 2 if logical == "Launcher" else 0,
-                "DestinationConfig": {"OnFailure": {"Destination": _attribute("DeadLetters", "Arn")}},
-            },
-        }
-    return made
 
 
 def _schedules(given: StackInput) -> dict[str, Any]:
@@ -178,7 +203,7 @@ def _schedules(given: StackInput) -> dict[str, Any]:
             "Properties": {
                 "Name": "dayfly-sweeper",
                 "GroupName": {"Ref": "Group"},
-                "Description": "ends what should have ended, carries on what was left",
+                "Description": "ends what should have ended, continues what was left",
                 "ScheduleExpression": SWEEP_EVERY,
                 "FlexibleTimeWindow": {"Mode": "OFF"},
                 "Target": sweep,
@@ -187,55 +212,55 @@ def _schedules(given: StackInput) -> dict[str, Any]:
     }
 
 
-def _queue_topic_alarm(given: StackInput) -> dict[str, Any]:
+def _queue_and_topic(given: StackInput) -> dict[str, Any]:
+    queue = {
+        "Type": "AWS::SQS::Queue",
+        "DeletionPolicy": "Delete",
+        "UpdateReplacePolicy": "Delete",
+        "Properties": {
+            "QueueName": f"dayfly-{given.project}-dead-letters",
+            "MessageRetentionPeriod": 1209600,
+            "SqsManagedSseEnabled": True,
+            "Tags": _tags(given),
+        },
+    }
+    topic = {
+        "Type": "AWS::SNS::Topic",
+        "Properties": {"TopicName": f"dayfly-{given.project}", "Tags": _tags(given)},
+    }
+    return {"DeadLetters": queue, "Topic": topic}
+
+
+def _alarms(given: StackInput) -> dict[str, Any]:
+    dead_letter = {
+        "AlarmDescription": f"dayfly {given.project}: an event could not be handled and is in the dead-letter queue",
+        "Namespace": "AWS/SQS",
+        "MetricName": "ApproximateNumberOfMessagesVisible",
+        "Dimensions": [{"Name": "QueueName", "Value": _attribute("DeadLetters", "QueueName")}],
+        "Statistic": "Maximum",
+        "Period": 300,
+        "EvaluationPeriods": 1,
+        "Threshold": 1,
+        "ComparisonOperator": "GreaterThanOrEqualToThreshold",
+        "TreatMissingData": "notBreaching",
+        "AlarmActions": [{"Ref": "Topic"}],
+    }
+    silence = {
+        "AlarmDescription": f"dayfly {given.project}: no good sweep for 15 minutes; servers may outlive their deadline",
+        "Namespace": METRIC_SPACE,
+        "MetricName": METRIC,
+        "Dimensions": [{"Name": "Project", "Value": given.project}],
+        "Statistic": "Sum",
+        "Period": 300,
+        "EvaluationPeriods": 3,
+        "Threshold": 1,
+        "ComparisonOperator": "LessThanThreshold",
+        "TreatMissingData": "breaching",
+        "AlarmActions": [{"Ref": "Topic"}],
+    }
     return {
-        "DeadLetters": {
-            "Type": "AWS::SQS::Queue",
-            "DeletionPolicy": "Delete",
-            "UpdateReplacePolicy": "Delete",
-            "Properties": {
-                "QueueName": f"dayfly-{given.project}-dead-letters",
-                "MessageRetentionPeriod": 1209600,
-                "SqsManagedSseEnabled": True,
-                "Tags": _tags(given),
-            },
-        },
-        "Told": {
-            "Type": "AWS::SNS::Topic",
-            "Properties": {"TopicName": f"dayfly-{given.project}", "Tags": _tags(given)},
-        },
-        "DeadLetterKept": {
-            "Type": "AWS::CloudWatch::Alarm",
-            "Properties": {
-                "AlarmDescription": f"dayfly {given.project}: an event could not be handled and lies in the dead-letter queue",
-                "Namespace": "AWS/SQS",
-                "MetricName": "ApproximateNumberOfMessagesVisible",
-                "Dimensions": [{"Name": "QueueName", "Value": _attribute("DeadLetters", "QueueName")}],
-                "Statistic": "Maximum",
-                "Period": 300,
-                "EvaluationPeriods": 1,
-                "Threshold": 1,
-                "ComparisonOperator": "GreaterThanOrEqualToThreshold",
-                "TreatMissingData": "notBreaching",
-                "AlarmActions": [{"Ref": "Told"}],
-            },
-        },
-        "SweeperSilent": {
-            "Type": "AWS::CloudWatch::Alarm",
-            "Properties": {
-                "AlarmDescription": f"dayfly {given.project}: no good sweep for 15 minutes; servers may outlive their deadline",
-                "Namespace": METRIC_SPACE,
-                "MetricName": METRIC,
-                "Dimensions": [{"Name": "Project", "Value": given.project}],
-                "Statistic": "Sum",
-                "Period": 300,
-                "EvaluationPeriods": 3,
-                "Threshold": 1,
-                "ComparisonOperator": "LessThanThreshold",
-                "TreatMissingData": "breaching",
-                "AlarmActions": [{"Ref": "Told"}],
-            },
-        },
+        "DeadLetterKept": {"Type": "AWS::CloudWatch::Alarm", "Properties": dead_letter},
+        "SweeperSilent": {"Type": "AWS::CloudWatch::Alarm", "Properties": silence},
     }
 
 
@@ -243,9 +268,9 @@ def _security_group(given: StackInput) -> dict[str, Any]:
     return {
         "Type": "AWS::EC2::SecurityGroup",
         "Properties": {
-            "GroupDescription": f"dayfly {given.project}: no way in",
+            "GroupDescription": f"dayfly {given.project}: no inbound traffic",
             "VpcId": given.vpc,
-            "SecurityGroupEgress": [{"IpProtocol": "-1", "CidrIp": "0.0.0.0/0", "Description": "all ways out"}],
+            "SecurityGroupEgress": [{"IpProtocol": "-1", "CidrIp": "0.0.0.0/0", "Description": "all outbound traffic"}],
             "Tags": _tags(given),
         },
     }
@@ -262,7 +287,7 @@ def _launch_template(given: StackInput, image: Image) -> dict[str, Any]:
     data = {
         "ImageId": image.image_id,
         "IamInstanceProfile": {"Arn": _attribute("ServerProfile", "Arn")},
-        # Power-off means terminate: the guarantee rests on it.
+        # Power-off terminates the server: the guarantee depends on it.
         "InstanceInitiatedShutdownBehavior": "terminate",
         # A recovered server would boot again without its user data.
         "MaintenanceOptions": {"AutoRecovery": "disabled"},
@@ -282,8 +307,13 @@ def _launch_template(given: StackInput, image: Image) -> dict[str, Any]:
     }
 
 
+def all_tags(project: str, given: Mapping[str, str]) -> dict[str, str]:
+    """The tags of everything that a deploy makes: the user's, and dayfly's own by which it finds the project."""
+    return {**given, names.TAG_PROJECT: project}
+
+
 def _tags(given: StackInput) -> list[dict[str, str]]:
-    pairs = {**given.tags, names.TAG_PROJECT: given.project}
+    pairs = all_tags(given.project, given.tags)
     return [{"Key": key, "Value": value} for key, value in sorted(pairs.items())]
 
 

@@ -1,0 +1,49 @@
+"""`dayfly retry RUN`: one more attempt of a run that is over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from dayfly.cli import launching, lookup, say, target
+from dayfly.cli.find import find_run
+from dayfly.cli.main import dayfly_command, json_option, local_option
+from dayfly.cli.run import follow
+from dayfly.core.names import RunName
+from dayfly.flows.walk import walk
+from dayfly.project.screens import words
+
+
+@dayfly_command.command("retry")
+@click.argument("run_name", metavar="RUN")
+@click.option("--same-code", is_flag=True, help="with the code of its last attempt, not with what is deployed now")
+@click.option("--wait", is_flag=True, help="watch it to its end; exit 0 only when it succeeded")
+@local_option
+@json_option
+def retry_command(run_name: str, same_code: bool, wait: bool, use_local: bool, as_json: bool) -> int:
+    """Run one more attempt of a run that is over, with what is deployed now."""
+    project = target.project()
+    where = target.for_changes(project, use_local=use_local)
+    target.announce(where, as_json=as_json)
+    with lookup.hints(use_local=use_local):
+        run = find_run(where, project, run_name)
+        # A run whose server is gone may not be closed yet: take the steps that are due rather than wait for the sweep.
+        where.interpreter(project.name).run(walk(run, where.actor(project.name)))
+    answer = launching.send(where, project.name, {"retry": str(run), "same_code": same_code})
+    if wait:
+        return follow(where, project, run, as_json=as_json, attempt=int(answer.get("attempt") or 1))
+    if as_json:
+        say.document({"target": where.facts(), **answer})
+    else:
+        say.answers(_lines(run, answer, use_local=use_local))
+    return 0
+
+
+def _lines(run: RunName, answer: Mapping[str, Any], *, use_local: bool) -> tuple[str, str]:
+    server = answer.get("server") or "no server yet"
+    return (
+        say.labelled("run", f"{run}, attempt {answer.get('attempt')} on {server}"),
+        say.labelled("next", words.dayfly("logs", run.job, "-f", local=use_local)),
+    )

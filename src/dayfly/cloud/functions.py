@@ -1,0 +1,24 @@
+"""Answers the call that invokes a function. What its answer means is decided in project/."""
+
+from __future__ import annotations
+
+import json
+
+from botocore.exceptions import ClientError
+
+from dayfly.cloud.clients import code_of
+from dayfly.cloud.context import Context
+from dayfly.flows import calls
+
+
+def invoke(context: Context, call: calls.Invoke) -> calls.Invoked | None:
+    try:
+        answer = context.aws.client("lambda").invoke(FunctionName=call.function, Payload=call.body.encode())
+    except ClientError as error:
+        if code_of(error) == "ResourceNotFoundException":
+            return None
+        raise
+    document = json.loads(answer["Payload"].read() or b"null") or {}
+    if "FunctionError" in answer:
+        return calls.Invoked(answer={}, error=document.get("errorMessage") or answer["FunctionError"])
+    return calls.Invoked(answer=document)

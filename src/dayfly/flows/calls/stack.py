@@ -1,0 +1,67 @@
+"""Calls about the project's CloudFormation stack: find it, start a change of it, read why a change failed.
+
+CloudFormation works on after it has answered. A flow waits by asking for the stack again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dayfly.flows.calls.call import Call
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """A stack as CloudFormation shows it. `id` differs between two stacks that had the same name at different times."""
+
+    id: str
+    name: str
+    status: str
+    outputs: Mapping[str, str]
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackEvent:
+    """One line of a stack's history. `resource` is a logical id; for the stack itself it is the stack's name."""
+
+    resource: str
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class FindStack(Call[Stack | None]):
+    """The stack of this name, or None when there is none."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class CreateStack(Call[bool]):
+    """Starts to create a stack with this request. False when a stack of its name exists."""
+
+    request: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class UpdateStack(Call[bool]):
+    """Starts to update a stack with this request. False when nothing differs."""
+
+    request: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class DeleteStack(Call[None]):
+    """Starts to delete the stack of this name. Does nothing if there is none."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class StackEvents(Call[tuple[StackEvent, ...]]):
+    """The newest events of the stack of this name, newest first. Empty when there is no such stack."""
+
+    name: str

@@ -1,0 +1,82 @@
+"""Makes or adopts the project's bucket, and deletes it with all it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dayfly.errors import FileError, LeftError, RightsError, Unclear
+from dayfly.flows.calls import (
+    AbortSomeUploads,
+    BucketState,
+    DeleteBucket,
+    DeleteSomeObjects,
+    FindBucket,
+    Flow,
+    MakeBucket,
+    SetUpBucket,
+    ask,
+)
+from dayfly.project.deploy.scope import Scope
+from dayfly.project.stack import permissions, template
+from dayfly.project.waiting import ask_until
+
+ABORT_UPLOADS_AFTER_DAYS = 2
+_VISIBLE_WITHIN_S = 30
+_DELETE_TRIES = 3
+
+
+def bucket_exists(scope: Scope) -> Flow[bool]:
+    """Whether the project's bucket exists. Raises FileError when another account has a bucket of its name.
+
+    Anybody can guess the name: a bucket of another account could hand foreign code to the project's functions.
+    """
+    state = yield from ask(FindBucket(scope.account))
+    if state == "denied":
+        raise FileError(f"bucket {scope.bucket} belongs to another account, or you may not see it")
+    return state == "owned"
+
+
+def make_bucket(scope: Scope, tags: Mapping[str, str]) -> Flow[None]:
+    """Creates the bucket unless it exists, and sets it up in either case."""
+    if not (yield from bucket_exists(scope)):
+        if not (yield from ask(MakeBucket())):
+            raise FileError(f"bucket {scope.bucket} belongs to another account", hint="rename the project")
+        yield from _wait_until_visible(scope)
+    yield from ask(
+        SetUpBucket(
+            policy=permissions.bucket_policy(scope.bucket),
+            tags=template.all_tags(scope.project, tags),
+            abort_uploads_after_days=ABORT_UPLOADS_AFTER_DAYS,
+        )
+    )
+
+
+def _wait_until_visible(scope: Scope) -> Flow[None]:
+    def look() -> Flow[BucketState]:
+        return (yield from ask(FindBucket(scope.account)))
+
+    state = yield from ask_until(
+        lambda state: state == "owned", look, every_s=min(1, scope.poll_s), within_s=_VISIBLE_WITHIN_S
+    )
+    if state != "owned":
+        raise Unclear(f"bucket {scope.bucket} was made, but S3 does not show it yet", hint="dayfly deploy")
+
+
+def delete_bucket(scope: Scope) -> Flow[None]:
+    """Deletes all objects and unfinished uploads, then the bucket. Raises LeftError when it keeps filling up."""
+    for _ in range(_DELETE_TRIES):
+        while (yield from ask(DeleteSomeObjects())):
+            pass
+        while (yield from ask(AbortSomeUploads())):
+            pass
+        if (yield from ask(DeleteBucket())):
+            return
+    raise LeftError(f"bucket {scope.bucket} is not empty: something still writes to it", hint="dayfly destroy")
+
+
+def was_deployed(scope: Scope) -> Flow[bool]:
+    """Whether the project's bucket exists: without it nothing was ever deployed. Raises RightsError when it cannot be read."""
+    state = yield from ask(FindBucket())
+    if state == "denied":
+        raise RightsError(f"these credentials may not read {scope.bucket}", hint="use the profile of its account")
+    return state == "owned"

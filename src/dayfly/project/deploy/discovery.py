@@ -1,0 +1,108 @@
+"""Finds in an account what a deploy needs and does not make, and decides what is acceptable: network, images, EC2's role for spot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dayfly.core.model import Architecture, Image, Network, Project
+from dayfly.errors import FileError, SupplyError
+from dayfly.flows.calls import FindImage, FindParameter, Flow, HasLinkedRole, ImageShown, Subnets, ask
+
+SPOT = "spot.amazonaws.com"
+"""The service whose own role an account needs before its first spot server."""
+_DEBIAN = "/aws/service/debian/release/13/latest/{word}"
+_DEBIAN_WORDS = {"arm64": "arm64", "x86_64": "amd64"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundNetwork:
+    """The network that servers start in. `vpc` is set when the stack has to make a security group in it."""
+
+    vpc: str | None
+    subnets: tuple[str, ...]
+    security_groups: tuple[str, ...]
+    public_ip: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundImage:
+    """An image; and which machine and Python its servers really have, where its tags say so (the local cloud's do)."""
+
+    image: Image
+    runs_machine: str | None
+    runs_python: str | None
+
+
+def find_network(region: str, wanted: Network | None) -> Flow[FoundNetwork]:
+    """The subnets that the file names, or those of the default VPC. Raises FileError when they cannot be used."""
+    given = wanted or Network()
+    found = yield from ask(Subnets(given.subnets))
+    missing = set(given.subnets) - {subnet.id for subnet in found}
+    if missing:
+        raise FileError(
+            f"[network.{region}] subnets: {', '.join(sorted(missing))} not found in {region}",
+            hint="name subnets of this account and region",
+        )
+    if not found:
+        raise FileError(f"no default VPC in {region}", hint=f"name subnets: [network.{region}] subnets = [...]")
+    vpcs = sorted({subnet.vpc for subnet in found})
+    if len(vpcs) > 1:
+        raise FileError(
+            f"[network.{region}] subnets are in {len(vpcs)} VPCs, but one security group must serve them all",
+            hint="name subnets of one VPC",
+        )
+    return FoundNetwork(
+        vpc=None if given.security_groups else vpcs[0],
+        subnets=tuple(sorted(subnet.id for subnet in found)),
+        security_groups=given.security_groups,
+        public_ip=given.public_ip,
+    )
+
+
+def find_image(region: str, name: str, architecture: Architecture) -> Flow[FoundImage]:
+    """The stock image of this name, or the AMI when `name` is an AMI id. Raises SupplyError, FileError."""
+    if name.startswith("ami-"):
+        shown = yield from _shown(region, name, architecture)
+        return _found(name, architecture, image_id=name, shown=shown)
+    parameter = _DEBIAN.format(word=_DEBIAN_WORDS[architecture])
+    ami = yield from ask(FindParameter(parameter))
+    if ami is None:
+        raise SupplyError(f"image {name} ({architecture}) does not exist in {region}")
+    shown = yield from _shown(region, ami, architecture)
+    return _found(name, architecture, image_id=f"resolve:ssm:{parameter}", shown=shown)
+
+
+def _shown(region: str, ami: str, architecture: Architecture) -> Flow[ImageShown]:
+    shown = yield from ask(FindImage(ami))
+    if shown is None:
+        raise SupplyError(f"image {ami} does not exist in {region}", hint="use another `image`, or build it again")
+    if shown.architecture != architecture:
+        raise FileError(
+            f"image {ami} is for {shown.architecture}, but the job's servers are {architecture}",
+            hint="choose an image and servers of one architecture",
+        )
+    return shown
+
+
+def _found(name: str, architecture: Architecture, *, image_id: str, shown: ImageShown) -> FoundImage:
+    image = Image(
+        name=name,
+        architecture=architecture,
+        image_id=image_id,
+        root_device=shown.root_device,
+        # IAM's condition key ec2:Owner holds the alias where an image has one, else the account.
+        owner=shown.alias or shown.owner,
+    )
+    return FoundImage(
+        image=image,
+        runs_machine=shown.tags.get("localcloud:architecture"),
+        runs_python=shown.tags.get("localcloud:python"),
+    )
+
+
+def lacks_spot_role(project: Project) -> Flow[bool]:
+    """Whether a job wants spot and the account lacks the role without which its first spot launch fails."""
+    if all(job.market == "on-demand" for job in project.jobs.values()):
+        return False
+    has_role = yield from ask(HasLinkedRole(SPOT))
+    return not has_role

@@ -1,0 +1,94 @@
+"""Builds what a deploy uploads: the bundle of each job and the zips of the two functions. Runs on the laptop, asks no cloud."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import dayfly
+from dayfly.core import names
+from dayfly.core.model import Code, Job, Project
+from dayfly.errors import FileError
+from dayfly.project.bundle import build, wheels
+from dayfly.project.deploy.discovery import FoundImage
+
+PACKAGE = Path(dayfly.__file__).parent
+_DEPENDENCIES = ("uv.lock", "pylock.toml", "requirements.txt", "pyproject.toml")
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folder:
+    """The user's folder, and dayfly's own in it for what is built and kept."""
+
+    path: Path
+    cache: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packages:
+    """What was built: per job its bundle (no entry: the job takes no files), and per function its zip."""
+
+    bundles: Mapping[str, build.Built]
+    functions: Mapping[str, build.Built]
+
+    def code(self, job: str) -> Code | None:
+        """What the job's version says of its bundle."""
+        made = self.bundles.get(job)
+        return made.code(bundle_key(made)) if made else None
+
+    def uploads(self) -> dict[str, Path]:
+        """The files to store, by key."""
+        functions = {function_key(made): made.path for made in self.functions.values()}
+        return functions | {bundle_key(made): made.path for made in self.bundles.values()}
+
+
+def function_key(made: build.Built) -> str:
+    return f"{names.FUNCTIONS}{made.sha256}.zip"
+
+
+def bundle_key(made: build.Built) -> str:
+    return f"{names.BUNDLES}{made.sha256}.zip"
+
+
+def build_packages(project: Project, images: Mapping[str, FoundImage], folder: Folder, say: Say) -> Packages:
+    """Builds all. `images`: by job. Raises FileError for what cannot be packed."""
+    bundles = {}
+    for name, job in project.jobs.items():
+        made = _bundle(folder, job, images[name], say)
+        if made is not None:
+            bundles[name] = made
+    zips = folder.cache / "functions"
+    functions = {name: build.build_function_zip(name, PACKAGE, zips) for name in ("launcher", "sweeper")}
+    return Packages(bundles=bundles, functions=functions)
+
+
+def target_of(job: Job, found: FoundImage | None) -> wheels.Target | None:
+    """The platform of the job's wheels: what its servers really run, where the image says so, else the stock image's Python.
+
+    None: not known.
+    """
+    if found is not None and found.runs_machine and found.runs_python:
+        return wheels.local_target(found.runs_machine, found.runs_python)
+    return wheels.image_target(job.image, job.architecture)
+
+
+def _bundle(folder: Folder, job: Job, found: FoundImage, say: Say) -> build.Built | None:
+    target, python = target_of(job, found), job.python
+    if target is None:
+        _refuse_unknown_python(folder, job)
+        target, python = wheels.Target(machine="x86_64", python="3.13"), "none"
+    return build.build_job_bundle(
+        folder.path, job.bundle, python, target, folder.cache / "bundles", job=job.name, cache=folder.cache, say=say
+    )
+
+
+def _refuse_unknown_python(folder: Folder, job: Job) -> None:
+    has_dependencies = any((folder.path / name).is_file() for name in _DEPENDENCIES)
+    if job.python != "none" and has_dependencies:
+        raise FileError(
+            f"jobs.{job.name}.image: dayfly does not know which Python {job.image} has, so it cannot choose wheels",
+            hint='python = "none", with the dependencies in the image; or image = "debian-13"',
+        )

@@ -1,0 +1,76 @@
+"""Makes the jobs' schedules what a plan says, no more and no less. Kill schedules and the sweeper's are never touched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dayfly.core import names
+from dayfly.core.model import Scheduled
+from dayfly.flows.calls import CreateSchedule, DeleteSchedule, Flow, GetSchedule, ListSchedules, UpdateSchedule, ask
+from dayfly.project.deploy.scope import Scope
+
+SWEEPER = "dayfly-sweeper"
+"""The sweeper's own schedule, which the stack makes in the same group."""
+_RETRIES = 10
+
+
+def job_schedules() -> Flow[tuple[str, ...]]:
+    """Names of the jobs' schedules that exist now."""
+    found = yield from ask(ListSchedules())
+    return tuple(name for name in found if name != SWEEPER and not name.startswith(names.KILL_PREFIX))
+
+
+def sync_schedules(scope: Scope, wanted: tuple[Scheduled, ...], outputs: Mapping[str, str]) -> Flow[int]:
+    """Creates, updates and deletes schedules until they are as wanted; `outputs` are the stack's. Returns how many changed."""
+    existing = yield from job_schedules()
+    changed = 0
+    for one in wanted:
+        changed += yield from _sync(schedule_request(scope, one, outputs), exists=one.name in existing)
+    for name in sorted(set(existing) - {one.name for one in wanted}):
+        yield from ask(DeleteSchedule(name))
+        changed += 1
+    return changed
+
+
+def remove_schedules() -> Flow[int]:
+    """Deletes every schedule of the jobs. Returns how many."""
+    found = yield from job_schedules()
+    for name in found:
+        yield from ask(DeleteSchedule(name))
+    return len(found)
+
+
+def schedule_request(scope: Scope, one: Scheduled, outputs: Mapping[str, str]) -> dict[str, Any]:
+    """The whole request to Scheduler: an update replaces all fields."""
+    return {
+        "Name": one.name,
+        "GroupName": scope.stack,
+        "Description": f"ticks of {one.name.split('.')[0]}",
+        "ScheduleExpression": one.expression,
+        "ScheduleExpressionTimezone": one.timezone,
+        "State": "ENABLED",
+        "FlexibleTimeWindow": {"Mode": "OFF"},
+        "Target": {
+            "Arn": outputs["Launcher"],
+            "RoleArn": outputs["ScheduleRole"],
+            "Input": one.event,
+            "RetryPolicy": {"MaximumEventAgeInSeconds": one.max_age_s, "MaximumRetryAttempts": _RETRIES},
+            "DeadLetterConfig": {"Arn": outputs["DeadLetters"]},
+        },
+    }
+
+
+def _sync(request: Mapping[str, Any], *, exists: bool) -> Flow[bool]:
+    """Makes one schedule as requested. Returns whether it had to be changed."""
+    if not exists:
+        if (yield from ask(CreateSchedule(request))):
+            return True
+        # Another deploy made it in the meantime.
+        return (yield from ask(UpdateSchedule(request)))
+    found = yield from ask(GetSchedule(request["Name"]))
+    if found is not None and all(found.get(key) == value for key, value in request.items()):
+        return False
+    if not (yield from ask(UpdateSchedule(request))):
+        yield from ask(CreateSchedule(request))
+    return True

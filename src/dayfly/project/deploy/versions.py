@@ -1,0 +1,46 @@
+"""Reads and writes the versions of jobs in the bucket: what is deployed now, what a deploy adds, what a destroy ends."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from dayfly.core import names
+from dayfly.core.model import Deployed, Version
+from dayfly.core.versions import read_version, write_version
+from dayfly.errors import Unclear
+from dayfly.flows.calls import Flow, Get, List, Now, PutNew, ask
+from dayfly.project.deploy import plan
+from dayfly.project.deploy.bucket import bucket_exists
+from dayfly.project.deploy.scope import Scope
+
+
+def deployed(scope: Scope) -> Flow[dict[str, Version]]:
+    """The newest version of every job in the bucket, by name; empty when there is no bucket."""
+    if not (yield from bucket_exists(scope)):
+        return {}
+    found: dict[str, Version] = {}
+    for folder in (yield from ask(List(names.VERSIONS, folders=True))):
+        keys = yield from ask(List(folder))
+        stored = yield from ask(Get(max(keys, key=names.version_since)))
+        if stored is not None:
+            version = read_version(stored.body)
+            found[version.name] = version
+    return found
+
+
+def write_changes(changes: tuple[plan.JobChange, ...], since: datetime, by: str) -> Flow[None]:
+    """Writes a version from `since` on for each job that changes. Raises Unclear when another deploy wrote one first."""
+    for change in changes:
+        version = plan.changed_version(change, since, by)
+        if version is not None and not (yield from ask(PutNew(version.key, write_version(version)))):
+            raise Unclear(f"another deploy of {change.name} ran at the same moment", hint="dayfly deploy")
+
+
+def retire(scope: Scope) -> Flow[None]:
+    """Writes for every job that it is no longer deployed, so that no later tick is expected."""
+    existing = yield from deployed(scope)
+    since = plan.effective((yield from ask(Now())), existing)
+    for version in existing.values():
+        if isinstance(version, Deployed):
+            removed = plan.removed(version.name, since, scope.who)
+            yield from ask(PutNew(removed.key, write_version(removed)))

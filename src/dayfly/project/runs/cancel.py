@@ -1,0 +1,45 @@
+"""Cancels a run: writes down that it has to end, takes the steps that are due, and waits until its server is gone."""
+
+from __future__ import annotations
+
+from dayfly.core import names
+from dayfly.core.records import Cancel, Closed, encode
+from dayfly.core.step import State
+from dayfly.errors import LeftError, NotFoundError
+from dayfly.flows.actor import Actor
+from dayfly.flows.calls import Flow, Now, PutNew, ask
+from dayfly.flows.gather import gather
+from dayfly.flows.walk import Walked, walk
+from dayfly.project.waiting import ask_until
+
+GONE_WITHIN_S = 60
+"""How long to wait until EC2 shows the server as gone. After that the sweeper takes over."""
+
+
+def cancel(run: names.RunName, actor: Actor, by: str, poll_s: float) -> Flow[Closed]:
+    """Cancels the run's newest attempt and returns how it was closed: it may have ended by itself first.
+
+    Raises NotFoundError when the run is over, LeftError when its server is still terminating.
+    """
+    facts = yield from gather(run)
+    if facts.opened is None:
+        raise NotFoundError(f"nothing to cancel: {run} is over already", hint=f"dayfly show {run}")
+    record = Cancel(at=(yield from ask(Now())), by=by)
+    yield from ask(PutNew(names.attempt_key(run, facts.going, record.file), encode(record)))
+    walked = yield from ask_until(
+        lambda walked: walked.step.state is State.FINISHED,
+        lambda: walk(run, actor),
+        every_s=poll_s,
+        within_s=GONE_WITHIN_S,
+    )
+    return _closed(run, walked)
+
+
+def _closed(run: names.RunName, walked: Walked) -> Closed:
+    attempt = walked.facts.attempt
+    if attempt is None or attempt.closed is None:
+        raise LeftError(
+            f"{run}: cancel requested; not over yet: {walked.step.reason}",
+            hint="the sweeper finishes it within 5 minutes: dayfly ps",
+        )
+    return attempt.closed

@@ -1,0 +1,94 @@
+"""Reads the log of a run piece by piece, and follows it until the job is over. The pieces are emitted as they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dayfly.core import names
+from dayfly.core.facts import Attempt, Facts
+from dayfly.errors import NotFoundError, Unclear
+from dayfly.flows.calls import Emit, Flow, Get, Sleep, ask
+from dayfly.flows.gather import gather
+from dayfly.project.runs.look import log_pieces
+from dayfly.project.screens import ending, words
+
+UNCLEAR_AT_MOST = 20
+"""How many looks in a row may have no clear answer before following ends."""
+
+
+@dataclass
+class Tail:
+    """How far a log was read: the keys of the pieces that were emitted, and their bytes. `is_over`: no more will come."""
+
+    seen: set[str] = field(default_factory=set)
+    bytes: int = 0
+    is_over: bool = False
+
+
+def tail(run: names.RunName, *, follow: bool, poll_s: float) -> Flow[Tail]:
+    """Emits each piece of the newest attempt's log once, in order; with `follow` until the job is over.
+
+    Raises NotFoundError for a run that has no server and will have none.
+    """
+    read = Tail()
+    unclear = 0
+    while True:
+        try:
+            yield from _read_on(run, read, follow=follow)
+            unclear = 0
+        except Unclear:
+            unclear += 1
+            if unclear > UNCLEAR_AT_MOST:
+                raise
+        if read.is_over or not (follow or unclear):
+            return read
+        yield from ask(Sleep(poll_s))
+
+
+def _read_on(run: names.RunName, read: Tail, *, follow: bool) -> Flow[None]:
+    """Emits the pieces that were not emitted yet."""
+    attempt = log_attempt((yield from gather(run)), follow=follow)
+    if attempt is None:
+        return
+    for key in (yield from log_pieces(run, attempt)):
+        if key not in read.seen:
+            body = yield from _piece(key)
+            yield from ask(Emit(body))
+            read.seen.add(key)
+            read.bytes += len(body)
+    read.is_over = is_over(attempt)
+
+
+def _piece(key: str) -> Flow[bytes]:
+    """One piece of a log, at most 4 MiB. Raises NotFoundError when it was removed."""
+    stored = yield from ask(Get(key))
+    if stored is None:
+        raise NotFoundError(f"{key} is no longer in the bucket")
+    return stored.body
+
+
+def log_attempt(facts: Facts, *, follow: bool) -> Attempt | None:
+    """The newest attempt that has a server. None: wait for one. Raises NotFoundError when there is none and none will come."""
+    if follow and _may_get_a_server(facts):
+        return None
+    with_server = [one for one in facts.attempts if one.elected is not None]
+    if with_server:
+        return with_server[-1]
+    why = ending(facts, local=False).why or "it has no server yet"
+    raise NotFoundError(f"{facts.run} has no log: {why}", hint=f"dayfly show {words.name(facts.run)}")
+
+
+def _may_get_a_server(facts: Facts) -> bool:
+    """Whether the newest attempt waits for its server."""
+    if facts.opened is None:
+        return False
+    newest = facts.attempt
+    if newest is None:
+        return True
+    return newest.closed is None and newest.elected is None
+
+
+def is_over(attempt: Attempt) -> bool:
+    """Whether the log is complete: the agent stored its end, or its server is gone without one."""
+    is_gone = attempt.server is not None and attempt.server.gone
+    return attempt.ended is not None or attempt.closed is not None or is_gone

@@ -1,0 +1,87 @@
+"""Downloads the files of a run: whole or not at all, each checked against its hash. Writes nothing in the bucket.
+
+Which run, and whether it succeeded, is decided before. `fetch` is a flow; `arriving` makes and replaces folders on this laptop.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from dayfly.core.records import Output
+from dayfly.errors import FileError, LeftError, NotFoundError
+from dayfly.flows.calls import Download, Flow, Log, ask
+
+
+def fetch(outputs: Iterable[Output], folder: Path, prefix: str) -> Flow[None]:
+    """Downloads these files into `folder`. The path of each is logged before it is downloaded.
+
+    `prefix`: where in the bucket they must be. Raises NotFoundError for a file that is no longer there, LeftError for one that is
+    not what was stored or not this run's.
+    """
+    files = tuple(outputs)
+    for output in files:
+        refuse_foreign(output, prefix)
+    for output in files:
+        yield from ask(Log(output.path, {}))
+        path = folder / output.path
+        arrived = yield from ask(Download(output.key, str(path)))
+        if arrived is None:
+            raise NotFoundError(f"{output.path} is no longer in the bucket", hint="dayfly runs")
+        if (arrived.size, arrived.sha256) != (output.size, output.sha256):
+            raise LeftError(
+                f"{output.path} is not what was stored: its hash differs; nothing of it was kept",
+                hint="repeat the command",
+            )
+
+
+def refuse_foreign(output: Output, prefix: str) -> None:
+    """Raises LeftError for a path outside the run's folder and for an object of another run.
+
+    The record was written on the job's own server, so the paths and keys in it are not trusted.
+    """
+    parts = PurePosixPath(output.path).parts
+    if not parts or output.path.startswith("/") or ".." in parts or "\0" in output.path:
+        raise LeftError(f"the record of this run names a file outside its folder: {output.path!r}; nothing was written")
+    if not output.key.startswith(prefix):
+        raise LeftError(f"the record of this run names an object of another: {output.key!r}; nothing was written")
+
+
+@contextmanager
+def arriving(to: Path) -> Iterator[Path]:
+    """An empty folder beside `to`, which replaces `to` when the block ends well. When it raises, `to` is as it was.
+
+    Raises FileError for a folder that cannot be written.
+    """
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{to.name}-unfinished-", dir=to.parent))
+    except OSError as error:
+        raise FileError(f"{to} cannot be written: {error.strerror}") from error
+    try:
+        unfinished.chmod(0o755)
+        yield unfinished
+        _replace(to, unfinished)
+    except OSError as error:
+        raise FileError(f"{to} cannot be written: {error}") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _replace(to: Path, unfinished: Path) -> None:
+    if not to.exists():
+        unfinished.rename(to)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{to.name}-old-", dir=to.parent))
+    try:
+        to.rename(old / to.name)
+        try:
+            unfinished.rename(to)
+        except OSError:
+            (old / to.name).rename(to)
+            raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,48 @@
+"""Starts or retries a run: sends the documented event to the launcher, so that a person needs no right to launch servers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from dayfly.core import names
+from dayfly.errors import DayflyError, FileError, NotFoundError, RightsError, SupplyError, Unclear
+from dayfly.flows.calls import Flow, Invoke, Invoked, ask
+
+TRIES = 3
+"""How often an event is sent. The same event with the same `request` starts one run, so an unclear answer is asked again."""
+_CLASSES: Mapping[int, type[DayflyError]] = {2: FileError, 3: RightsError, 4: NotFoundError, 5: SupplyError}
+"""The error of each exit code that the launcher names."""
+
+
+def send_event(project: str, event: Mapping[str, Any]) -> Flow[Mapping[str, Any]]:
+    """Sends the event, which has its `request`, and returns the launcher's answer.
+
+    Raises what the launcher refused, NotFoundError when there is no launcher, Unclear when it did not finish.
+    """
+    call = Invoke(names.launcher_function(project), json.dumps(dict(event)))
+    last = ""
+    for _ in range(TRIES):
+        try:
+            invoked = yield from ask(call)
+        except Unclear as error:
+            last = error.message
+            continue
+        if invoked is None:
+            raise NotFoundError(f"{project} is not deployed here: no function {call.function}", hint="dayfly deploy")
+        if not invoked.error:
+            return _accepted(invoked)
+        last = invoked.error
+    raise Unclear(
+        f"the launcher did not finish ({last})", hint="the sweeper continues the run within 5 minutes: dayfly runs"
+    )
+
+
+def _accepted(invoked: Invoked) -> Mapping[str, Any]:
+    """The answer of a launcher that took the event. Raises what it refused."""
+    answer = invoked.answer
+    if answer.get("refused"):
+        kind = _CLASSES.get(int(answer.get("exit") or 4), NotFoundError)
+        raise kind(str(answer["refused"]), hint=str(answer.get("hint") or ""))
+    return answer

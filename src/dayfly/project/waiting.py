@@ -1,0 +1,30 @@
+"""Waits in a flow: asks again until the answer is the wanted one or the time is up. Decides nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TypeVar
+
+from dayfly.errors import Unclear
+from dayfly.flows.calls import Flow, Now, Sleep, ask
+
+T = TypeVar("T")
+
+
+def ask_until(done: Callable[[T], bool], look: Callable[[], Flow[T]], *, every_s: float, within_s: float) -> Flow[T]:
+    """Repeats `look` until `done` accepts its answer or `within_s` seconds are over, and returns the last answer.
+
+    A look without a clear answer is repeated too; Unclear is raised only when the time is up.
+    """
+    until = (yield from ask(Now())) + timedelta(seconds=within_s)
+    while True:
+        try:
+            answer = yield from look()
+        except Unclear:
+            if (yield from ask(Now())) >= until:
+                raise
+        else:
+            if done(answer) or (yield from ask(Now())) >= until:
+                return answer
+        yield from ask(Sleep(every_s))
