@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from dayfly.cli import breaks, local_cloud
+from dayfly.cli import faults, local_cloud
 from dayfly.errors import FileError
 from dayfly.project.file import config
 
@@ -50,11 +50,11 @@ def test_guest_without_local_is_refused(tmp_path):
 
 def test_a_cloud_that_runs_fits_when_its_servers_are_of_that_kind_or_of_any():
     running = cloud(guests="vm")
-    assert local_cloud.fitting(running, "vm") is running
-    assert local_cloud.fitting(running, None) is running
-    assert local_cloud.fitting(None, "vm") is None
+    assert local_cloud.require_guest(running, "vm") is running
+    assert local_cloud.require_guest(running, None) is running
+    assert local_cloud.require_guest(None, "vm") is None
     with pytest.raises(FileError, match="vm guests, not process") as refused:
-        local_cloud.fitting(running, "process")
+        local_cloud.require_guest(running, "process")
     assert "dayfly local down" in refused.value.hint
 
 
@@ -66,19 +66,19 @@ def test_a_cloud_that_runs_fits_when_its_servers_are_of_that_kind_or_of_any():
         ({"guests": "vm", "accelerator": "tcg"}, "emulated"),
     ],
 )
-def test_the_first_line_of_a_screen_says_what_servers_are(facts, said):
-    assert said in cloud(**facts).what_servers_are
+def test_the_first_line_of_a_screen_says_guest_description(facts, said):
+    assert said in cloud(**facts).guest_description
 
 
-WAYS = [(way, guest) for way, one in breaks.BREAKS.items() for guest in one.jobs]
+WAYS = [(way, guest) for way, one in faults.FAULTS.items() for guest in one.jobs]
 
 
 @pytest.mark.parametrize(("way", "guest"), WAYS)
 def test_every_way_to_break_a_server_is_a_job_of_a_valid_project(way, guest):
-    breaks.refuse(way, guest)
-    job = config.read(breaks.file(way, guest), zones=ZoneInfo, allow_short_margin=True).jobs["pi"]
-    assert job.command == breaks.BREAKS[way].jobs[guest][0]
-    assert (job.setup or "") == breaks.BREAKS[way].jobs[guest][1]
+    faults.refuse(way, guest)
+    job = config.read(faults.file(way, guest), zones=ZoneInfo, allow_short_margin=True).jobs["pi"]
+    assert job.command == faults.FAULTS[way].jobs[guest][0]
+    assert (job.setup or "") == faults.FAULTS[way].jobs[guest][1]
     assert guest == local_cloud.VM or not job.setup, "a process guest refuses setup"
 
 
@@ -105,4 +105,4 @@ def test_an_image_that_can_not_be_made_is_told_with_its_remedy(tmp_path, monkeyp
     ],
 )
 def test_a_demo_in_which_nothing_broke_is_no_proof(way: str, ended_by: str, proved: bool) -> None:
-    assert breaks.happened(way, ended_by) is proved
+    assert faults.happened(way, ended_by) is proved

@@ -16,7 +16,6 @@ from zoneinfo import ZoneInfo
 import click
 import pytest
 
-import dayfly.cli.commands  # noqa: F401 - registers the commands
 from dayfly.cli.main import dayfly_command
 from dayfly.core import event, names, records
 from dayfly.core.election import refused_because
@@ -37,7 +36,10 @@ def named(path: Path) -> str:
 
 
 def commands(group: click.Group = dayfly_command, before: str = "") -> Iterator[tuple[str, click.Command]]:
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
         yield f"{before}{name}", command
         if isinstance(command, click.Group):
             yield from commands(command, f"{before}{name} ")
@@ -190,9 +192,10 @@ def parse(line: str, *, whole: bool) -> None:
     while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
         name = arguments.pop(0)
         path = f"{path} {name}"
-        if name not in command.commands:
+        found = command.get_command(click.Context(command), name)
+        if found is None:
             raise click.UsageError(f"no command {path}")
-        command = command.commands[name]
+        command = found
     try:
         command.make_context(path, arguments)
     except click.exceptions.Exit:

@@ -160,7 +160,7 @@ def test_only_one_module_of_the_cli_prints() -> None:
     prints = [
         named(source)
         for source in DAYFLY
-        if source.path.name != "say.py" and "remote" not in source.path.parts
+        if source.path.name != "output.py" and "remote" not in source.path.parts
         for node in ast.walk(source.tree)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
     ]

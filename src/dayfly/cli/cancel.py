@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import click
 
-from dayfly.cli import lookup, say, target
+from dayfly.cli import lookup, output, target, workspace
 from dayfly.cli.find import find_run
-from dayfly.cli.main import dayfly_command, json_option, local_option
+from dayfly.cli.options import json_option, local_option
 from dayfly.project.runs.cancel import cancel
 from dayfly.project.screens import words
 
 
-@dayfly_command.command("cancel")
+@click.command("cancel")
 @click.argument("run_name", metavar="RUN")
 @local_option
 @json_option
 def cancel_command(run_name: str, use_local: bool, as_json: bool) -> int:
     """End a run that is going on: its server goes, its log so far is kept."""
-    project = target.project()
+    project = workspace.read_project()
     where = target.for_changes(project, use_local=use_local)
     target.announce(where, as_json=as_json)
     with lookup.hints(use_local=use_local):
@@ -25,8 +25,10 @@ def cancel_command(run_name: str, use_local: bool, as_json: bool) -> int:
         ending = cancel(run, where.actor(project.name), by=where.who, poll_s=where.poll_s)
         closed = where.interpreter(project.name).run(ending)
     if as_json:
-        say.document({"target": where.facts(), "run": str(run), "outcome": closed.outcome, "ended_by": closed.ended_by})
+        output.document(
+            {"target": where.facts(), "run": str(run), "outcome": closed.outcome, "ended_by": closed.ended_by}
+        )
     else:
-        say.answer(say.labelled(closed.outcome, f"{run}: {closed.detail or closed.ended_by}"))
-        say.answer(say.labelled("next", words.dayfly("logs", run.job, local=use_local)))
+        output.line(output.labelled(closed.outcome, f"{run}: {closed.detail or closed.ended_by}"))
+        output.line(output.labelled("next", words.dayfly("logs", run.job, local=use_local)))
     return 0 if closed.outcome == "cancelled" else 1

@@ -8,26 +8,25 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from dayfly.cli import say, target
-from dayfly.cli.main import dayfly_command, json_option
+from dayfly.cli import output, workspace
+from dayfly.cli.options import json_option
 from dayfly.core.model import Job, Project
 from dayfly.errors import DayflyError
-from dayfly.project.bundle import build
-from dayfly.project.deploy import packages
+from dayfly.project.bundle import build, wheels
 from dayfly.project.file import keys
 from dayfly.project.file.warnings import find_warnings
 from dayfly.project.screens import words
 from dayfly.project.screens.check import Packed, check_document, check_lines, packed_lines
 
 
-@dayfly_command.command("check")
+@click.command("check")
 @click.option("--keys", "list_keys", is_flag=True, help="list every key of dayfly.toml and stop")
 @json_option
 def check_command(list_keys: bool, as_json: bool) -> int:
     """Read dayfly.toml: every problem at once, each job's next tick, what its server gets."""
     if list_keys:
         return _keys(as_json=as_json)
-    project = target.project()
+    project = workspace.read_project()
     now = datetime.now(UTC)
     warnings = find_warnings(project, now, ZoneInfo)
     packed: list[Packed] = []
@@ -41,20 +40,20 @@ def check_command(list_keys: bool, as_json: bool) -> int:
         refused = [
             {"error": each.message, "hint": each.hint, "lines": [list(line) for line in each.lines]} for each in errors
         ]
-        say.document({**check_document(project, warnings, packed, now, ZoneInfo), "errors": refused})
+        output.document({**check_document(project, warnings, packed, now, ZoneInfo), "errors": refused})
         return 2 if errors else 0
-    say.answers(check_lines(project, warnings, len(errors), now, ZoneInfo))
-    say.answers(packed_lines(packed))
+    output.lines(check_lines(project, warnings, len(errors), now, ZoneInfo))
+    output.lines(packed_lines(packed))
     for each in errors:
-        say.refusal(each, as_json=False)
+        output.error(each, as_json=False)
     first = next(iter(project.jobs), "")
-    say.answer(say.labelled("next", "dayfly check" if errors else words.dayfly("run", first, "--wait", local=True)))
+    output.line(output.labelled("next", "dayfly check" if errors else words.dayfly("run", first, "--wait", local=True)))
     return 2 if errors else 0
 
 
 def _keys(*, as_json: bool) -> int:
     if as_json:
-        say.document({"keys": [key._asdict() for key in keys.ALL], "tables": keys.TABLES})
+        output.document({"keys": [key._asdict() for key in keys.ALL], "tables": keys.TABLES})
         return 0
     scopes: tuple[tuple[keys.Scope, str], ...] = (
         ("project", "the top of the file"),
@@ -62,11 +61,11 @@ def _keys(*, as_json: bool) -> int:
         ("job", f"{keys.TABLES['jobs']}; {keys.TABLES['defaults']}"),
     )
     for scope, title in scopes:
-        say.answer(title)
+        output.line(title)
         rows = [("KEY", "TYPE", "DEFAULT", "MEANING"), *keys.rows(scope)]
-        say.answers(f"  {line}" for line in words.table(rows))
-        say.answer()
-    say.answer(say.labelled("next", "dayfly check"))
+        output.lines(f"  {line}" for line in words.table(rows))
+        output.line()
+    output.line(output.labelled("next", "dayfly check"))
     return 0
 
 
@@ -81,21 +80,21 @@ def _alike(project: Project) -> Iterator[tuple[Job, ...]]:
 def _pack(jobs: tuple[Job, ...]) -> Packed:
     """Builds the bundle of a group. Raises FileError for what can not travel."""
     job, named = jobs[0], tuple(job.name for job in jobs)
-    runs = packages.target_of(job, None)
+    runs = wheels.image_target(job.image, job.architecture)
     if runs is None:
         return Packed(
             jobs=named, unknown=f"not built here: which Python {job.image} has is known to a deploy at the most"
         )
-    cache = target.folder() / ".dayfly" / "cache"
+    cache = workspace.folder() / ".dayfly" / "cache"
     built = build.build_job_bundle(
-        target.home(),
+        workspace.project_folder(),
         job.bundle,
         job.python,
         runs,
         cache / "bundles",
         job=job.name,
         cache=cache,
-        say=lambda text: say.note(f"  {text}"),
+        say=lambda text: output.note(f"  {text}"),
     )
     if built is None:
         return Packed(jobs=named)

@@ -16,10 +16,10 @@ from zoneinfo import ZoneInfo
 import click
 
 import dayfly
-from dayfly.cli import breaks, deploy, launching, local_cloud, say, target
-from dayfly.cli.main import dayfly_command, guest_option, json_option
-from dayfly.cli.run import receipt_of, watch
-from dayfly.cli.watch import Watcher
+from dayfly.cli import deploy, faults, launching, local_cloud, output, target, workspace
+from dayfly.cli.follow import receipt_of, watch
+from dayfly.cli.live_view import LiveView
+from dayfly.cli.options import guest_option, json_option
 from dayfly.core import names
 from dayfly.core.facts import Facts
 from dayfly.core.model import Project
@@ -37,12 +37,12 @@ BOUND_S = 7 * 60
 """The promise: gone by the deadline, at the very latest 7 minutes after."""
 
 
-@dayfly_command.command("demo")
+@click.command("demo")
 @click.option("--seconds", type=click.IntRange(1, 600), default=10, show_default=True, help="how long pi is computed")
 @click.option(
     "--break",
     "broken",
-    type=click.Choice(list(breaks.BREAKS)),
+    type=click.Choice(list(faults.FAULTS)),
     help="kill the agent, hang the job, panic the kernel, reboot, and see the server go (the last two: --guest vm)",
 )
 @guest_option
@@ -52,8 +52,8 @@ def demo_command(seconds: int, broken: str | None, guest: str | None, as_json: b
     folder = Path.cwd()
     running = local_cloud.running(folder)
     if broken:  # before anything is started or built
-        breaks.refuse(broken, guest or (running.guests if running else local_cloud.PROCESS))
-    cloud = local_cloud.fitting(running, guest) or click.get_current_context().with_resource(
+        faults.refuse(broken, guest or (running.guests if running else local_cloud.PROCESS))
+    cloud = local_cloud.require_guest(running, guest) or click.get_current_context().with_resource(
         local_cloud.Held(folder, local_cloud.REGION, ticks=True, guest=guest or local_cloud.PROCESS)
     )
     shown = Demo(folder=folder, seconds=seconds, broken=broken, guest=cloud.guests, as_json=as_json)
@@ -86,12 +86,12 @@ class Demo:
             source, self.home, ignore=shutil.ignore_patterns("__pycache__", ".*", "tests", "dayfly.toml", "dist")
         )
         text = self._file()
-        (self.home / target.FILE).write_text(text, encoding="utf-8")
+        (self.home / workspace.FILE).write_text(text, encoding="utf-8")
         return config.read(text, zones=ZoneInfo, now=datetime.now(UTC), allow_short_margin=True)
 
     def _file(self) -> str:
         if self.broken:
-            return breaks.file(self.broken, self.guest)
+            return faults.file(self.broken, self.guest)
         # The command's own time, a third more for a busy machine, and room to load and save; emulated, all of it takes longer.
         limit = max(60, self.seconds * 4 // 3 + 30)
         return _FILE.format(seconds=self.seconds, limit=limit * (3 if self.guest == local_cloud.VM else 1))
@@ -101,15 +101,15 @@ class Demo:
         self._title(where, project, f"every minute, on {project.jobs[JOB].servers[0]}")
         prepared = self._deploy(where, project)
         run = names.RunName(JOB, _next_tick(prepared))
-        watcher = Watcher(ZoneInfo("UTC"), as_json=self.as_json, tenths=True)
-        watcher.below(f"waiting for the tick of {names.utc_text(run.tick)[11:19]} UTC")
-        if not watcher.live:
-            say.note(f"  waiting for the tick of {names.utc_text(run.tick)[11:19]} UTC")
+        view = LiveView(ZoneInfo("UTC"), as_json=self.as_json, tenths=True)
+        view.below(f"waiting for the tick of {names.utc_text(run.tick)[11:19]} UTC")
+        if not view.on_terminal:
+            output.note(f"  waiting for the tick of {names.utc_text(run.tick)[11:19]} UTC")
         _sleep_until(run.tick)
         # Only this tick: the next minute's would start a second server while the first is looked at.
         _wait_for_claim(where, project, run)
         where.interpreter(project.name).run(remove_schedules())
-        facts = watch(where, project, run, watcher)
+        facts = watch(where, project, run, view)
         # From now on by hand only: what is looked at later must not call each later minute missed.
         by_hand = {name: replace(job, schedule=()) for name, job in project.jobs.items()}
         self._deploy(where, replace(project, jobs=by_hand))
@@ -117,12 +117,12 @@ class Demo:
 
     def break_it(self, where: target.Target, project: Project) -> int:
         """The same path with something broken; exit 0 when the server went as promised."""
-        what = breaks.BREAKS[str(self.broken)].words
+        what = faults.FAULTS[str(self.broken)].words
         self._title(where, project, f"by hand, on {project.jobs[JOB].servers[0]}; {what}")
         self._deploy(where, project)
         answer = launching.send(where, project.name, {"job": JOB})
         run = names.run_name(str(answer["run"]))
-        facts = watch(where, project, run, Watcher(ZoneInfo("UTC"), as_json=self.as_json, tenths=True))
+        facts = watch(where, project, run, LiveView(ZoneInfo("UTC"), as_json=self.as_json, tenths=True))
         return self._tell(where, project, facts)
 
     def _title(self, where: target.Target, project: Project, how: str) -> None:
@@ -131,11 +131,11 @@ class Demo:
         cores = where.local.facts.get("cores")
         played = f"played by this machine: {f'{cores} cores, ' if cores else ''}{where.local.machine}"
         target.announce(where, as_json=self.as_json)
-        line = say.labelled("job", f"{JOB}, {how} ({played}), time limit {job.time_limit_s} s")
-        (say.note if self.as_json else say.answer)(line)
-        (say.note if self.as_json else say.answer)("")
+        line = output.labelled("job", f"{JOB}, {how} ({played}), time limit {job.time_limit_s} s")
+        (output.note if self.as_json else output.line)(line)
+        (output.note if self.as_json else output.line)("")
         if where.local.facts.get("accelerator") == "tcg":
-            say.note(
+            output.note(
                 "  processors are emulated here: a server boots in tens of seconds, and its job runs several times slower"
             )
 
@@ -152,25 +152,25 @@ class Demo:
         as_promised = left == 0 and _in_time(facts) and (not self.broken or _broke(self.broken, facts))
         code = (0 if as_promised else 1) if self.broken else (0 if end.succeeded and left == 0 and digits else 1)
         if self.as_json:
-            say.document(_document(facts, receipt, fetched, digits, left, as_promised if self.broken else None))
+            output.document(_document(facts, receipt, fetched, digits, left, as_promised if self.broken else None))
             return code
-        say.answer()
+        output.line()
         if end.succeeded and fetched is not None:
-            say.answer(f"{'succeeded':<13} {_words(digits, facts)}")
-            say.answer(f"{'result':<13} {fetched / 'out/pi.txt'}")
+            output.line(f"{'succeeded':<13} {_words(digits, facts)}")
+            output.line(f"{'result':<13} {fetched / 'out/pi.txt'}")
         else:
-            say.answers(
+            output.lines(
                 line
                 for line in end_lines(facts, ZoneInfo("UTC"), receipt, local=True)
                 if not line.startswith(("next", "ended by"))
             )
         if self.broken and attempt is not None and attempt.closed is not None:
             verdict = "as promised" if as_promised else "NOT as promised"
-            say.answer(
+            output.line(
                 f"{'ended by':<13} {attempt.closed.ended_by}; {verdict}: gone by {attempt.intent.deadline:%H:%M:%S} at the latest"
             )
-        say.answer(f"{'servers left':<13} {left}")
-        say.answer(f"{'next':<13} {self._next()}")
+        output.line(f"{'servers left':<13} {left}")
+        output.line(f"{'next':<13} {self._next()}")
         return code
 
     def _next(self) -> str:
@@ -246,7 +246,7 @@ def _in_time(facts: Facts) -> bool:
 
 def _broke(way: str, facts: Facts) -> bool:
     closed = facts.attempt.closed if facts.attempt else None
-    return closed is not None and breaks.happened(way, closed.ended_by)
+    return closed is not None and faults.happened(way, closed.ended_by)
 
 
 def _digits(fetched: Path | None) -> int | None:

@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 import click
 
 import dayfly
-from dayfly.cli import say, target
-from dayfly.cli.main import dayfly_command, json_option, local_option
+from dayfly.cli import output, target, workspace
+from dayfly.cli.options import json_option, local_option
 from dayfly.core import names
 from dayfly.core.model import Project
 from dayfly.errors import FileError
@@ -30,7 +30,7 @@ _SIGNS = {"new": "+", "changed": "~", "gone": "-"}
 _NEWS = {"new": "is new", "changed": "has its new version at the next tick", "gone": "is gone"}
 
 
-@dayfly_command.command("deploy")
+@click.command("deploy")
 @click.option(
     "--plan", "plan_only", is_flag=True, help="show what would change and stop (exit 0: nothing, 10: changes)"
 )
@@ -39,32 +39,32 @@ _NEWS = {"new": "is new", "changed": "has its new version at the next tick", "go
 @json_option
 def deploy_command(plan_only: bool, yes: bool, use_local: bool, as_json: bool) -> int:
     """Make the cloud match dayfly.toml: shows what changes, then asks."""
-    project = target.project()
+    project = workspace.read_project()
     where = target.for_changes(project, use_local=use_local)
     target.announce(where, as_json=as_json)
     started = time.monotonic()
     prepared = prepare(where, project)
     if not as_json:
-        say.answers(_plan_lines(project, prepared))
+        output.lines(_plan_lines(project, prepared))
     if plan_only:
         if as_json:
-            say.document({"target": where.facts(), "plan": _plan_facts(prepared.plan)})
+            output.document({"target": where.facts(), "plan": _plan_facts(prepared.plan)})
         return 0 if prepared.plan.empty else CHANGES
     if not yes and not prepared.plan.empty:
         _confirm(where)
     done = where.interpreter(project.name, log=_progress).run(deploy.apply(where.scope(project.name), prepared))
     if as_json:
         schedules = len(prepared.plan.schedules)
-        say.document({"target": where.facts(), "plan": _plan_facts(prepared.plan), "schedules": schedules})
+        output.document({"target": where.facts(), "plan": _plan_facts(prepared.plan), "schedules": schedules})
     else:
-        say.answers(_done_lines(project, prepared.plan, done, time.monotonic() - started, local=use_local))
+        output.lines(_done_lines(project, prepared.plan, done, time.monotonic() - started, local=use_local))
     return 0
 
 
 def prepare(where: target.Target, project: Project, home: Path | None = None) -> deploy.Prepared:
     """Looks and builds; says on stderr what takes long. `home`: the project's folder, when it is not the usual one."""
     _refuse_setup(where, project)
-    folder = Folder(path=home or target.home(), cache=target.folder() / ".dayfly" / "cache")
+    folder = Folder(path=home or workspace.project_folder(), cache=workspace.folder() / ".dayfly" / "cache")
     scope = where.scope(project.name)
     found = where.interpreter(project.name).run(deploy.look(scope, project))
     return deploy.prepare(scope, project, found, folder, ZoneInfo, datetime.now(UTC), _say_progress)
@@ -96,7 +96,7 @@ def _confirm(where: target.Target) -> None:
 
 
 def _say_progress(line: str) -> None:
-    say.note(f"  {line}")
+    output.note(f"  {line}")
 
 
 def _progress(line: str, _fields: Mapping[str, Any]) -> None:
@@ -105,8 +105,8 @@ def _progress(line: str, _fields: Mapping[str, Any]) -> None:
 
 def _plan_lines(project: Project, prepared: deploy.Prepared) -> list[str]:
     return [
-        say.labelled("was", _last_deploy(prepared)),
-        say.labelled("now", f"{_commit(prepared)}dayfly {dayfly.__version__}"),
+        output.labelled("was", _last_deploy(prepared)),
+        output.labelled("now", f"{_commit(prepared)}dayfly {dayfly.__version__}"),
         "",
         "change",
         *(_change_lines(project, prepared) or ["  nothing"]),
@@ -155,7 +155,7 @@ def _job_lines(change: JobChange) -> list[str]:
 
 
 def _done_lines(project: Project, plan: Plan, done: deploy.Done, seconds: float, *, local: bool) -> list[str]:
-    next_line = say.labelled("next", words.dayfly("run", next(iter(project.jobs)), "--wait", local=local))
+    next_line = output.labelled("next", words.dayfly("run", next(iter(project.jobs)), "--wait", local=local))
     if plan.empty and not (done.schedules or done.uploaded):
         return ["nothing to do: the cloud matches the file", next_line]
     news = [f"{change.name} {_NEWS[change.kind]}" for change in plan.changes if change.kind != "same"]

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from dayfly.cli import say, target
-from dayfly.cli.main import dayfly_command, json_option, local_option
+from dayfly.cli import output, target, workspace
+from dayfly.cli.options import json_option, local_option
 from dayfly.core import names
 from dayfly.core.model import Project
 from dayfly.errors import FileError, LeftError
@@ -18,7 +18,7 @@ from dayfly.project.deploy.destroy import Destroyed, Inventory, destroy, take_in
 from dayfly.project.screens import words
 
 
-@dayfly_command.command("destroy")
+@click.command("destroy")
 @click.option("--yes", is_flag=True, help="do not ask for the project's name")
 @click.option("--keep-results", "results", flag_value="keep", help="keep the bucket with all results")
 @click.option("--delete-results", "results", flag_value="delete", help="delete the bucket with all results")
@@ -26,16 +26,16 @@ from dayfly.project.screens import words
 @json_option
 def destroy_command(yes: bool, results: str | None, use_local: bool, as_json: bool) -> int:
     """End the project: servers, schedules, stack; keep or delete results; then look again."""
-    project = target.project()
+    project = workspace.read_project()
     where = target.for_changes(project, use_local=use_local)
     target.announce(where, as_json=as_json)
     scope = where.scope(project.name)
     inventory = where.interpreter(project.name).run(take_inventory(scope))
     if not as_json:
-        say.answers(_inventory_lines(where, project, inventory))
+        output.lines(_inventory_lines(where, project, inventory))
     if inventory.is_empty:
         if as_json:
-            say.document({"target": where.facts(), "left": [], "kept": None})
+            output.document({"target": where.facts(), "left": [], "kept": None})
         return 0
     keep = _choose(results, inventory, yes=yes) == "keep"
     if not yes:
@@ -44,9 +44,9 @@ def destroy_command(yes: bool, results: str | None, use_local: bool, as_json: bo
     left = done.left.remains(keep=keep)
     kept = keep and done.left.has_bucket
     if as_json:
-        say.document({"target": where.facts(), "left": left, "kept": scope.bucket if kept else None})
+        output.document({"target": where.facts(), "left": left, "kept": scope.bucket if kept else None})
     else:
-        say.answers(_after_lines(where, project, done, left, kept=kept))
+        output.lines(_after_lines(where, project, done, left, kept=kept))
     return LeftError.exit_code if left else 0
 
 
@@ -70,7 +70,7 @@ def _confirm(project: Project) -> None:
 
 
 def _progress(line: str, _fields: Mapping[str, Any]) -> None:
-    say.note(f"  {line}")
+    output.note(f"  {line}")
 
 
 def _inventory_lines(where: target.Target, project: Project, found: Inventory) -> list[str]:
@@ -93,20 +93,20 @@ def _after_lines(
     deploy, destroy_again = words.dayfly("deploy", local=local), words.dayfly("destroy", local=local)
     lines = [f"looked again at {datetime.now(UTC):%H:%M:%S} UTC, by tag and by name, in {where.region}"]
     if left:
-        lines.append(say.labelled("left", ", ".join(left)))
+        lines.append(output.labelled("left", ", ".join(left)))
         if done.why:
-            lines.append(say.labelled("why", done.why))
-        return [*lines, say.labelled("next", f"{destroy_again}, again")]
+            lines.append(output.labelled("why", done.why))
+        return [*lines, output.labelled("next", f"{destroy_again}, again")]
     if not kept:
-        return [*lines, say.labelled("left", "nothing: $0.00"), say.labelled("next", deploy)]
+        return [*lines, output.labelled("left", "nothing: $0.00"), output.labelled("next", deploy)]
     return [
         *lines,
-        say.labelled("left", f"1 bucket, {_results(done.left)}, kept as you chose. Nothing else"),
-        say.labelled(
+        output.labelled("left", f"1 bucket, {_results(done.left)}, kept as you chose. Nothing else"),
+        output.labelled(
             "", "read it without dayfly: latest/JOB.json names the last good run, out/JOB/... holds its files"
         ),
-        say.labelled("", f"delete it: aws s3 rb s3://{where.bucket(project.name)} --force"),
-        say.labelled("next", f"{deploy}   finds its history again"),
+        output.labelled("", f"delete it: aws s3 rb s3://{where.bucket(project.name)} --force"),
+        output.labelled("next", f"{deploy}   finds its history again"),
     ]
 
 

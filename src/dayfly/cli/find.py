@@ -1,4 +1,4 @@
-"""The run that a RUN argument means, looked up where the command goes."""
+"""Finds the run that a RUN argument names, and the time zone in which a screen shows times."""
 
 from __future__ import annotations
 
@@ -7,16 +7,31 @@ from zoneinfo import ZoneInfo
 from dayfly.cli.target import Target
 from dayfly.core.model import Project
 from dayfly.core.names import RunName
-from dayfly.project.runs import references
-from dayfly.project.runs.look import find_run as looking
+from dayfly.project.runs import look, references
 
-
-def zone_of(project: Project, job: str) -> ZoneInfo:
-    """The job's zone; UTC for a job that is in the file no more."""
-    return ZoneInfo(project.jobs[job].timezone if job in project.jobs else "UTC")
+_UTC = "UTC"
 
 
 def find_run(where: Target, project: Project, text: str) -> RunName:
-    """Raises FileError for what is no name of a run, NotFoundError with the nearest names when none or two fit."""
+    """The run named by `text`. Raises FileError for a malformed name, NotFoundError with the nearest names if not exactly one fits."""
     ref = references.parse(text)
-    return where.interpreter(project.name).run(looking(ref, zone_of(project, ref.job)))
+    return where.interpreter(project.name).run(look.find_run(ref, zone_of(project, ref.job)))
+
+
+def zone_of(project: Project, job: str) -> ZoneInfo:
+    """The job's time zone; UTC for a job that is no longer in the file."""
+    if job in project.jobs:
+        return ZoneInfo(project.jobs[job].timezone)
+    return ZoneInfo(_UTC)
+
+
+def zone_of_screen(project: Project, job: str | None, *, utc: bool) -> ZoneInfo:
+    """The time zone of a screen: the job's, or the one that all jobs share, otherwise UTC."""
+    if utc:
+        return ZoneInfo(_UTC)
+    if job is not None:
+        return zone_of(project, job)
+    zones = {each.timezone for each in project.jobs.values()}
+    if len(zones) == 1:
+        return ZoneInfo(zones.pop())
+    return ZoneInfo(_UTC)

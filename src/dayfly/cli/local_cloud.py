@@ -38,7 +38,7 @@ class LocalCloud:
         return str(self.facts["guests"])
 
     @property
-    def what_servers_are(self) -> str:
+    def guest_description(self) -> str:
         """In words, for the first line of a screen."""
         if self.guests == PROCESS:
             return "servers are sandboxed processes here, not virtual machines"
@@ -65,7 +65,7 @@ def running(folder: Path) -> LocalCloud | None:
     return _local_cloud(folder, facts) if facts.get("running") else None
 
 
-def fitting(cloud: LocalCloud | None, guest: str | None) -> LocalCloud | None:
+def require_guest(cloud: LocalCloud | None, guest: str | None) -> LocalCloud | None:
     """The same, if its servers are of that kind (None: of any). Raises FileError when they are of the other."""
     if cloud is not None and guest is not None and cloud.guests != guest:
         raise FileError(
@@ -79,13 +79,13 @@ def up(folder: Path, region: str, *, internet: bool = False, guest: str | None =
     """Starts a local cloud that lives on; or finds the one that does. Raises SupplyError with its own words, FileError when one
     runs whose servers are of another kind."""
     _installed()
-    there = fitting(running(folder), guest)
+    there = require_guest(running(folder), guest)
     if there is None:
         _prepare(guest or PROCESS)
     said = ["--guests", there.guests if there else guest or PROCESS, *(["--internet"] if internet else [])]
     told = _call(folder, "up", "--json", "--region", region, *said)
     started = _local_cloud(folder, _facts(told.stdout, told.stderr))
-    fitting(started, guest)
+    require_guest(started, guest)
     return started
 
 

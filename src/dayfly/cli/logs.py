@@ -8,17 +8,17 @@ import sys
 
 import click
 
-from dayfly.cli import say
+from dayfly.cli import output
 from dayfly.cli.find import find_run
 from dayfly.cli.lookup import hints, looked_up, slowly
-from dayfly.cli.main import dayfly_command, json_option, local_option
-from dayfly.cli.target import project as read_project
+from dayfly.cli.options import json_option, local_option
+from dayfly.cli.workspace import read_project
 from dayfly.core.names import RunName
 from dayfly.project.runs.logs import Tail, tail
 from dayfly.project.screens import words
 
 
-@dayfly_command.command("logs")
+@click.command("logs")
 @click.argument("run_name", metavar="RUN")
 @click.option("-f", "--follow", is_flag=True, help="go on until the job is over")
 @local_option
@@ -35,9 +35,9 @@ def logs_command(run_name: str, follow: bool, use_local: bool, as_json: bool) ->
         read = where.interpreter(project.name, emit=emit).run(tail(run, follow=follow, poll_s=where.poll_s))
     documents.end()
     if not read.bytes:
-        say.note(_no_line(run, read))
+        output.note(_no_line(run, read))
     if not as_json:
-        say.note(say.labelled("next", _next(run, read, use_local=use_local)))
+        output.note(output.labelled("next", _next(run, read, use_local=use_local)))
     return 0
 
 
@@ -82,4 +82,4 @@ class _Documents:
 
     def _line(self, text: str) -> None:
         self._number += 1
-        say.document({"run": self._run, "number": self._number, "line": text})
+        output.document({"run": self._run, "number": self._number, "line": text})

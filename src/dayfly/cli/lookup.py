@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dayfly.cli import say, target
+from dayfly.cli import output, target
 from dayfly.core.model import Project
 from dayfly.errors import DayflyError, NotFoundError
 from dayfly.project.deploy.bucket import was_deployed
@@ -15,7 +15,7 @@ from dayfly.project.deploy.bucket import was_deployed
 @contextmanager
 def slowly(words_of_it: str) -> Iterator[None]:
     """Says on stderr what takes long, after a second of it."""
-    timer = threading.Timer(1.0, say.note, args=(f"  {words_of_it}",))
+    timer = threading.Timer(1.0, output.note, args=(f"  {words_of_it}",))
     timer.daemon = True
     timer.start()
     try:

@@ -1,43 +1,47 @@
-"""The door: the group of commands in the order of a day, what every command shares, the only exit code.
+"""The `dayfly` program: finds the command, runs it and turns its result or its error into an exit code.
 
-Each command's own file is beside this one. What is refused becomes a message and its class's exit code; anything else that is
-raised is a bug of ours: exit 70, with the traceback when `--debug` asks for it.
+It imports no command: a command's module is loaded from the table in commands.py when it is used. A refusal becomes a message and the
+exit code of its class. Any other exception is a bug in dayfly: exit 70, with the traceback if `--debug` is given.
 """
 
 from __future__ import annotations
 
+import importlib
 import sys
-import traceback
 
 import click
 
 import dayfly
-from dayfly.cli import say
+from dayfly.cli import output
+from dayfly.cli.commands import COMMANDS, GROUPS
 from dayfly.errors import DayflyError
 
-GROUPS = (
-    ("Start", ("init", "check", "run", "demo")),
-    ("Live", ("deploy", "destroy")),
-    ("Look", ("runs", "show", "logs", "fetch", "ps")),
-    ("Mend", ("retry", "cancel")),
-    ("More", ("local",)),
-)
-ARGUMENTS = {"run": "run JOB", "runs": "runs [JOB]", "show": "show RUN", "logs": "logs RUN", "fetch": "fetch RUN"}
-ARGUMENTS |= {"retry": "retry RUN", "cancel": "cancel RUN"}
-CTRL_C, BUG = 130, 70
+INTERRUPTED, BUG = 130, 70
+_CONTACT = "this is a bug in dayfly. Please report it; `dayfly --debug ...` shows where it is"
 
 
 class Commands(click.Group):
-    """The group with its own one-screen help."""
+    """The group of all commands. Its help fits one screen and loads no command."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        module, _, attribute = entry.target.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
 
     def format_help(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write("dayfly: periodic jobs on servers that live for one run\n\n")
-        for title, commands in GROUPS:
-            formatter.write(f"  {title:<10} {'  '.join(ARGUMENTS.get(name, name) for name in commands)}\n")
+        for title, entries in GROUPS:
+            formatter.write(f"  {title:<10} {'  '.join(entry.usage for entry in entries)}\n")
         formatter.write(
             "\nRUN is JOB (its newest run), JOB@2026-11-24 or JOB@2026-11-24T01:30Z."
             "   --local: the local cloud.   --json: for programs.\n"
-            "dayfly COMMAND --help says more of each.\n"
+            "dayfly COMMAND --help for details.\n"
         )
 
 
@@ -45,63 +49,53 @@ class Commands(click.Group):
 @click.version_option(dayfly.__version__, prog_name="dayfly", message="%(prog)s %(version)s")
 @click.option("--debug", is_flag=True, help="show the traceback of a bug")
 def dayfly_command(debug: bool) -> None:
-    """Periodic jobs on servers that live for one run."""
+    """Run periodic jobs on servers that live for one run."""
     click.get_current_context().obj = {"debug": debug}
 
 
-local_option = click.option("--local", "use_local", is_flag=True, help="the local cloud of this folder, not AWS")
-json_option = click.option("--json", "as_json", is_flag=True, help="one JSON document on stdout")
-guest_option = click.option(
-    "--guest",
-    type=click.Choice(["process", "vm"]),
-    help="what servers of the local cloud are (default: what runs, else process)",
-)
-utc_option = click.option("--utc", is_flag=True, help="times in UTC, not in the job's zone")
-
-
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command and returns its exit code. Prints what was refused; raises nothing."""
-    import dayfly.cli.commands  # noqa: F401 - registers the commands, which import this module
-
+    """Run one command and return its exit code. Prints errors; raises nothing."""
     given = sys.argv[1:] if arguments is None else arguments
     as_json, debug = "--json" in given, "--debug" in given
     try:
         code = dayfly_command.main(args=given, prog_name="dayfly", standalone_mode=False)
-        return code if isinstance(code, int) else 0
     except DayflyError as error:
-        say.refusal(error, as_json=as_json)
+        output.error(error, as_json=as_json)
         return error.exit_code
     except click.ClickException as error:
-        return _usage(error, as_json=as_json)
+        _print_usage_error(error, as_json=as_json)
+        return 2
     except (KeyboardInterrupt, click.Abort):
-        return CTRL_C
+        return INTERRUPTED
     except Exception as error:
-        return _bug(error, debug=debug, as_json=as_json)
+        _print_bug(error, debug=debug, as_json=as_json)
+        return BUG
+    return code if isinstance(code, int) else 0
 
 
-def _usage(error: click.ClickException, *, as_json: bool) -> int:
+def _print_usage_error(error: click.ClickException, *, as_json: bool) -> None:
     if as_json:
-        say.document({"error": error.format_message(), "hint": "dayfly --help", "exit": 2})
-    else:
-        say.note(say.labelled("error", error.format_message()))
-        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "dayfly"
-        say.note(f"{' ' * 9}{'do':<8} {command} --help")
-    return 2
+        output.document({"error": error.format_message(), "hint": "dayfly --help", "exit": 2})
+        return
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "dayfly"
+    output.note(output.labelled("error", error.format_message()))
+    output.note(output.labelled("do", f"{command} --help", indent=9))
 
 
-def _bug(error: Exception, *, debug: bool, as_json: bool) -> int:
+def _print_bug(error: Exception, *, debug: bool, as_json: bool) -> None:
+    what = f"{type(error).__name__}: {error}"
     if as_json:
-        say.document({"error": f"{type(error).__name__}: {error}", "hint": "a bug of dayfly's", "exit": BUG})
+        output.document({"error": what, "hint": _CONTACT, "exit": BUG})
     if debug:
-        say.note(traceback.format_exc())
+        import traceback
+
+        output.note(traceback.format_exc())
     elif not as_json:
-        say.note(say.labelled("bug", f"{type(error).__name__}: {error}"))
-        say.note(
-            f"{' ' * 9}{'do':<8} this is dayfly's fault; the same with `dayfly --debug ...` shows where. Please report it"
-        )
-    return BUG
+        output.note(output.labelled("bug", what))
+        output.note(output.labelled("do", _CONTACT, indent=9))
 
 
 def run() -> None:
-    """The console script."""
+    """Entry point of the console script."""
     sys.exit(main())

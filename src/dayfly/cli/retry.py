@@ -7,16 +7,16 @@ from typing import Any
 
 import click
 
-from dayfly.cli import launching, lookup, say, target
+from dayfly.cli import launching, lookup, output, target, workspace
 from dayfly.cli.find import find_run
-from dayfly.cli.main import dayfly_command, json_option, local_option
-from dayfly.cli.run import follow
+from dayfly.cli.follow import follow
+from dayfly.cli.options import json_option, local_option
 from dayfly.core.names import RunName
 from dayfly.flows.walk import walk
 from dayfly.project.screens import words
 
 
-@dayfly_command.command("retry")
+@click.command("retry")
 @click.argument("run_name", metavar="RUN")
 @click.option("--same-code", is_flag=True, help="with the code of its last attempt, not with what is deployed now")
 @click.option("--wait", is_flag=True, help="watch it to its end; exit 0 only when it succeeded")
@@ -24,7 +24,7 @@ from dayfly.project.screens import words
 @json_option
 def retry_command(run_name: str, same_code: bool, wait: bool, use_local: bool, as_json: bool) -> int:
     """Run one more attempt of a run that is over, with what is deployed now."""
-    project = target.project()
+    project = workspace.read_project()
     where = target.for_changes(project, use_local=use_local)
     target.announce(where, as_json=as_json)
     with lookup.hints(use_local=use_local):
@@ -35,15 +35,15 @@ def retry_command(run_name: str, same_code: bool, wait: bool, use_local: bool, a
     if wait:
         return follow(where, project, run, as_json=as_json, attempt=int(answer.get("attempt") or 1))
     if as_json:
-        say.document({"target": where.facts(), **answer})
+        output.document({"target": where.facts(), **answer})
     else:
-        say.answers(_lines(run, answer, use_local=use_local))
+        output.lines(_lines(run, answer, use_local=use_local))
     return 0
 
 
 def _lines(run: RunName, answer: Mapping[str, Any], *, use_local: bool) -> tuple[str, str]:
     server = answer.get("server") or "no server yet"
     return (
-        say.labelled("run", f"{run}, attempt {answer.get('attempt')} on {server}"),
-        say.labelled("next", words.dayfly("logs", run.job, "-f", local=use_local)),
+        output.labelled("run", f"{run}, attempt {answer.get('attempt')} on {server}"),
+        output.labelled("next", words.dayfly("logs", run.job, "-f", local=use_local)),
     )

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from dayfly.cli import say, target
-from dayfly.cli.main import dayfly_command, json_option
+from dayfly.cli import output, workspace
+from dayfly.cli.options import json_option
 from dayfly.cloud import account
 from dayfly.core import names
 from dayfly.errors import FileError
@@ -37,34 +37,34 @@ python     = "none"              # "auto" brings the folder's dependencies (uv.l
 """
 
 
-@dayfly_command.command("init")
+@click.command("init")
 @click.option("--name", "project", metavar="PROJECT", help="2-24 of a-z 0-9 - (default: the folder's name)")
 @json_option
 def init_command(project: str | None, as_json: bool) -> int:
     """Write dayfly.toml with the job `hello`."""
     folder = Path.cwd()
-    path = folder / target.FILE
+    path = folder / workspace.FILE
     name = project if project is not None else _name_of(folder)
     if not names.PROJECT_NAME.fullmatch(name) or len(name) < 2:
         raise FileError(f"{name!r} can not be the name of a project: 2 to 24 of a-z 0-9 -, without - at the ends")
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or REGION
     if path.exists():
-        raise FileError(f"{target.FILE} is there already; nothing was changed", hint="dayfly check")
+        raise FileError(f"{workspace.FILE} is there already; nothing was changed", hint="dayfly check")
     own = account.of_credentials(region, os.environ)
     text = _text(name, region, own)
     _write_new(path, text)
     ignored = _ignore(folder)
     if as_json:
-        written = [target.FILE, *([".gitignore"] if ignored else [])]
-        say.document({"written": written, "project": name, "region": region, "account": own})
+        written = [workspace.FILE, *([".gitignore"] if ignored else [])]
+        output.document({"written": written, "project": name, "region": region, "account": own})
         return 0
     said = (
         f"account {own}" if own else "no account yet: add `account` before the first deploy, so that no other is used"
     )
-    say.answer(say.labelled("wrote", f"{target.FILE}: project {name}, region {region}; {said}"))
+    output.line(output.labelled("wrote", f"{workspace.FILE}: project {name}, region {region}; {said}"))
     if ignored:
-        say.answer(say.labelled("wrote", f".gitignore: {_IGNORED}"))
-    say.answer(say.labelled("next", f"dayfly check      {words.dayfly('run', 'hello', '--wait', local=True)}"))
+        output.line(output.labelled("wrote", f".gitignore: {_IGNORED}"))
+    output.line(output.labelled("next", f"dayfly check      {words.dayfly('run', 'hello', '--wait', local=True)}"))
     return 0
 
 
@@ -83,7 +83,7 @@ def _write_new(path: Path, text: str) -> None:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise FileError(f"{target.FILE} is there already; nothing was changed", hint="dayfly check") from None
+        raise FileError(f"{workspace.FILE} is there already; nothing was changed", hint="dayfly check") from None
     except OSError as error:
         raise FileError(f"{path} can not be written: {error.strerror}") from error
 

@@ -7,40 +7,40 @@ import os
 from dataclasses import replace
 from datetime import UTC
 
-from dayfly.cli.watch import Watcher
+from dayfly.cli.live_view import LiveView
 from project.sample_runs import STARTED, WHOLE, attempt
 
 RUNNING = replace(WHOLE, attempts=(attempt(started=STARTED),))
 
 
 def test_each_step_is_printed_once_as_facts_grow(capsys):
-    watcher = Watcher(UTC, as_json=False, tenths=True)
-    assert [watcher.show(facts) for facts in (RUNNING, RUNNING, WHOLE, WHOLE)] == [4, 0, 3, 0]
+    view = LiveView(UTC, as_json=False, tenths=True)
+    assert [view.show(facts) for facts in (RUNNING, RUNNING, WHOLE, WHOLE)] == [4, 0, 3, 0]
     said = capsys.readouterr()
     assert len(said.out.splitlines()) == 7
     assert said.err == ""
 
 
 def test_with_json_the_steps_go_to_stderr(capsys):
-    Watcher(UTC, as_json=True).show(WHOLE)
+    LiveView(UTC, as_json=True).show(WHOLE)
     said = capsys.readouterr()
     assert said.out == ""
     assert len(said.err.splitlines()) == 7
 
 
 def test_a_fact_that_comes_late_is_still_printed(capsys):
-    watcher = Watcher(UTC, as_json=False)
-    watcher.show(replace(WHOLE, attempts=(replace(WHOLE.attempts[0], started=None, ended=None),)))
-    watcher.show(WHOLE)
+    view = LiveView(UTC, as_json=False)
+    view.show(replace(WHOLE, attempts=(replace(WHOLE.attempts[0], started=None, ended=None),)))
+    view.show(WHOLE)
     assert "job ended    exit 0" in capsys.readouterr().out
 
 
 def test_without_a_terminal_nothing_stands_below(capsys):
-    watcher = Watcher(UTC, as_json=False)
-    watcher.show(RUNNING)
+    view = LiveView(UTC, as_json=False)
+    view.show(RUNNING)
     before = capsys.readouterr().out
-    watcher.below("wrote part 1 of 9")
-    watcher.show(WHOLE)
+    view.below("wrote part 1 of 9")
+    view.show(WHOLE)
     assert before
     assert "part 1" not in capsys.readouterr().out
 
@@ -48,10 +48,10 @@ def test_without_a_terminal_nothing_stands_below(capsys):
 def test_on_a_terminal_the_newest_line_stands_below_and_is_taken_away():
     near, far = os.openpty()
     with os.fdopen(far, "w", encoding="utf-8") as screen, contextlib.redirect_stdout(screen):
-        watcher = Watcher(UTC, as_json=False)
-        watcher.show(RUNNING)
-        watcher.below("wrote part 1\x1b[2J of 9")
-        watcher.show(WHOLE)
+        view = LiveView(UTC, as_json=False)
+        view.show(RUNNING)
+        view.below("wrote part 1\x1b[2J of 9")
+        view.show(WHOLE)
     shown = _all_of(near).decode()
     assert "| wrote part 1[2J of 9\r\x1b[K" in shown
     assert shown.index("wrote part 1") < shown.index("job ended")

@@ -23,7 +23,7 @@ _SOON_S = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Break:
+class Fault:
     """One way: what is said of it, and the job in each kind of guest that can do it, as (command, setup)."""
 
     words: str
@@ -35,17 +35,17 @@ def _soon(command: str) -> str:
     return f'systemd-run sh -c "until [ -e {_BEGAN} ]; do sleep 1; done; sleep {_SOON_S}; {command}"'
 
 
-BREAKS = {
-    "agent": Break(
+FAULTS = {
+    "agent": Fault(
         words="the agent is killed",
         jobs={PROCESS: (_KILLS_ITS_PARENT, ""), VM: (_WAITS, _soon("kill -KILL $PPID"))},
     ),
-    "hang": Break(words="the job hangs and hears no TERM", jobs={PROCESS: (_IS_DEAF, ""), VM: (_IS_DEAF, "")}),
-    "panic": Break(
+    "hang": Fault(words="the job hangs and hears no TERM", jobs={PROCESS: (_IS_DEAF, ""), VM: (_IS_DEAF, "")}),
+    "panic": Fault(
         words="the kernel panics",
         jobs={VM: (_WAITS, _soon("echo c >/proc/sysrq-trigger"))},
     ),
-    "reboot": Break(words="the server is rebooted", jobs={VM: (_WAITS, _soon("systemctl reboot"))}),
+    "reboot": Fault(words="the server is rebooted", jobs={VM: (_WAITS, _soon("systemctl reboot"))}),
 }
 
 # Seconds of time limit and margin. The switch ends a server at its lifetime, which counts from the boot: where a machine is emulated
@@ -56,7 +56,7 @@ _MARGINS = {PROCESS: 60, VM: 540}
 
 def refuse(way: str, guest: str) -> None:
     """Raises FileError where servers of that kind can not be broken so."""
-    if guest not in BREAKS[way].jobs:
+    if guest not in FAULTS[way].jobs:
         raise FileError(
             f"--break {way} needs a kernel of the server's own: servers are processes here",
             hint=f"dayfly demo --break {way} --guest vm",
@@ -72,7 +72,7 @@ def happened(way: str, ended_by: str) -> bool:
 
 def file(way: str, guest: str) -> str:
     """dayfly.toml of a project whose one job breaks its server."""
-    command, setup = BREAKS[way].jobs[guest]
+    command, setup = FAULTS[way].jobs[guest]
     limit = _WAIT_S if command == _WAITS else _HANG_S
     return _FILE.format(
         command=json.dumps(command),

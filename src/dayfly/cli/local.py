@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from dayfly.cli import local_cloud, say, target
-from dayfly.cli.main import dayfly_command, guest_option, json_option
+from dayfly.cli import local_cloud, output, workspace
+from dayfly.cli.options import guest_option, json_option
 from dayfly.errors import FileError, NotFoundError
 
 
-@dayfly_command.group("local")
+@click.group("local")
 def local_group() -> None:
     """The local cloud of this folder: AWS on this machine, with servers that really run."""
 
@@ -22,12 +22,12 @@ def local_group() -> None:
 @json_option
 def up_command(internet: bool, guest: str | None, as_json: bool) -> int:
     """Start it; it lives until `dayfly local down`."""
-    cloud = local_cloud.up(target.folder(), _region(), internet=internet, guest=guest)
+    cloud = local_cloud.up(workspace.folder(), _region(), internet=internet, guest=guest)
     if as_json:
-        say.document({"running": True, **cloud.facts})
+        output.document({"running": True, **cloud.facts})
         return 0
-    say.answers(_lines(cloud))
-    say.answer(say.labelled("next", 'eval "$(dayfly local env)"      dayfly deploy --local'))
+    output.lines(_lines(cloud))
+    output.line(output.labelled("next", 'eval "$(dayfly local env)"      dayfly deploy --local'))
     return 0
 
 
@@ -35,12 +35,12 @@ def up_command(internet: bool, guest: str | None, as_json: bool) -> int:
 @json_option
 def down_command(as_json: bool) -> int:
     """End it and all its servers; what it holds stays for the next `up`."""
-    ended = local_cloud.down(target.folder())
+    ended = local_cloud.down(workspace.folder())
     if as_json:
-        say.document({"running": False, "ended": ended})
+        output.document({"running": False, "ended": ended})
     else:
-        say.answer("local cloud ended; its state stays in .dayfly/cloud" if ended else "no local cloud runs here")
-        say.answer(say.labelled("next", "dayfly local up"))
+        output.line("local cloud ended; its state stays in .dayfly/cloud" if ended else "no local cloud runs here")
+        output.line(output.labelled("next", "dayfly local up"))
     return 0
 
 
@@ -48,44 +48,44 @@ def down_command(as_json: bool) -> int:
 @json_option
 def status_command(as_json: bool) -> int:
     """Say whether it runs, what its servers are, and what they can not do. Exit 6: it does not run."""
-    cloud = local_cloud.running(target.folder())
+    cloud = local_cloud.running(workspace.folder())
     if as_json:
-        say.document({"running": cloud is not None, **(cloud.facts if cloud else {})})
+        output.document({"running": cloud is not None, **(cloud.facts if cloud else {})})
     elif cloud is None:
-        say.answer("no local cloud runs here")
-        say.answer(say.labelled("next", "dayfly local up"))
+        output.line("no local cloud runs here")
+        output.line(output.labelled("next", "dayfly local up"))
     else:
-        say.answers(_lines(cloud))
-        say.answer(say.labelled("next", "dayfly ps --local"))
+        output.lines(_lines(cloud))
+        output.line(output.labelled("next", "dayfly ps --local"))
     return 0 if cloud is not None else 6
 
 
 @local_group.command("env")
 def env_command() -> int:
     """Print shell exports, so that the AWS CLI and SDKs speak to it: eval "$(dayfly local env)"."""
-    folder = target.folder()
+    folder = workspace.folder()
     if local_cloud.running(folder) is None:
         raise NotFoundError("no local cloud runs here", hint="dayfly local up")
-    say.answer(local_cloud.exports(folder).rstrip())
+    output.line(local_cloud.exports(folder).rstrip())
     return 0
 
 
 def _lines(cloud: local_cloud.LocalCloud) -> list[str]:
     facts = cloud.facts
     lines = [
-        say.labelled("target", f"local cloud at {cloud.endpoint} (pid {facts['pid']}), account {facts['account']}"),
-        say.labelled(
+        output.labelled("target", f"local cloud at {cloud.endpoint} (pid {facts['pid']}), account {facts['account']}"),
+        output.labelled(
             "servers",
             f"{facts['guests']}, at most {facts['max_guests']} at once; {facts['guests_running']} run, "
             f"{facts['guests_waiting']} wait",
         ),
-        say.labelled(
+        output.labelled(
             "runs", f"{facts['architecture']}, {facts['interpreter']}; types of any architecture are played by it"
         ),
         *_made_of(cloud),
     ]
-    lines += [say.labelled("guest", _guest(one)) for one in facts.get("guests_now", [])]
-    return [*lines, *(say.labelled("differs", limit) for limit in facts.get("guest_limits", []))]
+    lines += [output.labelled("guest", _guest(one)) for one in facts.get("guests_now", [])]
+    return [*lines, *(output.labelled("differs", limit) for limit in facts.get("guest_limits", []))]
 
 
 def _guest(facts: dict[str, Any]) -> str:
@@ -100,15 +100,15 @@ def _made_of(cloud: local_cloud.LocalCloud) -> list[str]:
     """What holds a server: a sandbox, or a machine with its accelerator (and why that one) and its image."""
     facts = cloud.facts
     if cloud.guests == local_cloud.PROCESS:
-        return [say.labelled("sandbox", str(facts["sandbox"]))]
+        return [output.labelled("sandbox", str(facts["sandbox"]))]
     return [
-        say.labelled("machine", f"QEMU with {facts['accelerator']} ({facts['accelerator_why']})"),
-        say.labelled("image", f"Debian 13, {facts['image']}"),
+        output.labelled("machine", f"QEMU with {facts['accelerator']} ({facts['accelerator_why']})"),
+        output.labelled("image", f"Debian 13, {facts['image']}"),
     ]
 
 
 def _region() -> str:
     try:
-        return target.project().regions[0]
+        return workspace.read_project().regions[0]
     except FileError:
         return local_cloud.REGION

@@ -1,0 +1,134 @@
+"""`dayfly fetch RUN`: downloads the files of a run into a folder, and checks their hashes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dayfly.cli import output, target, workspace
+from dayfly.cli.find import find_run
+from dayfly.cli.lookup import hints, looked_up, slowly
+from dayfly.cli.options import json_option, local_option
+from dayfly.core import names
+from dayfly.core.facts import Attempt, Facts
+from dayfly.core.model import Project
+from dayfly.core.records import Output
+from dayfly.errors import FileError, NotFoundError
+from dayfly.flows.gather import gather
+from dayfly.project.runs import look, references, results
+from dayfly.project.screens import ending, words
+from dayfly.project.screens.reasons import outcome_words
+
+_FILES_LISTED = 20
+_FILES_ANNOUNCED = 100
+"""Up to this many files, each is announced before its download."""
+
+
+@click.command("fetch")
+@click.argument("run_name", metavar="RUN")
+@click.option(
+    "--to", "to", type=click.Path(path_type=Path), help="a new or empty folder (default: .dayfly/results/RUN)"
+)
+@local_option
+@json_option
+def fetch_command(run_name: str, to: Path | None, use_local: bool, as_json: bool) -> int:
+    """Download the files of a run, or of a JOB's newest successful run. Exits 1 if the run did not succeed."""
+    project = workspace.read_project()
+    where = looked_up(project, use_local=use_local, as_json=as_json)
+    with hints(use_local=use_local):
+        run, chosen = _run_to_fetch(where, project, run_name)
+    if chosen and not as_json:
+        output.line(output.labelled("run", f"{run}, the newest successful run of {run.job}"))
+    facts = where.interpreter(project.name).run(gather(run))
+    attempt = _attempt_with_files(facts)
+    outputs = _outputs(attempt)
+    end = ending(facts, local=use_local)
+    show = words.dayfly("show", words.name(run), local=use_local)
+    if attempt is None or not (outputs or end.succeeded):
+        raise NotFoundError(f"{run} has no files: {end.why or end.outcome}", hint=show)
+    folder = _folder(to, run)
+    _download(where, project, run, attempt, folder)
+    succeeded = _succeeded(attempt)
+    if as_json:
+        files = [{"path": one.path, "size": one.size, "sha256": one.sha256} for one in outputs]
+        head = {"target": where.facts(), "run": str(run), "outcome": end.outcome}
+        output.document({**head, "folder": str(folder), "files": files})
+    else:
+        output.lines(_fetched_lines(attempt, folder))
+        output.line(output.labelled("next", show))
+    return 0 if succeeded else 1
+
+
+def _run_to_fetch(where: target.Target, project: Project, text: str) -> tuple[names.RunName, bool]:
+    """The run, and whether it was chosen here: a JOB alone means its newest successful run."""
+    ref = references.parse(text)
+    if ref.day is None and ref.moment is None:
+        return where.interpreter(project.name).run(look.newest_good(ref.job)), True
+    return find_run(where, project, text), False
+
+
+def _attempt_with_files(facts: Facts) -> Attempt | None:
+    """The newest attempt that succeeded, otherwise the newest that reported its end."""
+    ended = [attempt for attempt in facts.attempts if attempt.ended is not None]
+    succeeded = [attempt for attempt in ended if _succeeded(attempt)]
+    newest_first = [*reversed(succeeded), *reversed(ended)]
+    return newest_first[0] if newest_first else None
+
+
+def _succeeded(attempt: Attempt) -> bool:
+    return attempt.closed is not None and attempt.closed.outcome == "succeeded"
+
+
+def _outputs(attempt: Attempt | None) -> tuple[Output, ...]:
+    if attempt is None or attempt.ended is None:
+        return ()
+    return attempt.ended.outputs
+
+
+def _folder(to: Path | None, run: names.RunName) -> Path:
+    """Where the files go. Raises FileError if `to` is in use."""
+    if to is None:
+        return workspace.folder() / ".dayfly" / "results" / str(run)
+    folder = to.absolute()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileError(f"--to {to} is not empty; nothing was written", hint="name a new or empty folder")
+    return folder
+
+
+def _download(where: target.Target, project: Project, run: names.RunName, attempt: Attempt, folder: Path) -> None:
+    outputs = _outputs(attempt)
+    interpreter = where.interpreter(project.name)
+    if len(outputs) <= _FILES_ANNOUNCED:
+        interpreter = where.interpreter(project.name, log=_announce)
+    prefix = look.out_prefix(run, attempt) or ""
+    with slowly(f"fetching {_amount(outputs)}"), results.arriving(folder) as arrived:
+        interpreter.run(results.fetch(outputs, arrived, prefix))
+
+
+def _announce(path: str, _fields: Mapping[str, Any]) -> None:
+    output.note(f"  {path}")
+
+
+def _amount(outputs: tuple[Output, ...]) -> str:
+    """`2 files, 10.4 MB`."""
+    return f"{words.count(len(outputs), 'file')}, {words.size(sum(one.size for one in outputs))}"
+
+
+def _fetched_lines(attempt: Attempt, folder: Path) -> Iterator[str]:
+    outputs = _outputs(attempt)
+    if not _succeeded(attempt):
+        outcome = outcome_words(attempt.closed.outcome) if attempt.closed else "not over"
+        yield output.labelled("note", f"attempt {attempt.number}: {outcome}; these are the files it left")
+    if not outputs:
+        yield output.labelled("files", "none: the job declares no outputs")
+        return
+    here = Path.cwd()
+    shown = folder.relative_to(here) if folder.is_relative_to(here) else folder
+    for one in outputs[:_FILES_LISTED]:
+        yield output.labelled("file", f"{shown / one.path}  {words.size(one.size)}")
+    if len(outputs) > _FILES_LISTED:
+        yield output.labelled("", f"and {len(outputs) - _FILES_LISTED} more")
+    yield output.labelled("fetched", f"{_amount(outputs)}, hashes checked, in {shown}")

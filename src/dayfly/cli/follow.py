@@ -1,0 +1,139 @@
+"""Watches a run to its end, for `run --wait`, `retry --wait` and the demo.
+
+The CLI takes the later steps of the run itself, so it does not wait for the next sweep.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from dayfly.cli import output, target
+from dayfly.cli.find import zone_of
+from dayfly.cli.live_view import LiveView
+from dayfly.core import names
+from dayfly.core.step import State
+from dayfly.core.facts import Attempt, Facts
+from dayfly.core.model import Project
+from dayfly.errors import DayflyError, Unclear
+from dayfly.flows import calls
+from dayfly.flows.walk import Walked, walk
+from dayfly.project.screens import end_lines, ending, words
+
+LOCAL_POLL_S, AWS_POLL_S = 0.2, 3.0
+PATIENCE_S = 420
+"""Watching gives up after this long without a step. It is longer than the interval of the sweeper."""
+_UNCLEAR_IN_A_ROW = 20
+
+
+def follow(where: target.Target, project: Project, run: names.RunName, *, as_json: bool, attempt: int = 1) -> int:
+    """Watch a run to its end and print how it ended. Returns the exit code: 0 only if it succeeded."""
+    zone = zone_of(project, run.job)
+    is_local = where.local is not None
+    try:
+        facts = watch(where, project, run, LiveView(zone, as_json=as_json, attempt=attempt))
+    except KeyboardInterrupt:
+        output.note(_interrupted(where, run))
+        raise
+    end = ending(facts, local=is_local)
+    receipt = receipt_of(where, project, facts)
+    if as_json:
+        output.document({"target": where.facts(), **end.document(), "receipt": receipt, "log": _last_lines(facts)})
+    else:
+        output.line()
+        output.lines(end_lines(facts, zone, receipt, local=is_local))
+    return end.exit_code
+
+
+def _interrupted(where: target.Target, run: names.RunName) -> str:
+    """What goes on after Ctrl-C."""
+    if where.local is not None and where.local.started_here:
+        return "ended: the local cloud that this command started, and its servers"
+    local = where.local is not None
+    watching = words.dayfly("logs", run.job, "-f", local=local)
+    return f"still running. Watch: {watching}   End it: {words.dayfly('cancel', str(run), local=local)}"
+
+
+def watch(where: target.Target, project: Project, run: names.RunName, view: LiveView) -> Facts:
+    """Show each step when its fact appears, and take the later steps, until nothing is left to do. Returns the facts.
+
+    Raises Unclear if AWS gives no clear answer many times in a row, or if the run takes no step for PATIENCE_S.
+    """
+    interpreter, actor = where.interpreter(project.name), where.actor(project.name)
+    poll_s = LOCAL_POLL_S if where.local else AWS_POLL_S
+    unclear = 0
+    last_step = time.monotonic()
+    while True:
+        try:
+            walked = interpreter.run(walk(run, actor))
+        except Unclear:
+            unclear += 1
+            if unclear > _UNCLEAR_IN_A_ROW:
+                raise
+        else:
+            unclear = 0
+            if view.show(walked.facts) or _is_running(walked):
+                last_step = time.monotonic()
+            if walked.step.state is State.FINISHED:
+                view.clear()
+                return walked.facts
+            if view.on_terminal:
+                view.below(_booting(walked.facts) or _newest_line(where, project, walked.facts))
+        if time.monotonic() - last_step > PATIENCE_S:
+            raise Unclear(f"{run} has not moved for {PATIENCE_S // 60} minutes", hint=f"dayfly show {run}")
+        time.sleep(poll_s)
+
+
+def _is_running(walked: Walked) -> bool:
+    return walked.step.state is State.RUNNING
+
+
+def receipt_of(where: target.Target, project: Project, facts: Facts) -> dict[str, Any] | None:
+    """The stored receipt of the newest attempt, or None."""
+    if facts.attempt is None:
+        return None
+    key = names.attempt_key(facts.run, facts.attempt.number, "receipt")
+    stored = where.interpreter(project.name).answer(calls.Get(key))
+    return json.loads(stored.body) if stored else None
+
+
+def _booting(facts: Facts) -> str:
+    """How long the server has been booting, while nothing else is known of it; otherwise empty."""
+    attempt = facts.attempt
+    if attempt is None or attempt.elected is None or attempt.elected.server is None:
+        return ""
+    if attempt.started or attempt.ended or attempt.closed:
+        return ""
+    began = attempt.elected.launched or attempt.elected.at
+    seconds = max(0, (datetime.now(UTC) - began).total_seconds())
+    return f"the server boots and prepares, {seconds:.0f} s"
+
+
+def _newest_line(where: target.Target, project: Project, facts: Facts) -> str:
+    """The newest line of the job's log; empty if there is none."""
+    attempt = facts.attempt
+    if attempt is None or attempt.started is None:
+        return ""
+    try:
+        lines = _newest_piece(where, project, facts.run, attempt).decode(errors="replace").strip().splitlines()
+    except DayflyError:  # the line is a convenience; the next poll may get it
+        return ""
+    return lines[-1] if lines else ""
+
+
+def _newest_piece(where: target.Target, project: Project, run: names.RunName, attempt: Attempt) -> bytes:
+    if attempt.elected is None or attempt.elected.server is None:
+        return b""
+    interpreter = where.interpreter(project.name)
+    prefix = names.out_prefix(run, attempt.number, attempt.intent.role_id, attempt.elected.server)
+    pieces = names.log_pieces(prefix, interpreter.answer(calls.List(f"{prefix}log/")))
+    stored = interpreter.answer(calls.Get(pieces[-1])) if pieces else None
+    return stored.body if stored else b""
+
+
+def _last_lines(facts: Facts) -> list[str]:
+    if facts.attempt is None or facts.attempt.ended is None:
+        return []
+    return list(facts.attempt.ended.log.last)

@@ -1,0 +1,92 @@
+"""The only module that prints: answers to stdout, progress and errors to stderr, with `--json` one JSON document to stdout.
+
+What a screen says is made in project/screens. Colour appears only on a terminal and never carries meaning alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from typing import TextIO
+
+from dayfly.core import names
+from dayfly.errors import DayflyError
+
+_RED, _OFF = "\033[31m", "\033[0m"
+_INDENT = 9
+
+
+def line(text: str = "") -> None:
+    """Print one line of the answer."""
+    _write(sys.stdout, text)
+
+
+def lines(texts: Iterable[str]) -> None:
+    """Print these lines of the answer."""
+    for text in texts:
+        line(text)
+
+
+def note(text: str = "") -> None:
+    """Print progress, a note or an error; it is not part of the answer."""
+    _write(sys.stderr, text)
+
+
+def status(text: str, *, as_json: bool) -> None:
+    """Print a line of the screen. With `--json` it goes to stderr, because stdout holds one document."""
+    if as_json:
+        note(text)
+    else:
+        line(text)
+
+
+def document(content: Mapping[str, object]) -> None:
+    """Print the JSON document of `--json`."""
+    _write(sys.stdout, json.dumps({"format": names.FORMAT, **content}, ensure_ascii=False, default=str))
+
+
+def labelled(label: str, text: str, indent: int = 0) -> str:
+    """`target   AWS ...`: the label padded to the width of all labels, then the text."""
+    return f"{' ' * indent}{label:<8} {text}".rstrip()
+
+
+def error(refused: DayflyError, *, as_json: bool) -> None:
+    """Print an error: what is wrong, why, and what to do."""
+    if as_json:
+        further = [{"label": label, "text": text} for label, text in refused.lines]
+        document({"error": refused.message, "hint": refused.hint, "lines": further, "exit": refused.exit_code})
+        return
+    if refused.lines and refused.lines[0][0] in ("error", "warning"):
+        _print_problems(refused)
+        return
+    note(_coloured(labelled(refused.label, refused.message), refused.label))
+    for label, text in refused.lines:
+        note(labelled(label, text, _INDENT))
+    if refused.hint:
+        note(labelled("do", refused.hint, _INDENT))
+
+
+def _print_problems(refused: DayflyError) -> None:
+    """Print the problems of a file, each with its own reason and remedy; their number comes last."""
+    for label, text in refused.lines:
+        if label in ("error", "warning"):
+            note(_coloured(labelled(label, text), label))
+        else:
+            note(f"{' ' * _INDENT}{label:<4} {text}")
+    note(refused.message)
+
+
+def _coloured(text: str, label: str) -> str:
+    if label == "error" and sys.stderr.isatty() and "NO_COLOR" not in os.environ:
+        return text.replace(label, f"{_RED}{label}{_OFF}", 1)
+    return text
+
+
+def _write(stream: TextIO, text: str) -> None:
+    try:
+        print(text, file=stream, flush=True)
+    except BrokenPipeError:
+        # The reader is gone (`| head`). Discard the rest, and show no traceback.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

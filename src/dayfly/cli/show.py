@@ -1,0 +1,34 @@
+"""`dayfly show RUN`: shows each step of one run and how it ended."""
+
+from __future__ import annotations
+
+from zoneinfo import ZoneInfo
+
+import click
+
+from dayfly.cli import output, workspace
+from dayfly.cli.find import find_run, zone_of
+from dayfly.cli.lookup import hints, looked_up, slowly
+from dayfly.cli.options import json_option, local_option, utc_option
+from dayfly.project.runs import look
+from dayfly.project.screens.show import show_document, show_lines
+
+
+@click.command("show")
+@click.argument("run_name", metavar="RUN")
+@utc_option
+@local_option
+@json_option
+def show_command(run_name: str, utc: bool, use_local: bool, as_json: bool) -> int:
+    """Show one run: its steps, how it ended or, while it runs, what will end its server."""
+    project = workspace.read_project()
+    where = looked_up(project, use_local=use_local, as_json=as_json)
+    with slowly("reading the records of the run"), hints(use_local=use_local):
+        run = find_run(where, project, run_name)
+        facts, seen, now = where.interpreter(project.name).run(look.look_at(run))
+    if as_json:
+        output.document({"target": where.facts(), **show_document(facts, seen, now, local=use_local)})
+        return 0
+    zone = ZoneInfo("UTC") if utc else zone_of(project, run.job)
+    output.lines(show_lines(facts, seen, zone, now, local=use_local))
+    return 0

@@ -1,0 +1,50 @@
+"""The folder that a command works in, and the project described there. Asks no cloud and imports nothing that could.
+
+A command works in the nearest folder, from the current one upwards, that has a dayfly.toml. Where there is none, the project that
+`dayfly demo` left under .dayfly/demo is used.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from dayfly.core.model import Project
+from dayfly.errors import FileError
+from dayfly.project.file import config
+
+FILE = "dayfly.toml"
+
+
+def folder() -> Path:
+    """The folder that holds `.dayfly`: the nearest one upwards with a dayfly.toml, otherwise the current folder."""
+    here = Path.cwd()
+    for each in (here, *here.parents):
+        if (each / FILE).is_file():
+            return each
+    return here
+
+
+def project_folder() -> Path:
+    """The folder with the project's files: `folder()`, or the demo's project if `folder()` has no dayfly.toml."""
+    here = folder()
+    demo = here / ".dayfly" / "demo"
+    if (here / FILE).is_file() or not (demo / FILE).is_file():
+        return here
+    return demo
+
+
+def read_project() -> Project:
+    """The project of this folder. Raises FileError with all problems of the file."""
+    home = project_folder()
+    path = home / FILE
+    if not path.is_file():
+        raise FileError(f"no {FILE} in this folder or above it", hint="dayfly init")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileError(f"{FILE} cannot be read: {error}") from error
+    short_margin = home != folder() or os.environ.get("DAYFLY_SHORT_MARGIN") == "1"
+    return config.read(text, zones=ZoneInfo, now=datetime.now(UTC), allow_short_margin=short_margin)
