@@ -14,9 +14,9 @@ from dayfly.cli import output, target
 from dayfly.cli.find import zone_of
 from dayfly.cli.live_view import LiveView
 from dayfly.core import names
-from dayfly.core.step import State
 from dayfly.core.facts import Attempt, Facts
 from dayfly.core.model import Project
+from dayfly.core.step import State
 from dayfly.errors import DayflyError, Unclear
 from dayfly.flows import calls
 from dayfly.flows.walk import Walked, walk
@@ -102,11 +102,11 @@ def receipt_of(where: target.Target, project: Project, facts: Facts) -> dict[str
 def _booting(facts: Facts) -> str:
     """How long the server has been booting, while nothing else is known of it; otherwise empty."""
     attempt = facts.attempt
-    if attempt is None or attempt.elected is None or attempt.elected.server is None:
+    if attempt is None or attempt.elected is None:
         return ""
     if attempt.started or attempt.ended or attempt.closed:
         return ""
-    began = attempt.elected.launched or attempt.elected.at
+    began = attempt.elected.launched
     seconds = max(0, (datetime.now(UTC) - began).total_seconds())
     return f"the server boots and prepares, {seconds:.0f} s"
 
@@ -124,7 +124,7 @@ def _newest_line(where: target.Target, project: Project, facts: Facts) -> str:
 
 
 def _newest_piece(where: target.Target, project: Project, run: names.RunName, attempt: Attempt) -> bytes:
-    if attempt.elected is None or attempt.elected.server is None:
+    if attempt.elected is None:
         return b""
     interpreter = where.interpreter(project.name)
     prefix = names.out_prefix(run, attempt.number, attempt.intent.role_id, attempt.elected.server)
