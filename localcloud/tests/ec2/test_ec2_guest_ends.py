@@ -135,7 +135,7 @@ class Sets:
         del region
         if self.gone:
             raise Ec2Error("InvalidSubnetID.NotFound", f"The subnet ID '{one.subnet}' does not exist")
-        return Hardware(one.kind, 2, 1024, one.volume.id, 8, one.mac, "172.31.0.0/20", "ec2.internal")
+        return Hardware(one.instance_type, 2, 1024, one.volume.id, 8, one.mac, "172.31.0.0/20", "ec2.internal")
 
 
 @pytest.mark.parametrize(("boots", "left"), [(1, STOPPED), (0, TERMINATED)])
@@ -183,7 +183,7 @@ def test_rebooting_instance_keeps_its_place(tmp_path: Path, ended: bool) -> None
             instances.pending("i-0fedcba9876543210"),
         )
         body = Lives(iter([(True, "")] * 2))
-        floor = GuestSupervisor(tmp_path / "guests", book, TurnableClock(), body, most=1)
+        floor = GuestSupervisor(tmp_path / "guests", book, TurnableClock(), body, max_guests=1)
         for one in (first, second):
             book.region("us-east-1").instances[one.id] = one
             floor.launch("us-east-1", one)
