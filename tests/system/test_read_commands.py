@@ -115,7 +115,7 @@ def test_ps_show_and_logs_follow_a_running_run(project):
     assert server["sweeper"] == "leave"
     shown = project.dayfly("show", run, "--local").stdout
     assert "switch         armed for 960 s after boot" in shown
-    assert f"kill schedule  kill-{server['id']} is there" in shown
+    assert f"kill schedule  armed (kill-{server['id']})" in shown
     followed = project.dayfly("logs", run, "-f", "--local", timeout=60)
     assert followed.returncode == 0
     assert followed.stdout == "first\nlast\n"

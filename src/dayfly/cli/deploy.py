@@ -22,7 +22,7 @@ from dayfly.project.bundle.build import Built
 from dayfly.project.deploy import deploy
 from dayfly.project.deploy.packages import Folder
 from dayfly.project.deploy.plan import JobChange, Plan, newest
-from dayfly.project.screens import words
+from dayfly.project.screens import formatting
 
 CHANGES = 10
 """The exit code of `--plan` when a deploy would change something."""
@@ -155,7 +155,7 @@ def _job_lines(change: JobChange) -> list[str]:
 
 
 def _done_lines(project: Project, plan: Plan, done: deploy.Done, seconds: float, *, local: bool) -> list[str]:
-    next_line = output.labelled("next", words.dayfly("run", next(iter(project.jobs)), "--wait", local=local))
+    next_line = output.labelled("next", formatting.dayfly("run", next(iter(project.jobs)), "--wait", local=local))
     if plan.empty and not (done.schedules or done.uploaded):
         return ["nothing to do: the cloud matches the file", next_line]
     news = [f"{change.name} {_NEWS[change.kind]}" for change in plan.changes if change.kind != "same"]

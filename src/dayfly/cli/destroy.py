@@ -15,7 +15,7 @@ from dayfly.core import names
 from dayfly.core.model import Project
 from dayfly.errors import FileError, LeftError
 from dayfly.project.deploy.destroy import Destroyed, Inventory, destroy, take_inventory
-from dayfly.project.screens import words
+from dayfly.project.screens import formatting
 
 
 @click.command("destroy")
@@ -90,7 +90,7 @@ def _after_lines(
     where: target.Target, project: Project, done: Destroyed, left: tuple[str, ...], *, kept: bool
 ) -> list[str]:
     local = where.local is not None
-    deploy, destroy_again = words.dayfly("deploy", local=local), words.dayfly("destroy", local=local)
+    deploy, destroy_again = formatting.dayfly("deploy", local=local), formatting.dayfly("destroy", local=local)
     lines = [f"looked again at {datetime.now(UTC):%H:%M:%S} UTC, by tag and by name, in {where.region}"]
     if left:
         lines.append(output.labelled("left", ", ".join(left)))
@@ -111,4 +111,4 @@ def _after_lines(
 
 
 def _results(found: Inventory) -> str:
-    return f"{found.objects:,} objects, {words.size(found.bytes)}"
+    return f"{found.objects:,} objects, {formatting.size(found.bytes)}"
