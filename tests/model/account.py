@@ -254,7 +254,9 @@ class ModelAccount(ModelCloud):
         """The function whose zip is not in the bucket."""
         if what == "DELETE" or "Launcher" not in one.template["Resources"]:
             return ""
-        keys = {name: one.template["Resources"][name]["Properties"]["Code"]["S3Key"] for name in ("Launcher", "Sweeper")}
+        keys = {
+            name: one.template["Resources"][name]["Properties"]["Code"]["S3Key"] for name in ("Launcher", "Sweeper")
+        }
         return next((name for name, key in keys.items() if key not in self.objects), "")
 
     def _settle(self, one: ModelStack) -> None:

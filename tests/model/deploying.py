@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from dayfly.core.model import Project
+from dayfly.core import names
+from dayfly.core.model import Project, Version
+from dayfly.core.versions import read_version
 from dayfly.errors import DayflyError, Unclear
 from dayfly.flows.calls import Flow, Now, ask
 from dayfly.project.bundle.build import Built
@@ -86,9 +87,9 @@ def repeat(command: Any, account: ModelAccount, tries: int = 20) -> Any:
     raise AssertionError(f"{tries} tries and no end")
 
 
-def versions(account: ModelAccount) -> Mapping[str, str]:
-    """The newest version of each job: what its record says."""
-    newest: dict[str, str] = {}
-    for key in sorted(key for key in account.objects if key.startswith("jobs/")):
-        newest[key.split("/")[1]] = account.objects[key].decode()
+def versions(account: ModelAccount) -> dict[str, Version]:
+    """The newest version of each job."""
+    newest: dict[str, Version] = {}
+    for key in sorted(key for key in account.objects if key.startswith(names.VERSIONS)):
+        newest[key.split("/")[1]] = read_version(account.objects[key])
     return newest

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from dayfly.core import names
+from dayfly.core.model import Removed
 from dayfly.errors import DayflyError, FileError, LeftError, SupplyError, Unclear
 from dayfly.flows import calls
 from model.account import PAGE, STACK, ModelAccount
@@ -57,7 +56,7 @@ def test_deploy_of_new_functions_updates_the_stack():
     deploy(account)
     deploy(account, agent="agent2")
     assert (account.stack.status, account.stack.version) == ("UPDATE_COMPLETE", 2)
-    assert "v2" in json.loads(versions(account)["pi"])["launch"]["template"]
+    assert "v2" in versions(account)["pi"].launch.template
 
 
 def test_job_that_left_the_file_loses_its_schedule_and_keeps_its_history():
@@ -66,7 +65,7 @@ def test_job_that_left_the_file_loses_its_schedule_and_keeps_its_history():
     account.objects["done/2026-11-24/2026-11-24T07:00:00Z~daily~1~succeeded"] = b""
     deploy(account)
     assert list(account.schedules) == ["pi"]
-    assert json.loads(versions(account)["daily"])["job"] is None
+    assert isinstance(versions(account)["daily"], Removed)
     assert is_deployed(account)
 
 
@@ -318,6 +317,6 @@ def test_stack_that_never_settles_is_reported_as_left(monkeypatch):
 
 def test_names_of_the_model_are_the_projects():
     assert (SCOPE.bucket, SCOPE.stack) == (BUCKET, STACK)
-    assert PAGE < len(["launcher", "sweeper", "bundle", "version"])
+    assert len(["launcher", "sweeper", "bundle", "version"]) > PAGE
     with pytest.raises(DayflyError):
         ModelAccount().take_effect(calls.Get("x"))

@@ -14,6 +14,7 @@ import click
 
 import dayfly
 from dayfly.cli import output, target, workspace
+from dayfly.cli.lookup import hints
 from dayfly.cli.options import json_option, local_option
 from dayfly.core import names
 from dayfly.core.model import Project
@@ -43,7 +44,8 @@ def deploy_command(plan_only: bool, yes: bool, use_local: bool, as_json: bool) -
     where = target.for_changes(project, use_local=use_local)
     target.announce(where, as_json=as_json)
     started = time.monotonic()
-    prepared = prepare(where, project)
+    with hints(use_local=use_local):
+        prepared = prepare(where, project)
     if not as_json:
         output.lines(_plan_lines(project, prepared))
     if plan_only:
@@ -52,7 +54,8 @@ def deploy_command(plan_only: bool, yes: bool, use_local: bool, as_json: bool) -
         return 0 if prepared.plan.empty else CHANGES
     if not yes and not prepared.plan.empty:
         _confirm(where)
-    done = where.interpreter(project.name, log=_progress).run(deploy.apply(where.scope(project.name), prepared))
+    with hints(use_local=use_local):
+        done = where.interpreter(project.name, log=_progress).run(deploy.apply(where.scope(project.name), prepared))
     if as_json:
         schedules = len(prepared.plan.schedules)
         output.document({"target": where.facts(), "plan": _plan_facts(prepared.plan), "schedules": schedules})
