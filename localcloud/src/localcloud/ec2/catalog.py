@@ -64,7 +64,7 @@ _GROUPS = _MiniStackRecords(
 
 
 def describe_images(request: Request) -> Record:
-    """DescribeImages: the stock images. Their tags tell what runs in a guest."""
+    """DescribeImages: the stock images; their tags tell what runs in a guest."""
     params = request.params
     request.caller.require("ec2:DescribeImages")
     found = images.images(request.region)

@@ -31,7 +31,7 @@ _ID = re.compile(r"^i-(?:[0-9a-f]{8}|[0-9a-f]{17})$")
 
 
 def terminate(request: Request) -> dict[str, Any]:
-    """TerminateInstances: terminates all of the named instances, or none if one of them cannot be."""
+    """TerminateInstances: terminates all of the named instances, or none if one of them is unknown or protected."""
     require_supported(request.params, _END_PARAMETERS, "The parameter")
     chosen = _authorized(request)
     for instance in chosen:
