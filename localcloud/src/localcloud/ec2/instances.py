@@ -114,7 +114,7 @@ def single(request: Request) -> Instance:
 
 
 def resource(request: Request, instance: Instance) -> Resource:
-    """Return the resource on which IAM judges an action on an instance."""
+    """Return the IAM resource of an instance."""
     keys = resource_tags(instance.tags) | {
         "ec2:InstanceType": instance.instance_type,
         "ec2:InstanceProfile": instance.profile.get("arn"),

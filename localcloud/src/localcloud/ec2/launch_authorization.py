@@ -1,4 +1,4 @@
-"""IAM for launches: the resources on which a launch is judged, and their condition keys.
+"""IAM for launches: the resources that a launch needs permissions on, and their condition keys.
 
 Source: "Service Authorization Reference", Actions, resources, and condition keys for Amazon EC2, RunInstances.
 """

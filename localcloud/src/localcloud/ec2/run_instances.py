@@ -109,11 +109,11 @@ def _earlier_answer(request: Request) -> dict[str, Any] | None:
 
 
 def _authorize_replay(request: Request, answer: dict[str, Any]) -> None:
-    """Judge a launch that can no longer be resolved on what is left of it: the instances that it made."""
+    """Authorize a launch that can no longer be resolved by what is left of it: the instances that it made."""
     resources = []
     for instance in request.records.existing(answer["instances"]):
-        judged = resource(request, instance)
-        resources.append(Resource(judged.arn, judged.keys | request_tags(instance.tags)))
+        existing = resource(request, instance)
+        resources.append(Resource(existing.arn, existing.keys | request_tags(instance.tags)))
     request.caller.require("ec2:RunInstances", resources)
 
 

@@ -74,7 +74,7 @@ _DEPENDS: dict[str, tuple[str, Callable[[Instance, str], bool]]] = {
     "DeleteSubnet": ("SubnetId", lambda instance, subnet: instance.subnet == subnet),
     "DeleteVpc": ("VpcId", lambda instance, vpc: instance.vpc == vpc),
 }
-# These are not judged on any resource, so their dry runs need no code of their own.
+# IAM evaluates these without a resource, so their dry runs need no code of their own.
 _LISTINGS = frozenset(name for name in HANDLERS if name.startswith("Describe") and name != "DescribeInstanceAttribute")
 _FORGET_EVERY = 60.0
 _XML = {"Content-Type": "text/xml;charset=UTF-8"}
