@@ -69,7 +69,7 @@ def fetch_command(run_name: str, to: Path | None, use_local: bool, as_json: bool
 def _run_to_fetch(where: target.Target, project: Project, text: str) -> tuple[names.RunName, bool]:
     """The run, and whether it was chosen here: a JOB alone means its newest successful run."""
     ref = references.parse(text)
-    if ref.day is None and ref.moment is None:
+    if ref.when is None:
         return where.interpreter(project.name).run(newest_good(ref.job)), True
     return find_run(where, project, text), False
 

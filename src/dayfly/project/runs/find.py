@@ -23,7 +23,7 @@ _DAY = timedelta(days=1)
 def find_run(reference: RunReference, zone: ZoneInfo) -> Flow[names.RunName]:
     """Return the run that the reference means; `zone` is the job's. Raises NotFoundError with the nearest names."""
     opened = yield from open_runs(reference.job)
-    day = reference.date
+    day = reference.day
     if day is None:
         newest = yield from _newest_finished(reference.job)
         return references.resolve(reference, (*opened, *newest), zone)

@@ -20,28 +20,22 @@ _MOST_LISTED = 5
 
 @dataclass(frozen=True, slots=True)
 class RunReference:
-    """A RUN argument. With `day`: the run of that day in the job's zone. With `moment`: the run of that time. Else the newest.
+    """A RUN argument. `when`: the day or the time of the run that it means; None: the job's newest run.
 
-    `moment` is in UTC if it was given with Z; else it has no zone and is in the job's. `to_the_minute`: it had no seconds.
+    A time given with Z is in UTC; a time without, and a day, is in the job's zone. `to_the_minute`: the time had no seconds.
     """
 
     text: str
     job: str
-    day: date | None = None
-    moment: datetime | None = None
+    when: date | datetime | None = None
     to_the_minute: bool = False
 
     @property
-    def date(self) -> date | None:
-        """The date it names; None if it means the newest run."""
-        if self.moment is not None:
-            return self.moment.date()
-        return self.day
-
-    @property
-    def newest(self) -> bool:
-        """Whether it is a job alone, which means the job's newest run."""
-        return self.date is None
+    def day(self) -> date | None:
+        """The day that it names, or the day of its time."""
+        if isinstance(self.when, datetime):
+            return self.when.date()
+        return self.when
 
 
 def parse(text: str) -> RunReference:
@@ -57,13 +51,13 @@ def parse(text: str) -> RunReference:
     day, minute, second, utc = found.groups()
     try:
         if minute is None:
-            return RunReference(text, job, day=date.fromisoformat(day))
+            return RunReference(text, job, date.fromisoformat(day))
         moment = datetime.fromisoformat(f"{day}T{minute}{second or ':00'}")
     except ValueError:
         raise _malformed(text, f'"{when}" is not in the calendar') from None
     if utc:
         moment = moment.replace(tzinfo=UTC)
-    return RunReference(text, job, moment=moment, to_the_minute=second is None)
+    return RunReference(text, job, moment, to_the_minute=second is None)
 
 
 def resolve(reference: RunReference, runs: Iterable[RunName], zone: tzinfo) -> RunName:
@@ -74,7 +68,7 @@ def resolve(reference: RunReference, runs: Iterable[RunName], zone: tzinfo) -> R
     own = sorted({run for run in runs if run.job == reference.job}, key=lambda run: run.tick)
     if not own:
         raise NotFoundError(f"{reference.job} has no runs yet", hint=f"dayfly run {reference.job}")
-    if reference.newest:
+    if reference.when is None:
         return own[-1]
     matching = [run for run in own if _matches(reference, run, zone)]
     if len(matching) == 1:
@@ -85,7 +79,7 @@ def resolve(reference: RunReference, runs: Iterable[RunName], zone: tzinfo) -> R
             lines=_choices(matching[-_MOST_LISTED:], own),
             hint=_show(matching, own),
         )
-    near = _nearest(reference, own, zone)
+    near = _nearest(reference.when, own, zone)
     raise NotFoundError(f"there is no run {reference.text}", lines=_choices(near, own), hint=_show(near, own))
 
 
@@ -117,38 +111,37 @@ def unique_name(run: RunName) -> str:
 
 def _matches(reference: RunReference, run: RunName, zone: tzinfo) -> bool:
     local = run.tick.astimezone(zone)
-    if reference.moment is None:
-        return local.date() == reference.day
+    if not isinstance(reference.when, datetime):
+        return local.date() == reference.when
     tick = local.replace(tzinfo=None, fold=0)
-    if reference.moment.tzinfo is not None:
+    if reference.when.tzinfo is not None:
         tick = run.tick
     if reference.to_the_minute:
         tick = _minute(tick)
-    return tick == reference.moment
+    return tick == reference.when
 
 
 def _minute(moment: datetime) -> datetime:
     return moment.replace(second=0, microsecond=0)
 
 
-def _nearest(reference: RunReference, own: Sequence[RunName], zone: tzinfo) -> list[RunName]:
-    """Return up to three runs around the time that the reference names, oldest first."""
-    asked = _middle(reference, zone)
+def _nearest(when: date | datetime, own: Sequence[RunName], zone: tzinfo) -> list[RunName]:
+    """Return up to three runs around a day or a time, oldest first."""
+    middle = _middle(when, zone)
 
     def distance(run: RunName) -> timedelta:
-        return abs(run.tick - asked)
+        return abs(run.tick - middle)
 
     return sorted(sorted(own, key=distance)[:3], key=lambda run: run.tick)
 
 
-def _middle(reference: RunReference, zone: tzinfo) -> datetime:
-    """The time that the reference names, or the noon of its day."""
-    if reference.moment is not None and reference.moment.tzinfo is not None:
-        return reference.moment
-    if reference.moment is not None:
-        return reference.moment.replace(tzinfo=zone)
-    assert reference.day is not None
-    return datetime(reference.day.year, reference.day.month, reference.day.day, 12, tzinfo=zone)
+def _middle(when: date | datetime, zone: tzinfo) -> datetime:
+    """The time itself, or the noon of the day."""
+    if not isinstance(when, datetime):
+        return datetime(when.year, when.month, when.day, 12, tzinfo=zone)
+    if when.tzinfo is None:
+        return when.replace(tzinfo=zone)
+    return when
 
 
 def _choices(runs: Sequence[RunName], own: Sequence[RunName]) -> tuple[tuple[str, str], ...]:
