@@ -200,7 +200,7 @@ def test_a_wish_by_hand_delivered_again_two_seconds_later_is_the_same_run():
     first = tick(cloud, tick=None, source="hand", request="one-wish")
     cloud.pass_time(2)
     again = tick(cloud, tick=None, source="hand", request="one-wish")
-    assert again.run == first.run
+    assert again.facts.run == first.facts.run
     assert len(cloud.servers) == 1
 
 
@@ -237,7 +237,7 @@ def test_an_open_run_of_a_job_no_longer_deployed_is_missed_and_stops_no_other():
     [server] = cloud.servers
     cloud.work(server)
     cloud.objects[names.open_key(RUN)] = encode(Opened(run=str(RUN), source="hand", at=cloud.now, request="r"))
-    gone = plan.removed(version(), cloud.now, "ben")
+    gone = plan.removed("pi", cloud.now, "ben")
     cloud.objects[gone.key] = write_version(gone)
     cloud.pass_time(10)
     sweep(cloud)

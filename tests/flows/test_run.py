@@ -7,9 +7,10 @@ from datetime import timedelta
 import pytest
 
 from dayfly.core import names
-from dayfly.core.advance import State
 from dayfly.core.records import FleetError
+from dayfly.core.step import State
 from dayfly.errors import Unclear
+from dayfly.flows.launch import Rejected
 from model.cloud import BUCKET, ROLE, TICK, cloud_with, version
 from model.steps import RUN, closed, sweep, tick
 
@@ -19,7 +20,7 @@ NO_CAPACITY = (FleetError(code="InsufficientInstanceCapacity", message="none", p
 def test_a_tick_becomes_one_server_a_result_and_nothing_left_over():
     cloud = cloud_with()
     launched = tick(cloud)
-    assert launched.walked.step.state is State.RUNNING
+    assert launched.step.state is State.RUNNING
     [server] = cloud.servers
     assert cloud.kills[server] == TICK + timedelta(seconds=1 + 60 + 900 + 60)
     assert cloud.work(server)
@@ -289,7 +290,7 @@ def test_what_is_no_tick_of_the_schedule_writes_nothing(when):
     cloud = cloud_with()
     before = dict(cloud.objects)
     launched = tick(cloud, tick=when)
-    assert launched.run is None
+    assert isinstance(launched, Rejected)
     assert cloud.objects == before
 
 

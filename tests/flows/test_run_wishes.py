@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 
 from dayfly.core import names
-from dayfly.core.advance import State
 from dayfly.core.event import LaunchRequest
 from dayfly.core.records import Cancel, Opened, encode
+from dayfly.core.step import State
 from dayfly.core.versions import write_version
 from dayfly.errors import NotFoundError
 from dayfly.flows.launch import launch
@@ -31,8 +31,8 @@ def test_a_run_by_hand_takes_the_next_second_when_another_wish_has_this_one():
     first = cloud.run(launch(LaunchRequest(job="pi", request="a", by="ben"), acting_as("launcher")))
     second = cloud.run(launch(LaunchRequest(job="pi", request="b", by="anna"), acting_as("launcher")))
     again = cloud.run(launch(LaunchRequest(job="pi", request="a", by="ben"), acting_as("launcher")))
-    assert second.run.tick == first.run.tick + timedelta(seconds=1)
-    assert again.run == first.run
+    assert second.facts.run.tick == first.facts.run.tick + timedelta(seconds=1)
+    assert again.facts.run == first.facts.run
     assert len(cloud.servers) == 2
 
 
@@ -42,7 +42,7 @@ def test_a_run_by_hand_moves_latest_only_when_published(publish):
     launched = cloud.run(launch(LaunchRequest(job="pi", request="a", publish=publish), acting_as("launcher")))
     cloud.work(next(iter(cloud.servers)))
     sweep(cloud)
-    assert closed(cloud, launched.run)["outcome"] == "succeeded"
+    assert closed(cloud, launched.facts.run)["outcome"] == "succeeded"
     assert ("latest/pi.json" in cloud.objects) is publish
 
 
@@ -50,7 +50,7 @@ def test_env_given_by_hand_reaches_the_job_and_is_recorded():
     cloud = cloud_with(version(env={"MODE": "full", "A": "1"}))
     launched = cloud.run(launch(LaunchRequest(job="pi", request="a", env={"MODE": "fast"}), acting_as("launcher")))
     assert cloud.go_of(next(iter(cloud.servers)))["env"] == {"MODE": "fast", "A": "1"}
-    assert cloud.json(names.claim_key(launched.run))["env"] == {"MODE": "fast"}
+    assert cloud.json(names.claim_key(launched.facts.run))["env"] == {"MODE": "fast"}
 
 
 def test_a_human_who_names_what_is_not_deployed_is_told_so():

@@ -16,8 +16,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from dayfly.core import names
-from dayfly.core.facts import FleetAnswer, Server
-from dayfly.core.model import Code, Job, Launch, Version
+from dayfly.core.facts import FleetAnswer, Launched, RefusedLaunch, Replayed, Server
+from dayfly.core.model import Code, Deployed, Job, Launch, Version
 from dayfly.core.records import Ended, FleetError, Log, Output, Started, encode
 from dayfly.core.versions import write_version
 from dayfly.errors import DayflyError, Unclear
@@ -166,17 +166,20 @@ class ModelCloud:
         if token in self.fleets and not self.token_forgets:
             told, ids, errors = self.fleets[token]
             if told != request:
-                return FleetAnswer(
-                    fleet=None, servers=(), errors=(FleetError(code="IdempotentParameterMismatch", message=""),)
-                )
+                return Replayed(fleet=None)
             if self.empty_replay:
-                return FleetAnswer(fleet=token, servers=(), errors=())
-            return FleetAnswer(fleet=token, servers=tuple(self.servers[one] for one in ids), errors=errors)
+                return Replayed(fleet=token)
+            return self._fleet_answer(ids, errors)
         market = call.request["TargetCapacitySpecification"]["DefaultTargetCapacityType"]
         errors = self.refuse.get(market, ())
         ids = [] if errors else [self._launch(call.request, market)]
         self.fleets[token] = (request, ids, errors)
-        return FleetAnswer(fleet=token, servers=tuple(self.servers[one] for one in ids), errors=errors)
+        return self._fleet_answer(ids, errors)
+
+    def _fleet_answer(self, ids: list[str], errors: tuple[FleetError, ...]) -> FleetAnswer:
+        if ids:
+            return Launched(servers=tuple(self.servers[one] for one in ids))
+        return RefusedLaunch(errors=errors)
 
     def _launch(self, request: Mapping[str, Any], market: str) -> str:
         name = f"i-{len(self.servers):017x}"
@@ -357,7 +360,7 @@ def job(**changes: Any) -> Job:
     return Job(**{**fields, **changes})
 
 
-def version(since: datetime = START, **changes: Any) -> Version:
+def version(since: datetime = START, **changes: Any) -> Deployed:
     one = job(**changes)
     code = Code(
         bundle="bundles/abc.zip", sha256="abc", size=3, files=1, wheels=(), python="3.13", commit="9f2c1ab", dirty=False
@@ -370,7 +373,7 @@ def version(since: datetime = START, **changes: Any) -> Version:
         root_device="/dev/xvda",
         subnets=("subnet-1", "subnet-2"),
     )
-    return Version(
+    return Deployed(
         name=one.name,
         effective_from=since,
         job=one,

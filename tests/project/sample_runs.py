@@ -50,14 +50,13 @@ def attempt(**changes) -> Attempt:
     elected = Elected(
         at=at(1.4),
         server=SERVER,
-        reason="a server is there",
         type="c8g.large",
         zone="eu-west-1a",
         market="spot",
         image="ami-0model",
         launched=at(1.3),
     )
-    return Attempt(**{"number": 1, "intent": intent, "elected": elected, **changes})
+    return Attempt(**{"number": 1, "intent": intent, "election": elected, **changes})
 
 
 def ended(**changes) -> Ended:

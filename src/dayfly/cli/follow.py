@@ -14,13 +14,14 @@ from dayfly.cli import output, target
 from dayfly.cli.find import zone_of
 from dayfly.cli.live_view import LiveView
 from dayfly.core import names
-from dayfly.core.advance import State
 from dayfly.core.facts import Attempt, Facts
 from dayfly.core.model import Project
+from dayfly.core.step import State
 from dayfly.errors import DayflyError, Unclear
 from dayfly.flows import calls
 from dayfly.flows.walk import Walked, walk
-from dayfly.project.screens import end_lines, ending, words
+from dayfly.project.screens import formatting
+from dayfly.project.screens.outcome import outcome_lines, outcome_of
 
 LOCAL_POLL_S, AWS_POLL_S = 0.2, 3.0
 PATIENCE_S = 420
@@ -37,13 +38,13 @@ def follow(where: target.Target, project: Project, run: names.RunName, *, as_jso
     except KeyboardInterrupt:
         output.note(_interrupted(where, run))
         raise
-    end = ending(facts, local=is_local)
+    end = outcome_of(facts, local=is_local)
     receipt = receipt_of(where, project, facts)
     if as_json:
         output.document({"target": where.facts(), **end.document(), "receipt": receipt, "log": _last_lines(facts)})
     else:
         output.line()
-        output.lines(end_lines(facts, zone, receipt, local=is_local))
+        output.lines(outcome_lines(facts, zone, receipt, local=is_local))
     return end.exit_code
 
 
@@ -52,8 +53,8 @@ def _interrupted(where: target.Target, run: names.RunName) -> str:
     if where.local is not None and where.local.started_here:
         return "ended: the local cloud that this command started, and its servers"
     local = where.local is not None
-    watching = words.dayfly("logs", run.job, "-f", local=local)
-    return f"still running. Watch: {watching}   End it: {words.dayfly('cancel', str(run), local=local)}"
+    watching = formatting.dayfly("logs", run.job, "-f", local=local)
+    return f"still running. Watch: {watching}   End it: {formatting.dayfly('cancel', str(run), local=local)}"
 
 
 def watch(where: target.Target, project: Project, run: names.RunName, view: LiveView) -> Facts:
@@ -102,11 +103,11 @@ def receipt_of(where: target.Target, project: Project, facts: Facts) -> dict[str
 def _booting(facts: Facts) -> str:
     """How long the server has been booting, while nothing else is known of it; otherwise empty."""
     attempt = facts.attempt
-    if attempt is None or attempt.elected is None or attempt.elected.server is None:
+    if attempt is None or attempt.elected is None:
         return ""
     if attempt.started or attempt.ended or attempt.closed:
         return ""
-    began = attempt.elected.launched or attempt.elected.at
+    began = attempt.elected.launched
     seconds = max(0, (datetime.now(UTC) - began).total_seconds())
     return f"the server boots and prepares, {seconds:.0f} s"
 
@@ -124,7 +125,7 @@ def _newest_line(where: target.Target, project: Project, facts: Facts) -> str:
 
 
 def _newest_piece(where: target.Target, project: Project, run: names.RunName, attempt: Attempt) -> bytes:
-    if attempt.elected is None or attempt.elected.server is None:
+    if attempt.elected is None:
         return b""
     interpreter = where.interpreter(project.name)
     prefix = names.out_prefix(run, attempt.number, attempt.intent.role_id, attempt.elected.server)

@@ -12,11 +12,11 @@ from dayfly.cli import deploy, launching, output, target, workspace
 from dayfly.cli.follow import follow
 from dayfly.cli.options import guest_option, json_option, local_option, wait_option
 from dayfly.core import names
-from dayfly.core.model import Project
+from dayfly.core.model import Deployed, Project
 from dayfly.errors import FileError, NotFoundError
 from dayfly.project.deploy.versions import deployed
 from dayfly.project.runs import references
-from dayfly.project.screens import words
+from dayfly.project.screens import formatting
 
 _ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -75,7 +75,7 @@ def _code_line(where: target.Target, project: Project, job: str) -> str:
         deploy.quietly(where, project)
         return ""
     there = where.interpreter(project.name).run(deployed(where.scope(project.name))).get(job)
-    if there is None or there.job is None:
+    if not isinstance(there, Deployed):
         raise NotFoundError(f"{job} is not deployed", hint="dayfly deploy")
     since = f"as deployed {names.utc_text(there.effective_from)}"
     advice = "your folder runs only after a deploy, or with --local"
@@ -96,5 +96,5 @@ def _print_started(where: target.Target, run: names.RunName, answer: Mapping[str
         output.line(output.labelled("server", str(answer.get("server") or "none yet; the sweeper asks again")))
     else:
         output.line(output.labelled(str(answer.get("decision")), f"{run}: {answer.get('why')}"))
-    output.line(output.labelled("next", words.dayfly("logs", run.job, "-f", local=where.local is not None)))
+    output.line(output.labelled("next", formatting.dayfly("logs", run.job, "-f", local=where.local is not None)))
     return exit_code

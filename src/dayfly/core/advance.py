@@ -1,272 +1,249 @@
-"""The heart: `next_step(facts, now)` says what comes next for a run, and why. Pure; a table of states.
+"""`next_step(facts, now)`: the next step of a run, with its reason. Pure.
 
-Whoever comes by does the step: launcher, sweeper, a human's CLI. So every step must be safe to do twice, safe to lose and safe
-beside another who does it at the same time; how a step is done is flows/steps.py. docs/run-states.md is generated from TABLE.
+Launcher, sweeper and CLI all take these steps, so each step must be safe to do twice, safe to lose, and safe beside another
+process that does it at the same time. The table of states is core/step.py; how a step is done is flows/steps.py.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
-from dayfly.core import claim
+from dayfly.core import claim as claims
+from dayfly.core import election, receipt, step, ticks
 from dayfly.core.facts import Attempt, Facts, Server
-from dayfly.core.names import run_name
+from dayfly.core.model import Deployed
+from dayfly.core.names import RunName, out_prefix, run_name
+from dayfly.core.records import (
+    Cause,
+    Claim,
+    Closed,
+    Decision,
+    Elected,
+    FleetError,
+    Latest,
+    NoServer,
+    Opened,
+    Outcome,
+    Source,
+)
+from dayfly.core.step import Step
 
 ABSENT_AFTER = timedelta(hours=1)
-"""EC2 shows a terminated server for about an hour; absence before that means nothing (aws-facts: stale describes were seen)."""
-BETWEEN_LOOKS = timedelta(minutes=4)
-"""Two looks that far apart are two sweeps (one every 5 minutes)."""
-LOOK_HOLDS = timedelta(minutes=15)
-"""A look that no second one followed in that time counts no more: EC2 showed the server in between, or nobody looked."""
-
-
-class State(StrEnum):
-    """Where a run stands. The value is the phrase that screens and the diagram use."""
-
-    UNSLOTTED = "open, without its job's slot"
-    UNDECIDED = "open, undecided"
-    UNINTENDED = "to run, nothing asked yet"
-    WAITING = "to be retried, the slot is another's"
-    UNASKED = "intended, EC2 to be asked"
-    SERVERLESS = "no server will come"
-    UNARMED = "a server without its kill schedule"
-    UNELECTED = "a server, none elected"
-    UNSENT = "elected, its job not yet sent"
-    RUNNING = "on its server"
-    UNWANTED = "on a server that should go"
-    UNSEEN = "EC2 does not know its server"
-    SERVER_GONE = "its server is gone"
-    UNRECEIPTED = "closed, no receipt"
-    LATEST_BEHIND = "closed, `latest` is older"
-    SLOT_HELD = "over, still holding the slot"
-    UNMARKED = "over, not listed as done"
-    STILL_ARMED = "over, its kill schedule still there"
-    STILL_OPEN = "over, still listed as open"
-    FINISHED = "finished"
-
-
-@dataclass(frozen=True)
-class Row:
-    """What is done in a state, what it writes, and which states can follow when it was done."""
-
-    step: str
-    writes: str
-    then: tuple[State, ...]
-
-
-_AFTER_DECIDE = (State.UNINTENDED, State.SLOT_HELD, State.UNMARKED)
-_EFFECTS = (State.LATEST_BEHIND, State.SLOT_HELD, State.UNMARKED)
-
-TABLE: dict[State, Row] = {
-    State.UNSLOTTED: Row("take the slot", "slots/JOB.json", (State.UNDECIDED,)),
-    State.UNDECIDED: Row("decide", "claim.json", _AFTER_DECIDE),
-    State.WAITING: Row("wait", "", (State.UNSLOTTED,)),
-    State.UNINTENDED: Row("intend", "N/intent.json", (State.UNASKED,)),
-    State.UNASKED: Row("ask EC2", "N/spot-refused.json", (State.UNASKED, State.SERVERLESS, State.UNARMED)),
-    State.SERVERLESS: Row("elect none", "N/server.json", (State.SERVER_GONE,)),
-    State.UNARMED: Row("arm", "kill-INSTANCE", (State.UNELECTED, State.UNSENT, State.RUNNING)),
-    State.UNELECTED: Row("elect", "N/server.json", (State.UNSENT, State.SERVER_GONE)),
-    State.UNSENT: Row("go", "go/ROLEID:INSTANCE/go.json", (State.RUNNING,)),
-    State.RUNNING: Row("wait", "", (State.UNWANTED, State.UNSEEN, State.SERVER_GONE)),
-    State.UNWANTED: Row("end the server", "N/end.json", (State.SERVER_GONE,)),
-    State.UNSEEN: Row("look again", "N/absent.json", (State.RUNNING, State.SERVER_GONE)),
-    State.SERVER_GONE: Row("close", "N/closed.json", (State.UNRECEIPTED,)),
-    State.UNRECEIPTED: Row("write the receipt", "N/receipt.json", _EFFECTS),
-    State.LATEST_BEHIND: Row("move `latest`", "latest/JOB.json", (State.SLOT_HELD, State.UNMARKED)),
-    State.SLOT_HELD: Row("free the slot", "slots/JOB.json", (State.UNMARKED,)),
-    State.UNMARKED: Row("mark done", "done/DATE/TICK~JOB~N~OUTCOME", (State.STILL_ARMED, State.STILL_OPEN)),
-    State.STILL_ARMED: Row("disarm", "", (State.STILL_OPEN,)),
-    State.STILL_OPEN: Row("forget", "", (State.FINISHED,)),
-    State.FINISHED: Row("nothing", "", ()),
-}
-
-
-@dataclass(frozen=True)
-class Step:
-    """What to do next: the state found, the verb of its row, why, and what it is about."""
-
-    state: State
-    reason: str
-    market: str = ""
-    server: Server | None = None
-    attempt: int = 0
-
-    @property
-    def verb(self) -> str:
-        return TABLE[self.state].step
+"""EC2 shows a terminated server for about an hour. A server that it does not show before that may still run."""
+BETWEEN_SIGHTINGS = timedelta(minutes=4)
+"""Two sightings this far apart come from two sweeps, which run every 5 minutes."""
+SIGHTING_EXPIRES = timedelta(minutes=15)
+"""A first sighting expires after this long: either EC2 showed the server again, or nothing looked."""
+KILL_AFTER = timedelta(minutes=1)
+"""The kill schedule fires this long after the deadline, so that usually the agent or the switch was first."""
 
 
 def next_step(facts: Facts, now: datetime) -> Step:
-    """The step that comes next for this run. A run that is neither open nor claimed is finished: nothing was ever begun."""
-    if facts.claim is None:
+    """The next step. A run that is neither open nor claimed is finished: it never started."""
+    claim, attempt = facts.claim, facts.attempt
+    if claim is None:
         return _before_claim(facts, now)
-    if facts.claim.decision != "run":
-        return _over(facts, 0, f"{facts.claim.decision}: {facts.claim.why}")
-    attempt = facts.attempt
+    if claim.decision != Decision.RUN:
+        return _over(facts, 0, claim.decision, f"{claim.decision}: {claim.why}")
     if attempt is None:
-        return Step(State.UNINTENDED, "claimed, to run", attempt=1)
+        return step.Intend(version=claim.version, request=claim.request, reason="claimed, to run", attempt=1)
     if attempt.closed is not None:
-        return _after_close(facts, attempt, now)
-    if attempt.elected is not None:
-        return _after_election(attempt, facts, now)
-    return _before_election(attempt, facts, now)
+        return _after_close(facts, claim, attempt, attempt.closed, now)
+    match attempt.election:
+        case Elected() as elected:
+            return _after_election(facts, claim, attempt, elected, now)
+        case NoServer(reason=reason):
+            return _close(facts, attempt, attempt.election, f"it has no server: {reason}")
+        case None:
+            return _before_election(facts, attempt, now)
+
+
+def run_in_the_way(facts: Facts, found: Step) -> RunName | None:
+    """The run that holds the slot which this run needs. Its steps come first: it may be over and not closed yet."""
+    if not isinstance(found, (step.Decide, step.WaitForSlot)):
+        return None
+    if facts.holder is None or facts.holder == str(facts.run):
+        return None
+    return run_name(facts.holder)
+
+
+def has_left_the_slot(facts: Facts, found: Step) -> bool:
+    """Whether a run is finished and no longer holds the slot."""
+    return isinstance(found, step.Finished) and facts.holder != str(facts.run)
+
+
+# --- before the claim ---------------------------------------------------------------------------------------------------
 
 
 def _before_claim(facts: Facts, now: datetime) -> Step:
-    if facts.opened is None:
-        if _holder(facts) == str(facts.run):
-            return Step(State.SLOT_HELD, "never opened, and yet it holds the slot")
-        return Step(State.FINISHED, "never opened")
-    if _wants_slot(facts, now) and _holder(facts) is None:
-        return Step(State.UNSLOTTED, "runs of this job do not overlap")
-    return Step(State.UNDECIDED, "open, and nobody decided yet")
+    opened = facts.order
+    if opened is None:
+        if facts.slot is not None and facts.holder == str(facts.run):
+            return step.FreeSlot(slot=facts.slot, reason="never opened, but it holds the slot")
+        return step.Finished(reason="never opened")
+    version = claims.version_for(facts, opened, now)
+    if isinstance(version, Deployed) and _needs_slot(version) and facts.holder is None:
+        return step.TakeSlot(free=facts.slot, reason="runs of this job do not overlap")
+    return step.Decide(claim=claims.decide(facts, opened, now), reason="open, without a claim")
 
 
-def _wants_slot(facts: Facts, now: datetime) -> bool:
-    version = claim.version_for(facts, now)
-    return version is not None and version.job is not None and version.job.overlap == "skip"
+def _needs_slot(version: Deployed) -> bool:
+    return version.job.overlap == "skip"
 
 
-def _holder(facts: Facts) -> str | None:
-    return facts.slot.record.holder if facts.slot else None
+# --- before the election ------------------------------------------------------------------------------------------------
 
 
-def _before_election(attempt: Attempt, facts: Facts, now: datetime) -> Step:
-    number = attempt.number
+def _before_election(facts: Facts, attempt: Attempt, now: datetime) -> Step:
+    number, intent = attempt.number, attempt.intent
     if attempt.servers:
         first = min(attempt.servers, key=lambda server: (server.launched, server.id))
-        if _to_arm(attempt, first, now):
-            return Step(
-                State.UNARMED, "no job starts on a server without its kill schedule", server=first, attempt=number
-            )
-        return Step(State.UNELECTED, "a server is there", server=first, attempt=number)
+        if _must_arm(attempt, first, now):
+            reason = "no job starts on a server without its kill schedule"
+            return step.Arm(server=first, at=intent.deadline + KILL_AFTER, reason=reason, attempt=number)
+        record = election.elect(first, now)
+        return step.Elect(server=first, record=record, reason=f"{first.id} was launched", attempt=number)
+    spot_errors: tuple[FleetError, ...] = ()
+    if attempt.spot_refused is not None:
+        spot_errors = attempt.spot_refused.errors
     if facts.cancel is not None:
-        return Step(State.SERVERLESS, "cancelled", attempt=number)
-    if now > attempt.intent.launch_until:
-        return Step(State.SERVERLESS, "unanswered", attempt=number)
-    market = _market(attempt)
-    if market is None:
-        return Step(State.SERVERLESS, "refused", attempt=number)
-    return Step(State.UNASKED, f"no {market} server yet", market=market, attempt=number)
+        none = election.elect_none(Cause.CANCELLED, spot_errors, now)
+        return step.ElectNone(record=none, reason="cancelled", attempt=number)
+    if now > intent.launch_until:
+        none = election.elect_none(Cause.UNANSWERED, spot_errors, now)
+        return step.ElectNone(record=none, reason="EC2 gave no clear answer in time", attempt=number)
+    market = intent.markets[0]
+    if attempt.spot_refused is not None:
+        market = intent.markets[-1]
+    reason = f"no {market} server yet"
+    return step.AskEc2(intent=intent, market=market, spot_errors=spot_errors, reason=reason, attempt=number)
 
 
-def _market(attempt: Attempt) -> str | None:
-    """The market to ask: on-demand only when spot was definitely refused. (On-demand's refusal is written as the election.)"""
-    left = [market for market in attempt.intent.markets if not (market == "spot" and attempt.spot_refused)]
-    return left[0] if left else None
-
-
-def _to_arm(attempt: Attempt, server: Server, now: datetime) -> bool:
-    # A one-shot schedule in the past is refused by Scheduler; a server past its deadline is the sweeper's to end at once.
+def _must_arm(attempt: Attempt, server: Server, now: datetime) -> bool:
+    # Scheduler refuses a one-shot schedule in the past; the sweeper ends a server past its deadline at once.
     return server.id not in attempt.armed and not server.gone and now < attempt.intent.deadline
 
 
-def _after_election(attempt: Attempt, facts: Facts, now: datetime) -> Step:
-    assert attempt.elected is not None
-    number, server = attempt.number, attempt.server
-    if attempt.elected.server is None:
-        return Step(State.SERVER_GONE, f"there never was one: {attempt.elected.reason}", attempt=number)
+# --- from the election to the close -------------------------------------------------------------------------------------
+
+
+def _after_election(facts: Facts, claim: Claim, attempt: Attempt, elected: Elected, now: datetime) -> Step:
+    number, server, deadline = attempt.number, attempt.server, attempt.intent.deadline
     if server is None:
-        return _unseen(attempt, now)
+        return _not_shown(facts, attempt, elected, now)
     if server.gone:
-        return Step(State.SERVER_GONE, f"{server.id} is terminated", server=server, attempt=number)
+        return _close(facts, attempt, elected, f"{server.id} is terminated")
     if server.state == "shutting-down":
-        return Step(State.RUNNING, f"{server.id} is shutting down", server=server, attempt=number)
+        return step.Wait(reason=f"{server.id} is shutting down", attempt=number)
     if facts.cancel is not None:
-        return Step(State.UNWANTED, "cancelled", server=server, attempt=number)
+        return step.End(server=server, reason="cancelled", attempt=number)
     if server.state in ("stopped", "stopping"):
-        return Step(State.UNWANTED, f"it is {server.state}", server=server, attempt=number)
-    if _to_arm(attempt, server, now):
-        return Step(State.UNARMED, "its kill schedule is missing", server=server, attempt=number)
-    if not attempt.go_sent and server.state in ("pending", "running") and now < attempt.intent.deadline:
-        return Step(State.UNSENT, f"{server.id} is elected and armed", server=server, attempt=number)
-    return Step(State.RUNNING, f"{server.id} is {server.state}", server=server, attempt=number)
+        return step.End(server=server, reason=f"it is {server.state}", attempt=number)
+    if _must_arm(attempt, server, now):
+        return step.Arm(server=server, at=deadline + KILL_AFTER, reason="its kill schedule is missing", attempt=number)
+    if not attempt.go_sent and now < deadline:
+        reason = f"{server.id} is elected and armed"
+        return step.Go(server=server, intent=attempt.intent, env=claim.env, reason=reason, attempt=number)
+    return step.Wait(reason=f"{server.id} is {server.state}", attempt=number)
 
 
-def _unseen(attempt: Attempt, now: datetime) -> Step:
-    assert attempt.elected is not None
-    launched = attempt.elected.launched or attempt.intent.launch
-    name = attempt.elected.server
-    if now - launched <= ABSENT_AFTER:
-        return Step(State.RUNNING, f"EC2 does not show {name}: unknown, not gone", attempt=attempt.number)
-    looked = attempt.absent.record.at if attempt.absent else None
-    if looked is None or now - looked > LOOK_HOLDS:
-        return Step(State.UNSEEN, f"EC2 does not show {name}, {ABSENT_AFTER} after its launch", attempt=attempt.number)
-    if now - looked < BETWEEN_LOOKS:
-        return Step(State.RUNNING, f"EC2 did not show {name} once; one more look", attempt=attempt.number)
-    return Step(State.SERVER_GONE, f"EC2 did not show {name} in two looks", attempt=attempt.number)
+def _not_shown(facts: Facts, attempt: Attempt, elected: Elected, now: datetime) -> Step:
+    number, name = attempt.number, elected.server
+    if now - elected.launched <= ABSENT_AFTER:
+        return step.Wait(reason=f"EC2 does not show {name}: unknown, not gone", attempt=number)
+    seen = attempt.absent
+    if seen is None or now - seen.record.at > SIGHTING_EXPIRES:
+        reason = f"EC2 does not show {name}, {ABSENT_AFTER} after its launch"
+        return step.LookAgain(server=name, expired=seen, reason=reason, attempt=number)
+    if now - seen.record.at < BETWEEN_SIGHTINGS:
+        return step.Wait(reason=f"EC2 did not show {name} once; to be confirmed", attempt=number)
+    return _close(facts, attempt, elected, f"EC2 did not show {name} twice")
 
 
-def _after_close(facts: Facts, attempt: Attempt, now: datetime) -> Step:
-    assert attempt.closed is not None
+def _close(facts: Facts, attempt: Attempt, elected: Elected | NoServer, reason: str) -> step.Close:
+    console_of = None
+    if attempt.ended is None and attempt.server is not None:
+        console_of = attempt.server.id
+    return step.Close(
+        ended=attempt,
+        election=elected,
+        cancel=facts.cancel,
+        console_of=console_of,
+        reason=reason,
+        attempt=attempt.number,
+    )
+
+
+# --- after the close ----------------------------------------------------------------------------------------------------
+
+
+def _after_close(facts: Facts, claim: Claim, attempt: Attempt, closed: Closed, now: datetime) -> Step:
+    number, reason = attempt.number, f"closed: {closed.outcome}"
     if not attempt.receipt:
-        return Step(
-            State.UNRECEIPTED, f"closed: {attempt.closed.outcome}", server=attempt.server, attempt=attempt.number
-        )
-    if moves_latest(facts, attempt):
-        return Step(State.LATEST_BEHIND, "a newer good result, whole", attempt=attempt.number)
-    if _retry_asked(facts, attempt):
-        return _retry(facts, attempt, now)
-    return _over(facts, attempt.number, f"closed: {attempt.closed.outcome}")
+        return step.WriteReceipt(receipt=receipt.build(facts, claim, attempt, closed), reason=reason, attempt=number)
+    latest = new_latest(facts, claim, attempt, closed, now)
+    if latest is not None:
+        return step.MoveLatest(latest=latest, before=facts.latest, reason="a newer good result", attempt=number)
+    opened = facts.order
+    if opened is not None and opened.retry == number + 1:
+        return _retry(facts, opened, attempt, now)
+    return _over(facts, number, closed.outcome, reason)
 
 
-def _retry_asked(facts: Facts, attempt: Attempt) -> bool:
-    return facts.opened is not None and facts.opened.record.retry == attempt.number + 1
+def new_latest(facts: Facts, claim: Claim, attempt: Attempt, closed: Closed, now: datetime) -> Latest | None:
+    """The job's last good result, if this attempt's result becomes it: only a newer one, only a whole one."""
+    if closed.outcome != Outcome.SUCCEEDED or attempt.ended is None or closed.server is None:
+        return None
+    if claim.source == Source.HAND and not claim.publish:
+        return None
+    if facts.latest is not None:
+        there = facts.latest.record
+        if (run_name(there.run).tick, there.attempt) >= (facts.run.tick, attempt.number):
+            return None
+    prefix = out_prefix(facts.run, attempt.number, attempt.intent.role_id, closed.server)
+    return Latest(
+        run=str(facts.run),
+        attempt=attempt.number,
+        at=now,
+        prefix=f"{prefix}output/",
+        outputs=attempt.ended.outputs,
+    )
 
 
-def _retry(facts: Facts, attempt: Attempt, now: datetime) -> Step:
-    version = claim.in_force(facts.versions, now)
-    alone = version is not None and version.job is not None and version.job.overlap == "skip"
-    if alone and _holder(facts) is None:
-        return Step(State.UNSLOTTED, "a retry of a job that does not overlap", attempt=attempt.number + 1)
-    if alone and _holder(facts) != str(facts.run):
-        return Step(State.WAITING, f"the slot is held by {_holder(facts)}", attempt=attempt.number + 1)
-    return Step(State.UNINTENDED, "a retry was asked for", attempt=attempt.number + 1)
+def _retry(facts: Facts, opened: Opened, last: Attempt, now: datetime) -> Step:
+    """The first steps of another attempt: with the version in force now, or with the last attempt's (`same_code`)."""
+    number, key = last.number + 1, last.intent.version
+    newest = ticks.in_force(facts.versions, now)
+    if isinstance(newest, Deployed):
+        if _needs_slot(newest) and facts.holder is None:
+            return step.TakeSlot(free=facts.slot, reason="a retry of a job whose runs do not overlap", attempt=number)
+        if _needs_slot(newest) and facts.holder != str(facts.run):
+            return step.WaitForSlot(reason=f"the slot is held by {facts.holder}", attempt=number)
+        if not opened.same_code:
+            key = newest.key
+    return step.Intend(version=key, request=opened.request, reason="a retry was requested", attempt=number)
 
 
-def _over(facts: Facts, attempt: int, reason: str) -> Step:
-    """The effects that every finished run has: slot, marker, schedule, and the open key last of all."""
-    if _holder(facts) == str(facts.run):
-        return Step(State.SLOT_HELD, reason, attempt=attempt)
+def _over(facts: Facts, attempt: int, outcome: str, reason: str) -> Step:
+    """The last steps of every run: free the slot, mark it done, remove kill schedules, and remove the open key last."""
+    if facts.slot is not None and facts.holder == str(facts.run):
+        return step.FreeSlot(slot=facts.slot, reason=reason, attempt=attempt)
     if not any(name.attempt == attempt for name in facts.done):
-        return Step(State.UNMARKED, reason, attempt=attempt)
-    spent = [server for each in facts.attempts for server in to_disarm(each)]
+        return step.MarkDone(outcome=outcome, reason=reason, attempt=attempt)
+    spent = tuple(server for each in facts.attempts for server in _to_disarm(each))
     if spent:
-        return Step(State.STILL_ARMED, f"{spent[0]} is gone", attempt=attempt)
+        return step.Disarm(servers=spent, reason=f"{spent[0]} is gone", attempt=attempt)
     if facts.opened is not None:
-        return Step(State.STILL_OPEN, "nothing is left to do", attempt=attempt)
-    return Step(State.FINISHED, reason, attempt=attempt)
+        return step.RemoveOpen(opened=facts.opened, reason="nothing is left to do", attempt=attempt)
+    return step.Finished(reason=reason, attempt=attempt)
 
 
-def to_disarm(attempt: Attempt) -> tuple[str, ...]:
-    """Servers whose kill schedule has nothing left to do: the elected one of a closed attempt, and those seen gone.
+def _to_disarm(attempt: Attempt) -> list[str]:
+    """Servers that no longer need their kill schedule: the elected one of a closed attempt, and those that are terminated.
 
-    A surplus server that still lives keeps its own, whoever else is alive to end it.
+    A surplus server that is alive keeps its kill schedule.
     """
-    elected = attempt.elected.server if attempt.elected and attempt.closed else None
-    gone = {server.id for server in attempt.servers if server.gone}
-    return tuple(sorted(name for name in attempt.armed if name == elected or name in gone))
-
-
-def moves_latest(facts: Facts, attempt: Attempt) -> bool:
-    """Whether this attempt's result is to become the job's last good one: only forward, only whole."""
-    assert facts.claim is not None
-    if attempt.closed is None or attempt.closed.outcome != "succeeded" or attempt.ended is None:
-        return False
-    if facts.claim.source == "hand" and not facts.claim.publish:
-        return False
-    if facts.latest is None:
-        return True
-    there = facts.latest.record
-    return (run_name(there.run).tick, there.attempt) < (facts.run.tick, attempt.number)
-
-
-def diagram() -> str:
-    """The table as a Mermaid state diagram."""
-    lines = ["stateDiagram-v2", f"    [*] --> {State.UNSLOTTED.name}: open/JOB@TICK"]
-    for state, row in TABLE.items():
-        lines.append(f"    {state.name}: {state.value}")
-        lines += [f"    {state.name} --> {after.name}: {row.step}" for after in row.then]
-    return "\n".join(lines) + "\n"
+    spent = {server.id for server in attempt.servers if server.gone}
+    if attempt.elected is not None and attempt.closed is not None:
+        spent.add(attempt.elected.server)
+    return sorted(spent & attempt.armed)

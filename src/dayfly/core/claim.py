@@ -1,84 +1,66 @@
-"""The decision about a tick: run, skipped or missed, and with which version of the job. One pure function for every tick,
-early, late, caught up or by hand.
+"""The decision about a tick: run, skipped or missed, and with which version of the job.
 
-Nothing of attempts or servers here. The slot was taken before (core/advance.py); this only reads who holds it.
+One pure function decides for every tick: early, late, or started by hand. Nothing about attempts or servers. The slot was taken
+before (core/advance.py); this module only reads who holds it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
+from typing import NamedTuple
 
-from dayfly.core import schedule
+from dayfly.core import ticks
 from dayfly.core.facts import Facts
-from dayfly.core.model import Version
-from dayfly.core.names import utc_text
-from dayfly.core.records import Claim
-
-Zones = Callable[[str], ZoneInfo]
+from dayfly.core.model import Deployed, Removed, Version
+from dayfly.core.names import RunName, utc_text
+from dayfly.core.records import Claim, ClaimReason, Decision, Opened, Source
+from dayfly.core.ticks import Zones
 
 EARLY = timedelta(seconds=60)
-"""A tick further ahead of our clock than this is nobody's tick: Scheduler fires within its minute, clocks differ by less."""
+"""A tick further ahead of the clock is rejected. Scheduler fires within the tick's minute, and clocks differ by less."""
 
 
-def in_force(versions: tuple[Version, ...], moment: datetime) -> Version | None:
-    """The version that held at a moment: the newest whose `effective_from` is not after it."""
-    held = [version for version in versions if version.effective_from <= moment]
-    return max(held, key=lambda version: version.effective_from, default=None)
+class _Verdict(NamedTuple):
+    decision: Decision
+    reason: ClaimReason
+    why: str
 
 
-def version_for(facts: Facts, now: datetime) -> Version | None:
-    """The version by which a run is decided: of its tick when a schedule made it, of now when a human did."""
-    opened = facts.opened.record if facts.opened else None
-    if opened is not None and opened.source == "schedule":
-        return in_force(facts.versions, facts.run.tick)
-    return in_force(facts.versions, now)
+def version_for(facts: Facts, opened: Opened, now: datetime) -> Version | None:
+    """The version that decides: the one in force at the tick of a schedule, or now for a run by hand."""
+    if opened.source == Source.SCHEDULE:
+        return ticks.in_force(facts.versions, facts.run.tick)
+    return ticks.in_force(facts.versions, now)
 
 
-def refusal(facts: Facts, now: datetime, zones: Zones) -> str:
-    """Why this is no tick of this job at all (nothing is written then), or an empty string.
+def why_rejected(facts: Facts, opened: Opened, now: datetime, zones: Zones) -> str:
+    """Why this is not a tick of the job, so that nothing is written; an empty string when it is one.
 
-    A schedule of an older deploy may still deliver; an event may be typed by hand.
+    A schedule of an older deploy may still deliver, and a person may write any event.
     """
-    opened = facts.opened.record if facts.opened else None
-    if opened is None:
-        return "it is not open"
-    version = version_for(facts, now)
+    version = version_for(facts, opened, now)
+    tick = utc_text(facts.run.tick)
     if version is None:
         return f"no version of {facts.run.job} was deployed by then"
-    if version.job is None:
-        return f"{facts.run.job} was taken out of the file on {utc_text(version.effective_from)}"
+    if isinstance(version, Removed):
+        return f"{facts.run.job} was removed from the project on {utc_text(version.effective_from)}"
     if facts.run.tick > now + EARLY:
-        return f"{utc_text(facts.run.tick)} is still to come"
-    if opened.source == "schedule" and not _is_due(version, facts.run.tick, zones):
-        return f"{utc_text(facts.run.tick)} is no tick of the schedule in force then: {', '.join(version.job.schedule) or 'none'}"
+        return f"{tick} is in the future"
+    if opened.source == Source.SCHEDULE and not ticks.is_due(version, facts.run.tick, zones):
+        return f"{tick} is not a tick of the schedule in force then: {', '.join(version.job.schedule) or 'none'}"
     return ""
 
 
-def decide(facts: Facts, now: datetime) -> Claim:
-    """The claim of an open run that `refusal` lets pass."""
-    assert facts.opened is not None
-    opened = facts.opened.record
-    version = version_for(facts, now)
-    decision, reason, why = "run", "", _delivered(facts, now)
-    late = now - facts.run.tick
-    holder = facts.slot.record.holder if facts.slot else None
-    if version is None or version.job is None:
-        # It was deployed when the run was opened and nobody came by until it was gone.
-        decision, reason, why = "missed", "removed", f"{facts.run.job} is deployed no more"
-    elif opened.source == "schedule" and late > timedelta(seconds=version.job.start_within_s):
-        decision, reason = "missed", "late"
-        why = f"delivered {_seconds(late)} after the tick; start_within is {version.job.start_within_s} s"
-    elif version.job.overlap == "skip" and holder != str(facts.run):
-        decision, reason = "skipped", "overlap"
-        why = f"{holder} was still alive"
+def decide(facts: Facts, opened: Opened, now: datetime) -> Claim:
+    """The claim of an open run."""
+    version = version_for(facts, opened, now)
+    decision, reason, why = _verdict(facts, opened, version, now)
     return Claim(
         run=str(facts.run),
         decision=decision,
         reason=reason,
         why=why,
-        version=version.key if version else None,
+        version=version.key if version else "",
         source=opened.source,
         at=now,
         request=opened.request,
@@ -88,17 +70,33 @@ def decide(facts: Facts, now: datetime) -> Claim:
     )
 
 
-def _is_due(version: Version, tick: datetime, zones: Zones) -> bool:
-    assert version.job is not None
-    zone = zones(version.job.timezone)
-    return any(schedule.due(schedule.parse(text, zone), tick) for text in version.job.schedule)
+def _verdict(facts: Facts, opened: Opened, version: Version | None, now: datetime) -> _Verdict:
+    scheduled = opened.source == Source.SCHEDULE
+    late = now - facts.run.tick
+    if version is None or isinstance(version, Removed):
+        # The job was deployed when the run was opened, and removed before anything decided.
+        return _Verdict(Decision.MISSED, ClaimReason.REMOVED, f"{facts.run.job} is no longer deployed")
+    if scheduled and late > ticks.start_within(version):
+        why = f"delivered {_seconds(late)} after the tick; start_within is {version.job.start_within_s} s"
+        return _Verdict(Decision.MISSED, ClaimReason.LATE, why)
+    if version.job.overlap == "skip" and facts.holder != str(facts.run):
+        return _Verdict(Decision.SKIPPED, ClaimReason.OVERLAP, f"{facts.holder} was still running")
+    if scheduled:
+        return _Verdict(Decision.RUN, ClaimReason.NONE, f"the schedule delivered it {_seconds(late)} after the tick")
+    return _Verdict(Decision.RUN, ClaimReason.NONE, f"by {opened.by or 'hand'}")
 
 
-def _delivered(facts: Facts, now: datetime) -> str:
-    assert facts.opened is not None
-    if facts.opened.record.source == "schedule":
-        return f"the schedule delivered it {_seconds(now - facts.run.tick)} after the tick"
-    return f"by {facts.opened.record.by or 'hand'}"
+def not_delivered(run: RunName, version: Deployed, now: datetime) -> Claim:
+    """The claim of a tick that no event ever named."""
+    return Claim(
+        run=str(run),
+        decision=Decision.MISSED,
+        reason=ClaimReason.NOT_DELIVERED,
+        why=f"never delivered; start_within is {version.job.start_within_s} s",
+        version=version.key,
+        source=Source.SCHEDULE,
+        at=now,
+    )
 
 
 def _seconds(span: timedelta) -> str:

@@ -1,4 +1,4 @@
-"""The launcher's event, as documented in docs/event.md: what may be asked of it. Pure: a mapping in, a wish or a refusal out."""
+"""Reads the launcher's event, as documented in docs/event.md. Pure: a mapping in, a LaunchRequest or a FileError out."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from dayfly.core import names
+from dayfly.core.records import Source
 from dayfly.errors import FileError
 
 KNOWN = {"job", "tick", "source", "request", "by", "env", "publish", "retry", "same_code"}
@@ -16,14 +17,14 @@ EXAMPLE = '{"job": "pi", "tick": "2026-11-24T22:41:00Z", "source": "schedule"}'
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchRequest:
-    """What the event wants: a run of a job (at a tick, or now), or a retry of a run.
+    """What an event asks for: a run of a job (at a tick, or now), or a retry of a run.
 
-    `request` names one wish: two events with the same request are one. With a tick, the tick does.
+    `request` is an idempotency key: two events with the same key start one run. With a tick, the tick is the key.
     """
 
     job: str
     tick: datetime | None = None
-    source: str = "hand"
+    source: Source = Source.HAND
     request: str = ""
     by: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
@@ -33,33 +34,40 @@ class LaunchRequest:
 
 
 def launch_request(event: Any, request: str) -> LaunchRequest:
-    """Reads an event. `request`: the id of this delivery, used when the event names none. Raises FileError."""
+    """Reads an event. `request`: the id of this invocation, used when the event names no request. Raises FileError."""
     if not isinstance(event, Mapping):
-        raise _bad("it is not an object")
+        raise _bad("it is not a JSON object")
     unknown = sorted(set(event) - KNOWN)
     if unknown:
-        raise _bad(f"unknown: {', '.join(unknown)}")
+        raise _bad(f"unknown field {', '.join(unknown)}")
     env = event.get("env") or {}
     if not isinstance(env, Mapping) or not all(isinstance(value, str) for value in env.values()):
-        raise _bad("env is not a table of strings")
+        raise _bad("env must be an object whose values are strings")
     by, request = str(event.get("by") or ""), str(event.get("request") or request)
     if event.get("retry"):
         run = _run(event["retry"])
         return LaunchRequest(job=run.job, retry=run, same_code=bool(event.get("same_code")), by=by, request=request)
-    job, source = event.get("job"), event.get("source") or "hand"
+    job, source = event.get("job"), _source(event.get("source"))
     if not isinstance(job, str) or not names.JOB_NAME.fullmatch(job):
-        raise _bad("job is missing or no job's name")
-    if source not in ("schedule", "hand"):
-        raise _bad(f"source is {source!r}; it is schedule or hand")
-    tick = _tick(event["tick"]) if event.get("tick") else None
-    if tick is None and source == "schedule":
-        raise _bad("a schedule's event names its tick")
+        raise _bad("job is missing or not the name of a job")
+    tick = _tick(event.get("tick"))
+    if tick is None and source == Source.SCHEDULE:
+        raise _bad("an event with source schedule must name its tick")
     return LaunchRequest(
         job=job, tick=tick, source=source, env=dict(env), publish=bool(event.get("publish")), by=by, request=request
     )
 
 
-def _tick(text: Any) -> datetime:
+def _source(text: Any) -> Source:
+    try:
+        return Source(text or Source.HAND)
+    except ValueError:
+        raise _bad(f"source must be schedule or hand, not {text!r}") from None
+
+
+def _tick(text: Any) -> datetime | None:
+    if not text:
+        return None
     try:
         return names.utc_moment(str(text))
     except ValueError as error:
@@ -74,4 +82,4 @@ def _run(text: Any) -> names.RunName:
 
 
 def _bad(what: str) -> FileError:
-    return FileError(f"not an event of the launcher: {what}", hint=f"for example {EXAMPLE}")
+    return FileError(f"not a launcher event: {what}", hint=f"for example {EXAMPLE}")

@@ -1,6 +1,6 @@
-"""Everything known about one run at one moment: what EC2 shows, then what the bucket holds.
+"""Everything known about one run at one moment: what EC2 shows, and what the bucket holds.
 
-Values only; gathered by flows/gather.py (EC2 asked first, then S3), judged by core/advance.py and core/verdict.py.
+Values only. flows/gather.py gathers them; core/advance.py and core/verdict.py judge them.
 """
 
 from __future__ import annotations
@@ -9,15 +9,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Generic, TypeVar
 
 from dayfly.core import names
-from dayfly.core.model import Version
+from dayfly.core.model import Deployed, Version
 from dayfly.core.records import (
     Absent,
     Cancel,
     Claim,
     Closed,
+    Decision,
     Elected,
+    Election,
     Ended,
     EndOrder,
     FleetError,
@@ -28,6 +31,8 @@ from dayfly.core.records import (
     SpotRefused,
     Started,
 )
+
+R = TypeVar("R")
 
 _TRANSITION = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
 
@@ -49,12 +54,12 @@ class Server:
 
     @property
     def gone(self) -> bool:
-        """Left for ever: seen as terminated. (`stopped` still costs a disk.)"""
+        """Whether it is terminated. (A `stopped` server still costs its disk.)"""
         return self.state == "terminated"
 
     @property
     def billed(self) -> bool:
-        """Whether EC2 bills its time in this state."""
+        """Whether EC2 bills the server in this state."""
         return self.state == "running"
 
     @property
@@ -67,6 +72,16 @@ class Server:
         return int(text) if text.isdecimal() else None
 
     @property
+    def tagged(self) -> tuple[names.RunName, int] | None:
+        """The run and attempt that its tags name; None when one of them is missing or bad."""
+        if self.attempt is None:
+            return None
+        try:
+            return names.run_name(self.run), self.attempt
+        except ValueError:
+            return None
+
+    @property
     def deadline(self) -> datetime | None:
         """None when the tag is missing or bad."""
         try:
@@ -76,46 +91,53 @@ class Server:
 
     @property
     def changed(self) -> datetime | None:
-        """When it got into this state, where EC2 says so: `User initiated (2026-11-24 22:41:13 GMT)`."""
+        """When it entered this state, if EC2 says so: `User initiated (2026-11-24 22:41:13 GMT)`."""
         found = _TRANSITION.search(self.transition)
         return datetime.strptime(found[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC) if found else None
 
 
-@dataclass(frozen=True, kw_only=True)
-class FleetAnswer:
-    """EC2's answer to a request for one server. No servers and no errors: an empty replay; ask for the fleet's servers."""
+@dataclass(frozen=True)
+class Launched:
+    """EC2 launched a server."""
 
-    fleet: str | None
     servers: tuple[Server, ...]
+
+
+@dataclass(frozen=True)
+class RefusedLaunch:
+    """EC2 definitely refused: errors and no server."""
+
     errors: tuple[FleetError, ...]
 
-    @property
-    def refused(self) -> bool:
-        """A definite no: errors and no server. An answer with a server is a yes whatever errors stand beside it."""
-        return bool(self.errors) and not self.servers
+
+@dataclass(frozen=True)
+class Replayed:
+    """EC2 knew the token and named no server. `fleet`: the fleet to ask for its servers, if EC2 named one."""
+
+    fleet: str | None
+
+
+FleetAnswer = Launched | RefusedLaunch | Replayed
+"""What EC2 can answer to a request for one server."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kept:
-    """An object that changes, with the etag by which alone it may be replaced."""
+class Kept(Generic[R]):
+    """An object that may change, with the etag that a conditional write must name."""
 
+    record: R
     etag: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class KeptAbsent(Kept):
-    record: Absent
-
-
-@dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """One attempt of a run: its records so far and its servers."""
+    """One attempt of a run: its records so far, its servers, and which of them have a kill schedule."""
 
     number: int
     intent: Intent
     spot_refused: SpotRefused | None = None
-    elected: Elected | None = None
-    absent: KeptAbsent | None = None
+    election: Election | None = None
+    absent: Kept[Absent] | None = None
     end_order: EndOrder | None = None
     go_sent: bool = False
     started: Started | None = None
@@ -126,45 +148,72 @@ class Attempt:
     armed: frozenset[str] = frozenset()
 
     @property
+    def elected(self) -> Elected | None:
+        """The elected server's record; None when there was no election yet, or no server."""
+        if isinstance(self.election, Elected):
+            return self.election
+        return None
+
+    @property
     def server(self) -> Server | None:
-        """The elected server as EC2 shows it; None when none is elected or EC2 does not know it."""
-        wanted = self.elected.server if self.elected else None
+        """The elected server as EC2 shows it; None when none is elected or EC2 does not show it."""
+        if self.elected is None:
+            return None
+        wanted = self.elected.server
         return next((server for server in self.servers if server.id == wanted), None)
 
 
 @dataclass(frozen=True, kw_only=True)
-class KeptOpen(Kept):
-    record: Opened
-
-
-@dataclass(frozen=True, kw_only=True)
-class KeptSlot(Kept):
-    record: Slot
-
-
-@dataclass(frozen=True, kw_only=True)
-class KeptLatest(Kept):
-    record: Latest
-
-
-@dataclass(frozen=True, kw_only=True)
 class Facts:
-    """All of a run. `version` is that which the claim or the newest intent names, `versions` all of the job's."""
+    """All that is known of a run. `versions`: those of its job that its records name or that may be in force."""
 
     run: names.RunName
-    opened: KeptOpen | None = None
+    opened: Kept[Opened] | None = None
     claim: Claim | None = None
-    slot: KeptSlot | None = None
+    slot: Kept[Slot] | None = None
     versions: tuple[Version, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     cancel: Cancel | None = None
-    latest: KeptLatest | None = None
+    latest: Kept[Latest] | None = None
     done: tuple[names.DoneName, ...] = ()
 
     @property
     def attempt(self) -> Attempt | None:
         """The newest attempt."""
-        return self.attempts[-1] if self.attempts else None
+        if not self.attempts:
+            return None
+        return self.attempts[-1]
 
-    def version(self, key: str) -> Version | None:
-        return next((version for version in self.versions if version.key == key), None)
+    @property
+    def going(self) -> int:
+        """The number of the attempt that is going on, or that a retry asks for; 1 before the first."""
+        if self.opened is not None and self.opened.record.retry is not None:
+            return self.opened.record.retry
+        if self.attempt is None:
+            return 1
+        return self.attempt.number
+
+    @property
+    def over(self) -> bool:
+        """Whether the newest attempt is closed, or the claim says not to run."""
+        if self.attempt is not None:
+            return self.attempt.closed is not None
+        return self.claim is not None and self.claim.decision != Decision.RUN
+
+    @property
+    def holder(self) -> str | None:
+        """The name of the run that holds the job's slot."""
+        if self.slot is None:
+            return None
+        return self.slot.record.holder
+
+    @property
+    def order(self) -> Opened | None:
+        """The record under open/, while the run is open."""
+        if self.opened is None:
+            return None
+        return self.opened.record
+
+    def version(self, key: str) -> Deployed | None:
+        """The version with this key, or None when it is not among them."""
+        return next((each for each in self.versions if isinstance(each, Deployed) and each.key == key), None)

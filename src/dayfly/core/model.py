@@ -1,7 +1,6 @@
-"""The nouns as frozen values: project, job, job version. What a user wrote, resolved; nothing of any run.
+"""Project, job and job version as frozen values: what a user wrote, with every default resolved. Nothing about runs.
 
-No defaults are looked up here (core/config.py resolves them), no I/O. A job version is what travels: JSON in the bucket,
-read by the launcher, so it must be readable for ever (tests keep one golden version per format).
+project/file reads dayfly.toml into these values; core/versions.py writes a job version as JSON.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from dayfly.core import names
 
@@ -22,7 +21,7 @@ Architecture = Literal["arm64", "x86_64"]
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """Where servers of one region start. Empty lists: the default VPC's subnets, a security group of our own."""
+    """Where servers of one region start. Empty lists: the default VPC's subnets, a security group made by the stack."""
 
     subnets: tuple[str, ...] = ()
     security_groups: tuple[str, ...] = ()
@@ -74,9 +73,9 @@ class Project:
 
 @dataclass(frozen=True, kw_only=True)
 class Code:
-    """What the server gets of the user's folder. `bundle` is a key in the bucket, None when `bundle = []`."""
+    """The files that the server gets: the key of the bundle in the bucket, and what is in it."""
 
-    bundle: str | None
+    bundle: str
     sha256: str
     size: int
     files: int
@@ -88,7 +87,7 @@ class Code:
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
-    """What the stack holds for this job: which template, whose role, which networks."""
+    """What the stack has for this job: launch template, role and subnets."""
 
     template: str
     template_version: str
@@ -99,64 +98,50 @@ class Launch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Version:
-    """A job as deployed from `effective_from` on; `job` None: it was taken out of the file."""
+class Deployed:
+    """A job as deployed from `effective_from` on. `code` is None when the server gets no files."""
 
     name: str
     effective_from: datetime
-    job: Job | None
+    job: Job
     code: Code | None
-    launch: Launch | None
+    launch: Launch
     tags: Mapping[str, str]
     deployed_by: str
 
     @property
     def digest(self) -> str:
-        """Hex sha256 of what decides how it runs: equal digests run the same, whoever deployed them and from which commit."""
-        record = version_record(self)
-        del record["effective_from"], record["deployed_by"]
-        if record["code"]:
-            del record["code"]["commit"], record["code"]["dirty"]
-        return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+        """Hex SHA-256 of what decides how the job runs; the same for equal content, whoever deployed it, from any commit."""
+        content = asdict(self)
+        del content["effective_from"], content["deployed_by"]
+        if content["code"]:
+            del content["code"]["commit"], content["code"]["dirty"]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     @property
     def key(self) -> str:
         return names.version_key(self.name, self.effective_from, self.digest)
 
 
-def version_record(version: Version) -> dict[str, Any]:
-    """The JSON of a version."""
-    record = asdict(version)
-    record["format"] = names.FORMAT
-    record["effective_from"] = names.utc_text(version.effective_from)
-    return record
+@dataclass(frozen=True, kw_only=True)
+class Removed:
+    """From `effective_from` on the job is no longer deployed."""
+
+    name: str
+    effective_from: datetime
+    deployed_by: str
+
+    @property
+    def key(self) -> str:
+        return names.version_key(self.name, self.effective_from, hashlib.sha256(b"removed").hexdigest())
 
 
-def version_of(record: Mapping[str, Any]) -> Version:
-    """The inverse of `version_record`; accepts every format written so far. Raises KeyError or ValueError for a broken record."""
-    job = record["job"]
-    return Version(
-        name=record["name"],
-        effective_from=names.utc_moment(record["effective_from"]),
-        job=_job_of(job) if job is not None else None,
-        code=Code(**{**record["code"], "wheels": tuple(record["code"]["wheels"])}) if record["code"] else None,
-        launch=Launch(**{**record["launch"], "subnets": tuple(record["launch"]["subnets"])})
-        if record["launch"]
-        else None,
-        tags=dict(record["tags"]),
-        deployed_by=record["deployed_by"],
-    )
-
-
-def _job_of(record: Mapping[str, Any]) -> Job:
-    lists = {key: tuple(record[key]) for key in ("servers", "schedule", "outputs", "bundle")}
-    command = record["command"]
-    return Job(**{**record, **lists, "command": command if isinstance(command, str) else tuple(command)})
+Version = Deployed | Removed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """One image that jobs of the project use: its name in dayfly.toml, architecture, and what EC2 is given for it."""
+    """One image that jobs of the project use: its name in dayfly.toml, its architecture, and its AMI."""
 
     name: str
     architecture: str
@@ -166,14 +151,14 @@ class Image:
 
     @property
     def logical(self) -> str:
-        """Name of its launch template in the stack: letters and digits only."""
+        """Logical id of its launch template in the stack: letters and digits only."""
         digest = hashlib.sha256(f"{self.name}|{self.architecture}".encode()).hexdigest()[:8]
         return f"Template{digest}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scheduled:
-    """One schedule that shall stand: an EventBridge expression in a zone, and the event that it delivers."""
+    """One schedule to create: an EventBridge expression in a time zone, and the event that it delivers."""
 
     name: str
     expression: str

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from datetime import UTC, datetime
+from itertools import count, takewhile
 from typing import NamedTuple
 
 FORMAT = 1
@@ -49,7 +50,6 @@ KILL_PREFIX = "kill-"
 JOB_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38}[A-Za-z0-9])?")
 PROJECT_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,22}[a-z0-9])")
 
-_PIECE = re.compile(r"\d{6}")
 _UTC_TEXT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
@@ -109,16 +109,22 @@ HEARTBEAT = "heartbeat.json"
 REQUESTS = "requests/"
 BUNDLES = "bundles/"
 FUNCTIONS = "functions/"
+VERSIONS = "jobs/"
 
 
 def open_key(run: RunName) -> str:
     return f"{OPEN}{run}"
 
 
-def request_key(request: str, number: int) -> str:
-    """What a wish by hand got. `number`: its n-th candidate, where earlier ones were already another's."""
+def request_prefix(request: str) -> str:
+    """What the keys of all candidates of one request begin with."""
     digest = hashlib.sha256(request.encode()).hexdigest()
-    return f"{REQUESTS}{digest[:32]}~{number}"
+    return f"{REQUESTS}{digest[:32]}~"
+
+
+def request_key(request: str, number: int) -> str:
+    """The run that a request by hand got. `number`: its n-th candidate, when earlier ones belonged to other requests."""
+    return f"{request_prefix(request)}{number}"
 
 
 def slot_key(job: str) -> str:
@@ -156,15 +162,26 @@ def out_prefix(run: RunName, attempt: int, role_id: str, instance: str) -> str:
     return f"out/{run.job}/{utc_text(run.tick)}/{attempt}/{user_id(role_id, instance)}/"
 
 
+def started_key(prefix: str) -> str:
+    return f"{prefix}started.json"
+
+
+def ended_key(prefix: str) -> str:
+    return f"{prefix}ended.json"
+
+
 def log_key(prefix: str, number: int) -> str:
     """The n-th piece of the log, from 1."""
     return f"{prefix}log/{number:06d}"
 
 
 def log_pieces(prefix: str, keys: tuple[str, ...]) -> tuple[str, ...]:
-    """Those keys that are pieces of this log, in order. A server could put other things below: they are not believed."""
-    start = f"{prefix}log/"
-    return tuple(sorted(key for key in keys if key.startswith(start) and _PIECE.fullmatch(key[len(start) :])))
+    """The keys of a log's pieces, in order, up to the first that is missing.
+
+    A server can write any key below its prefix; only those named as pieces count.
+    """
+    there = set(keys)
+    return tuple(takewhile(there.__contains__, (log_key(prefix, number) for number in count(1))))
 
 
 def done_key(run: RunName, attempt: int, outcome: str) -> str:
@@ -186,7 +203,7 @@ def done_name(key: str) -> DoneName:
 
 
 def version_prefix(job: str) -> str:
-    return f"jobs/{job}/"
+    return f"{VERSIONS}{job}/"
 
 
 def version_key(job: str, effective_from: datetime, digest: str) -> str:

@@ -1,7 +1,7 @@
-"""The facts of a run as they stand in the bucket: one frozen record per object, and their JSON.
+"""The facts of a run as stored in the bucket: one frozen record per object, and their JSON.
 
-Records are written once and read for ever: a field is only ever added, with a default. Moments are UTC with milliseconds.
-What the records mean together is core/facts.py; who writes which is flows/.
+Records are written once and read forever: a field is only ever added, with a default. Times are UTC with milliseconds.
+What the records mean together is core/facts.py; flows/ writes them.
 """
 
 from __future__ import annotations
@@ -12,19 +12,76 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from enum import StrEnum
+from typing import Any, ClassVar, TypeVar
 
 from dayfly.core import names
 
 R = TypeVar("R")
 
 
+class Source(StrEnum):
+    """What started a run."""
+
+    SCHEDULE = "schedule"
+    HAND = "hand"
+
+
+class Decision(StrEnum):
+    """What was decided about a tick."""
+
+    RUN = "run"
+    SKIPPED = "skipped"
+    MISSED = "missed"
+
+
+class ClaimReason(StrEnum):
+    """Why a tick does not run; empty when it does."""
+
+    NONE = ""
+    LATE = "late"
+    OVERLAP = "overlap"
+    REMOVED = "removed"
+    NOT_DELIVERED = "not-delivered"
+
+
+class Outcome(StrEnum):
+    """How an attempt ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMED_OUT = "timed-out"
+    CANCELLED = "cancelled"
+
+
+class Cause(StrEnum):
+    """Why an attempt has no server: it was cancelled first, EC2 gave no clear answer in time, or EC2 refused."""
+
+    CANCELLED = "cancelled"
+    UNANSWERED = "unanswered"
+    REFUSED = "refused"
+
+
+class EndReason(StrEnum):
+    """Reasons for an end that dayfly itself finds. The agent has more, such as `exit 3`, so records hold plain strings."""
+
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+    IMAGE_GONE = "image-gone"
+    NO_RIGHTS = "no-rights"
+    QUOTA = "quota"
+    NO_CAPACITY = "no-capacity"
+    NOT_SAVED = "not-saved"
+    INTERRUPTED = "interrupted"
+    LOST = "lost"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """`open/RUN`: this run is not finished. `retry`: the attempt that a human asked for."""
+    """`open/RUN`: this run is not finished. `retry`: the attempt that a person asked for."""
 
     run: str
-    source: str
+    source: Source
     at: datetime
     request: str
     by: str = ""
@@ -36,7 +93,7 @@ class Opened:
 
 @dataclass(frozen=True, kw_only=True)
 class Requested:
-    """`requests/REQUEST~N`: which run (and for a retry which attempt) a wish got, so that delivered twice it is one."""
+    """`requests/REQUEST~N`: the run, and for a retry the attempt, that a request got. A second delivery gets the same."""
 
     run: str
     attempt: int | None
@@ -45,7 +102,7 @@ class Requested:
 
 @dataclass(frozen=True, kw_only=True)
 class Slot:
-    """`slots/JOB.json`: which run of a job that does not overlap may live now."""
+    """`slots/JOB.json`: the run that may be alive now, of a job whose runs do not overlap."""
 
     holder: str | None
     at: datetime
@@ -53,14 +110,14 @@ class Slot:
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """`claim.json`: what was decided about this tick, once. `decision` is run, skipped or missed."""
+    """`claim.json`: what was decided about this tick, once. `version` is empty when none was deployed."""
 
     run: str
-    decision: str
-    reason: str
+    decision: Decision
+    reason: ClaimReason
     why: str
-    version: str | None
-    source: str
+    version: str
+    source: Source
     at: datetime
     request: str = ""
     by: str = ""
@@ -70,8 +127,9 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class Intent:
-    """`N/intent.json`: what will be asked of EC2, word for word, per market; sent as stored and never rebuilt."""
+    """`N/intent.json`: the exact request to EC2 for each market, sent as stored and never rebuilt."""
 
+    file: ClassVar[str] = "intent"
     attempt: int
     version: str
     at: datetime
@@ -97,43 +155,60 @@ class FleetError:
 
 @dataclass(frozen=True, kw_only=True)
 class SpotRefused:
-    """`N/spot-refused.json`: a definite no to spot, so on-demand may be asked."""
+    """`N/spot-refused.json`: EC2 definitely refused spot, so on-demand may be asked."""
 
+    file: ClassVar[str] = "spot-refused"
     at: datetime
     errors: tuple[FleetError, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Elected:
-    """`N/server.json`: the one server that may run the job, or none (`server` null) and why."""
+    """`N/server.json`: the one server that may run the job."""
 
+    file: ClassVar[str] = "server"
     at: datetime
-    server: str | None
-    reason: str
-    detail: str = ""
-    errors: tuple[FleetError, ...] = ()
+    server: str
+    launched: datetime
     type: str | None = None
     zone: str | None = None
     market: str | None = None
     image: str | None = None
-    launched: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoServer:
+    """`N/server.json` of an attempt that has no server and gets none: `cause`, the end's `reason`, and EC2's errors."""
+
+    file: ClassVar[str] = "server"
+    at: datetime
+    cause: Cause
+    reason: EndReason
+    detail: str
+    errors: tuple[FleetError, ...] = ()
+
+
+Election = Elected | NoServer
+"""What `N/server.json` can hold."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Absent:
-    """`N/absent.json`: EC2 did not show the elected server, long after its launch: the first of two looks.
+    """`N/absent.json`: EC2 did not show the elected server, long after its launch. First of two sightings.
 
-    One look that nothing followed for a while counts no more and is replaced.
+    It expires when no second one follows in time, and is then replaced.
     """
 
+    file: ClassVar[str] = "absent"
     at: datetime
     server: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class EndOrder:
-    """`N/end.json`: dayfly itself ended this attempt's server before the agent did, and why."""
+    """`N/end.json`: dayfly terminated this attempt's server before the agent ended it, and why."""
 
+    file: ClassVar[str] = "end"
     at: datetime
     by: str
     why: str
@@ -142,15 +217,16 @@ class EndOrder:
 
 @dataclass(frozen=True, kw_only=True)
 class Cancel:
-    """`cancel.json`: a human wants this run to end."""
+    """`N/cancel.json`: a person cancelled this attempt."""
 
+    file: ClassVar[str] = "cancel"
     at: datetime
     by: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """`started.json`, by the agent: the command begins now."""
+    """`started.json`, by the agent: the command starts now."""
 
     at: datetime
     python: str = ""
@@ -162,7 +238,7 @@ class Started:
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """One stored file: path in the job's folder, key in the bucket, bytes, hex digest."""
+    """One stored file: path in the job's folder, key in the bucket, size in bytes, hex digest."""
 
     path: str
     key: str
@@ -172,7 +248,7 @@ class Output:
 
 @dataclass(frozen=True, kw_only=True)
 class Log:
-    """The job's log as stored: pieces of bytes, and its last lines."""
+    """The job's log as stored: how many pieces, bytes and lines, and its last lines."""
 
     pieces: int = 0
     bytes: int = 0
@@ -182,7 +258,7 @@ class Log:
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """`ended.json`, by the agent, last of all: how the job ended and what was stored."""
+    """`ended.json`, by the agent, written last: how the job ended and what was stored."""
 
     at: datetime
     outcome: str
@@ -202,11 +278,12 @@ class Ended:
 
 @dataclass(frozen=True, kw_only=True)
 class Closed:
-    """`N/closed.json`: the end of an attempt, decided after its server was gone. All effects follow from it."""
+    """`N/closed.json`: how an attempt ended, decided after its server was gone. All effects follow from it."""
 
+    file: ClassVar[str] = "closed"
     at: datetime
     by: str
-    outcome: str
+    outcome: Outcome
     reason: str
     detail: str
     server: str | None
@@ -229,9 +306,9 @@ class Latest:
 
 @dataclass(frozen=True, kw_only=True)
 class Heartbeat:
-    """`heartbeat.json`: the sweeper was here. `kept` is the last UTC day on which old results were removed.
+    """`heartbeat.json`: the last whole sweep. `kept` is the last UTC day on which old results were removed.
 
-    `ticks_since`: from when ticks must still be looked at, where one sweep was too short for all of them.
+    `ticks_since`: where the next sweep must start to look for missed ticks, when one sweep could not look at all of them.
     """
 
     at: datetime
@@ -252,16 +329,23 @@ def moment(text: str) -> datetime:
 
 
 def encode(record: Any) -> bytes:
-    """A record as JSON, keys sorted, with the format's number."""
+    """A record as JSON, keys sorted, with the number of the format."""
     return json.dumps({"format": names.FORMAT, **_plain(record)}, sort_keys=True, ensure_ascii=False).encode()
 
 
 def decode(kind: type[R], body: bytes) -> R:
-    """JSON -> record. Unknown fields are ignored (a later dayfly wrote them). Raises ValueError for what is no such record."""
+    """A record from its JSON. Unknown fields are ignored: a later version may have written them. Raises ValueError."""
     try:
         return typing.cast(R, _typed(kind, json.loads(body)))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a {kind.__name__} record: {error}") from error
+
+
+def decode_election(body: bytes) -> Election:
+    """The content of `N/server.json`. Raises ValueError."""
+    if b'"cause"' in body:
+        return decode(NoServer, body)
+    return decode(Elected, body)
 
 
 def _plain(value: Any) -> Any:
@@ -288,6 +372,8 @@ def _typed(kind: Any, value: Any) -> Any:
         return moment(value)
     if typing.get_origin(kind) is tuple:
         return tuple(_typed(typing.get_args(kind)[0], item) for item in value)
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return kind(value)
     if kind in (str, int, bool) and not isinstance(value, kind):
         raise TypeError(f"{value!r} is not {kind.__name__}")
     return value

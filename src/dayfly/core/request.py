@@ -1,6 +1,6 @@
-"""What is asked of EC2 for one attempt: the CreateFleet requests, word for word, one per market, and the intent that holds them.
+"""The exact CreateFleet requests of an attempt, one per market, the intent that holds them, and go.json.
 
-A request is stored before it is sent and sent as stored: EC2's token covers every parameter, so it is never rebuilt.
+A request is stored before it is sent, and sent as stored: EC2's token covers every parameter, so it is never rebuilt.
 """
 
 from __future__ import annotations
@@ -10,23 +10,31 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dayfly.core import names
-from dayfly.core.model import Launch, Version
+from dayfly.core.model import Deployed, Launch
 from dayfly.core.records import Intent
 
 LAUNCH_FOR = timedelta(minutes=5)
-"""How long after the intent EC2 may still be asked; after that the attempt has no server."""
+"""How long after the intent EC2 may be asked. After that the attempt has no server."""
 
 MARKETS = {"on-demand": ("on-demand",), "spot": ("spot",), "spot-first": ("spot", "on-demand")}
+_OPTIONS = {
+    # lowest-price, the API's default for spot, picks the pools that are interrupted soonest; AWS advises against it.
+    "spot": {
+        "SpotOptions": {
+            "AllocationStrategy": "price-capacity-optimized",
+            "InstanceInterruptionBehavior": "terminate",
+        }
+    },
+    "on-demand": {"OnDemandOptions": {"AllocationStrategy": "lowest-price"}},
+}
 TAGGED = ("fleet", "instance", "volume", "network-interface")
 
 
 def intent(
-    run: names.RunName, attempt: int, version: Version, project: str, bucket: str, now: datetime, wished: str = ""
+    run: names.RunName, attempt: int, version: Deployed, project: str, bucket: str, now: datetime, request: str
 ) -> Intent:
-    """The intent of an attempt that launches now. `version.job` and `version.launch` must be there."""
+    """The intent of an attempt that launches now. `request`: the idempotency key behind it."""
     job, launch = version.job, version.launch
-    assert job is not None
-    assert launch is not None
     launch_at = now.replace(microsecond=0)
     deadline = launch_at + timedelta(seconds=job.lifetime_s)
     markets = MARKETS[job.market]
@@ -59,7 +67,7 @@ def intent(
         markets=markets,
         requests=requests,
         role_id=launch.role_id,
-        request=wished,
+        request=request,
     )
 
 
@@ -76,28 +84,17 @@ def _fleet(
         for server in servers
         for subnet in launch.subnets
     ]
-    spot = market == "spot"
     template = {"LaunchTemplateId": launch.template, "Version": launch.template_version}
     return {
         "Type": "instant",
         "ClientToken": token,
         "TargetCapacitySpecification": {
             "TotalTargetCapacity": 1,
-            "SpotTargetCapacity": 1 if spot else 0,
-            "OnDemandTargetCapacity": 0 if spot else 1,
+            "SpotTargetCapacity": int(market == "spot"),
+            "OnDemandTargetCapacity": int(market == "on-demand"),
             "DefaultTargetCapacityType": market,
         },
-        # lowest-price, the default of the API for spot, is what AWS advises against: it picks the pools that end soonest.
-        **(
-            {
-                "SpotOptions": {
-                    "AllocationStrategy": "price-capacity-optimized",
-                    "InstanceInterruptionBehavior": "terminate",
-                }
-            }
-            if spot
-            else {"OnDemandOptions": {"AllocationStrategy": "lowest-price"}}
-        ),
+        **_OPTIONS[market],
         "LaunchTemplateConfigs": [{"LaunchTemplateSpecification": template, "Overrides": overrides}],
         "TagSpecifications": [
             {"ResourceType": kind, "Tags": [{"Key": key, "Value": value} for key, value in sorted(tags.items())]}
@@ -108,18 +105,22 @@ def _fleet(
 
 def go(
     run: names.RunName,
-    version: Version,
+    version: Deployed,
     intended: Intent,
-    instance: str,
-    link: str | None,
+    server: str,
+    link: str,
     day: str,
     region: str,
     env: Mapping[str, str],
 ) -> dict[str, Any]:
-    """`go.json`: all that the agent needs to run the job. `link`: a short-lived URL of the bundle. `env`: of a run by hand."""
-    job, code = version.job, version.code
-    assert job is not None
-    bundle = {"url": link, "sha256": code.sha256, "size": code.size} if code and link else None
+    """`go.json`: all that the agent needs to run the job.
+
+    `link`: a short-lived URL of the bundle, empty when there is none. `env`: values for this run only.
+    """
+    job = version.job
+    bundle = None
+    if version.code is not None:
+        bundle = {"url": link, "sha256": version.code.sha256, "size": version.code.size}
     return {
         "format": names.FORMAT,
         "run": str(run),
@@ -128,12 +129,18 @@ def go(
         "day": day,
         "attempt": intended.attempt,
         "region": region,
-        "command": job.command if isinstance(job.command, str) else list(job.command),
+        "command": _plain(job.command),
         "env": {**job.env, **env},
         "setup": job.setup,
         "time_limit_s": job.time_limit_s,
         "outputs": list(job.outputs),
-        "prefix": names.out_prefix(run, intended.attempt, intended.role_id, instance),
+        "prefix": names.out_prefix(run, intended.attempt, intended.role_id, server),
         "deadline": names.utc_text(intended.deadline),
         "bundle": bundle,
     }
+
+
+def _plain(command: str | tuple[str, ...]) -> str | list[str]:
+    if isinstance(command, tuple):
+        return list(command)
+    return command

@@ -1,6 +1,6 @@
 """When a job is due: expressions read into a schedule, its ticks found, its words for screens and for EventBridge.
 
-A schedule names minutes of the local clock. A minute that the clock leaps over has no tick; one that comes twice is one
+A schedule names minutes of the local clock. A minute that the clock leaps over has no tick; one that occurs twice is one
 tick, the first. Several expressions that name the same minute name one tick. Whether a tick leads to a run is decided
 elsewhere. Standard library only, and never the config: this travels into the functions.
 """

@@ -1,6 +1,6 @@
-"""Which servers must go: each server of this project, judged alone. Pure; the sweeper, `ps` and `doctor` see the same decisions.
+"""Which servers must end: each server of the project is judged alone. Pure. The sweeper, `ps` and `doctor` use the same decisions.
 
-A server without this project's tag never gets here, and is refused again at the hand that ends (cloud/interpreter.py) and by IAM.
+A server without the project's tag is not listed; cloud/fleet.py checks the tag again before it terminates, and so does IAM.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from dayfly.core.facts import Server
-from dayfly.core.records import Elected, Intent
+from dayfly.core.records import Elected, Election, Intent, NoServer
 
 WITHOUT_INTENT = timedelta(minutes=15)
-"""So long may a server live whose intent is not there: longer than any launch is under way, shorter than any job worth a server."""
+"""Grace period for a server that has no intent record: longer than any launch takes."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Decision:
 
 
 def by_tags(server: Server, now: datetime) -> Decision:
-    """What the server's own tags and state say; needs nothing but EC2."""
+    """The decision from the server's tags and state; needs nothing but EC2."""
     if server.gone or server.state == "shutting-down":
         return Decision("leave", f"it is {server.state}")
     if server.deadline is None:
@@ -33,16 +33,21 @@ def by_tags(server: Server, now: datetime) -> Decision:
     if now >= server.deadline:
         return Decision("end", "past its deadline")
     if server.state in ("stopped", "stopping"):
-        return Decision("end", f"it is {server.state}; only running servers are of use")
+        return Decision("end", f"it is {server.state}; only a running server is of use")
     if not server.run or server.attempt is None:
         return Decision("end", "its run or attempt tag is missing or bad")
     return Decision("leave", "within its deadline")
 
 
-def by_records(server: Server, intent: Intent | None, elected: Elected | None, now: datetime) -> Decision:
-    """What the run's records say of a server that its tags let live."""
-    if elected is not None and elected.server != server.id:
-        return Decision("end", f"surplus: {elected.server or 'no server'} was elected for this attempt")
+def by_records(server: Server, intent: Intent | None, election: Election | None, now: datetime) -> Decision:
+    """The decision from the run's records, for a server whose tags are in order."""
+    match election:
+        case Elected(server=elected) if elected != server.id:
+            return Decision("end", f"surplus: {elected} was elected for this attempt")
+        case NoServer():
+            return Decision("end", "surplus: no server was elected for this attempt")
     if intent is None and now - server.launched > WITHOUT_INTENT:
-        return Decision("end", "nobody intended it: its run has no intent for this attempt")
-    return Decision("leave", "elected" if elected else "its election is open")
+        return Decision("end", "its run has no intent for this attempt")
+    if election is None:
+        return Decision("leave", "its election is open")
+    return Decision("leave", "elected")

@@ -1,109 +1,106 @@
-"""The end of an attempt, judged from what is known: its outcome, one reason, and what ended the server.
+"""How an attempt ended, judged from its facts: outcome, reason, and what ended the server. Pure.
 
-True or unknown, never hopeful: `succeeded` needs the agent's word, exit 0 and every declared output stored.
+`succeeded` needs the agent's record, exit 0 and every declared output stored. Anything unknown is called unknown.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NamedTuple
 
 from dayfly.core.facts import Attempt, Server
-from dayfly.core.records import Cancel, Closed, FleetError
+from dayfly.core.records import Cancel, Cause, Closed, Elected, Ended, EndReason, NoServer, Outcome
+from dayfly.core.step import Close
 
 SWITCH_LINE = "dayfly switch: powering off:"
 
-_QUOTA = {
-    "MaxSpotInstanceCountExceeded",
-    "VcpuLimitExceeded",
-    "InstanceLimitExceeded",
-    "MaxSpotFleetRequestCountExceeded",
-}
-_RIGHTS = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "AuthFailure", "OptInRequired", "Blocked",
-           "PendingVerification", "AuthFailure.ServiceLinkedRoleCreationNotPermitted"}  # fmt: skip
-_CAPACITY = {
-    "InsufficientInstanceCapacity",
-    "InsufficientHostCapacity",
-    "InsufficientReservedInstanceCapacity",
-    "ReservationCapacityExceeded",
-    "UnfulfillableCapacity",
-    "InsufficientFreeAddressesInSubnet",
-    "SpotMaxPriceTooLow",
-    "Unsupported",
-}
-_IMAGE = {"InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidAMIID.Malformed"}
+
+class _End(NamedTuple):
+    outcome: Outcome
+    reason: str
+    detail: str
 
 
-def refused_because(errors: tuple[FleetError, ...]) -> str:
-    """One reason for a definite refusal, the one whose remedy helps most: image, rights, quota, capacity; else unknown."""
-    codes = {error.code for error in errors}
-    if codes & _IMAGE:
-        return "image-gone"
-    if codes & _RIGHTS:
-        return "no-rights"
-    if codes & _QUOTA:
-        return "quota"
-    return "no-capacity" if codes & _CAPACITY else "unknown"
+def close(step: Close, console: tuple[str, ...], now: datetime, by: str) -> Closed:
+    """The closing record of an attempt whose server is gone, or that had none. `console`: what dayfly wrote to it."""
+    attempt = step.ended
+    match step.election:
+        case NoServer() as none:
+            end = _without_server(none)
+            return Closed(
+                at=now, by=by, **end._asdict(), server=None, gone=None, ended_by="there was no server", console=console
+            )
+        case Elected(server=server):
+            end = _outcome(attempt, step.cancel, console)
+            return Closed(
+                at=now,
+                by=by,
+                **end._asdict(),
+                server=server,
+                gone=_gone_at(attempt.server),
+                ended_by=_ended_by(attempt, step.cancel, console),
+                exit=_exit_of(attempt.ended),
+                console=console,
+            )
 
 
-def errors_text(errors: tuple[FleetError, ...]) -> str:
-    """`c8g.large eu-west-1a: InsufficientInstanceCapacity; ...`, each once."""
-    texts = [f"{error.pool}: {error.code}" if error.pool else error.code for error in errors]
-    return "; ".join(dict.fromkeys(texts))
+def _gone_at(server: Server | None) -> datetime | None:
+    if server is None or not server.gone:
+        return None
+    return server.changed
 
 
-def close(attempt: Attempt, cancel: Cancel | None, console: tuple[str, ...], now: datetime, by: str) -> Closed:
-    """The closing record of an attempt whose server is gone or was never there."""
-    server = attempt.server
-    outcome, reason, detail = _outcome(attempt, cancel, console)
-    return Closed(
-        at=now,
-        by=by,
-        outcome=outcome,
-        reason=reason,
-        detail=detail,
-        server=attempt.elected.server if attempt.elected else None,
-        gone=server.changed if server and server.gone else None,
-        ended_by=_ended_by(attempt, cancel, console),
-        exit=attempt.ended.exit if attempt.ended else None,
-        console=console,
-    )
+def _exit_of(ended: Ended | None) -> int | None:
+    if ended is None:
+        return None
+    return ended.exit
 
 
-def _outcome(attempt: Attempt, cancel: Cancel | None, console: tuple[str, ...]) -> tuple[str, str, str]:
-    elected, ended = attempt.elected, attempt.ended
-    assert elected is not None
-    if elected.server is None:
-        if elected.reason == "cancelled":
-            return "cancelled", "cancelled", "before a server was there"
-        return "failed", elected.reason, elected.detail
-    if ended is not None:
-        whole = ended.exit == 0 and not ended.missing
-        if ended.outcome == "succeeded" and not whole:
-            return "failed", "not-saved", "the agent's own word does not hold: exit or outputs"
-        if ended.outcome == "failed" and cancel is not None and ended.signal:
-            return "cancelled", "cancelled", ended.detail
-        return ended.outcome, ended.reason, ended.detail
+def _without_server(none: NoServer) -> _End:
+    if none.cause == Cause.CANCELLED:
+        return _End(Outcome.CANCELLED, EndReason.CANCELLED, "before it had a server")
+    return _End(Outcome.FAILED, none.reason, none.detail)
+
+
+def _outcome(attempt: Attempt, cancel: Cancel | None, console: tuple[str, ...]) -> _End:
+    if attempt.ended is not None:
+        return _as_the_agent_says(attempt.ended, cancel)
     if cancel is not None:
-        return "cancelled", "cancelled", "its server was ended; the log so far is kept"
-    return _without_last_word(attempt, console)
+        return _End(Outcome.CANCELLED, EndReason.CANCELLED, "its server was ended; the log so far is kept")
+    return _without_agent(attempt, console)
 
 
-def _without_last_word(attempt: Attempt, console: tuple[str, ...]) -> tuple[str, str, str]:
+def _as_the_agent_says(ended: Ended, cancel: Cancel | None) -> _End:
+    """The agent's own outcome, where it agrees with its exit code and outputs."""
+    if ended.outcome not in tuple(Outcome):
+        return _End(Outcome.FAILED, EndReason.UNKNOWN, f"the agent reported an unknown outcome: {ended.outcome}")
+    outcome = Outcome(ended.outcome)
+    if outcome == Outcome.SUCCEEDED and (ended.exit != 0 or ended.missing):
+        return _End(Outcome.FAILED, EndReason.NOT_SAVED, "the agent reported success, but not exit 0 and every output")
+    if outcome == Outcome.FAILED and cancel is not None and ended.signal:
+        return _End(Outcome.CANCELLED, EndReason.CANCELLED, ended.detail)
+    return _End(outcome, ended.reason, ended.detail)
+
+
+def _without_agent(attempt: Attempt, console: tuple[str, ...]) -> _End:
+    """The end of a server whose agent stored no ended.json."""
     server = attempt.server
     if server is None or not server.reason_code:
-        return "failed", "unknown", "its server went without a last word; EC2 does not say why"
+        detail = "its server went away without reporting an end; EC2 does not say why"
+        return _End(Outcome.FAILED, EndReason.UNKNOWN, detail)
     if server.reason_code in ("Server.SpotInstanceTermination", "Server.SpotInstanceShutdown"):
-        return "failed", "interrupted", "EC2 took the spot server back"
-    began = "the job had started" if attempt.started else "the job had not started"
-    return "failed", "lost", f"its server went without a last word ({_ended_by(attempt, None, console)}); {began}"
+        return _End(Outcome.FAILED, EndReason.INTERRUPTED, "EC2 took the spot server back")
+    began = "the job had not started"
+    if attempt.started is not None:
+        began = "the job had started"
+    detail = f"its server went away without reporting an end ({_ended_by(attempt, None, console)}); {began}"
+    return _End(Outcome.FAILED, EndReason.LOST, detail)
 
 
 def _ended_by(attempt: Attempt, cancel: Cancel | None, console: tuple[str, ...]) -> str:
-    server = attempt.server
-    if attempt.elected is None or attempt.elected.server is None:
-        return "there was no server"
-    if attempt.end_order is not None:
-        return f"{attempt.end_order.by}: {attempt.end_order.why}"
+    server, order = attempt.server, attempt.end_order
+    if order is not None:
+        return f"{order.by}: {order.why}"
     if server is None:
         return "unknown: EC2 no longer shows it"
     if server.reason_code.startswith("Server.Spot"):
@@ -112,7 +109,9 @@ def _ended_by(attempt: Attempt, cancel: Cancel | None, console: tuple[str, ...])
         return _from_outside(attempt, server, cancel)
     if server.reason_code == "Client.InstanceInitiatedShutdown":
         return _from_inside(attempt, console)
-    return f"EC2: {server.reason_code}" if server.reason_code else "unknown: EC2 gives no reason"
+    if server.reason_code:
+        return f"EC2: {server.reason_code}"
+    return "unknown: EC2 gives no reason"
 
 
 def _from_outside(attempt: Attempt, server: Server, cancel: Cancel | None) -> str:
@@ -120,13 +119,15 @@ def _from_outside(attempt: Attempt, server: Server, cancel: Cancel | None) -> st
         return "cancel"
     if server.changed is not None and server.changed >= attempt.intent.deadline:
         return "kill schedule: past its deadline"
-    return "someone's TerminateInstances, not by dayfly"
+    return "TerminateInstances, not by dayfly"
 
 
 def _from_inside(attempt: Attempt, console: tuple[str, ...]) -> str:
-    switch = next((line for line in reversed(console) if SWITCH_LINE in line), None)
+    if attempt.ended is not None and attempt.ended.outcome == Outcome.TIMED_OUT:
+        return "agent: the job's time limit"
     if attempt.ended is not None:
-        return "agent: the job's time limit" if attempt.ended.outcome == "timed-out" else "agent: the job was over"
-    if switch is not None:
-        return f"switch: {switch.split(SWITCH_LINE, 1)[1].strip()}"
-    return "the server itself powered off; its console does not say why"
+        return "agent: the job was over"
+    for line in reversed(console):
+        if SWITCH_LINE in line:
+            return f"switch: {line.split(SWITCH_LINE, 1)[1].strip()}"
+    return "the server powered itself off; its console does not say why"

@@ -1,12 +1,11 @@
-"""Where a flow runs and as whom: the arguments that every flow shares. Values only."""
+"""The actor of a flow: its project and region, its name in the records, and the steps that it may take. Values only."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from zoneinfo import ZoneInfo
 
-from dayfly.core.advance import State
+from dayfly.core.step import State
+from dayfly.core.ticks import Zones
 
 SWEEPER_MAY = frozenset(State)
 LAUNCHER_MAY = SWEEPER_MAY - {State.UNWANTED}
@@ -24,16 +23,16 @@ CLI_MAY = frozenset(
         State.STILL_OPEN,
     }
 )
-"""A person needs no right to launch: the CLI walks only from the agent's end on."""
+"""A person needs no right to launch: the CLI takes only the steps from the agent's end on."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Actor:
-    """One project in one region, and who walks there (`who` goes into the records)."""
+    """Who runs a flow, and where. `who` goes into the records; `may` are the states whose step it may take."""
 
     project: str
     bucket: str
     region: str
     who: str
     may: frozenset[State]
-    zones: Callable[[str], ZoneInfo]
+    zones: Zones

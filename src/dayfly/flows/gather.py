@@ -1,15 +1,16 @@
-"""Gather: all facts of one run, EC2 asked first, then the bucket. Reads only; decides nothing.
+"""Gathers all facts of one run: EC2 is asked first, then the bucket. Reads only; decides nothing.
 
-The order matters: a server that stored its end and went between the two questions is then not lost.
+The order matters: a server that stores its end and terminates between the two requests is not lost.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from dayfly.core import names
-from dayfly.core.facts import Attempt, Facts, KeptAbsent, KeptLatest, KeptOpen, KeptSlot, Server
+from dayfly.core import names, ticks
+from dayfly.core.facts import Attempt, Facts, Kept, Server
 from dayfly.core.model import Version
 from dayfly.core.records import (
     Absent,
@@ -17,6 +18,7 @@ from dayfly.core.records import (
     Claim,
     Closed,
     Elected,
+    Election,
     Ended,
     EndOrder,
     Intent,
@@ -26,6 +28,7 @@ from dayfly.core.records import (
     SpotRefused,
     Started,
     decode,
+    decode_election,
 )
 from dayfly.core.versions import read_version
 from dayfly.flows.calls import Flow, Get, IsArmed, List, Now, Servers, ask
@@ -34,124 +37,142 @@ R = TypeVar("R")
 
 
 def gather(run: names.RunName, seen: tuple[Server, ...] = ()) -> Flow[Facts]:
-    """All facts of a run. `seen`: servers that EC2 named in an answer to this same walk and may not list yet."""
+    """All facts of a run. `seen`: servers that EC2 named in an answer during this walk and may not list yet."""
     listed = yield from ask(Servers(run=str(run)))
-    servers = (*listed, *(server for server in seen if server.id not in {each.id for each in listed}))
+    shown = {each.id for each in listed}
+    servers = (*listed, *(server for server in seen if server.id not in shown))
     now = yield from ask(Now())
-    # The slot first, then the open key, then the rest: whoever frees the slot by this etag saw all that came before it.
-    slot = yield from ask(Get(names.slot_key(run.job)))
-    opened = yield from ask(Get(names.open_key(run)))
+    # The slot first, then the open key, then the rest: a run that frees the slot by this etag has seen all that came before.
+    slot = yield from kept(Slot, names.slot_key(run.job))
+    opened = yield from kept(Opened, names.open_key(run))
     keys = yield from ask(List(names.run_prefix(run)))
     claim = yield from record(Claim, names.claim_key(run), keys)
     attempts: list[Attempt] = []
     for number in _numbers(run, keys):
-        attempts.append((yield from _attempt(run, number, keys, servers)))
-    kept_open = KeptOpen(etag=opened.etag, record=decode(Opened, opened.body)) if opened else None
-    retry = kept_open.record.retry if kept_open else None
-    newest = attempts[-1] if attempts else None
-    over = newest.closed is not None if newest else claim is not None and claim.decision != "run"
-    return Facts(
-        run=run,
-        opened=kept_open,
-        claim=claim,
-        slot=KeptSlot(etag=slot.etag, record=decode(Slot, slot.body)) if slot else None,
-        versions=(yield from _versions(run, claim, attempts, now)),
-        attempts=tuple(attempts),
-        cancel=(
-            yield from record(Cancel, names.attempt_key(run, retry or (newest.number if newest else 1), "cancel"), keys)
-        ),
-        latest=(yield from _latest(run.job)) if over else None,
-        done=(yield from done_names(run)) if over else (),
+        attempts += yield from _attempt(run, number, keys, servers)
+    facts = Facts(run=run, opened=opened, claim=claim, slot=slot, attempts=tuple(attempts))
+    facts = replace(
+        facts,
+        versions=(yield from _versions(facts, now)),
+        cancel=(yield from record(Cancel, names.attempt_key(run, facts.going, Cancel.file), keys)),
     )
+    if not facts.over:
+        return facts
+    latest = yield from kept(Latest, names.latest_key(run.job))
+    return replace(facts, latest=latest, done=(yield from done_names(run)))
 
 
 def record(kind: type[R], key: str, keys: tuple[str, ...] | None = None) -> Flow[R | None]:
-    """One record, or None when it is not there. `keys`: a listing that says so without asking."""
+    """One record, or None when it is not there. `keys`: a listing that already says whether it is."""
+    found = yield from kept(kind, key, keys)
+    if found is None:
+        return None
+    return found.record
+
+
+def kept(kind: type[R], key: str, keys: tuple[str, ...] | None = None) -> Flow[Kept[R] | None]:
+    """One record with its etag, or None when it is not there."""
     if keys is not None and key not in keys:
         return None
     stored = yield from ask(Get(key))
-    return decode(kind, stored.body) if stored else None
+    if stored is None:
+        return None
+    return Kept(record=decode(kind, stored.body), etag=stored.etag)
+
+
+def election(run: names.RunName, attempt: int, keys: tuple[str, ...] | None = None) -> Flow[Election | None]:
+    """The election of an attempt, or None when there was none yet."""
+    key = names.attempt_key(run, attempt, Elected.file)
+    if keys is not None and key not in keys:
+        return None
+    stored = yield from ask(Get(key))
+    if stored is None:
+        return None
+    return decode_election(stored.body)
 
 
 def done_names(run: names.RunName) -> Flow[tuple[names.DoneName, ...]]:
-    """The markers of a finished run, one per attempt."""
+    """The markers of a finished run under done/, one per attempt."""
     prefix = names.done_key(run, 0, "").rsplit("~", 2)[0] + "~"
     found = yield from ask(List(prefix))
     return tuple(names.done_name(key) for key in found)
 
 
 def _numbers(run: names.RunName, keys: tuple[str, ...]) -> list[int]:
-    """The attempts that have an intent."""
+    """The numbers of the attempts that have an intent."""
     start = len(names.run_prefix(run))
     parts = [key[start:].split("/") for key in keys]
     return sorted(int(part[0]) for part in parts if len(part) == 2 and part[1] == "intent.json" and part[0].isdecimal())
 
 
-def _attempt(run: names.RunName, number: int, keys: tuple[str, ...], servers: tuple[Server, ...]) -> Flow[Attempt]:
-    def key(name: str) -> str:
-        return names.attempt_key(run, number, name)
+def _attempt(
+    run: names.RunName, number: int, keys: tuple[str, ...], servers: tuple[Server, ...]
+) -> Flow[tuple[Attempt, ...]]:
+    """The attempt with this number; empty if its intent was removed since the listing."""
 
-    intent = yield from record(Intent, key("intent"), keys)
-    assert intent is not None
-    elected = yield from record(Elected, key("server"), keys)
-    closed = yield from record(Closed, key("closed"), keys)
-    mine = tuple(server for server in servers if server.attempt == number)
-    started: Started | None = None
-    ended: Ended | None = None
-    go_sent = False
-    if elected is not None and elected.server is not None:
-        out = names.out_prefix(run, number, intent.role_id, elected.server)
-        started = yield from record(Started, out + "started.json")
-        ended = yield from record(Ended, out + "ended.json")
-        go_sent = started is not None or closed is not None
-        if not go_sent:
-            go_sent = (yield from ask(Get(names.go_key(intent.role_id, elected.server)))) is not None
-    armed: list[str] = []
-    for server in dict.fromkeys(
-        [*(each.id for each in mine), *([elected.server] if elected and elected.server else [])]
-    ):
-        if (yield from ask(IsArmed(server))):
-            armed.append(server)
-    return Attempt(
+    def key(kind: type[Any]) -> str:
+        return names.attempt_key(run, number, kind.file)
+
+    intent = yield from record(Intent, key(Intent), keys)
+    if intent is None:
+        return ()
+    attempt = Attempt(
         number=number,
         intent=intent,
-        spot_refused=(yield from record(SpotRefused, key("spot-refused"), keys)),
-        elected=elected,
-        absent=(yield from _absent(key("absent"), keys)),
-        end_order=(yield from record(EndOrder, key("end"), keys)),
-        go_sent=go_sent,
-        started=started,
-        ended=ended,
-        closed=closed,
-        receipt=key("receipt") in keys,
-        servers=mine,
-        armed=frozenset(armed),
+        spot_refused=(yield from record(SpotRefused, key(SpotRefused), keys)),
+        election=(yield from election(run, number, keys)),
+        absent=(yield from kept(Absent, key(Absent), keys)),
+        end_order=(yield from record(EndOrder, key(EndOrder), keys)),
+        closed=(yield from record(Closed, key(Closed), keys)),
+        receipt=names.attempt_key(run, number, "receipt") in keys,
+        servers=tuple(server for server in servers if server.attempt == number),
     )
+    if attempt.elected is not None:
+        attempt = yield from _with_reports(run, attempt, attempt.elected)
+    return (replace(attempt, armed=(yield from _armed(attempt))),)
 
 
-def _absent(key: str, keys: tuple[str, ...]) -> Flow[KeptAbsent | None]:
-    stored = (yield from ask(Get(key))) if key in keys else None
-    return KeptAbsent(etag=stored.etag, record=decode(Absent, stored.body)) if stored else None
+def _with_reports(run: names.RunName, attempt: Attempt, elected: Elected) -> Flow[Attempt]:
+    """The attempt with what its agent reported, and whether its job was sent."""
+    prefix = names.out_prefix(run, attempt.number, attempt.intent.role_id, elected.server)
+    started = yield from record(Started, names.started_key(prefix))
+    ended = yield from record(Ended, names.ended_key(prefix))
+    go_sent = started is not None or attempt.closed is not None
+    if not go_sent:
+        go_sent = (yield from ask(Get(names.go_key(attempt.intent.role_id, elected.server)))) is not None
+    return replace(attempt, started=started, ended=ended, go_sent=go_sent)
 
 
-def _latest(job: str) -> Flow[KeptLatest | None]:
-    stored = yield from ask(Get(names.latest_key(job)))
-    return KeptLatest(etag=stored.etag, record=decode(Latest, stored.body)) if stored else None
+def _armed(attempt: Attempt) -> Flow[frozenset[str]]:
+    """Which of the attempt's servers have a kill schedule."""
+    servers = {server.id for server in attempt.servers}
+    if attempt.elected is not None:
+        servers.add(attempt.elected.server)
+    armed: set[str] = set()
+    for server in sorted(servers):
+        if (yield from ask(IsArmed(server))):
+            armed.add(server)
+    return frozenset(armed)
 
 
-def _versions(
-    run: names.RunName, claim: Claim | None, attempts: list[Attempt], now: datetime
-) -> Flow[tuple[Version, ...]]:
-    """The versions that can matter: in force at the tick and now, and those that the records name."""
-    wanted = {claim.version} if claim and claim.version else set()
-    wanted |= {attempt.intent.version for attempt in attempts}
-    keys = yield from ask(List(names.version_prefix(run.job)))
-    for moment in (run.tick, now):
-        held = [key for key in keys if names.version_since(key) <= moment]
-        wanted |= {max(held, key=lambda key: names.version_since(key))} if held else set()
+def _versions(facts: Facts, now: datetime) -> Flow[tuple[Version, ...]]:
+    """The versions that can matter: those in force at the tick and now, and those that the records name."""
+    keys = yield from ask(List(names.version_prefix(facts.run.job)))
+    wanted = {ticks.key_in_force(keys, facts.run.tick), ticks.key_in_force(keys, now)}
+    wanted |= {attempt.intent.version for attempt in facts.attempts}
+    if facts.claim is not None:
+        wanted.add(facts.claim.version)
     found: list[Version] = []
-    for key in sorted(wanted):
-        stored = yield from ask(Get(key))
-        if stored is not None:
-            found.append(read_version(stored.body))
+    for key in sorted(key for key in wanted if key):
+        version = yield from read(key)
+        if version is not None:
+            found.append(version)
     return tuple(found)
+
+
+def read(key: str) -> Flow[Version | None]:
+    """A job version, or None when it is not there."""
+    stored = yield from ask(Get(key))
+    if stored is None:
+        return None
+    return read_version(stored.body)

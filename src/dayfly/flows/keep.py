@@ -1,6 +1,7 @@
-"""Remove what is older than `keep`, by the days in done/. Never what `latest` points to, never an open run.
+"""Removes runs older than `keep`, by the days under done/. Never an open run, and never the run that `latest` names.
 
-Once a day, from the sweeper, as much as a function can in one go. The marker in done/ goes last, so that what was begun is found.
+The sweeper runs it once a day, in parts that one function can do in its time. A run's marker under done/ is removed last, so that
+a removal that was cut off is found again.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from dayfly.flows.calls import DeleteMany, Flow, Get, List, ask
 from dayfly.flows.gather import record
 
 RUNS_A_SWEEP, OBJECTS_A_SWEEP = 500, 20_000
-"""Bounds of one sweep: some seconds a hundred runs (a few lists each), a second a thousand objects; the function has 14 minutes."""
+"""Limits of one sweep. A hundred runs take some seconds (a few lists each), a thousand objects take one; the function has 14 minutes."""
 
 
 @dataclass
 class Removed:
-    """Names of the runs removed, and whether there is more for the next sweep."""
+    """The runs that were removed, and whether the next sweep must continue."""
 
     runs: list[str] = field(default_factory=list)
     objects: int = 0
@@ -30,7 +31,7 @@ def keep(now: datetime, keep_s: int) -> Flow[Removed]:
     """Removes runs whose tick is older than `keep_s`."""
     before = (now - timedelta(seconds=keep_s)).date().isoformat()
     days = yield from ask(List(names.DONE, folders=True))
-    removed, pinned = Removed(), dict[str, str]()
+    removed, latest_runs = Removed(), dict[str, str]()
     for day in days:
         if day.removeprefix(names.DONE).rstrip("/") >= before:
             continue
@@ -39,15 +40,22 @@ def keep(now: datetime, keep_s: int) -> Flow[Removed]:
             if len(removed.runs) >= RUNS_A_SWEEP or removed.objects >= OBJECTS_A_SWEEP:
                 removed.more = True
                 return removed
-            if run.job not in pinned:
-                latest = yield from record(Latest, names.latest_key(run.job))
-                pinned[run.job] = latest.run if latest else ""
+            if run.job not in latest_runs:
+                latest_runs[run.job] = yield from _latest_run(run.job)
             still_open = yield from ask(Get(names.open_key(run)))
-            if str(run) == pinned[run.job] or still_open is not None:
+            if str(run) == latest_runs[run.job] or still_open is not None:
                 continue
             removed.objects += yield from _remove(run, [key for key in markers if names.done_name(key).run == run])
             removed.runs.append(str(run))
     return removed
+
+
+def _latest_run(job: str) -> Flow[str]:
+    """The run that `latest` names; empty when there is none."""
+    latest = yield from record(Latest, names.latest_key(job))
+    if latest is None:
+        return ""
+    return latest.run
 
 
 def _remove(run: names.RunName, markers: list[str]) -> Flow[int]:
@@ -62,15 +70,17 @@ def _remove(run: names.RunName, markers: list[str]) -> Flow[int]:
 
 
 def _requests(run: names.RunName, records: tuple[str, ...]) -> Flow[tuple[str, ...]]:
-    """What the wishes behind this run wrote down, its retries' too."""
+    """The keys of the requests behind this run and its retries."""
     requests: list[str] = []
     for key in records:
         if key.endswith("/intent.json"):
             intent = yield from record(Intent, key)
-            requests += [intent.request] if intent else []
+            if intent is not None:
+                requests.append(intent.request)
     claim = yield from record(Claim, names.claim_key(run), records)
-    requests += [claim.request] if claim else []
+    if claim is not None:
+        requests.append(claim.request)
     found: list[str] = []
     for request in dict.fromkeys(each for each in requests if each):
-        found += yield from ask(List(names.request_key(request, 0).rsplit("~", 1)[0] + "~"))
+        found += yield from ask(List(names.request_prefix(request)))
     return tuple(found)

@@ -1,6 +1,6 @@
-"""The launcher's flow: an event in, its run opened and walked as far as it goes now. Ends no server.
+"""The launcher's flow: opens the run that an event asks for and walks it as far as possible now. Ends no server.
 
-Delivered twice, late or twenty times at once: the run's name is the identity, every write is first-writer-wins.
+An event may be delivered twice, late, or twenty times at once: the run's name is its identity, and the first write wins.
 """
 
 from __future__ import annotations
@@ -8,31 +8,33 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from dayfly.core import claim, names
+from dayfly.core import claim, names, ticks
 from dayfly.core.event import LaunchRequest
-from dayfly.core.facts import Facts, KeptOpen
-from dayfly.core.records import Claim, Opened, Requested, decode, encode
+from dayfly.core.facts import Facts
+from dayfly.core.model import Deployed
+from dayfly.core.records import Claim, Opened, Requested, Source, encode
 from dayfly.errors import NotFoundError
 from dayfly.flows.actor import Actor
-from dayfly.flows.calls import Flow, Get, Log, Now, PutNew, ask
+from dayfly.flows.calls import Flow, Log, Now, PutNew, ask
 from dayfly.flows.gather import gather, record
 from dayfly.flows.walk import Walked, walk
 
 CANDIDATES = 50
-"""A run by hand in a taken second takes the next; so many runs by hand of one job within a minute are refused."""
+"""A run by hand in a taken second takes the next one; more runs by hand of one job in a minute are refused."""
 
 
 @dataclass(frozen=True)
-class Launched:
-    """What became of an event. `run` is None when it was refused; `why` says in words."""
+class Rejected:
+    """The event names no tick of the job, so nothing was opened."""
 
-    run: names.RunName | None
     why: str
-    walked: Walked | None = None
 
 
-def launch(asked: LaunchRequest, actor: Actor) -> Flow[Launched]:
-    """Opens the run that the event wants and walks it. Raises NotFoundError when a human names what is not there."""
+LaunchResult = Walked | Rejected
+
+
+def launch(asked: LaunchRequest, actor: Actor) -> Flow[LaunchResult]:
+    """Opens the run that the event asks for and walks it. Raises NotFoundError when a person names what does not exist."""
     if asked.retry is not None:
         return (yield from _retry(asked, asked.retry, actor))
     if asked.tick is not None:
@@ -40,7 +42,7 @@ def launch(asked: LaunchRequest, actor: Actor) -> Flow[Launched]:
     return (yield from _by_hand(asked, actor))
 
 
-def _tick(asked: LaunchRequest, run: names.RunName, actor: Actor) -> Flow[Launched]:
+def _tick(asked: LaunchRequest, run: names.RunName, actor: Actor) -> Flow[LaunchResult]:
     now = yield from ask(Now())
     opened = Opened(
         run=str(run),
@@ -53,43 +55,52 @@ def _tick(asked: LaunchRequest, run: names.RunName, actor: Actor) -> Flow[Launch
     )
     facts = yield from gather(run)
     if facts.claim is None and facts.opened is None:
-        refused = claim.refusal(_as_opened(facts, opened), now, actor.zones)
-        if refused:
-            yield from ask(Log(f"{run}: refused", {"why": refused, "source": asked.source}))
-            if asked.source == "hand":
-                raise NotFoundError(f"{run} can not run: {refused}")
-            return Launched(None, refused)
+        why = claim.why_rejected(facts, opened, now, actor.zones)
+        if why:
+            yield from ask(Log(f"{run}: rejected", {"why": why, "source": asked.source}))
+            if asked.source == Source.HAND:
+                raise NotFoundError(f"{run} cannot run: {why}")
+            return Rejected(why)
         yield from ask(PutNew(names.open_key(run), encode(opened)))
-    return (yield from _walked(run, actor))
+    return (yield from walk(run, actor))
 
 
-def _by_hand(asked: LaunchRequest, actor: Actor) -> Flow[Launched]:
-    """A run by hand gets the present second, or the next that no other wish and no tick can have.
+# --- by hand ------------------------------------------------------------------------------------------------------------
 
-    Each candidate is written down under the wish before it is tried, so that the wish delivered again tries the same ones.
+
+def _by_hand(asked: LaunchRequest, actor: Actor) -> Flow[LaunchResult]:
+    """A run by hand gets the present second, or the next that neither another request nor a tick has.
+
+    Each candidate is recorded under the request before it is tried, so that a second delivery tries the same ones.
     """
     now = yield from ask(Now())
     for number in range(CANDIDATES):
-        key = names.request_key(asked.request, number)
-        stored = yield from ask(Get(key))
-        if stored is None:
-            fresh = Requested(run=str(names.RunName(asked.job, _by_hand_second(now, number))), attempt=None, at=now)
-            yield from ask(PutNew(key, encode(fresh)))
-            stored = yield from ask(Get(key))
-            assert stored is not None
-        run = names.run_name(decode(Requested, stored.body).run)
-        if (yield from _is_anothers(run, asked.request)):
+        second = _nth_second(now, number)
+        fresh = Requested(run=str(names.RunName(asked.job, second)), attempt=None, at=now)
+        requested = yield from _first(names.request_key(asked.request, number), fresh)
+        run = names.run_name(requested.run)
+        if (yield from _request_behind(run)) not in ("", asked.request):
             continue
-        done = yield from _tick(replace(asked, tick=run.tick), run, actor)
-        if done.walked is None or _wished_by(done.walked.facts) == asked.request:
-            return done
+        result = yield from _tick(replace(asked, tick=run.tick), run, actor)
+        if isinstance(result, Rejected) or _requested_by(result.facts) == asked.request:
+            return result
     raise NotFoundError(
         f"{asked.job} was started by hand {CANDIDATES} times within a minute", hint="try again in a minute"
     )
 
 
-def _by_hand_second(now: datetime, number: int) -> datetime:
-    """The n-th whole second from now that is not a whole minute: those belong to schedules."""
+def _first(key: str, fresh: Requested) -> Flow[Requested]:
+    """The record under this key: the one that is there, or else the fresh one, now written."""
+    there = yield from record(Requested, key)
+    if there is not None:
+        return there
+    if (yield from ask(PutNew(key, encode(fresh)))):
+        return fresh
+    return (yield from record(Requested, key)) or fresh
+
+
+def _nth_second(now: datetime, number: int) -> datetime:
+    """The n-th whole second from now that is not a whole minute: whole minutes belong to schedules."""
     second = now.replace(microsecond=0)
     for _ in range(number + 1):
         while second.second == 0:
@@ -98,72 +109,67 @@ def _by_hand_second(now: datetime, number: int) -> datetime:
     return second - timedelta(seconds=1)
 
 
-def _is_anothers(run: names.RunName, request: str) -> Flow[bool]:
-    there = yield from record(Claim, names.claim_key(run))
-    if there is not None:
-        return there.request != request
-    stored = yield from ask(Get(names.open_key(run)))
-    return stored is not None and decode(Opened, stored.body).request != request
+def _request_behind(run: names.RunName) -> Flow[str]:
+    """The request that started a run; empty when there is no such run yet."""
+    claimed = yield from record(Claim, names.claim_key(run))
+    if claimed is not None:
+        return claimed.request
+    opened = yield from record(Opened, names.open_key(run))
+    if opened is not None:
+        return opened.request
+    return ""
 
 
-def _wished_by(facts: Facts) -> str:
-    if facts.claim is not None:
-        return facts.claim.request
-    return facts.opened.record.request if facts.opened else ""
+def _requested_by(facts: Facts) -> str:
+    found = facts.claim or facts.order
+    if found is None:
+        return ""
+    return found.request
 
 
-def _retry(asked: LaunchRequest, run: names.RunName, actor: Actor) -> Flow[Launched]:
-    """Another attempt of a finished run: its open key again, naming the attempt that this wish got."""
+# --- another attempt ----------------------------------------------------------------------------------------------------
+
+
+def _retry(asked: LaunchRequest, run: names.RunName, actor: Actor) -> Flow[LaunchResult]:
+    """Another attempt of a finished run: opens it again, naming the attempt that this request got."""
     facts = yield from gather(run)
     now = yield from ask(Now())
     key = names.request_key(asked.request, 0)
-    wished = yield from record(Requested, key)
-    if wished is None:
-        _refuse_retry(run, facts)
+    requested = yield from record(Requested, key)
+    if requested is None:
+        last = _last_attempt(run, facts)
         _refuse_removed(run, facts, asked, now)
-        assert facts.attempt is not None
-        fresh = Requested(run=str(run), attempt=facts.attempt.number + 1, at=now)
-        yield from ask(PutNew(key, encode(fresh)))
-        wished = (yield from record(Requested, key)) or fresh
-    made = facts.attempt is not None and facts.attempt.number >= (wished.attempt or 0)
-    if not made and facts.opened is None:
-        assert facts.claim is not None
+        requested = yield from _first(key, Requested(run=str(run), attempt=last + 1, at=now))
+    begun = facts.attempt is not None and facts.attempt.number >= (requested.attempt or 0)
+    if facts.claim is not None and facts.opened is None and not begun:
         opened = Opened(
             run=str(run),
             source=facts.claim.source,
             at=now,
             request=asked.request,
             by=asked.by,
-            retry=wished.attempt,
+            retry=requested.attempt,
             same_code=asked.same_code,
         )
         yield from ask(PutNew(names.open_key(run), encode(opened)))
-    return (yield from _walked(run, actor))
+    return (yield from walk(run, actor))
 
 
-def _refuse_removed(run: names.RunName, facts: Facts, asked: LaunchRequest, now: datetime) -> None:
-    version = claim.in_force(facts.versions, now)
-    if not asked.same_code and (version is None or version.job is None):
-        raise NotFoundError(
-            f"{run.job} is not deployed any more", hint=f"dayfly retry {run} --same-code runs it as it was"
-        )
-
-
-def _refuse_retry(run: names.RunName, facts: Facts) -> None:
+def _last_attempt(run: names.RunName, facts: Facts) -> int:
+    """The number of the attempt that is over. Raises NotFoundError when there is none to retry."""
     if facts.claim is None:
         raise NotFoundError(f"there is no run {run}", hint=f"dayfly runs {run.job}")
     if facts.opened is not None:
-        raise NotFoundError(f"{run} is not over: its attempt goes on", hint=f"dayfly show {run}")
+        raise NotFoundError(f"{run} is not over: its attempt is going on", hint=f"dayfly show {run}")
     if facts.attempt is None:
         raise NotFoundError(
             f"{run} never had a server ({facts.claim.decision}: {facts.claim.why})", hint=f"dayfly run {run.job}"
         )
+    return facts.attempt.number
 
 
-def _walked(run: names.RunName, actor: Actor) -> Flow[Launched]:
-    walked = yield from walk(run, actor)
-    return Launched(run, walked.step.reason, walked)
-
-
-def _as_opened(facts: Facts, opened: Opened) -> Facts:
-    return replace(facts, opened=KeptOpen(etag="", record=opened))
+def _refuse_removed(run: names.RunName, facts: Facts, asked: LaunchRequest, now: datetime) -> None:
+    if not asked.same_code and not isinstance(ticks.in_force(facts.versions, now), Deployed):
+        raise NotFoundError(
+            f"{run.job} is no longer deployed", hint=f"dayfly retry {run} --same-code runs it as it was"
+        )

@@ -1,77 +1,66 @@
-"""Claim what nobody delivered: a tick of a schedule in force that is older than its start_within and has no claim was missed.
+"""Claims ticks that were never delivered: a tick older than its start_within without any record was missed.
 
-So every expected tick ends as a claim. From the sweeper; only ticks that came due since its last good sweep are looked at.
+So every expected tick ends as a claim. The sweeper runs this; only ticks that came due since its last whole sweep are checked.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from dayfly.core import names, schedule
-from dayfly.core.model import Version
-from dayfly.core.records import Claim, encode
-from dayfly.core.versions import read_version
+from dayfly.core import claim, names, ticks
+from dayfly.core.model import Deployed
+from dayfly.core.records import encode
 from dayfly.flows.actor import Actor
 from dayfly.flows.calls import Flow, Get, List, Log, PutNew, ask
+from dayfly.flows.gather import read
 from dayfly.flows.walk import walk
 
 BACK_AT_MOST = timedelta(days=2)
-"""So far back after a silence of the sweeper; what is older stays without a claim and `runs` shows it as missed."""
+"""How far back to look after sweeper downtime. Older ticks stay without a claim, and `runs` shows them as missed."""
 GRACE = timedelta(minutes=2)
-"""Beyond start_within, for a delivery that is under way."""
+"""Beyond start_within, for a delivery in progress."""
 TICKS_A_SWEEP = 500
 
 
 def claim_missed(now: datetime, since: datetime | None, actor: Actor) -> Flow[list[names.RunName]]:
-    """Writes the claims and walks these runs to their end. `since`: the last good sweep."""
-    start = max(since - GRACE if since else now - BACK_AT_MOST, now - BACK_AT_MOST)
+    """Writes the claims and walks these runs to their end. `since`: the last whole sweep; None if unknown."""
+    start = now - BACK_AT_MOST
+    if since is not None:
+        start = max(start, since - GRACE)
     claimed: list[names.RunName] = []
-    root = names.version_prefix("x").removesuffix("x/")
-    for folder in (yield from ask(List(root, folders=True))):
-        job = folder.removeprefix(root).rstrip("/")
+    for folder in (yield from ask(List(names.VERSIONS, folders=True))):
+        job = folder.removeprefix(names.VERSIONS).rstrip("/")
         for version, run in (yield from _undelivered(job, start, now, actor)):
             if len(claimed) >= TICKS_A_SWEEP:
                 return claimed
-            why = f"nobody delivered it within start_within of {version.job.start_within_s if version.job else 0} s"
-            missed = Claim(
-                run=str(run),
-                decision="missed",
-                reason="not-delivered",
-                why=why,
-                version=version.key,
-                source="schedule",
-                at=now,
-            )
+            missed = claim.not_delivered(run, version, now)
             if (yield from ask(PutNew(names.claim_key(run), encode(missed)))):
-                yield from ask(Log(f"{run}: missed", {"why": why}))
+                yield from ask(Log(f"{run}: missed", {"why": missed.why}))
                 claimed.append(run)
             yield from walk(run, actor)
     return claimed
 
 
-def _undelivered(job: str, start: datetime, now: datetime, actor: Actor) -> Flow[list[tuple[Version, names.RunName]]]:
-    """Ticks that turned too old between `start` and now, by the version in force at each, of which nothing is written."""
-    keys = sorted((yield from ask(List(names.version_prefix(job)))), key=names.version_since)
-    ends = [*(names.version_since(key) for key in keys[1:]), now]
-    found: list[tuple[Version, names.RunName]] = []
-    for key, end in zip(keys, ends, strict=True):
-        if end < start - BACK_AT_MOST:
+def _undelivered(job: str, start: datetime, now: datetime, actor: Actor) -> Flow[list[tuple[Deployed, names.RunName]]]:
+    """Ticks that became too old between `start` and now and have no record, with the version in force at each."""
+    found: list[tuple[Deployed, names.RunName]] = []
+    keys = yield from ask(List(names.version_prefix(job)))
+    for period in ticks.periods(keys, now):
+        # A tick can become too old long after its version was replaced: start_within is a day at most.
+        if period.end < start - BACK_AT_MOST:
             continue
-        stored = yield from ask(Get(key))
-        version = read_version(stored.body) if stored else None
-        if version is None or version.job is None or not version.job.schedule:
+        version = yield from read(period.key)
+        if not isinstance(version, Deployed):
             continue
-        late = timedelta(seconds=version.job.start_within_s) + GRACE
-        meant = schedule.parse(version.job.schedule, actor.zones(version.job.timezone))
-        first, last = max(version.effective_from, start - late), min(end, now - late)
-        if first < last:
-            for tick in schedule.ticks_between(meant, first, last):
-                run = names.RunName(job, tick)
-                if not (yield from _known(run)):
-                    found.append((version, run))
+        first = max(period.start, start - ticks.start_within(version) - GRACE)
+        for tick in ticks.overdue(version, first, period.end, now, actor.zones, GRACE):
+            run = names.RunName(job, tick)
+            if not (yield from _known(run)):
+                found.append((version, run))
     return found
 
 
 def _known(run: names.RunName) -> Flow[bool]:
-    claim = yield from ask(Get(names.claim_key(run)))
-    return claim is not None or (yield from ask(Get(names.open_key(run)))) is not None
+    """Whether the tick has a claim, or is open."""
+    claimed = yield from ask(Get(names.claim_key(run)))
+    return claimed is not None or (yield from ask(Get(names.open_key(run)))) is not None

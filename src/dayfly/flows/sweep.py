@@ -1,7 +1,7 @@
-"""The sweeper's flow: end what must go, walk every open run, re-arm, remove what is too old, leave a heartbeat.
+"""The sweeper's flow: ends servers that must end, walks every open run, removes old runs, writes a heartbeat.
 
-Servers past their deadline are ended first, from EC2's word alone: nothing that fails later can keep one alive. A run that
-can not be walked now does not stop the others; the flow then says so at its end instead of leaving a good heartbeat.
+Servers past their deadline are ended first, by their tags alone, so no later failure can keep one alive. A failure in one part
+does not stop the others; it is raised at the end, and no heartbeat is written.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dayfly.core.records import Elected, EndOrder, Heartbeat, Intent, encode
 from dayfly.errors import Unclear
 from dayfly.flows.actor import Actor
 from dayfly.flows.calls import EndServer, Flow, List, Log, Now, Put, PutNew, Servers, ask
-from dayfly.flows.gather import record
+from dayfly.flows.gather import election, record
 from dayfly.flows.keep import keep
 from dayfly.flows.missed import BACK_AT_MOST, TICKS_A_SWEEP, claim_missed
 from dayfly.flows.walk import walk
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 @dataclass
 class Swept:
-    """What one sweep did: servers ended with their reasons, runs walked, and what went wrong."""
+    """What one sweep did: the servers it ended, each with its reason, the runs it walked or removed, and what failed."""
 
     ended: dict[str, str] = field(default_factory=dict)
     walked: list[str] = field(default_factory=list)
@@ -37,7 +37,7 @@ class Swept:
 
 
 def sweep_project(actor: Actor, keep_s: int) -> Flow[Swept]:
-    """One sweep. Raises Unclear at the end when any part of it had no clear answer; the rest was done all the same."""
+    """One sweep. Raises Unclear at the end when any part failed; the other parts were done."""
     swept = Swept()
     servers = yield from ask(Servers())
     for server in servers:
@@ -51,11 +51,13 @@ def sweep_project(actor: Actor, keep_s: int) -> Flow[Swept]:
     last = yield from record(Heartbeat, names.HEARTBEAT)
     now = yield from ask(Now())
     yield from _guarded("ticks", _claim_missed(now, last, actor, swept), swept)
-    kept = last.kept if last else ""
+    kept = ""
+    if last is not None:
+        kept = last.kept
     if kept != now.date().isoformat():
         kept = (yield from _guarded("keep", _keep(now, keep_s, swept), swept)) or kept
     if swept.failed:
-        raise Unclear(f"the sweep was not whole: {'; '.join(swept.failed)}", hint="the next sweep tries again")
+        raise Unclear(f"parts of the sweep failed: {'; '.join(swept.failed)}", hint="the next sweep tries again")
     beat = Heartbeat(
         at=now, ended=len(swept.ended), open_runs=len(swept.walked), kept=kept, ticks_since=swept.ticks_since
     )
@@ -64,7 +66,7 @@ def sweep_project(actor: Actor, keep_s: int) -> Flow[Swept]:
 
 
 def _guarded(what: str, part: Flow[T], swept: Swept) -> Flow[T | None]:
-    """One part of the sweep. Whatever breaks in it, a bug of ours too, is noted and stops no other part."""
+    """Runs one part of the sweep. Any error, also a bug, is recorded and does not stop the other parts."""
     try:
         return (yield from part)
     except Exception as error:
@@ -84,35 +86,38 @@ def _walk(name: str, actor: Actor, swept: Swept) -> Flow[None]:
 
 
 def _by_records(server: Server, actor: Actor, swept: Swept) -> Flow[None]:
-    """A server that its tags let live: is it the elected one of an intended attempt?"""
+    """Judges a server whose tags are in order by the records of its run."""
     now = yield from ask(Now())
     if sweep.by_tags(server, now).action == "end" or server.state == "shutting-down":
         return
-    try:
-        run = names.run_name(server.run)
-    except ValueError:
-        yield from _end(server, "its run tag is bad", actor, swept)
+    tagged = server.tagged
+    if tagged is None:
+        yield from _end(server, "its run or attempt tag is bad", actor, swept)
         return
-    assert server.attempt is not None
-    intent = yield from record(Intent, names.attempt_key(run, server.attempt, "intent"))
-    elected = yield from record(Elected, names.attempt_key(run, server.attempt, "server"))
+    intent = yield from record(Intent, names.attempt_key(*tagged, Intent.file))
+    elected = yield from election(*tagged)
     decision = sweep.by_records(server, intent, elected, now)
     if decision.action == "end":
         yield from _end(server, decision.reason, actor, swept)
 
 
 def _claim_missed(now: datetime, last: Heartbeat | None, actor: Actor, swept: Swept) -> Flow[None]:
-    since = (last.ticks_since or last.at) if last else None
+    since = None
+    if last is not None:
+        since = last.ticks_since or last.at
     claimed = yield from claim_missed(now, since, actor)
     swept.missed = [str(run) for run in claimed]
-    swept.ticks_since = (since or now - BACK_AT_MOST) if len(claimed) >= TICKS_A_SWEEP else None
+    if len(claimed) >= TICKS_A_SWEEP:
+        swept.ticks_since = since or now - BACK_AT_MOST
 
 
 def _keep(now: datetime, keep_s: int, swept: Swept) -> Flow[str]:
-    """The day on which all that is too old was removed, or an empty string: there is more for the next sweep."""
+    """Today, if all that is too old is removed; an empty string when the next sweep must continue."""
     removed = yield from keep(now, keep_s)
     swept.removed = removed.runs
-    return "" if removed.more else now.date().isoformat()
+    if removed.more:
+        return ""
+    return now.date().isoformat()
 
 
 def _end(server: Server, why: str, actor: Actor, swept: Swept) -> Flow[None]:
@@ -121,13 +126,9 @@ def _end(server: Server, why: str, actor: Actor, swept: Swept) -> Flow[None]:
     # The act before the note: a bucket that does not answer must not keep a server alive.
     yield from ask(EndServer(server.id))
     swept.ended[server.id] = why
-    if server.attempt is None:
+    if server.tagged is None:
         return
-    try:
-        run = names.run_name(server.run)
-    except ValueError:
-        return
-    elected = yield from record(Elected, names.attempt_key(run, server.attempt, "server"))
-    if elected is not None and elected.server == server.id:
+    elected = yield from election(*server.tagged)
+    if isinstance(elected, Elected) and elected.server == server.id:
         order = EndOrder(at=now, by=actor.who, why=why, server=server.id)
-        yield from ask(PutNew(names.attempt_key(run, server.attempt, "end"), encode(order)))
+        yield from ask(PutNew(names.attempt_key(*server.tagged, EndOrder.file), encode(order)))

@@ -14,7 +14,7 @@ from dayfly.cloud.clients import Aws
 from dayfly.cloud.context import Log
 from dayfly.cloud.interpreter import Interpreter
 from dayfly.core import names
-from dayfly.core.advance import State
+from dayfly.core.step import State
 from dayfly.flows.actor import Actor
 
 

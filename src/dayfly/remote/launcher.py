@@ -1,6 +1,6 @@
-"""Lambda: the schedule fired, or a human asked. Reads the event, walks the run, answers what became of it.
+"""The launcher function: reads an event, runs the launcher's flow, and answers what became of the run.
 
-Travels in the function's zip. Thinks nothing: the event is core/event.py's, the flow is flows/launch.py's.
+core/event.py reads the event, flows/launch.py is the flow; no rule about runs lives here.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ from typing import Any
 from dayfly.core.event import launch_request
 from dayfly.errors import DayflyError, Unclear
 from dayfly.flows.actor import LAUNCHER_MAY
-from dayfly.flows.launch import launch
+from dayfly.flows.launch import LaunchResult, Rejected, launch
 from dayfly.remote import environment
 
 log = environment.json_log("launcher", lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201
+
+
+_NOTHING = {"decision": None, "reason": "", "why": "", "attempt": None, "server": None, "refused": ""}
 
 
 def _is_scheduled(event: Any) -> bool:
@@ -23,39 +26,33 @@ def _is_scheduled(event: Any) -> bool:
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
-    """The launcher's entry. What went wrong with a schedule's event, or has no clear answer, is raised; else it is answered."""
+    """The handler. Raises when a schedule's event failed or the outcome is unknown, so that Lambda delivers it again."""
     interpreter = environment.interpreter(os.environ, log)
     try:
         wanted = launch_request(event, str(getattr(context, "aws_request_id", "")))
-        launched = interpreter.run(launch(wanted, environment.actor(os.environ, "launcher", LAUNCHER_MAY)))
+        result = interpreter.run(launch(wanted, environment.actor(os.environ, "launcher", LAUNCHER_MAY)))
     except DayflyError as error:
         log(f"refused: {error.message}", {"event": event, "kind": type(error).__name__})
         if isinstance(error, Unclear) or _is_scheduled(event):
-            # Nobody reads the answer of a schedule's event: raised, it is delivered again and in the end kept as a dead letter.
+            # Scheduler does not read an answer. A raised error is delivered again, and in the end kept as a dead letter.
             raise
         return {"run": None, "refused": error.message, "hint": error.hint, "exit": error.exit_code}
-    facts = launched.walked.facts if launched.walked else None
-    claim = facts.claim if facts else None
-    attempt = facts.attempt if facts else None
-    elected = attempt.elected if attempt else None
-    retry = facts.opened.record.retry if facts and facts.opened else None
-    if retry is not None and (attempt is None or attempt.number < retry):
-        # Not intended yet: what the last attempt had is not this one's.
-        why = launched.walked.step.reason if launched.walked else launched.why
-        return {
-            "run": str(launched.run),
-            "decision": "waiting",
-            "reason": "",
-            "why": why,
-            "attempt": retry,
-            "server": None,
-        }
-    return {
-        "run": str(launched.run) if launched.run else None,
-        "decision": claim.decision if claim else None,
-        "reason": claim.reason if claim else "",
-        "why": claim.why if claim else launched.why,
-        "attempt": attempt.number if attempt else None,
-        "server": elected.server if elected else None,
-        "refused": launched.why if launched.run is None else "",
-    }
+    return answer(result)
+
+
+def answer(result: LaunchResult) -> dict[str, Any]:
+    """The function's answer, as documented in docs/event.md."""
+    if isinstance(result, Rejected):
+        return {"run": None, **_NOTHING, "why": result.why, "refused": result.why}
+    facts = result.facts
+    told: dict[str, Any] = {"run": str(facts.run), **_NOTHING, "why": result.step.reason}
+    order, attempt = facts.order, facts.attempt
+    if order is not None and order.retry is not None and facts.going != getattr(attempt, "number", 0):
+        # The retry has no intent yet; the last attempt's server is not its own.
+        return {**told, "decision": "waiting", "attempt": order.retry}
+    if facts.claim is not None:
+        told |= {"decision": facts.claim.decision, "reason": facts.claim.reason, "why": facts.claim.why}
+    if attempt is not None:
+        told["attempt"] = attempt.number
+        told["server"] = getattr(attempt.elected, "server", None)
+    return told

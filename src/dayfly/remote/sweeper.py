@@ -1,6 +1,6 @@
-"""Lambda: time to sweep. Ends what should have ended, carries on what was left, leaves a heartbeat and a metric.
+"""The sweeper function: runs the sweeper's flow and writes a metric for each whole sweep.
 
-Travels in the function's zip. A sweep that was not whole is raised after it did all it could: its alarm hears the silence.
+An error in any part is raised after all other parts were done; then there is no metric, and the alarm goes off.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ log = environment.json_log("sweeper", lambda line: print(line, file=sys.stderr, 
 
 
 def handler(_event: Any, _context: Any) -> dict[str, Any]:
-    """The sweeper's entry."""
+    """The handler. Raises Unclear when any part of the sweep failed."""
     interpreter = environment.interpreter(os.environ, log)
     actor = environment.actor(os.environ, "sweeper", SWEEPER_MAY)
     swept = interpreter.run(sweep_project(actor, int(os.environ[names.ENV_KEEP])))
-    # CloudWatch reads metrics out of the log in this form; no call and no right is needed.
+    # CloudWatch extracts metrics of this form from the log; that needs no call and no permission.
     metric = {"Namespace": "dayfly", "Dimensions": [["Project"]], "Metrics": [{"Name": "GoodSweeps", "Unit": "Count"}]}
     beat = {"_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [metric]}, "GoodSweeps": 1}
     print(json.dumps({**beat, "Project": os.environ[names.ENV_PROJECT]}), flush=True)  # noqa: T201

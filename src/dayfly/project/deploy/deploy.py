@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 
-from dayfly.core.claim import Zones
-from dayfly.core.model import Launch, Project, Version
+from dayfly.core.model import Deployed, Launch, Project, Version
+from dayfly.core.ticks import Zones
 from dayfly.flows.calls import FindStack, Flow, Log, MakeLinkedRole, Now, Sleep, Stack, Upload, ask
 from dayfly.project.bundle import build
 from dayfly.project.deploy import plan
@@ -53,7 +53,7 @@ class Prepared:
 
     plan: plan.Plan
     found: Found
-    wanted: Mapping[str, Version]
+    wanted: Mapping[str, Deployed]
     packages: Packages
     stack: StackWanted
     tags: Mapping[str, str]
@@ -97,7 +97,7 @@ def make_plan(
     digest = template.digest(resources)
     since = plan.effective(now, found.versions)
     wanted = {
-        name: Version(
+        name: Deployed(
             name=name,
             effective_from=since,
             job=job,
@@ -211,7 +211,7 @@ def _launch(stack: Stack | None, found: FoundImage, network: FoundNetwork) -> La
     )
 
 
-def _with_launch(prepared: Prepared, stack: Stack) -> dict[str, Version]:
+def _with_launch(prepared: Prepared, stack: Stack) -> dict[str, Deployed]:
     """The wanted versions with what the stack holds after its change."""
     found = prepared.found
     return {

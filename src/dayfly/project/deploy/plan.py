@@ -12,7 +12,7 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from dayfly.core import schedule
-from dayfly.core.model import Job, Scheduled, Version
+from dayfly.core.model import Deployed, Job, Removed, Scheduled, Version
 from dayfly.project.file import durations
 
 Kind = Literal["new", "changed", "gone", "same"]
@@ -31,7 +31,7 @@ class JobChange:
     name: str
     kind: Kind
     words: tuple[str, ...]
-    version: Version
+    version: Deployed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,18 +47,18 @@ class Plan:
         return not self.stack and all(change.kind == "same" for change in self.changes)
 
 
-def jobs(existing: Mapping[str, Version], wanted: Mapping[str, Version]) -> tuple[JobChange, ...]:
+def jobs(existing: Mapping[str, Version], wanted: Mapping[str, Deployed]) -> tuple[JobChange, ...]:
     """Compares the newest version of each job in the bucket with what the file asks for."""
     changes = [_job_change(existing.get(name), version) for name, version in wanted.items()]
     for name, old in existing.items():
-        if name not in wanted and old.job is not None:
+        if name not in wanted and isinstance(old, Deployed):
             words = ("no longer in the file: its schedule goes; its runs and their results stay",)
             changes.append(JobChange(name=name, kind="gone", words=words, version=old))
     return tuple(sorted(changes, key=lambda change: (_ORDER[change.kind], change.name)))
 
 
-def _job_change(old: Version | None, new: Version) -> JobChange:
-    if old is None or old.job is None:
+def _job_change(old: Version | None, new: Deployed) -> JobChange:
+    if not isinstance(old, Deployed):
         return JobChange(name=new.name, kind="new", words=_summary(new), version=new)
     if old.digest == new.digest:
         return JobChange(name=new.name, kind="same", words=(), version=new)
@@ -70,7 +70,7 @@ def changed_version(change: JobChange, since: datetime, by: str) -> Version | No
     if change.kind == "same":
         return None
     if change.kind == "gone":
-        return removed(change.version, since, by)
+        return removed(change.name, since, by)
     return replace(change.version, effective_from=since)
 
 
@@ -89,9 +89,9 @@ def newest(versions: Mapping[str, Version]) -> datetime | None:
     return max((version.effective_from for version in versions.values()), default=None)
 
 
-def removed(old: Version, since: datetime, by: str) -> Version:
+def removed(name: str, since: datetime, by: str) -> Removed:
     """The version that says: from `since` on this job is not deployed."""
-    return replace(old, effective_from=since, job=None, code=None, launch=None, deployed_by=by)
+    return Removed(name=name, effective_from=since, deployed_by=by)
 
 
 def schedules(wanted: Mapping[str, Job], zone: Mapping[str, ZoneInfo]) -> tuple[Scheduled, ...]:
@@ -119,16 +119,14 @@ def _schedule_name(job: str, number: int) -> str:
     return f"{job}.{number}" if number > 1 else job
 
 
-def _summary(version: Version) -> tuple[str, ...]:
+def _summary(version: Deployed) -> tuple[str, ...]:
     job = version.job
-    if job is None:
-        return ()
     when = ", ".join(job.schedule) or "by hand only"
     limit = durations.text(job.time_limit_s)
     return (f"{when}, {' or '.join(job.servers)}, {_MARKETS[job.market]}, limit {limit}",)
 
 
-def _differences(old: Version, new: Version) -> tuple[str, ...]:
+def _differences(old: Deployed, new: Deployed) -> tuple[str, ...]:
     words = _job_differences(old.job, new.job)
     old_code, new_code = _code(old), _code(new)
     if old_code != new_code:
@@ -140,10 +138,8 @@ def _differences(old: Version, new: Version) -> tuple[str, ...]:
     return tuple(words) or ("rewritten by this version of dayfly",)
 
 
-def _job_differences(old: Job | None, new: Job | None) -> list[str]:
+def _job_differences(old: Job, new: Job) -> list[str]:
     """`KEY BEFORE -> AFTER` for each key of the file that differs."""
-    if old is None or new is None:
-        return []
     before, after = asdict(old), asdict(new)
     different = [key for key in after if before[key] != after[key]]
     return [f"{_key(key)} {_text(key, before[key])} -> {_text(key, after[key])}" for key in different]
@@ -154,7 +150,7 @@ def _key(field: str) -> str:
     return field.removesuffix("_s").removesuffix("_gb")
 
 
-def _code(version: Version) -> str:
+def _code(version: Deployed) -> str:
     return version.code.sha256[:7] if version.code else "none"
 
 

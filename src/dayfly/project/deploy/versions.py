@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from dayfly.core import names
-from dayfly.core.model import Version
+from dayfly.core.model import Deployed, Version
 from dayfly.core.versions import read_version, write_version
 from dayfly.errors import Unclear
 from dayfly.flows.calls import Flow, Get, List, Now, PutNew, ask
@@ -13,15 +13,13 @@ from dayfly.project.deploy import plan
 from dayfly.project.deploy.bucket import bucket_exists
 from dayfly.project.deploy.scope import Scope
 
-_JOBS = "jobs/"
-
 
 def deployed(scope: Scope) -> Flow[dict[str, Version]]:
     """The newest version of every job in the bucket, by name; empty when there is no bucket."""
     if not (yield from bucket_exists(scope)):
         return {}
     found: dict[str, Version] = {}
-    for folder in (yield from ask(List(_JOBS, folders=True))):
+    for folder in (yield from ask(List(names.VERSIONS, folders=True))):
         keys = yield from ask(List(folder))
         stored = yield from ask(Get(max(keys, key=names.version_since)))
         if stored is not None:
@@ -43,6 +41,6 @@ def retire(scope: Scope) -> Flow[None]:
     existing = yield from deployed(scope)
     since = plan.effective((yield from ask(Now())), existing)
     for version in existing.values():
-        if version.job is not None:
-            removed = plan.removed(version, since, scope.who)
+        if isinstance(version, Deployed):
+            removed = plan.removed(version.name, since, scope.who)
             yield from ask(PutNew(removed.key, write_version(removed)))

@@ -313,7 +313,7 @@ def _zone(value: Any, zones: Zones) -> ZoneInfo:
     try:
         return zones(name)
     except (KeyError, ValueError, OSError):
-        raise values.Refused(f'there is no time zone "{name}"', values.ZONE_FORM) from None
+        raise values.Refused(f'"{name}" is not a time zone', values.ZONE_FORM) from None
 
 
 def _schedules(reading: _Reading, place: toml_lines.Path, expressions: Sequence[str], zone: ZoneInfo) -> None:

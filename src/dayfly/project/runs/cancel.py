@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dayfly.core import names
-from dayfly.core.advance import State
-from dayfly.core.facts import Facts
 from dayfly.core.records import Cancel, Closed, encode
+from dayfly.core.step import State
 from dayfly.errors import LeftError, NotFoundError
 from dayfly.flows.actor import Actor
 from dayfly.flows.calls import Flow, Now, PutNew, ask
@@ -26,7 +25,7 @@ def cancel(run: names.RunName, actor: Actor, by: str, poll_s: float) -> Flow[Clo
     if facts.opened is None:
         raise NotFoundError(f"nothing to cancel: {run} is over already", hint=f"dayfly show {run}")
     record = Cancel(at=(yield from ask(Now())), by=by)
-    yield from ask(PutNew(names.attempt_key(run, attempt_to_cancel(facts), "cancel"), encode(record)))
+    yield from ask(PutNew(names.attempt_key(run, facts.going, record.file), encode(record)))
     walked = yield from ask_until(
         lambda walked: walked.step.state is State.FINISHED,
         lambda: walk(run, actor),
@@ -34,13 +33,6 @@ def cancel(run: names.RunName, actor: Actor, by: str, poll_s: float) -> Flow[Clo
         within_s=GONE_WITHIN_S,
     )
     return _closed(run, walked)
-
-
-def attempt_to_cancel(facts: Facts) -> int:
-    """The number of the attempt that a cancel is meant for: a retry that was asked for, the newest one, or the first."""
-    if facts.opened is not None and facts.opened.record.retry is not None:
-        return facts.opened.record.retry
-    return facts.attempt.number if facts.attempt else 1
 
 
 def _closed(run: names.RunName, walked: Walked) -> Closed:

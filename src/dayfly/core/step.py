@@ -1,0 +1,307 @@
+"""The states of a run as a table, and the kinds of step: one frozen type per state, with all that the step needs.
+
+Which step comes next is core/advance.py; how a step is done is flows/steps.py. docs/run-states.md is generated from TABLE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from dayfly.core.facts import Attempt, Kept, Server
+from dayfly.core.records import (
+    Absent,
+    Cancel,
+    Claim,
+    Elected,
+    Election,
+    FleetError,
+    Intent,
+    Latest,
+    NoServer,
+    Opened,
+    Slot,
+)
+
+
+class State(StrEnum):
+    """Where a run stands. The value is the phrase that screens and the diagram use."""
+
+    UNSLOTTED = "open, without its job's slot"
+    UNDECIDED = "open, undecided"
+    UNINTENDED = "to run, no attempt intended"
+    WAITING = "to be retried, another run holds the slot"
+    UNASKED = "intended, EC2 not asked"
+    SERVERLESS = "no server will come"
+    UNARMED = "a server without its kill schedule"
+    UNELECTED = "a server, none elected"
+    UNSENT = "elected, its job not sent"
+    RUNNING = "on its server"
+    UNWANTED = "on a server that must end"
+    UNSEEN = "EC2 does not show its server"
+    SERVER_GONE = "its server is gone"
+    UNRECEIPTED = "closed, no receipt"
+    LATEST_BEHIND = "closed, `latest` is older"
+    SLOT_HELD = "over, still holding the slot"
+    UNMARKED = "over, not listed as done"
+    STILL_ARMED = "over, its kill schedule still there"
+    STILL_OPEN = "over, still listed as open"
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is done in a state, what it writes, and which states can follow.
+
+    `at_most`: how often one walk takes this step for the same subject. Steps in the bucket repeat only after another writer
+    was first; what EC2 has not shown yet is not asked again in the same walk.
+    """
+
+    step: str
+    writes: str
+    then: tuple[State, ...]
+    at_most: int = 3
+
+
+_AFTER_DECIDE = (State.UNINTENDED, State.SLOT_HELD, State.UNMARKED)
+_EFFECTS = (State.LATEST_BEHIND, State.SLOT_HELD, State.UNMARKED)
+
+TABLE: dict[State, Row] = {
+    State.UNSLOTTED: Row("take the slot", "slots/JOB.json", (State.UNDECIDED,)),
+    State.UNDECIDED: Row("decide", "claim.json", _AFTER_DECIDE),
+    State.WAITING: Row("wait", "", (State.UNSLOTTED,)),
+    State.UNINTENDED: Row("intend", "N/intent.json", (State.UNASKED,)),
+    State.UNASKED: Row("ask EC2", "N/spot-refused.json", (State.UNASKED, State.SERVERLESS, State.UNARMED), at_most=1),
+    State.SERVERLESS: Row("elect none", "N/server.json", (State.SERVER_GONE,)),
+    State.UNARMED: Row("arm", "kill-INSTANCE", (State.UNELECTED, State.UNSENT, State.RUNNING), at_most=2),
+    State.UNELECTED: Row("elect", "N/server.json", (State.UNSENT, State.SERVER_GONE)),
+    State.UNSENT: Row("go", "go/ROLEID:INSTANCE/go.json", (State.RUNNING,)),
+    State.RUNNING: Row("wait", "", (State.UNWANTED, State.UNSEEN, State.SERVER_GONE)),
+    State.UNWANTED: Row("end the server", "N/end.json", (State.SERVER_GONE,), at_most=1),
+    State.UNSEEN: Row("look again", "N/absent.json", (State.RUNNING, State.SERVER_GONE), at_most=1),
+    State.SERVER_GONE: Row("close", "N/closed.json", (State.UNRECEIPTED,)),
+    State.UNRECEIPTED: Row("write the receipt", "N/receipt.json", _EFFECTS),
+    State.LATEST_BEHIND: Row("move `latest`", "latest/JOB.json", (State.SLOT_HELD, State.UNMARKED)),
+    State.SLOT_HELD: Row("free the slot", "slots/JOB.json", (State.UNMARKED,)),
+    State.UNMARKED: Row("mark done", "done/DATE/TICK~JOB~N~OUTCOME", (State.STILL_ARMED, State.STILL_OPEN)),
+    State.STILL_ARMED: Row("disarm", "", (State.STILL_OPEN,)),
+    State.STILL_OPEN: Row("remove the open key", "", (State.FINISHED,)),
+    State.FINISHED: Row("nothing", "", ()),
+}
+
+
+def diagram() -> str:
+    """The table as a Mermaid state diagram."""
+    lines = ["stateDiagram-v2", f"    [*] --> {State.UNSLOTTED.name}: open/JOB@TICK"]
+    for state, row in TABLE.items():
+        lines.append(f"    {state.name}: {state.value}")
+        lines += [f"    {state.name} --> {after.name}: {row.step}" for after in row.then]
+    return "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What comes next for a run, and why. `attempt` is the attempt it is about; 0 when there is none."""
+
+    state: ClassVar[State]
+    reason: str
+    attempt: int = 0
+
+    @property
+    def row(self) -> Row:
+        return TABLE[self.state]
+
+    @property
+    def subject(self) -> str:
+        """What the step is about, beside its state and attempt: a market or a server."""
+        return ""
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to do now."""
+        return isinstance(self, (Wait, WaitForSlot, Finished))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TakeSlot(Step):
+    """Make this run the holder. `free`: the slot as it is, without holder; None when the job has no slot yet."""
+
+    state = State.UNSLOTTED
+    free: Kept[Slot] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decide(Step):
+    """Write this claim."""
+
+    state = State.UNDECIDED
+    claim: Claim
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitForSlot(Step):
+    """Wait until the run that holds the slot is over."""
+
+    state = State.WAITING
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intend(Step):
+    """Write the intent of an attempt with this version of the job. `request`: the idempotency key behind it."""
+
+    state = State.UNINTENDED
+    version: str
+    request: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskEc2(Step):
+    """Send this request. `spot_errors`: why spot was refused, when this market is asked after spot."""
+
+    state = State.UNASKED
+    intent: Intent
+    market: str
+    spot_errors: tuple[FleetError, ...] = ()
+
+    @property
+    def request(self) -> Mapping[str, Any]:
+        request: Mapping[str, Any] = self.intent.requests[self.market]
+        return request
+
+    @property
+    def subject(self) -> str:
+        return self.market
+
+
+@dataclass(frozen=True, kw_only=True)
+class ElectNone(Step):
+    """Record that this attempt has no server."""
+
+    state = State.SERVERLESS
+    record: NoServer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm(Step):
+    """Create the server's kill schedule, to fire at `at`."""
+
+    state = State.UNARMED
+    server: Server
+    at: datetime
+
+    @property
+    def subject(self) -> str:
+        return self.server.id
+
+
+@dataclass(frozen=True, kw_only=True)
+class Elect(Step):
+    """Record that this server may run the job."""
+
+    state = State.UNELECTED
+    server: Server
+    record: Elected
+
+
+@dataclass(frozen=True, kw_only=True)
+class Go(Step):
+    """Send the job to the elected server. `env`: values for this run only."""
+
+    state = State.UNSENT
+    server: Server
+    intent: Intent
+    env: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wait(Step):
+    """Nothing to do until time passes or the server changes."""
+
+    state = State.RUNNING
+
+
+@dataclass(frozen=True, kw_only=True)
+class End(Step):
+    """Terminate the server."""
+
+    state = State.UNWANTED
+    server: Server
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookAgain(Step):
+    """Record that EC2 does not show the server. `expired`: an older such record, too old to count."""
+
+    state = State.UNSEEN
+    server: str
+    expired: Kept[Absent] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Close(Step):
+    """Decide how the attempt ended. `console_of`: the server whose console may say why, if its agent did not."""
+
+    state = State.SERVER_GONE
+    ended: Attempt
+    election: Election
+    cancel: Cancel | None
+    console_of: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriteReceipt(Step):
+    """Write this receipt."""
+
+    state = State.UNRECEIPTED
+    receipt: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MoveLatest(Step):
+    """Make this result the job's last good one, in place of `before`."""
+
+    state = State.LATEST_BEHIND
+    latest: Latest
+    before: Kept[Latest] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FreeSlot(Step):
+    """Remove this run as the holder of the slot."""
+
+    state = State.SLOT_HELD
+    slot: Kept[Slot]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarkDone(Step):
+    """Write the marker under done/ that names this outcome."""
+
+    state = State.UNMARKED
+    outcome: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disarm(Step):
+    """Remove the kill schedules of these servers."""
+
+    state = State.STILL_ARMED
+    servers: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveOpen(Step):
+    """Remove the run from the list of open runs."""
+
+    state = State.STILL_OPEN
+    opened: Kept[Opened]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished(Step):
+    """Nothing is left to do."""
+
+    state = State.FINISHED
