@@ -1,4 +1,4 @@
-"""A local cloud that is gone, as by `kill -9`, the moment the first instance is on disk: `dying_cloud.py up --state DIR ...`."""
+"""Runs a local cloud that dies, as by `kill -9`, as soon as its first instance is on disk. Usage: `dying_cloud.py up --state DIR`."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from localcloud.ec2.records import RecordStore
 
 
 def die_at_the_first_instance() -> None:
-    """Let the first write that holds an instance be the last thing this process does."""
+    """End this process right after the first write of a state with an instance."""
     written = RecordStore.save
 
     def save(book: RecordStore, name: str) -> None:

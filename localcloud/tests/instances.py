@@ -1,4 +1,4 @@
-"""Launching and watching instances, for the tests of EC2 and guests."""
+"""Launches and watches instances for the tests of EC2 and guests."""
 
 import base64
 import json
@@ -22,26 +22,26 @@ TRUST = json.dumps(
 
 
 def image(ec2: Any, architecture: str = "x86_64") -> str:
-    """The Debian 13 image of an architecture."""
+    """Return the id of the Debian 13 image of an architecture."""
     word = {"x86_64": "amd64"}.get(architecture, architecture)
     found = ec2.describe_images(Filters=[{"Name": "name", "Values": [f"debian-13-{word}-*"]}])["Images"]
     return str(found[0]["ImageId"])
 
 
 def run(ec2: Any, script: str = "", **more: Any) -> str:
-    """Launch one instance with that user data; its id."""
+    """Launch one instance with this user data and return its id."""
     asked = {"ImageId": image(ec2), "InstanceType": "t3.micro", "MinCount": 1, "MaxCount": 1, "UserData": script} | more
     return str(ec2.run_instances(**asked)["Instances"][0]["InstanceId"])
 
 
 def pending(identifier: str = "i-0123456789abcdef0") -> Instance:
-    """A record of an instance that waits for its guest and stops when that powers off."""
+    """Return a record of an instance that is pending and stops at power-off."""
     launched = TurnableClock().now().isoformat()
     return Instance(
         id=identifier,
         reservation="r-1",
         image="ami-1",
-        kind="t3.micro",
+        instance_type="t3.micro",
         architecture="x86_64",
         state=PENDING,
         launched=launched,
@@ -59,21 +59,21 @@ def pending(identifier: str = "i-0123456789abcdef0") -> Instance:
 
 
 def shown(ec2: Any, instance: str) -> dict[str, Any]:
-    """The instance as DescribeInstances shows it."""
+    """Return the instance as DescribeInstances shows it."""
     found: dict[str, Any] = ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
     return found
 
 
 def state(ec2: Any, instance: str) -> str:
-    """Its state's name."""
+    """Return the name of the instance's state."""
     return str(shown(ec2, instance)["State"]["Name"])
 
 
 def until(true: Callable[[], bool], limit: float = 60.0) -> None:
-    """Wait for something; fails after `limit` seconds."""
+    """Wait for a condition; fail after `limit` seconds."""
     deadline = time.monotonic() + limit
     while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
+        assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.03)
 
 
@@ -83,12 +83,12 @@ def becomes(ec2: Any, instance: str, name: str, limit: float = 60.0) -> None:
 
 
 def console(ec2: Any, instance: str) -> str:
-    """What the guest printed so far."""
+    """Return the console output so far."""
     return str(ec2.get_console_output(InstanceId=instance).get("Output", ""))
 
 
 def prints(ec2: Any, instance: str, text: str, limit: float = 60.0) -> None:
-    """Wait until the console has `text`."""
+    """Wait until the console output contains `text`."""
     deadline = time.monotonic() + limit
     while text not in console(ec2, instance):
         assert time.monotonic() < deadline, console(ec2, instance)
@@ -96,7 +96,7 @@ def prints(ec2: Any, instance: str, text: str, limit: float = 60.0) -> None:
 
 
 def refusal(call: Callable[..., Any], **arguments: Any) -> str:
-    """The error code that a call answers."""
+    """Return the error code that a call answers, or "none"."""
     try:
         call(**arguments)
     except ClientError as error:
@@ -105,7 +105,7 @@ def refusal(call: Callable[..., Any], **arguments: Any) -> str:
 
 
 def control(endpoint: str, path: str, said: Any = None, method: str = "POST") -> Any:
-    """Use a control of the local cloud's EC2."""
+    """Call a control of the cloud's EC2 and return its answer."""
     request = urllib.request.Request(
         f"{endpoint}/_localcloud/ec2/{path}",
         data=json.dumps(said).encode() if said is not None else None,
@@ -116,7 +116,7 @@ def control(endpoint: str, path: str, said: Any = None, method: str = "POST") ->
 
 
 def profile(iam: Any, name: str, document: dict[str, Any] | None = None) -> str:
-    """A role for instances, in a profile of the same name; the role's id."""
+    """Create a role for instances in a profile of the same name; return the role's id."""
     role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=TRUST)["Role"]
     if document is not None:
         iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=json.dumps(document))
@@ -126,5 +126,5 @@ def profile(iam: Any, name: str, document: dict[str, Any] | None = None) -> str:
 
 
 def encoded(text: str) -> str:
-    """Base64, as templates hold user data."""
+    """Return the text in base64, as launch templates hold user data."""
     return base64.b64encode(text.encode()).decode()

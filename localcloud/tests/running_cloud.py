@@ -1,4 +1,4 @@
-"""Starting and asking a local cloud in a test: its facts, its clients, its command line."""
+"""Starts a local cloud for a test and gives access to its facts, clients and command line."""
 
 import json
 import os
@@ -17,14 +17,14 @@ from localcloud.server import control
 
 @dataclass
 class Running:
-    """A started cloud: its facts, its administrator's environment and its clients."""
+    """A running cloud: its facts, the administrator's environment and clients."""
 
     directory: Path
     facts: dict[str, Any]
     environment: dict[str, str]
 
     def client(self, service: str, region: str = "us-east-1", **credentials: str) -> Any:
-        """A boto3 client, of the administrator unless credentials are given."""
+        """Return a boto3 client for the administrator, or for the given credentials."""
         keys = credentials or {
             "aws_access_key_id": self.environment["AWS_ACCESS_KEY_ID"],
             "aws_secret_access_key": self.environment["AWS_SECRET_ACCESS_KEY"],
@@ -33,7 +33,7 @@ class Running:
         return boto3.client(service, region_name=region, endpoint_url=self.facts["endpoint"], config=config, **keys)
 
     def control(self, path: str, said: Any = None, method: str = "POST") -> dict[str, Any]:
-        """Use one of the cloud's controls, such as `clock`; its answer."""
+        """Call a control of the cloud, such as `clock`, and return its answer."""
         data = json.dumps(said).encode() if said is not None else None
         request = urllib.request.Request(f"{self.facts['endpoint']}/_localcloud/{path}", data=data, method=method)
         with urllib.request.urlopen(request, timeout=120) as answer:
@@ -41,7 +41,7 @@ class Running:
             return found
 
     def advance(self, seconds: float) -> dict[str, Any]:
-        """Turn the cloud's clock on."""
+        """Advance the cloud's clock."""
         return self.control("clock", {"advance": seconds})
 
 
@@ -52,15 +52,15 @@ def command(directory: Path, *words: str, **options: Any) -> "subprocess.Complet
 
 
 def begin(directory: Path, *words: str) -> Running:
-    """Start a cloud and read what a client needs. It ends with this process at the latest, however that ends."""
-    # The cloud holds the reading end; the writing end is this process's alone and is closed by nobody but the kernel.
+    """Start a cloud and return it. It ends at the latest when this process ends, for whatever reason."""
+    # The cloud reads this pipe. Only this process has the writing end, and the kernel closes it when the process ends.
     reading, writing = os.pipe()
     done = command(directory, "up", "--json", "--parent-pipe", *words, stdin=reading)
     os.close(reading)
     if done.returncode != 0:
         os.close(writing)
     if "already runs" in done.stdout:
-        # The caller that began it holds the pipe.
+        # The caller that started it holds the pipe.
         done = command(directory, "up", "--json", *words)
     assert done.returncode == 0, done.stdout + done.stderr
     said = {name: value for name, value in control.exports(directory).items() if value is not None}

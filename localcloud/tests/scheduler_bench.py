@@ -1,4 +1,4 @@
-"""Schedules for tests: queues to write to, roles, and the cloud's time."""
+"""Creates schedules for tests, with queues, roles and the cloud's time."""
 
 import json
 import time
@@ -22,7 +22,7 @@ def trust(group: str = "*") -> str:
 
 
 class Bench:
-    """A queue to be written to, a dead-letter queue, and a role that may write to both."""
+    """A target queue, a dead-letter queue, and a role that may send to both."""
 
     def __init__(self, cloud: Running) -> None:
         self.cloud = cloud
@@ -51,15 +51,15 @@ class Bench:
         )
 
     def now(self) -> datetime:
-        """The cloud's time."""
+        """Return the cloud's time."""
         return datetime.fromisoformat(self.cloud.control("clock", method="GET")["now"])
 
     def soon(self, seconds: float) -> str:
-        """An expression of the moment that many seconds ahead on the cloud's clock."""
+        """Return an `at()` expression for a time this many seconds ahead on the cloud's clock."""
         return f"at({self.now() + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S})"
 
     def receive(self, url: str, wanted: str, limit: float = 60) -> dict[str, Any] | None:
-        """The first message whose body contains `wanted`; others are dropped. With a limit of 0: what is there now."""
+        """Return the first message whose body contains `wanted`; delete others. A limit of 0 does not wait."""
         deadline = time.monotonic() + limit
         answer: dict[str, Any] = {"Messages": []}
         while "Messages" in answer or time.monotonic() < deadline:

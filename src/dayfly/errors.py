@@ -1,23 +1,23 @@
-"""Every way dayfly says no: one class per remedy, each with its exit code and a hint that names the next step.
+"""The errors that dayfly raises on purpose: one class per remedy, each with an exit code and a hint that names the next step.
 
     DayflyError
       FileError        2   dayfly.toml or the command line is wrong; nothing was done
-      RightsError      3   no credentials that work, or they may not
-      NotFoundError    4   no such job or run, or two fit
-      SupplyError      5   AWS did not give it: capacity, quota, image, cap
-      LeftError        6   something is left, or is still to be done
-      Unclear          6   AWS gave no clear answer; whether it happened is unknown; doing it again is safe
-      RunFailed        1   the run did not succeed
-      Refused          5   AWS refused a call for a reason of its own; it did not happen
+      RightsError      3   no valid credentials, or a permission is missing
+      NotFoundError    4   no such job or run, or more than one matches
+      SupplyError      5   AWS did not supply it: capacity, quota, image, cap
+      LeftError        6   something is left over, or still to be done
+      Unclear          6   AWS gave no clear answer: whether it happened is unknown; repeating it is safe
+      Refused          5   AWS refused a call for another reason; it did not happen
 
-Anything else that is raised is a bug of ours (exit 70). No I/O here, no import of dayfly.
+A run that did not succeed is exit 1 and not an error. Any other exception is a bug in dayfly (exit 70).
+No I/O here, and no import of dayfly.
 """
 
 from __future__ import annotations
 
 
 class DayflyError(Exception):
-    """Base of all refusals. `lines` are further lines (label, text) below the first: where, why, do."""
+    """Parent of all errors here. `lines`: further lines (label, text) below the message, such as where, why, do."""
 
     exit_code = 70
     label = "error"
@@ -30,48 +30,42 @@ class DayflyError(Exception):
 
 
 class FileError(DayflyError):
-    """The file or the command line is wrong. Remedy: mend it."""
+    """The file or the command line is wrong. Remedy: fix it."""
 
     exit_code = 2
 
 
 class RightsError(DayflyError):
-    """No credentials that work, or they lack a right. Remedy: log in, or ask for the right."""
+    """The credentials are missing, invalid or lack a permission. Remedy: log in, or ask for the permission."""
 
     exit_code = 3
 
 
 class NotFoundError(DayflyError):
-    """No such job or run, or more than one fits. Remedy: one of the names listed."""
+    """No such job or run, or more than one matches. Remedy: use one of the names listed."""
 
     exit_code = 4
 
 
 class SupplyError(DayflyError):
-    """AWS did not give it. Remedy: other types, another market, a quota, an image."""
+    """AWS did not supply it. Remedy: other server types, another market, a higher quota, another image."""
 
     exit_code = 5
 
 
 class LeftError(DayflyError):
-    """Something is left or still to be done. Remedy: the command named."""
+    """Something is left over or still to be done. Remedy: run the command named."""
 
     exit_code = 6
 
 
 class Unclear(DayflyError):
-    """AWS gave no clear answer (timeout, throttled, 5xx): it may have happened. Remedy: the same again."""
+    """AWS gave no clear answer (timeout, throttled, 5xx): it may have happened. Remedy: repeat the command."""
 
     exit_code = 6
 
 
 class Refused(DayflyError):
-    """AWS refused a call, definitely, for a reason that has no class of its own. Remedy: its own words."""
+    """AWS refused a call for a reason that has no class of its own. Remedy: see its message."""
 
     exit_code = 5
-
-
-class RunFailed(DayflyError):
-    """The run ended without success. Remedy: its log."""
-
-    exit_code = 1

@@ -68,3 +68,10 @@ def test_both_kinds_of_election_survive_storage():
 def test_what_ec2_does_not_say_is_none():
     server = Server(id="i-1", state="pending", launched=NOW, type="", zone="", market="spot", image="", tags={})
     assert election.elect(server, NOW).zone is None
+
+
+@pytest.mark.parametrize(
+    "code", ["InvalidLaunchTemplateId.NotFound", "InvalidBlockDeviceMapping", "InvalidSubnetID.NotFound"]
+)
+def test_request_that_ec2_calls_wrong_is_not_a_lack_of_capacity(code):
+    assert election.refused_because((FleetError(code=code, message=""),)) == "unknown"

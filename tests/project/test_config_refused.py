@@ -287,3 +287,8 @@ def test_no_value_of_any_key_is_worse_than_refused(key: keys.Key | str, value: s
     for problem in problems(text):  # none of these texts has all that is required
         assert problem.message
         assert problem.line is None or 1 <= problem.line <= 3
+
+
+@pytest.mark.parametrize("name", ["kill-old", "dayfly-sweeper"])
+def test_job_cannot_take_the_name_of_dayflys_own_schedules(name: str) -> None:
+    only(LEAST.replace("[jobs.pi]", f"[jobs.{name}]"))

@@ -1,4 +1,4 @@
-"""The table of `check`: next ticks in the job's zone, warnings, and what travels."""
+"""The screen of `check`: next ticks in the job's zone, warnings, and what each bundle holds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from dayfly.project.file import config
 from dayfly.project.file.warnings import find_warnings
-from dayfly.project.screens.check import Packed, check_document, check_lines, packed_lines
+from dayfly.project.screens.check import BundleSummary, bundle_lines, check_document, check_lines
 
 NOW = datetime(2026, 11, 24, 13, 50, tzinfo=UTC)
 FILE = """
@@ -38,7 +38,7 @@ def lines(text: str, errors: int = 0) -> str:
     return "\n".join(check_lines(project, find_warnings(project, NOW, ZoneInfo), errors, NOW, ZoneInfo))
 
 
-def test_check_shows_next_ticks_in_the_shared_zone_and_the_warnings():
+def test_check_shows_next_ticks_and_warnings():
     assert lines(FILE) == (
         "dayfly.toml  3 jobs, 1 region, no errors, 1 warning\n"
         "\n"
@@ -61,15 +61,15 @@ def test_jobs_of_several_zones_each_name_their_own():
     assert "29 Nov 20:00  Mondays" in table[5]
 
 
-def test_a_project_in_utc_has_no_second_column_of_utc():
+def test_project_in_utc_has_no_extra_utc_column():
     table = lines(FILE.replace('"Europe/Berlin"', '"UTC"'), errors=1).splitlines()
     assert table[0] == "dayfly.toml  3 jobs, 1 region, 1 error, no warnings"
     assert table[2].startswith("JOB     NEXT (UTC)   THEN")
 
 
-def test_what_travels_is_told_per_bundle():
+def test_each_bundle_has_a_line():
     packed = [
-        Packed(
+        BundleSummary(
             jobs=("ingest",),
             files=412,
             size=3_100_000,
@@ -77,22 +77,22 @@ def test_what_travels_is_told_per_bundle():
             platform="Linux arm64, Python 3.13",
             source="uv.lock",
         ),
-        Packed(jobs=("backup",)),
-        Packed(jobs=("a", "b"), files=1, size=20, platform=None),
-        Packed(jobs=("own",), unknown="not built here: why"),
+        BundleSummary(jobs=("backup",)),
+        BundleSummary(jobs=("a", "b"), files=1, size=20, platform=None),
+        BundleSummary(jobs=("own",), unknown="not built here: why"),
     ]
-    assert packed_lines(packed) == (
-        "bundle   ingest: 412 files, 3.1 MB, with 14 wheels for Linux arm64, Python 3.13 (from uv.lock)",
-        "bundle   backup: nothing: the server gets the command alone",
+    assert bundle_lines(packed) == (
+        "bundle   ingest: 412 files, 3.1 MB, and 14 wheels for Linux arm64, Python 3.13 (from uv.lock)",
+        "bundle   backup: empty: the server gets only the command",
         'bundle   a, b: 1 file, 20 bytes; no dependencies (python = "none")',
         "bundle   own: not built here: why",
     )
-    assert packed_lines(packed[:1])[0].startswith("bundle   412 files")
+    assert bundle_lines(packed[:1])[0].startswith("bundle   412 files")
 
 
-def test_the_document_has_utc_times_and_null_for_the_unknown():
+def test_document_has_utc_times_and_null_for_the_unknown():
     project = config.read(FILE, zones=ZoneInfo, now=NOW)
-    packed = [Packed(jobs=("backup",), unknown="why")]
+    packed = [BundleSummary(jobs=("backup",), unknown="why")]
     document = check_document(project, (), packed, NOW, ZoneInfo)
     assert document["jobs"][0]["next"] == "2026-11-24T21:00:00Z"
     assert document["jobs"][2]["next"] is None

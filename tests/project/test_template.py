@@ -1,4 +1,4 @@
-"""The stack as rendered: AWS's own linter finds nothing, it is fixed in size, and its roles may no more than they need."""
+"""The template of the stack: AWS's linter finds nothing, and its roles may do no more than they need."""
 
 from __future__ import annotations
 
@@ -61,23 +61,23 @@ def test_cfn_lint_finds_nothing(given, tmp_path):
     assert said.returncode == 0, said.stdout
 
 
-def test_the_same_input_gives_the_same_text_whatever_the_order_of_images():
+def test_order_of_images_does_not_change_the_template():
     turned = replace(GIVEN, images=GIVEN.images[::-1])
     assert template.digest(template.build(GIVEN)) == template.digest(template.build(turned))
 
 
-def test_the_launcher_can_start_and_never_end_a_server():
+def test_launcher_can_start_but_not_terminate_servers():
     assert "ec2:CreateFleet" in actions(role("LauncherRole"))
     assert not {action for action in actions(role("LauncherRole")) if "Terminate" in action or "Stop" in action}
 
 
-def test_ending_is_allowed_only_for_servers_of_this_project():
+def test_roles_terminate_only_servers_of_this_project():
     for name in ("SweeperRole", "KillRole"):
         ends = [statement for statement in role(name) if "ec2:TerminateInstances" in statement["Action"]]
         assert [each["Condition"] for each in ends] == [{"StringEquals": {"aws:ResourceTag/dayfly:project": "lake"}}]
 
 
-def test_a_server_writes_only_under_its_own_id_and_lists_nothing():
+def test_server_writes_only_under_its_own_id_and_lists_nothing():
     statements = role("ServerRole")
     assert actions(statements) == {"s3:PutObject", "s3:AbortMultipartUpload", "s3:GetObject"}
     resources = [resource["Fn::Sub"] for statement in statements for resource in statement["Resource"]]
@@ -96,7 +96,7 @@ def test_no_role_can_change_a_template_a_role_or_a_function():
         assert "ec2:CreateLaunchTemplateVersion" not in actions(role(name))
 
 
-def test_servers_power_off_to_terminate_and_answer_only_imdsv2():
+def test_power_off_terminates_and_metadata_is_imdsv2_only():
     data = template.build(GIVEN)["Resources"][DEBIAN.logical]["Properties"]["LaunchTemplateData"]
     assert data["InstanceInitiatedShutdownBehavior"] == "terminate"
     assert data["MaintenanceOptions"] == {"AutoRecovery": "disabled"}
@@ -104,7 +104,7 @@ def test_servers_power_off_to_terminate_and_answer_only_imdsv2():
     assert data["MetadataOptions"]["InstanceMetadataTags"] == "enabled"
 
 
-def test_every_role_has_the_boundary_and_everything_the_projects_tag():
+def test_roles_have_the_boundary_and_everything_the_tag():
     resources = template.build(GIVEN)["Resources"]
     roles = [each for each in resources.values() if each["Type"] == "AWS::IAM::Role"]
     assert {each["Properties"]["PermissionsBoundary"] for each in roles} == {GIVEN.permissions_boundary}
@@ -115,6 +115,6 @@ def test_every_role_has_the_boundary_and_everything_the_projects_tag():
             assert {"Key": "CostCenter", "Value": "lake"} in tags
 
 
-def test_role_policies_stay_under_iams_limit_of_10240_characters():
+def test_role_policies_stay_under_iams_size_limit():
     for name in ("LauncherRole", "SweeperRole"):
         assert len(json.dumps(role(name)).replace(" ", "")) < 10_240

@@ -1,4 +1,4 @@
-"""A local cloud for all tests of this folder that ask for one, started once, and the CLI run in a folder as a user would."""
+"""One local cloud for the tests of this folder that ask for it, and the CLI, run in a folder as a user would."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ DAYFLY = [sys.executable, "-m", "dayfly"]
 
 @dataclass
 class Folder:
-    """A folder with its own local cloud, and `dayfly` run in it."""
+    """A folder with its own local cloud, in which `dayfly` runs."""
 
     path: Path
     env: dict[str, str] = field(default_factory=dict)
     _clients: dict[str, Any] = field(default_factory=dict)
-    _said: dict[str, str] = field(default_factory=dict)
+    _exported: dict[str, str] = field(default_factory=dict)
 
     def dayfly(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "DAYFLY_SHORT_MARGIN": "1", **self.env}
@@ -42,7 +42,7 @@ class Folder:
         )
 
     def json(self, *arguments: str, code: int = 0, timeout: float = 120) -> dict[str, Any]:
-        """The one document of a command with `--json`; its exit code must be `code`."""
+        """Run a command with `--json` and return its document; its exit code must be `code`."""
         done = self.dayfly(*arguments, "--json", timeout=timeout)
         assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         return json.loads(done.stdout)
@@ -51,7 +51,7 @@ class Folder:
         (self.path / "dayfly.toml").write_text(text)
 
     def client(self, service: str) -> Any:
-        """A boto3 client of this folder's cloud, as its administrator. Port and keys stay the same over `down` and `up`."""
+        """A boto3 client with the administrator's keys. Port and keys stay the same across `down` and `up`."""
         if service not in self._clients:
             given = self._exports()
             self._clients[service] = boto3.client(
@@ -64,24 +64,24 @@ class Folder:
         return self._clients[service]
 
     def control(self, path: str, said: Any = None, method: str = "POST") -> dict[str, Any]:
-        """Use a control of the local cloud, such as `clock`; its answer."""
+        """Call a control of the local cloud, such as `clock`, and return its answer."""
         data = json.dumps(said).encode() if said is not None else None
         url = f"{self._exports()['AWS_ENDPOINT_URL']}/_localcloud/{path}"
         with urllib.request.urlopen(urllib.request.Request(url, data=data, method=method), timeout=200) as answer:
             return json.load(answer)
 
     def _exports(self) -> dict[str, str]:
-        """What `dayfly local env` exports, asked for once."""
-        if not self._said:
+        """Return what `dayfly local env` exports; asked once."""
+        if not self._exported:
             lines = self.dayfly("local", "env").stdout.splitlines()
-            self._said = dict(
+            self._exported = dict(
                 line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export ")
             )
-        return self._said
+        return self._exported
 
 
-class Begun:
-    """Commands that mostly wait, run in a folder of its own while other tests go on; the test they belong to takes their end."""
+class BackgroundCommands:
+    """Commands that mostly wait, run in their own folder while other tests run; the test they belong to reads their result."""
 
     def __init__(self, folder: Folder, text: str | None, *commands: tuple[str, ...]) -> None:
         self.folder = folder
@@ -95,8 +95,8 @@ class Begun:
             done = self.folder.dayfly(*command, timeout=300)
         return done
 
-    def ended(self, code: int = 0) -> str:
-        """What the last command printed; its exit code must be `code`."""
+    def output(self, code: int = 0) -> str:
+        """Return what the last command printed; its exit code must be `code`."""
         done = self._last.result()
         assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
@@ -109,7 +109,7 @@ class Begun:
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Folder]:
-    """One folder with a running local cloud; tests in it use projects of their own names."""
+    """One folder with a running local cloud; each test uses a project with its own name."""
     folder = Folder(tmp_path_factory.mktemp("cloud"))
     up = folder.dayfly("local", "up")
     assert up.returncode == 0, up.stderr
@@ -119,7 +119,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Folder]:
 
 @pytest.fixture
 def alone(tmp_path: Path) -> Iterator[Folder]:
-    """An empty folder whose cloud, if any is started, ends with the test."""
+    """An empty folder; a local cloud started in it is stopped after the test."""
     folder = Folder(tmp_path)
     yield folder
     folder.dayfly("local", "down")

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+from typing import Any
+
+from system.conftest import Folder
 
 BUCKET = "dayfly-{}-000000000000-eu-west-1"
 
 
 def project(name: str, command: str, **keys: object) -> str:
-    lines = [f"{key} = {toml(value)}" for key, value in {"servers": ["c8g.large"], **keys}.items()]
-    return f'project = "{name}"\nregions = ["eu-west-1"]\n[jobs.hello]\ncommand = {json.dumps(command)}\n' + "\n".join(
-        lines
-    )
+    """Return a dayfly.toml with one job, `hello`, that runs the command; `keys` are more keys of the job."""
+    head = ["[jobs.hello]", f"command = {json.dumps(command)}"]
+    rows = [f"{key} = {toml(value)}" for key, value in {"servers": ["c8g.large"], **keys}.items()]
+    return "\n".join([f'project = "{name}"', 'regions = ["eu-west-1"]', *head, *rows])
 
 
 def toml(value: object) -> str:
+    """Return a value as TOML: an inline table, or what JSON and TOML write alike."""
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{key} = {json.dumps(each)}" for key, each in value.items()) + " }"
     return json.dumps(value)
 
 
-def run(cloud, *options: str, code: int = 0, timeout: float = 120):
+def run(cloud: Folder, *options: str, code: int = 0, timeout: float = 120) -> dict[str, Any]:
+    """Run the job `hello` to its end and return the document; the exit code must be `code`."""
     return cloud.json("run", "hello", "--local", "--wait", *options, code=code, timeout=timeout)

@@ -1,4 +1,4 @@
-"""The article's system deployed by the AWS CLI as its README says: by hand, by its schedule, within its rights, and away."""
+"""The article's system, deployed by the AWS CLI as its README says: runs by hand and by schedule, permissions, removal."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from system.outside import Outside, has_computed, until
+from system.article import ArticleSystem, check_result, until
 
 pytestmark = pytest.mark.cloud
 
-# Asks EC2 for a server as the launcher's role, without launching it; the error's code is the answer.
-ASKS = """
+# A function that asks EC2 for a server as the launcher's role, with DryRun; it answers with the error code.
+DRY_RUN = """
 import boto3
 from botocore.exceptions import ClientError
 def handler(event, context):
@@ -43,31 +43,31 @@ def swap(system, profile, before, after):
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory):
-    """Deployed to fire every minute."""
-    outside = Outside(tmp_path_factory.mktemp("outside") / "article")
-    outside.up()
-    outside.deploy(schedule="rate(1 minute)")
-    yield outside
-    outside.down()
+    """The system, deployed to run every minute."""
+    deployed = ArticleSystem(tmp_path_factory.mktemp("article") / "article")
+    deployed.up()
+    deployed.deploy(schedule="rate(1 minute)")
+    yield deployed
+    deployed.down()
 
 
 @pytest.fixture(scope="module")
-def asks(system):
-    """Asks for the launcher's own server with some of it changed; EC2's word."""
+def dry_run(system):
+    """Request the launcher's own server with changes, as a dry run; the answer is EC2's error code."""
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
-        archive.writestr("asks.py", ASKS)
+        archive.writestr("dry_run.py", DRY_RUN)
     functions = system.client("lambda")
     own = functions.get_function_configuration(FunctionName=system.output("Function"))
     functions.create_function(
-        FunctionName="asks",
+        FunctionName="dry-run",
         Runtime="python3.13",
-        Handler="asks.handler",
+        Handler="dry_run.handler",
         Timeout=60,
         Role=own["Role"],
         Code={"ZipFile": code.getvalue()},
     )
-    functions.get_waiter("function_active_v2").wait(FunctionName="asks", WaiterConfig={"Delay": 1})
+    functions.get_waiter("function_active_v2").wait(FunctionName="dry-run", WaiterConfig={"Delay": 1})
     settings = own["Environment"]["Variables"]
     usual = {
         "ImageId": settings["IMAGE_ID"],
@@ -76,26 +76,26 @@ def asks(system):
     }
 
     def ask(**changed):
-        answer = functions.invoke(FunctionName="asks", Payload=json.dumps(usual | changed))
+        answer = functions.invoke(FunctionName="dry-run", Payload=json.dumps(usual | changed))
         return json.loads(answer["Payload"].read())
 
     yield ask
-    functions.delete_function(FunctionName="asks")
+    functions.delete_function(FunctionName="dry-run")
 
 
-def test_fired_by_hand_a_server_computes_stores_and_is_terminated(system):
+def test_server_started_by_hand_stores_and_is_terminated(system):
     said = system.readme("run")
     server = system.answered()["instance"]
     assert server in said
     system.gone(server)
-    has_computed(system, server)
+    check_result(system, server)
     looked = system.readme("look")
     assert f"{server}\tterminated" in looked
     assert f"pi/{server}.txt" in looked
     assert any(f"server {server} image ami-" in line for line in system.log())
 
 
-def test_the_same_event_again_launches_nothing_not_even_when_its_server_is_gone(system):
+def test_same_event_launches_nothing_even_after_its_server(system):
     event = {"id": "one-event"}
     first = system.invoke(event)
     assert system.invoke(event) == first
@@ -107,54 +107,55 @@ def test_the_same_event_again_launches_nothing_not_even_when_its_server_is_gone(
     assert other["instance"] != first["instance"]
 
 
-def test_the_launcher_may_launch_this_server_and_no_other(system, asks):
-    assert asks() == "DryRunOperation"
+def test_launcher_may_launch_this_server_only(system, dry_run):
+    assert dry_run() == "DryRunOperation"
     parameter = "/aws/service/debian/release/12/latest/amd64"
     image = system.client("ssm").get_parameter(Name=parameter)["Parameter"]["Value"]
-    assert asks(ImageId=image) == "UnauthorizedOperation"
-    assert asks(InstanceType="t3.large") == "UnauthorizedOperation"
+    assert dry_run(ImageId=image) == "UnauthorizedOperation"
+    assert dry_run(InstanceType="t3.large") == "UnauthorizedOperation"
     system.client("iam").create_instance_profile(InstanceProfileName="other")
-    assert asks(IamInstanceProfile={"Name": "other"}) == "UnauthorizedOperation"
-    assert asks(TagSpecifications=[tags("volume")]) == "UnauthorizedOperation"
-    assert asks(TagSpecifications=[tags("instance")]) == "DryRunOperation"
+    assert dry_run(IamInstanceProfile={"Name": "other"}) == "UnauthorizedOperation"
+    assert dry_run(TagSpecifications=[tags("volume")]) == "UnauthorizedOperation"
+    assert dry_run(TagSpecifications=[tags("instance")]) == "DryRunOperation"
 
 
-def test_the_launcher_may_give_away_no_role_but_the_servers(system, asks):
+def test_launcher_may_pass_the_servers_role_only(system, dry_run):
     profile, role = system.resource("ServerProfile"), system.resource("ServerRole")
     system.client("iam").create_role(RoleName="mighty", AssumeRolePolicyDocument=TRUST)
     swap(system, profile, role, "mighty")
     try:
-        assert asks() == "UnauthorizedOperation"
+        assert dry_run() == "UnauthorizedOperation"
     finally:
         swap(system, profile, "mighty", role)
-    assert asks() == "DryRunOperation"
+    assert dry_run() == "DryRunOperation"
 
 
 @pytest.mark.slow
-def test_its_schedule_does_the_same_by_itself(system):
+def test_schedule_starts_a_server(system):
     until(lambda: bool(set(system.servers()) - system.by_hand), 240, lambda: "\n".join(system.log()))
     server = min(set(system.servers()) - system.by_hand)
     system.gone(server)
-    has_computed(system, server)
+    check_result(system, server)
 
 
-def test_deployed_again_with_the_articles_own_schedule_it_fires_at_23_00(system):
+def test_redeployed_schedule_fires_at_23_00(system):
     system.deploy(schedule="cron(0 23 * * ? *)")
     before = set(system.servers())
     now = datetime.fromisoformat(system.clock()["now"])
     due = now.replace(hour=23, minute=0, second=0, microsecond=0)
-    # Far enough off that it can not come by itself while the clock is turned to two minutes before it.
-    due += timedelta(days=1) if due - now < timedelta(minutes=10) else timedelta()
-    turned = system.clock({"advance": (due - now).total_seconds() - 120})
-    assert set(system.servers()) <= before, turned
+    # Far enough ahead that it does not fire by itself before the clock stands two minutes before it.
+    if due - now < timedelta(minutes=10):
+        due += timedelta(days=1)
+    advanced = system.clock({"advance": (due - now).total_seconds() - 120})
+    assert set(system.servers()) <= before, advanced
     system.clock({"advance": 130})
     until(lambda: bool(set(system.servers()) - before), 60, lambda: "\n".join(system.log()))
     [server] = set(system.servers()) - before
     system.gone(server)
-    has_computed(system, server)
+    check_result(system, server)
 
 
-def test_it_is_removed_without_a_trace(system):
+def test_removal_leaves_nothing(system):
     until(lambda: all(one["State"]["Name"] == "terminated" for one in system.servers().values()), 120)
     system.readme("remove")
     assert system.client("s3").list_buckets()["Buckets"] == []

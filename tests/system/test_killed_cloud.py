@@ -1,6 +1,6 @@
-"""The local cloud is killed in the middle of a run, at moments nobody chose: nothing is left, and the run gets a true end.
+"""The local cloud is killed at random moments of a run: no process is left, and the run gets a true outcome.
 
-What the cloud had answered is there again after `up`; a server that lived has gone with it, and the next sweeps close its run.
+What the cloud had answered exists again after `up`; its servers ended with it, and the next sweeps close their runs.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ pytestmark = [pytest.mark.cloud, pytest.mark.slow]
 
 MOMENTS = 5
 GUEST = os.environ.get("DAYFLY_TEST_GUEST", "process")
-"""The body of the servers. With `vm` each moment takes minutes: asked for by hand, as CONTRIBUTING says."""
+"""The kind of guest. With `vm` each moment takes minutes; CONTRIBUTING says how to ask for it."""
 
 SPAN = {"process": 6.0, "vm": 60.0}[GUEST]
-"""Seconds from the event on in which a run here begins, runs and is over."""
+"""Seconds after the event within which such a run starts, runs and ends."""
 
 MARGIN = {"process": "1m", "vm": "10m"}[GUEST]
 GOOD = {"succeeded"}
@@ -40,11 +40,11 @@ def until(true: Callable[[], bool], limit: float, what: str) -> None:
         time.sleep(0.1)
 
 
-def of_folder(folder: Path, *spared: int) -> list[str]:
-    """Processes that have to do with the folder: by command line, environment, working directory or root."""
+def processes_of(folder: Path, *ignored: int) -> list[str]:
+    """Return processes that name the folder in their command line, environment, working directory or root."""
     found = []
     for entry in Path("/proc").iterdir():
-        if not entry.name.isdecimal() or int(entry.name) in (os.getpid(), *spared):
+        if not entry.name.isdecimal() or int(entry.name) in (os.getpid(), *ignored):
             continue
         seen = []
         for name in ("cmdline", "environ"):
@@ -63,7 +63,7 @@ def of_folder(folder: Path, *spared: int) -> list[str]:
 
 
 def kill_at(folder: Any, name: str, tick: str, seconds: float) -> None:
-    """Have the launcher begin a run, as its schedule would, and kill the cloud that many seconds later."""
+    """Let the launcher start a run, as its schedule would, and kill the local cloud that many seconds later."""
     pid = folder.json("local", "status")["pid"]
     event = json.dumps({"job": "hello", "tick": tick})
     functions = folder.client("lambda")
@@ -73,7 +73,7 @@ def kill_at(folder: Any, name: str, tick: str, seconds: float) -> None:
 
 
 def closed(folder: Any, name: str, tick: str) -> bool:
-    """Sweep once; whether that run was claimed and nothing is open any more."""
+    """Sweep once; return whether that run was claimed and no run is open."""
     folder.client("lambda").invoke(FunctionName=f"dayfly-{name}-sweeper", Payload=b"{}")
     s3, bucket = folder.client("s3"), BUCKET.format(name)
     claimed = s3.list_objects_v2(Bucket=bucket, Prefix=f"runs/hello/{tick}/claim.json")
@@ -81,7 +81,7 @@ def closed(folder: Any, name: str, tick: str) -> bool:
 
 
 def check_records(folder: Any, name: str) -> list[str]:
-    """Every run has an end that its facts bear out; the outcomes in order."""
+    """Check every run's outcome against its facts, and return the outcomes in order."""
     s3, bucket = folder.client("s3"), BUCKET.format(name)
 
     def keys(prefix: str) -> list[str]:
@@ -112,7 +112,7 @@ def check_records(folder: Any, name: str) -> list[str]:
     return outcomes
 
 
-def test_a_cloud_killed_at_any_moment_of_a_run_leaves_nothing_and_the_run_a_true_end(alone):
+def test_run_gets_a_true_outcome_whenever_the_cloud_is_killed(alone):
     seed = int(os.environ.get("DAYFLY_TEST_SEED") or time.time_ns() % 10**6)
     moments = random.Random(seed)
     name = "killed-cloud"
@@ -124,7 +124,7 @@ def test_a_cloud_killed_at_any_moment_of_a_run_leaves_nothing_and_the_run_a_true
         tick = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         sys.stderr.write(f"seed {seed}: {tick} killed {moment:.2f} s after its event\n")
         kill_at(alone, name, tick, moment)
-        until(lambda: not of_folder(alone.path), 20, "\n".join(of_folder(alone.path)))
+        until(lambda: not processes_of(alone.path), 20, "\n".join(processes_of(alone.path)))
         up = alone.dayfly("local", "up", "--guest", GUEST)
         assert up.returncode == 0, up.stderr
         until(lambda tick=tick: closed(alone, name, tick), 120, "a run stays open")
@@ -134,7 +134,7 @@ def test_a_cloud_killed_at_any_moment_of_a_run_leaves_nothing_and_the_run_a_true
     assert {one["State"]["Name"] for group in groups for one in group["Instances"]} <= {"terminated"}
     left = alone.client("scheduler").list_schedules(GroupName=f"dayfly-{name}", NamePrefix="kill-")["Schedules"]
     assert left == []
-    # And what comes after goes as ever.
-    told = alone.json("run", "hello", "--local", "--wait", "--publish")
-    assert told["outcome"] == "succeeded"
+    # The next run works as usual.
+    document = alone.json("run", "hello", "--local", "--wait", "--publish")
+    assert document["outcome"] == "succeeded"
     assert check_records(alone, name)[-1] == "succeeded"

@@ -1,7 +1,7 @@
-"""The README's example is a real run's output: checked against one, line by line; with README_RECORD=1 recorded from one.
+"""The README's example is the output of a real run: compared with one line by line, or recorded with README_RECORD=1.
 
-What differs from run to run (times, ids, sizes, digits, this machine) is levelled before the comparison; labels, columns, order and
-words are not.
+What differs between runs (times, ids, sizes, digits, the machine) is masked before the comparison; labels, columns, order
+and words are not.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ BLOCK = re.compile(
     r"(<!-- recorded from a real run .*? -->\n```\n)(.*?)(```\n<!-- end of the recording -->)", re.DOTALL
 )
 COMMAND = "$ make demo\n"
-LEVELLED = (
+MASKS = (
     (r"\(played by this machine: [^)]*\)", "(played by this machine)"),
     (r"peak memory .*$", "peak memory"),
     (r"digits of pi.*$", "digits of pi"),
@@ -34,8 +34,8 @@ LEVELLED = (
 )
 
 
-def levelled(text: str) -> list[str]:
-    for pattern, plain in LEVELLED:
+def masked(text: str) -> list[str]:
+    for pattern, plain in MASKS:
         text = re.sub(pattern, plain, text, flags=re.MULTILINE)
     return text.splitlines()
 
@@ -47,7 +47,7 @@ def recorded() -> str:
 
 
 def demo(folder: Path, *options: str) -> str:
-    """stdout of a real demo. Its exit code must be 0."""
+    """Return stdout of a real demo, whose exit code must be 0."""
     done = subprocess.run(
         [sys.executable, "-m", "dayfly", "demo", *options],
         cwd=folder,
@@ -63,17 +63,17 @@ def demo(folder: Path, *options: str) -> str:
 
 @pytest.mark.cloud
 @pytest.mark.skipif(sys.platform != "linux", reason="the local cloud needs Linux")
-def test_a_real_demo_prints_what_the_readme_shows(tmp_path):
+def test_demo_prints_what_the_readme_shows(tmp_path):
     if os.environ.get("README_RECORD") == "1":
         text = README.read_text()
         fresh = COMMAND + demo(tmp_path)
         README.write_text(BLOCK.sub(lambda found: found[1] + fresh + found[3], text))
     else:
         fresh = COMMAND + demo(tmp_path, "--seconds", "3")
-    assert levelled(fresh) == levelled(recorded())
+    assert masked(fresh) == masked(recorded())
 
 
-def test_what_was_recorded_adds_up():
+def test_recorded_times_add_up():
     lines = recorded().splitlines()
     assert f"{lines[0]}\n" == COMMAND
     steps = ["tick", "claimed", "server", "job started", "job ended", "stored", "server gone"]

@@ -1,13 +1,13 @@
-"""The article's system, whole, on a server that is a machine; its parts and rights are tested in tests/article on processes."""
+"""The article's whole system on a vm guest; test_article_system.py tests its parts and permissions on process guests."""
 
 from pathlib import Path
 
 import pytest
 
-from system.outside import lives_once
+from system.article import run_once
 
 pytestmark = [pytest.mark.vm, pytest.mark.cloud, pytest.mark.slow]
 
 
-def test_the_articles_system_computes_on_a_machine_and_is_removed(tmp_path: Path) -> None:
-    lives_once(tmp_path / "article", "vm", 900)
+def test_article_system_runs_on_a_vm_guest_and_is_removed(tmp_path: Path) -> None:
+    run_once(tmp_path / "article", "vm", 900)

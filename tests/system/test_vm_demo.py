@@ -1,4 +1,4 @@
-"""The main job, whole, on servers that are machines: by its tick, and with a kernel that panics in the middle."""
+"""The demo on vm guests: started by its schedule, and with a kernel that panics."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 pytestmark = [pytest.mark.vm, pytest.mark.cloud, pytest.mark.slow]
 LONG_S = 900
-"""An emulated machine on a busy host boots in minutes, and one of these tests boots it twice."""
+"""An emulated machine on a busy host takes minutes to boot, and one of these tests boots it twice."""
 
 
 def dayfly(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -49,7 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def machines_of(place: Path) -> list[str]:
-    """Command lines of this machine's QEMUs that hold something of that folder."""
+    """Return command lines of QEMU processes that name the folder."""
     found = []
     for each in Path("/proc").glob("[0-9]*"):
         try:
@@ -61,7 +61,7 @@ def machines_of(place: Path) -> list[str]:
     return found
 
 
-def test_a_scheduled_tick_computes_pi_on_a_machine_and_the_machine_is_gone(folder: Path) -> None:
+def test_scheduled_run_on_a_vm_guest_leaves_no_machine(folder: Path) -> None:
     run = document(folder, "demo", "--guest", "vm", "--seconds", "3")
     assert run["outcome"] == "succeeded"
     assert run["tick"]["source"] == "schedule"
@@ -76,7 +76,7 @@ def test_a_scheduled_tick_computes_pi_on_a_machine_and_the_machine_is_gone(folde
     assert machines_of(folder) == []
 
 
-def test_a_kernel_that_panics_boots_again_and_the_switch_ends_it(folder: Path) -> None:
+def test_switch_ends_the_server_after_a_kernel_panic(folder: Path) -> None:
     run = document(folder, "demo", "--break", "panic")
     assert run["outcome"] == "failed"
     assert run["reason"] == "lost"
@@ -87,7 +87,7 @@ def test_a_kernel_that_panics_boots_again_and_the_switch_ends_it(folder: Path) -
     assert machines_of(folder) == []
 
 
-def test_the_status_says_how_machines_are_run_here_and_why(folder: Path) -> None:
+def test_status_shows_accelerator_and_image(folder: Path) -> None:
     shown = dayfly(folder, "local", "status").stdout
     facts = document(folder, "local", "status")
     assert facts["running"] is True
@@ -95,7 +95,7 @@ def test_the_status_says_how_machines_are_run_here_and_why(folder: Path) -> None
     assert f"image    Debian 13, {facts['image']}" in shown
 
 
-def test_a_demo_of_the_other_kind_names_the_way_out(folder: Path) -> None:
+def test_demo_with_another_guest_kind_is_refused(folder: Path) -> None:
     done = dayfly(folder, "demo", "--guest", "process")
     assert done.returncode == 2
     assert "vm guests, not process" in done.stderr

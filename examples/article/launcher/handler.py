@@ -1,6 +1,6 @@
-"""One event, one server: the function that the schedule calls.
+"""Lambda function: launch one server for one event.
 
-Only launching lives here; what the server then does is server.py, which travels in the user data.
+Only launching lives here; what the server does is in server.py, which is part of the user data.
 """
 
 import hashlib
@@ -22,9 +22,9 @@ _END = "END-OF-SERVER-PY"
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
-    """Launch the server of this event: {"instance": id, "token": token}; the id is of an earlier delivery's if there was one.
+    """Launch this event's server, or find the one of an earlier delivery; return {"instance": id, "token": token}.
 
-    Raises ClientError for anything else that EC2 refuses, so that Lambda tries the event again.
+    Raises ClientError for anything else that EC2 refuses, so that Lambda retries the event.
     """
     settings, ec2 = os.environ, boto3.client("ec2")
     token = token_of(event, context.aws_request_id)
@@ -35,7 +35,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
         "UserData": user_data(settings["DURATION"], settings["BUCKET"], settings["AWS_REGION"]),
         "MinCount": 1,
         "MaxCount": 1,
-        # What makes the server transient: its own `shutdown` terminates it.
+        # This makes the server transient: its own `shutdown` terminates it.
         "InstanceInitiatedShutdownBehavior": "terminate",
         "MetadataOptions": {"HttpTokens": "required", "HttpEndpoint": "enabled"},
         "TagSpecifications": [{"ResourceType": "instance", "Tags": [{"Key": "stack", "Value": settings["STACK"]}]}],
@@ -46,7 +46,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     except ClientError as error:
         if error.response["Error"]["Code"] not in _LAUNCHED_BEFORE:
             raise
-        # The same event again, after its server had ended or the stack was changed.
+        # The same event again, after its server was terminated or the stack was changed.
         instance = _launched(ec2, token)
         log.info("nothing launched: token %s was used for %s", token, instance)
     else:
@@ -55,27 +55,29 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
 
 
 def token_of(event: Any, request: str) -> str:
-    """The same 64 hexadecimal digits for every delivery of one event.
+    """Return the same 64 hexadecimal digits for every delivery of one event.
 
-    A tick of a rule is known by the rule and its time, for EventBridge may fire one twice and promises no common id;
-    another event by its id; an event without one (by hand) by the request, which Lambda's own retries keep.
+    A tick of a rule is identified by the rule and its time, since EventBridge may fire it twice and promises no common id;
+    another event by its id; an event without an id by the request id, which Lambda keeps when it retries.
     """
-    said = event if isinstance(event, dict) else {}
-    if said.get("source") == "aws.events" and said.get("time"):
-        name = json.dumps([said.get("resources"), said["time"]])
+    fields: dict[str, Any] = {}
+    if isinstance(event, dict):
+        fields = event
+    if fields.get("source") == "aws.events" and fields.get("time"):
+        name = json.dumps([fields.get("resources"), fields["time"]])
     else:
-        name = str(said.get("id") or request)
+        name = str(fields.get("id") or request)
     return hashlib.sha256(name.encode()).hexdigest()
 
 
 def user_data(duration: str, bucket: str, region: str) -> str:
-    """A shell script that runs server.py with these settings and then, whatever came of it, shuts the server down."""
+    """Return a shell script that runs server.py with these settings and then shuts the server down, whatever happened."""
     code = Path(__file__).with_name("server.py").read_text()
     command = shlex.join(["python3", "-", duration, bucket, region])
     return f"#!/bin/sh\n{command} <<'{_END}'\n{code}{_END}\nshutdown -h now\n"
 
 
 def _launched(ec2: Any, token: str) -> str | None:
-    """The id of the server that was launched with `token`, as long as EC2 shows it."""
+    """Return the id of the server launched with `token`, or None if EC2 no longer shows it."""
     found = ec2.describe_instances(Filters=[{"Name": "client-token", "Values": [token]}])["Reservations"]
     return next((one["InstanceId"] for each in found for one in each["Instances"]), None)

@@ -1,6 +1,6 @@
-"""What the server does: digits of pi for so many seconds, then one object in the bucket. Standard library of Python 3.9 only.
+"""The server's job: compute digits of pi for some seconds, then store one object. Standard library of Python 3.9 only.
 
-`python3 - SECONDS BUCKET REGION <server.py`, as root. Shutting down is the user data's.
+`python3 - SECONDS BUCKET REGION <server.py`, as root. The user data shuts the server down afterwards.
 """
 
 import hashlib
@@ -15,15 +15,15 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 METADATA = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or "http://169.254.169.254"
-# Credentials of a new server, or of a new role, may be a moment late.
+# Credentials of a new server or role may take a moment to work.
 WAITS = (1, 2, 4, 8, 16, 0)
 
 
 def digits() -> Iterator[int]:
-    """The decimal digits of pi one after another: pi = 2 + 1/3 (2 + 2/5 (2 + 3/7 (2 + ...))).
+    """Yield the decimal digits of pi: pi = 2 + 1/3 (2 + 2/5 (2 + 3/7 (2 + ...))).
 
-    What is known so far is the map x -> (a x + b) / c of what is left of the series; that lies between 3 and 4, so a
-    digit is sure when both ends give the same.
+    The terms read so far are the map x -> (a x + b) / c, applied to the rest of the series. The rest lies between 3 and 4,
+    so a digit is certain when both ends give the same one.
     """
     a, b, c, k = 1, 0, 1, 1
     while True:
@@ -36,7 +36,7 @@ def digits() -> Iterator[int]:
 
 
 def pi_for(seconds: float) -> str:
-    """As many digits as that time gives, at least two: "3.1..."."""
+    """Return as many digits as can be computed in that time, at least two: "3.1..."."""
     until = time.monotonic() + seconds
     found: list[str] = []
     for digit in digits():
@@ -47,7 +47,7 @@ def pi_for(seconds: float) -> str:
 
 
 def metadata(path: str) -> str:
-    """One value of this server's metadata, by a token of IMDSv2."""
+    """Return one value of this server's metadata, through IMDSv2."""
     base = METADATA.rstrip("/") + "/latest/"
     ask = urllib.request.Request(
         base + "api/token", method="PUT", headers={"X-aws-ec2-metadata-token-ttl-seconds": "60"}
@@ -56,12 +56,12 @@ def metadata(path: str) -> str:
         token = answer.read().decode()
     ask = urllib.request.Request(base + "meta-data/" + path, headers={"X-aws-ec2-metadata-token": token})
     with urllib.request.urlopen(ask, timeout=5) as answer:
-        said: str = answer.read().decode()
-    return said
+        value: str = answer.read().decode()
+    return value
 
 
 def address(bucket: str, region: str, key: str) -> str:
-    """The object's URL: on AWS, or at the endpoint that the environment names."""
+    """Return the object's URL: on AWS, or at the endpoint that the environment names."""
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     if endpoint:
         return f"{endpoint.rstrip('/')}/{bucket}/{key}"
@@ -69,7 +69,7 @@ def address(bucket: str, region: str, key: str) -> str:
 
 
 def signed(url: str, region: str, body: bytes, keys: dict[str, str], now: str) -> dict[str, str]:
-    """Headers of a PUT to S3, signed (version 4) with `keys` as metadata gives them; `now` is like 20261124T230000Z."""
+    """Return headers of a PUT to S3, signed (version 4) with the metadata's `keys`; `now` is like 20261124T230000Z."""
     parts, digest = urlsplit(url), hashlib.sha256(body).hexdigest()
     headers = {
         "host": parts.netloc,
@@ -92,7 +92,7 @@ def signed(url: str, region: str, body: bytes, keys: dict[str, str], now: str) -
 
 
 def put(bucket: str, region: str, key: str, body: bytes) -> None:
-    """Store one object as this server's role. Raises OSError when S3 or metadata refuses."""
+    """Store one object as this server's role. Raises OSError if S3 or the metadata service refuses."""
     url = address(bucket, region, key)
     role = metadata("iam/security-credentials/").split()[0]
     keys = json.loads(metadata("iam/security-credentials/" + role))
@@ -102,7 +102,7 @@ def put(bucket: str, region: str, key: str, body: bytes) -> None:
 
 
 def main(seconds: str, bucket: str, region: str) -> None:
-    """Compute, store under the server's id, and say so on the console."""
+    """Compute, store the digits under the server's id, and report on the console."""
     text = pi_for(float(seconds))
     sys.stdout.write(f"{len(text) - 1} digits of pi in {seconds} s\n")
     for wait in WAITS:
@@ -110,8 +110,10 @@ def main(seconds: str, bucket: str, region: str) -> None:
             key = f"pi/{metadata('instance-id')}.txt"
             put(bucket, region, key, text.encode())
         except OSError as error:
-            said = error.read().decode(errors="replace") if isinstance(error, urllib.error.HTTPError) else ""
-            sys.stdout.write(f"not stored: {error} {said}\n")
+            body = ""
+            if isinstance(error, urllib.error.HTTPError):
+                body = error.read().decode(errors="replace")
+            sys.stdout.write(f"not stored: {error} {body}\n")
             time.sleep(wait)
         else:
             sys.stdout.write(f"stored s3://{bucket}/{key}\n")

@@ -1,4 +1,4 @@
-"""Lets the tests find the package beside them, from whatever folder pytest was started."""
+"""Put the package beside the tests on the path, whatever folder pytest is started in."""
 
 import sys
 from pathlib import Path

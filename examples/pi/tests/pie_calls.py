@@ -1,4 +1,4 @@
-"""What the tests of pie share: a call of the real command, and digits by a method of their own."""
+"""Shared by the tests of pie: run the real command, and compute digits by an independent formula."""
 
 import json
 import os
@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
-WITHOUT_FLINT = "python-flint is not installed here; examples/pi/README.md says how to run these tests"
+WITHOUT_FLINT = "python-flint is not installed; examples/pi/README.md says how to run these tests"
 
 
 def euler_digits(digits: int) -> str:
-    """`3.` and the first digits by Euler's 20 arctan(1/7) + 8 arctan(3/79), in whole numbers: none of pie's formulas."""
+    """`3.` and the first digits by Euler's 20 arctan(1/7) + 8 arctan(3/79), in integers: none of pie's formulas."""
     one = 10 ** (digits + 30)
 
     def arctan(a: int, b: int) -> int:
@@ -32,7 +32,7 @@ def euler_digits(digits: int) -> str:
 
 
 def plain(number: int, size: int) -> str:
-    """`number` as `size` digits, in pieces that Python converts without asking."""
+    """Return `number` as `size` digits, in pieces below Python's limit for conversions."""
     if size <= 1000:
         return str(number).zfill(size)
     high, low = divmod(number, 10 ** (size // 2))
@@ -41,7 +41,7 @@ def plain(number: int, size: int) -> str:
 
 @dataclass(frozen=True)
 class Called:
-    """What one call of the command left."""
+    """The result of one call of the command."""
 
     code: int
     out: str
@@ -63,17 +63,17 @@ class Called:
         return found
 
 
-def surroundings() -> dict[str, str]:
-    """This process's environment, with the package beside these tests first on the path."""
+def environment() -> dict[str, str]:
+    """Return this process's environment with the package beside these tests first on the path."""
     path = [str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
-    """The command as a process of its own."""
+    """Start the command as a process."""
     return subprocess.Popen(
         [sys.executable, "-m", "pie.main", *arguments],
-        env=surroundings(),
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -81,7 +81,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
 
 
 def call(seconds: str, output: Path) -> Called:
-    """Run the command to its end."""
+    """Run the command and wait for its end."""
     began = time.monotonic()
     process = start(seconds, str(output))
     out, err = process.communicate(timeout=60)

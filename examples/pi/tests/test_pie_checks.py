@@ -1,4 +1,4 @@
-"""The checks see a planted wrong digit, wherever it is planted."""
+"""The checks detect a planted wrong digit, wherever it is planted."""
 
 import os
 import time
@@ -29,14 +29,14 @@ def file(tmp_path: Path) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("pieces", [1, 2, 3, 7])
-def test_pieces_together_are_the_digits(fraction: compute.Fraction, pieces: int) -> None:
+def test_pieces_join_to_the_digits(fraction: compute.Fraction, pieces: int) -> None:
     parts = text.cut(fraction, DIGITS, pieces)
     joined = "".join(str(p).zfill(s) for p, s in zip(parts.pieces, parts.sizes, strict=True))
     assert f"3.{joined}" == euler_digits(DIGITS)
 
 
 @pytest.mark.parametrize("at", [0, 1, 2500, DIGITS - 1])
-def test_a_digit_changed_in_the_file_is_seen(fraction: compute.Fraction, file: int, at: int) -> None:
+def test_changed_digit_in_the_file_is_detected(fraction: compute.Fraction, file: int, at: int) -> None:
     (piece,) = text.cut(fraction, DIGITS, 1).pieces
     text.write_piece(file, 0, piece, DIGITS)
     assert text.read_piece(file, 0, piece, DIGITS) == int(piece % text.PRIME)
@@ -46,23 +46,23 @@ def test_a_digit_changed_in_the_file_is_seen(fraction: compute.Fraction, file: i
         text.read_piece(file, 0, piece, DIGITS)
 
 
-def test_zeros_at_the_front_of_a_piece_are_written(file: int) -> None:
+def test_leading_zeros_of_a_piece_are_written(file: int) -> None:
     assert text.write_piece(file, 0, flint.fmpz(70), 5) == 70
     assert os.pread(file, 10, 0) == b"00070"
 
 
-def test_a_confirmation_is_told_even_if_no_result_follows(tmp_path: Path) -> None:
-    told: list[dict[str, object]] = []
-    search = Search(tmp_path, "digits", 1, time.monotonic() + 60, told.append)
+def test_confirmation_is_reported_without_a_further_result(tmp_path: Path) -> None:
+    reported: list[dict[str, object]] = []
+    search = Search(tmp_path, "digits", 1, time.monotonic() + 60, reported.append)
     search.make(DIGITS)
-    search.ask_second()
-    assert set(told[-1]) == {"checked"}
-    assert "second formula" in str(told[-1])
-    assert "earlier" not in str(told[-1])
+    search.confirm_by_second()
+    assert set(reported[-1]) == {"checked"}
+    assert "second formula" in str(reported[-1])
+    assert "earlier" not in str(reported[-1])
 
 
 @pytest.mark.parametrize("bad", [b" ", b"\n", b"_", b"-"])
-def test_what_is_no_digit_is_seen(fraction: compute.Fraction, file: int, bad: bytes) -> None:
+def test_character_that_is_not_a_digit_is_detected(fraction: compute.Fraction, file: int, bad: bytes) -> None:
     (piece,) = text.cut(fraction, DIGITS, 1).pieces
     text.write_piece(file, 0, piece, DIGITS)
     os.pwrite(file, bad, 17)
@@ -70,7 +70,7 @@ def test_what_is_no_digit_is_seen(fraction: compute.Fraction, file: int, bad: by
         text.read_piece(file, 0, piece, DIGITS)
 
 
-def test_a_piece_that_was_cut_wrong_does_not_add_up(fraction: compute.Fraction) -> None:
+def test_wrongly_cut_piece_is_detected(fraction: compute.Fraction) -> None:
     parts = text.cut(fraction, DIGITS, 3)
     residues = [int(p % text.PRIME) for p in parts.pieces]
     text.check_identity(fraction, DIGITS, parts, residues)
@@ -81,43 +81,43 @@ def test_a_piece_that_was_cut_wrong_does_not_add_up(fraction: compute.Fraction) 
             text.check_identity(fraction, DIGITS, parts, wrong)
 
 
-def test_a_number_too_near_to_the_next_digit_is_not_written() -> None:
+def test_number_too_close_to_the_next_digit_is_refused() -> None:
     bits = compute.bits_for(10)
-    half = flint.fmpz(1) << (bits - 1)  # 0.5 exactly: a hair less and its digits are 0.4999
+    half = flint.fmpz(1) << (bits - 1)  # exactly 0.5: with a slightly smaller number the digits are 0.4999
     with pytest.raises(compute.Unclear):
         text.cut(compute.Fraction(half, bits), 10, 1)
 
 
-def test_the_second_formula_sees_a_wrong_digit_in_a_result(tmp_path: Path) -> None:
-    told: list[dict[str, object]] = []
-    search = Search(tmp_path, "digits", 1, time.monotonic() + 60, told.append)
+def test_second_formula_detects_a_wrong_digit(tmp_path: Path) -> None:
+    reported: list[dict[str, object]] = []
+    search = Search(tmp_path, "digits", 1, time.monotonic() + 60, reported.append)
     search.make(DIGITS)
     wrong = search.before[:100] + (b"1" if search.before[100:101] != b"1" else b"2") + search.before[101:]
-    search.ask_second()
+    search.confirm_by_second()
     assert len(search.second) > 101
     search.before = wrong
     with pytest.raises(text.WrongDigits, match="Gauss-Legendre"):
         search.compare(wrong)
 
 
-def test_a_result_unlike_the_one_before_is_seen(tmp_path: Path) -> None:
-    told: list[dict[str, object]] = []
-    search = Search(tmp_path, "digits", 1, time.monotonic() + 60, told.append)
+def test_result_that_differs_from_the_last_is_detected(tmp_path: Path) -> None:
+    reported: list[dict[str, object]] = []
+    search = Search(tmp_path, "digits", 1, time.monotonic() + 60, reported.append)
     search.make(DIGITS)
     search.before = search.before[:-1] + (b"1" if search.before[-1:] != b"1" else b"2")
     with pytest.raises(text.WrongDigits, match="earlier result"):
         search.make(2 * DIGITS)
-    assert [line["digits"] for line in told] == [DIGITS]
+    assert [line["digits"] for line in reported] == [DIGITS]
 
 
-def test_both_formulas_and_the_first_digits_agree_with_a_third() -> None:
+def test_all_formulas_agree_with_a_third() -> None:
     known = euler_digits(DIGITS)
     assert compute.second_opinion(DIGITS, 1) == known
     for formula in (first.MACHIN, first.STORMER):
         assert str(first.arctangents(formula, first.DIGITS)) == "3" + known[2 : 2 + first.DIGITS]
 
 
-def test_forked_pieces_write_the_same_file_as_one(tmp_path: Path) -> None:
+def test_forked_pieces_write_the_same_file_as_one_piece(tmp_path: Path) -> None:
     digits = 150_000
     fraction = compute.fraction_of_pi(digits, 1)
     one = text.write_checked(tmp_path / "one", fraction, digits, 1)

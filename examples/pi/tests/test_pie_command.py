@@ -1,4 +1,4 @@
-"""The command as its user meets it: digits, time, the JSON beside them, signals, refusals."""
+"""The command as a user runs it: digits, time, the JSON beside them, signals, refusals."""
 
 import hashlib
 import os
@@ -42,9 +42,9 @@ def test_digits_are_correct_and_never_late(tmp_path: Path, seconds: str) -> None
     assert parts(tmp_path / "out") == []
 
 
-def test_every_digit_of_a_short_run_is_the_one_another_formula_gives(tmp_path: Path) -> None:
+def test_short_run_agrees_with_another_formula(tmp_path: Path) -> None:
     called = call("0.3", tmp_path / "pi.txt")
-    # Truncated, not rounded, to the very last digit; capped at what plain integers can do in a test.
+    # Truncated, not rounded, up to the last digit; limited to what integers can compute in a test.
     count = min(called.digits, 20_000)
     assert called.text[: count + 2] == euler_digits(count)
 
@@ -55,7 +55,7 @@ def test_more_time_gives_more_digits(tmp_path: Path) -> None:
     assert many.text.startswith(few.text.strip())
 
 
-def test_known_digits_far_out_are_right(tmp_path: Path) -> None:
+def test_digits_at_one_million_are_right(tmp_path: Path) -> None:
     called = call("4", tmp_path / "pi.txt")
     if called.digits < 1_000_000:
         pytest.skip(f"this machine found only {called.digits} digits in 4 s")
@@ -63,7 +63,7 @@ def test_known_digits_far_out_are_right(tmp_path: Path) -> None:
     assert called.text[2 + 999_990 : 2 + 1_000_000] == "5779458151"
 
 
-def test_the_json_says_what_was_checked_and_no_more(tmp_path: Path) -> None:
+def test_json_says_exactly_what_was_checked(tmp_path: Path) -> None:
     called = call("2", tmp_path / "pi.txt")
     known = called.known
     assert known["sha256"] == hashlib.sha256(called.output.read_bytes()).hexdigest()
@@ -77,7 +77,7 @@ def test_the_json_says_what_was_checked_and_no_more(tmp_path: Path) -> None:
     assert called.out.count("\n") == 1
 
 
-def test_almost_no_time_still_leaves_a_whole_file(tmp_path: Path) -> None:
+def test_almost_no_time_leaves_a_complete_file(tmp_path: Path) -> None:
     called = call("0.01", tmp_path / "pi.txt")
     assert called.code == 0
     assert called.text == euler_digits(1000) + "\n"
@@ -86,7 +86,7 @@ def test_almost_no_time_still_leaves_a_whole_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("after", [0.3, 2.0])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_leaves_the_best_whole_file(tmp_path: Path, after: float, number: signal.Signals, code: int) -> None:
+def test_signal_leaves_the_best_complete_file(tmp_path: Path, after: float, number: signal.Signals, code: int) -> None:
     output = tmp_path / "pi.txt"
     process = start("30", str(output))
     time.sleep(after)
@@ -105,7 +105,7 @@ def test_a_signal_leaves_the_best_whole_file(tmp_path: Path, after: float, numbe
     assert parts(tmp_path) == []
 
 
-def test_a_search_that_dies_costs_only_what_it_had_not_finished(tmp_path: Path) -> None:
+def test_killed_search_leaves_the_last_file(tmp_path: Path) -> None:
     output = tmp_path / "pi.txt"
     process = start("30", str(output))
     time.sleep(1)
@@ -113,11 +113,11 @@ def test_a_search_that_dies_costs_only_what_it_had_not_finished(tmp_path: Path) 
     os.kill(search, signal.SIGKILL)
     _, err = process.communicate(timeout=10)
     assert process.returncode == 1
-    assert "ended from outside; kept" in err
+    assert "was killed; kept" in err
     assert output.read_text().startswith(euler_digits(1000))
 
 
-def test_a_search_that_hangs_does_not_make_it_late(tmp_path: Path) -> None:
+def test_hanging_search_does_not_make_it_late(tmp_path: Path) -> None:
     output = tmp_path / "pi.txt"
     began = time.monotonic()
     process = start("2", str(output))
@@ -134,11 +134,11 @@ def test_a_search_that_hangs_does_not_make_it_late(tmp_path: Path) -> None:
 
 def test_killing_the_command_leaves_no_process(tmp_path: Path) -> None:
     process = start("300", str(tmp_path / "pi.txt"))
-    time.sleep(2)  # by now it is in a result that takes many seconds, and can not notice by itself
+    time.sleep(2)  # by now it computes a result that takes many seconds, and cannot notice by itself
     found = children_of(process.pid)
     assert found
     process.kill()
-    process.wait()  # not for the end of its output, which whatever it left behind would keep open
+    process.wait()  # communicate() would wait for processes it left, which keep its output open
     until = time.monotonic() + 2
     while time.monotonic() < until and not all(gone(pid) for pid in found):
         time.sleep(0.05)
@@ -164,7 +164,7 @@ def test_killing_the_command_leaves_no_process(tmp_path: Path) -> None:
         (["1", "pi.json"], "must not end in .json"),
     ],
 )
-def test_a_wrong_command_line_is_explained(arguments: list[str], word: str) -> None:
+def test_wrong_command_line_is_explained(arguments: list[str], word: str) -> None:
     process = start(*arguments)
     out, err = process.communicate(timeout=10)
     assert process.returncode == 2
@@ -172,7 +172,7 @@ def test_a_wrong_command_line_is_explained(arguments: list[str], word: str) -> N
     assert word in err
 
 
-def test_a_folder_that_can_not_be_made_is_an_error_of_one_line(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_created_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     called = call("1", tmp_path / "file" / "pi.txt")
     assert called.code == 1

@@ -1,11 +1,11 @@
-"""How many digits next, by what was measured so far."""
+"""The size of the next result, chosen from measurements."""
 
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from pie_calls import WITHOUT_FLINT, surroundings
+from pie_calls import WITHOUT_FLINT, environment
 
 pytest.importorskip("flint", reason=WITHOUT_FLINT)
 
@@ -22,13 +22,13 @@ def paces(*measured: tuple[int, float]) -> tuple[Pace, ...]:
     return (pace,)
 
 
-def test_the_digits_chosen_fit_the_seconds_by_the_same_estimate() -> None:
+def test_chosen_digits_fit_the_seconds() -> None:
     known = paces((20_000, 0.01), (1_000_000, 0.5))
     size = most_digits(known, 30.0)
     assert known[0].seconds(size) <= 30.0 < known[0].seconds(int(size * 1.01))
 
 
-def test_a_machine_ten_times_slower_is_given_fewer_digits() -> None:
+def test_slower_machine_gets_fewer_digits() -> None:
     assert most_digits(paces((20_000, 0.1)), 10) < most_digits(paces((20_000, 0.01)), 10) / 4
 
 
@@ -37,34 +37,34 @@ def test_no_time_left_means_no_digits() -> None:
     assert next_size(paces((20_000, 0.01)), 20_000, 0.0, PLENTY, 0.9) == (0, True)
 
 
-def test_a_far_goal_is_approached_by_a_probe() -> None:
+def test_far_goal_is_approached_by_a_probe() -> None:
     size, last = next_size(paces((20_000, 0.005)), 20_000, 600.0, PLENTY, 0.9)
     assert not last
     assert 20_000 < size <= PROBE_REACH * 20_000
 
 
-def test_a_near_goal_is_the_last_result() -> None:
+def test_near_goal_is_the_last_result() -> None:
     size, last = next_size(paces((20_000, 0.01), (1_000_000, 1.0)), 1_000_000, 10.0, PLENTY, 0.9)
     assert last
     assert 1_000_000 < size <= LAST_REACH * 1_000_000
 
 
-def test_a_small_gain_is_not_worth_its_time() -> None:
+def test_small_gain_is_not_worth_its_time() -> None:
     assert next_size(paces((20_000, 0.01), (1_000_000, 1.0)), 1_000_000, 1.2, PLENTY, 0.9) == (0, True)
 
 
-def test_no_result_is_larger_than_there_is_room_for() -> None:
+def test_no_result_is_larger_than_the_room() -> None:
     size, _ = next_size(paces((20_000, 0.01), (1_000_000, 1.0)), 1_000_000, 10.0, 1_500_000, 0.9)
     assert size == 1_500_000
 
 
-def test_a_busy_machine_plans_for_less_but_never_for_little() -> None:
+def test_busy_machine_plans_for_less_within_limits() -> None:
     assert last_share(1.0, 0.0) == LAST_SHARE
     assert LAST_SHARE_BUSY < last_share(1.0, 0.1) < LAST_SHARE
     assert last_share(1.0, 3.0) == LAST_SHARE_BUSY
 
 
-def test_a_busy_machine_goes_in_nearer_steps() -> None:
+def test_busy_machine_takes_smaller_steps() -> None:
     known = paces((20_000, 0.01), (1_000_000, 1.0))
     calm, calm_last = next_size(known, 1_000_000, 10.0, PLENTY, LAST_SHARE)
     busy, busy_last = next_size(known, 1_000_000, 10.0, PLENTY, LAST_SHARE_BUSY)
@@ -82,11 +82,11 @@ def test_waiting_for_a_core_is_counted() -> None:
         "while time.monotonic() < end: pass\n"
         "if child: print(clock.queued()); os.waitpid(child, 0)"
     )
-    run = subprocess.run([sys.executable, "-c", code], env=surroundings(), capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True)
     assert float(run.stdout) > 0.05, run.stderr
 
 
-def test_this_machine_has_room_for_something(tmp_path: Path) -> None:
+def test_this_machine_has_some_room(tmp_path: Path) -> None:
     digits, what = room.largest(tmp_path)
     assert 0 < digits < room.UNLIMITED
     assert what in ("memory", "disk")

@@ -1,4 +1,4 @@
-"""The endpoint itself: public parameters, regions, and what must not be open beside it."""
+"""The endpoint itself: public parameters, unknown keys, open ports, controls."""
 
 import contextlib
 import json
@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import rows
-from targets import IMAGE, REGION, Target, refusal
+from targets import IMAGE, REGION, Target, error_code
 
 row = partial(rows.row, "endpoint")
-OURS = "not of AWS: what a cloud on one machine owes to it"
+OWN = "no AWS page: a rule for a cloud on one machine"
 
 
 @row(
-    "Public parameters name the newest stock images, in every region",
+    "Public parameters contain the newest stock images, in every region",
     "Systems Manager User Guide, Calling AMI public parameters",
 )
 def stock_images(target: Target) -> None:
@@ -29,24 +29,24 @@ def stock_images(target: Target) -> None:
 
 @row("A parameter that does not exist is ParameterNotFound", "Systems Manager API Reference, GetParameter")
 def missing_parameters(target: Target) -> None:
-    assert refusal(target.client("ssm").get_parameter, Name="/aws/service/none") == "ParameterNotFound"
+    assert error_code(target.client("ssm").get_parameter, Name="/aws/service/none") == "ParameterNotFound"
 
 
 @row(
-    "An account number and key pair of nobody are refused",
+    "Unknown access keys are refused",
     "IAM User Guide, Signing requests",
-    not_on_aws="nothing to learn from AWS",
+    not_on_aws="it is certain on AWS",
 )
 def keys_of_nobody(target: Target) -> None:
     for key in ("test", "000000000000", "AKIAIOSFODNN7EXAMPLE"):
         keys = {"aws_access_key_id": key, "aws_secret_access_key": "test"}
-        assert refusal(target.client("s3", keys=keys).list_buckets) == "InvalidAccessKeyId"
+        assert error_code(target.client("s3", keys=keys).list_buckets) == "InvalidAccessKeyId"
 
 
 @row(
-    "Nothing listens but the one port, and on loopback only: no MQTT on 8883",
-    OURS,
-    not_on_aws="no machine of AWS's is looked at",
+    "Only one port is open, on loopback: no MQTT on 8883",
+    OWN,
+    not_on_aws="it inspects the machine that runs the cloud",
 )
 def one_port(target: Any) -> None:
     port, process = int(target.endpoint.rpartition(":")[2]), Path("/proc", str(target.running.facts["pid"]))
@@ -60,13 +60,13 @@ def one_port(target: Any) -> None:
     listening = {line[1] for line in lines if line[3] == "0A" and f"socket:[{line[9]}]" in held}
     assert f"0100007F:{port:04X}" in listening
     assert all(one.startswith("0100007F:") for one in listening)
-    # By the sockets that are its own: what else runs on this machine may have 8883.
+    # Only the sockets of this process: another program on this machine may use 8883.
     assert not {one for one in listening if one.endswith(f":{8883:04X}")}
-    # Where guests have no network of their own their metadata is on loopback too.
+    # Where guests have no network namespace, their metadata is on loopback too.
     assert len(listening) == 1 or target.running.facts["sandbox"] == "none"
 
 
-@row("What is not a request of AWS's but a control is not for guests and functions", OURS, not_on_aws="AWS has none")
+@row("Guests and functions cannot use the controls of localcloud", OWN, not_on_aws="AWS has no such controls")
 def controls_are_closed(target: Target) -> None:
     from lambda_rows import call, function
 
@@ -87,4 +87,4 @@ def controls_are_closed(target: Target) -> None:
         lines = str(ec2.get_console_output(InstanceId=server).get("Output", "")).splitlines()
         return [line for line in lines if "answers [" in line and line.rstrip().endswith("]")]
 
-    assert "answers [403, 403, 403]" in target.until(answers, "the guest's answers")[0]
+    assert "answers [403, 403, 403]" in target.wait_for(answers, "the guest's answers")[0]

@@ -4,7 +4,7 @@ import base64
 from typing import Any
 
 from rows import row
-from targets import IMAGE, KIND, Target, refusal
+from targets import IMAGE, TYPE, Target, error_code
 
 FLEET = "EC2 API Reference, CreateFleet"
 ERRORS = "EC2 Developer Guide, Error codes for the Amazon EC2 API"
@@ -13,17 +13,17 @@ SPOT = {"TotalTargetCapacity": 1, "DefaultTargetCapacityType": "spot"}
 
 
 def encoded(text: str) -> str:
-    """Base64."""
+    """Return the text in base64."""
     return base64.b64encode(text.encode()).decode()
 
 
-@row("ec2", "A launch template's name is taken once", ERRORS + ", InvalidLaunchTemplateName.AlreadyExistsException")
+@row("ec2", "The name of a launch template is unique", ERRORS + ", InvalidLaunchTemplateName.AlreadyExistsException")
 def template_names_are_taken_once(target: Target) -> None:
     ec2, name = target.client("ec2"), target.name_for("template")
-    said = {"LaunchTemplateName": name, "LaunchTemplateData": {"InstanceType": KIND}}
+    said = {"LaunchTemplateName": name, "LaunchTemplateData": {"InstanceType": TYPE}}
     ec2.create_launch_template(**said)
-    target.after(ec2.delete_launch_template, LaunchTemplateName=name)
-    assert refusal(ec2.create_launch_template, **said) == "InvalidLaunchTemplateName.AlreadyExistsException"
+    target.undo_after_row(ec2.delete_launch_template, LaunchTemplateName=name)
+    assert error_code(ec2.create_launch_template, **said) == "InvalidLaunchTemplateName.AlreadyExistsException"
 
 
 @row(
@@ -38,35 +38,35 @@ def template_versions(target: Target) -> None:
     asked = {"LaunchTemplateId": template, "Versions": ["$Latest", "$Default"]}
     found = ec2.describe_launch_template_versions(**asked)["LaunchTemplateVersions"]
     said = {one["VersionNumber"]: one["LaunchTemplateData"] for one in found}
-    assert {number: one["InstanceType"] for number, one in said.items()} == {1: KIND, 2: "t3.micro"}
+    assert {number: one["InstanceType"] for number, one in said.items()} == {1: TYPE, 2: "t3.micro"}
     assert said[2]["ImageId"] == said[1]["ImageId"]
 
 
 @row("ec2", "CreateLaunchTemplate with the same ClientToken makes one template", TOKENS)
 def template_token(target: Target) -> None:
     ec2, name, token = target.client("ec2"), target.name_for("template"), target.name_for("token")
-    said = {"LaunchTemplateName": name, "LaunchTemplateData": {"InstanceType": KIND}, "ClientToken": token}
+    said = {"LaunchTemplateName": name, "LaunchTemplateData": {"InstanceType": TYPE}, "ClientToken": token}
     first = ec2.create_launch_template(**said)["LaunchTemplate"]["LaunchTemplateId"]
-    target.after(ec2.delete_launch_template, LaunchTemplateId=first)
+    target.undo_after_row(ec2.delete_launch_template, LaunchTemplateId=first)
     assert ec2.create_launch_template(**said)["LaunchTemplate"]["LaunchTemplateId"] == first
 
 
-@row("ec2", "An instant fleet answers with what it launched, tagged as asked", FLEET)
+@row("ec2", "The answer for an instant fleet lists its instances, which have the requested tags", FLEET)
 def fleet_launches(target: Target) -> None:
     tags = [{"ResourceType": kind, "Tags": [{"Key": "of", "Value": kind}]} for kind in ("fleet", "instance")]
     made = target.fleet(target.template(), TagSpecifications=tags)
     (entry,) = made["Instances"]
-    assert (entry["Lifecycle"], entry["InstanceType"]) == ("on-demand", KIND)
-    shown = {tag["Key"]: tag["Value"] for tag in target.shown(entry["InstanceIds"][0])["Tags"]}
+    assert (entry["Lifecycle"], entry["InstanceType"]) == ("on-demand", TYPE)
+    shown = {tag["Key"]: tag["Value"] for tag in target.describe(entry["InstanceIds"][0])["Tags"]}
     assert shown["of"] == "instance"
     assert shown["aws:ec2:fleet-id"] == made["FleetId"]
 
 
 @row(
     "ec2",
-    "The same ClientToken gives the same fleet and launches nothing more",
+    "The same ClientToken returns the same fleet and launches nothing more",
     TOKENS,
-    unverified="What the replayed answer holds beside the fleet's id.",
+    unverified="The content of the repeated answer apart from the fleet's id.",
 )
 def fleet_token_replay(target: Target) -> None:
     template, token = target.template(), target.name_for("token")
@@ -79,36 +79,38 @@ def fleet_token_replay(target: Target) -> None:
 
 @row(
     "ec2",
-    "The ClientToken of a fleet gives the same fleet, and launches nothing, also when its instance has ended",
+    "The ClientToken of a fleet returns the same fleet and launches nothing, even after its instance has ended",
     TOKENS,
-    unverified="All of it: AWS says of RunInstances alone what the token of an instance that has ended is answered.",
+    unverified="All of it: AWS describes this case only for RunInstances.",
 )
 def fleet_token_after_the_end(target: Target) -> None:
     template, token = target.template(), target.name_for("token")
     first = target.fleet(template, ClientToken=token)
     (server,) = first["Instances"][0]["InstanceIds"]
     target.client("ec2").terminate_instances(InstanceIds=[server])
-    target.becomes(server, "terminated")
+    target.wait_for_state(server, "terminated")
     assert target.fleet(template, ClientToken=token)["FleetId"] == first["FleetId"]
     found = [{"Name": "tag:aws:ec2:fleet-id", "Values": [first["FleetId"]]}]
     groups = target.client("ec2").describe_instances(Filters=found)["Reservations"]
     assert [one["InstanceId"] for group in groups for one in group["Instances"]] == [server]
 
 
-@row("ec2", "The same ClientToken with another request is IdempotentParameterMismatch, for fleets too", TOKENS)
+@row("ec2", "The same ClientToken with different parameters of a fleet is IdempotentParameterMismatch", TOKENS)
 def fleet_token_mismatch(target: Target) -> None:
     template, token = target.template(), target.name_for("token")
     target.fleet(template, ClientToken=token)
     other = {"TotalTargetCapacity": 1, "DefaultTargetCapacityType": "spot"}
-    code = refusal(lambda **said: target.fleet(template, **said), ClientToken=token, TargetCapacitySpecification=other)
+    code = error_code(
+        lambda **said: target.fleet(template, **said), ClientToken=token, TargetCapacitySpecification=other
+    )
     assert code == "IdempotentParameterMismatch"
 
 
 @row(
     "ec2",
-    "A fleet's instances have the shutdown behaviour and user data of the template",
+    "Instances of a fleet have the shutdown behaviour and user data of its template",
     "EC2 API Reference, RequestLaunchTemplateData",
-    unverified="That it holds for instant fleets: public projects rely on it.",
+    unverified="That it holds for instant fleets; public projects rely on it.",
 )
 def fleet_keeps_the_behaviour(target: Target) -> None:
     template = target.template(InstanceInitiatedShutdownBehavior="terminate", UserData=encoded("#!/bin/sh\n:\n"))
@@ -124,12 +126,12 @@ def fleet_keeps_the_behaviour(target: Target) -> None:
 def fleet_of_spot(target: Target) -> None:
     made = target.fleet(target.template(), TargetCapacitySpecification=SPOT)
     assert made["Instances"][0]["Lifecycle"] == "spot"
-    assert target.shown(made["Instances"][0]["InstanceIds"][0])["InstanceLifecycle"] == "spot"
+    assert target.describe(made["Instances"][0]["InstanceIds"][0])["InstanceLifecycle"] == "spot"
 
 
 @row(
     "ec2",
-    "An override's type and subnet win over the template's",
+    "The type and subnet of an override take precedence over the template's",
     "EC2 API Reference, FleetLaunchTemplateOverridesRequest",
 )
 def fleet_overrides(target: Target) -> None:
@@ -140,14 +142,14 @@ def fleet_overrides(target: Target) -> None:
         "Overrides": [{"InstanceType": "t3.micro", "SubnetId": subnet["SubnetId"]}],
     }
     made = target.fleet("", LaunchTemplateConfigs=[configuration])
-    shown = target.shown(made["Instances"][0]["InstanceIds"][0])
+    shown = target.describe(made["Instances"][0]["InstanceIds"][0])
     assert (shown["InstanceType"], shown["SubnetId"]) == ("t3.micro", subnet["SubnetId"])
 
 
 @row(
-    "ec2", "User data of the fleet's request wins over the template's",
+    "ec2", "User data in the fleet request takes precedence over the template's",
     "EC2 API Reference, FleetLaunchTemplateSpecificationRequest, LaunchTemplateSpecificationUserData",
-    unverified="That the request wins when the template has user data too.",
+    unverified="That the request takes precedence when the template has user data too.",
 )  # fmt: skip
 def fleet_user_data(target: Target) -> None:
     specification = {
@@ -163,23 +165,23 @@ def fleet_user_data(target: Target) -> None:
 
 @row(
     "ec2",
-    "`resolve:ssm:` in a template names the image that the parameter holds",
+    "`resolve:ssm:` in a template selects the image that the parameter contains",
     "EC2 User Guide, Use a Systems Manager parameter",
 )
 def fleet_resolves_the_image(target: Target) -> None:
     made = target.fleet(target.template(ImageId=f"resolve:ssm:{IMAGE}"))
-    assert target.shown(made["Instances"][0]["InstanceIds"][0])["ImageId"] == target.image()
+    assert target.describe(made["Instances"][0]["InstanceIds"][0])["ImageId"] == target.image()
 
 
-@row("ec2", "An unknown template is an error of the whole call", ERRORS)
+@row("ec2", "An unknown template fails the whole call", ERRORS)
 def fleet_template_is_checked(target: Target) -> None:
-    code = refusal(lambda: target.fleet("lt-00000000000000000"))
+    code = error_code(lambda: target.fleet("lt-00000000000000000"))
     assert code == "InvalidLaunchTemplateId.NotFound"
 
 
 @row(
     "ec2",
-    "What one pool cannot launch is an entry of `Errors` in an answer of status 200, without instances",
+    "A pool that cannot launch is an entry in `Errors` of an answer with status 200",
     "EC2 API Reference, CreateFleetError",
 )
 def fleet_errors(target: Target) -> None:
@@ -193,12 +195,12 @@ def fleet_errors(target: Target) -> None:
     "ec2",
     "A pool without capacity is InsufficientInstanceCapacity in `Errors`",
     "EC2 User Guide, EC2 Fleet errors",
-    not_on_aws="nobody can order AWS to have no room",
+    not_on_aws="AWS cannot be made to lack capacity",
 )
 def fleet_without_capacity(target: Any) -> None:
     rule = {"code": "InsufficientInstanceCapacity", "market": "spot"}
     target.control("ec2/capacity", {"rules": [rule]})
-    target.after(target.control, path="ec2/capacity", method="DELETE")
+    target.undo_after_row(target.control, path="ec2/capacity", method="DELETE")
     template = target.template()
     made = target.fleet(template, TargetCapacitySpecification=SPOT)
     assert made["Instances"] == []
@@ -206,7 +208,7 @@ def fleet_without_capacity(target: Any) -> None:
     assert target.fleet(template)["Errors"] == []
 
 
-@row("ec2", "An instant fleet is listed only when it is asked for by id", "EC2 API Reference, DescribeFleets")
+@row("ec2", "An instant fleet is listed only by its id", "EC2 API Reference, DescribeFleets")
 def fleet_is_listed_by_its_id(target: Target) -> None:
     ec2, made = target.client("ec2"), target.fleet(target.template())
     assert made["FleetId"] not in {one["FleetId"] for one in ec2.describe_fleets()["Fleets"]}
@@ -219,4 +221,4 @@ def fleet_is_listed_by_its_id(target: Target) -> None:
 def fleet_is_deleted(target: Target) -> None:
     made = target.fleet(target.template())
     target.client("ec2").delete_fleets(FleetIds=[made["FleetId"]], TerminateInstances=True)
-    target.becomes(made["Instances"][0]["InstanceIds"][0], "terminated")
+    target.wait_for_state(made["Instances"][0]["InstanceIds"][0], "terminated")

@@ -1,4 +1,4 @@
-"""Who may do what: policies, their variables and condition keys, roles that are passed, sessions."""
+"""Authorization: policies, their variables and condition keys, sessions, signatures, links."""
 
 import json
 import urllib.error
@@ -10,13 +10,13 @@ import boto3
 import rows
 from botocore import UNSIGNED
 from botocore.config import Config
-from targets import REGION, Keys, Target, allow, deny, keys_of, refusal
+from targets import REGION, Keys, Target, allow, deny, error_code, keys_of
 
 POLICIES = "IAM User Guide, Policy evaluation logic"
 VARIABLES = "IAM User Guide, IAM policy elements: Variables and tags"
 S3_KEYS = "Service Authorization Reference, Actions, resources, and condition keys for Amazon S3"
 PASS = "IAM User Guide, Grant a user permissions to pass a role to an AWS service"
-# Of each service a call that needs nothing.
+# For each service, a call without required parameters.
 LISTINGS = {
     "ec2": "describe_instances", "iam": "list_roles", "sns": "list_topics", "sqs": "list_queues", "ssm": "describe_parameters",
     "logs": "describe_log_groups", "events": "list_rules", "lambda": "list_functions", "scheduler": "list_schedules",
@@ -28,19 +28,19 @@ row = partial(rows.row, "iam")
 
 
 def code_of(target: Target, keys: Keys, service: str, call: str, **said: Any) -> str:
-    """What a call of somebody else is refused with, while IAM judges."""
+    """Return the error code of a call with other keys."""
     client = target.client(service, keys=keys)
-    return refusal(getattr(client, call), **said)
+    return error_code(getattr(client, call), **said)
 
 
-@row("Who has no policy may do nothing: AccessDenied from S3, UnauthorizedOperation from EC2", POLICIES)
+@row("Without a policy every request is denied: AccessDenied from S3, UnauthorizedOperation from EC2", POLICIES)
 def nothing_is_allowed_by_itself(target: Target) -> None:
     keys, bucket = target.session(allow("sts:GetCallerIdentity")), target.bucket()
     assert code_of(target, keys, "s3", "list_objects_v2", Bucket=bucket) == "AccessDenied"
     assert code_of(target, keys, "ec2", "describe_instances") == "UnauthorizedOperation"
 
 
-@row("A Deny is stronger than an Allow", POLICIES)
+@row("A Deny overrides an Allow", POLICIES)
 def a_deny_is_stronger(target: Target) -> None:
     bucket = target.bucket()
     where = f"arn:aws:s3:::{bucket}"
@@ -49,7 +49,7 @@ def a_deny_is_stronger(target: Target) -> None:
     assert code_of(target, keys, "s3", "put_object", Bucket=bucket, Key="closed/a", Body=b"1") == "AccessDenied"
 
 
-@row("A right on a prefix is a right there and nowhere else", POLICIES)
+@row("A permission for a prefix is valid only below that prefix", POLICIES)
 def a_prefix(target: Target) -> None:
     bucket = target.bucket()
     keys = target.session(allow("s3:PutObject", f"arn:aws:s3:::{bucket}/mine/*"))
@@ -57,7 +57,7 @@ def a_prefix(target: Target) -> None:
     assert code_of(target, keys, "s3", "put_object", Bucket=bucket, Key="other/a", Body=b"1") == "AccessDenied"
 
 
-@row("`${aws:userid}` in a resource is ROLEID:SESSION of who asks", VARIABLES)
+@row("`${aws:userid}` in a resource is the caller's ROLEID:SESSION", VARIABLES)
 def the_userid_variable(target: Target) -> None:
     bucket = target.bucket()
     keys = target.session(allow("s3:PutObject", f"arn:aws:s3:::{bucket}/out/${{aws:userid}}/*"), called="i-0abc")
@@ -67,7 +67,7 @@ def the_userid_variable(target: Target) -> None:
     assert code_of(target, keys, "s3", "put_object", Bucket=bucket, Key=f"out/{who}x/a", Body=b"1") == "AccessDenied"
 
 
-@row("A variable works in a condition too; without a value for it the statement does not match", VARIABLES)
+@row("A policy variable works in a condition; without a value the statement does not match", VARIABLES)
 def a_variable_in_a_condition(target: Target) -> None:
     bucket = target.bucket()
     where = f"arn:aws:s3:::{bucket}"
@@ -81,9 +81,9 @@ def a_variable_in_a_condition(target: Target) -> None:
 
 
 @row(
-    "`${*}`, `${?}` and `${$}` are those letters, not wildcards; so is what a variable stands for",
+    "`${*}`, `${?}` and `${$}` are literal characters, not wildcards; so are such characters in a variable's value",
     VARIABLES,
-    unverified="the wildcards in a variable's value.",
+    unverified="The wildcards in a variable's value.",
 )
 def literal_letters(target: Target) -> None:
     bucket = target.bucket()
@@ -99,7 +99,7 @@ def literal_letters(target: Target) -> None:
 
 
 @row(
-    "A statement with a variable that has no value matches nothing, under StringNotLike and in NotResource too",
+    "A statement with a variable that has no value matches nothing, not even with StringNotLike or NotResource",
     VARIABLES,
 )
 def a_variable_without_a_value(target: Target) -> None:
@@ -117,7 +117,7 @@ def a_variable_without_a_value(target: Target) -> None:
 
 
 @row(
-    "A policy of version 2008-10-17, or of none, has no variables, a bucket's neither",
+    "A policy of version 2008-10-17 or without a version has no variables; this holds for bucket policies too",
     "IAM User Guide, IAM JSON policy elements: Version",
 )
 def old_versions(target: Target) -> None:
@@ -130,8 +130,8 @@ def old_versions(target: Target) -> None:
         else:
             statement = allow("s3:PutObject", where, Principal={"AWS": arn})
             s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Statement": [statement]}))
-            target.after(s3.delete_bucket_policy, Bucket=bucket)
-        said = target.settled(lambda arn=arn: target.client("sts").assume_role(RoleArn=arn, RoleSessionName="xx"))
+            target.undo_after_row(s3.delete_bucket_policy, Bucket=bucket)
+        said = target.retried(lambda arn=arn: target.client("sts").assume_role(RoleArn=arn, RoleSessionName="xx"))
         keys, who = keys_of(said["Credentials"]), said["AssumedRoleUser"]["AssumedRoleId"]
         assert code_of(target, keys, "s3", "put_object", Bucket=bucket, Key=f"old/{who}", Body=b"1") == "AccessDenied"
         plain = {"Bucket": bucket, "Key": "old/${aws:userid}", "Body": b"1"}
@@ -139,7 +139,7 @@ def old_versions(target: Target) -> None:
 
 
 @row(
-    "A write with tags needs s3:PutObjectTagging too, one with If-Match s3:GetObject",
+    "A write with tags also needs s3:PutObjectTagging; a write with If-Match also needs s3:GetObject",
     "S3 API Reference, PutObject, Permissions; S3 User Guide, How to prevent object overwrites with conditional writes",
 )
 def more_than_put_object(target: Target) -> None:
@@ -153,7 +153,7 @@ def more_than_put_object(target: Target) -> None:
     assert (put(keys=keys, IfMatch=etag), put(keys=keys, Tagging="a=b")) == ("", "")
 
 
-@row("s3:prefix limits what may be listed", S3_KEYS)
+@row("s3:prefix limits listings", S3_KEYS)
 def the_prefix_key(target: Target) -> None:
     bucket = target.bucket()
     condition = {"StringEquals": {"s3:prefix": "runs/"}}
@@ -172,7 +172,7 @@ def the_if_none_match_key(target: Target) -> None:
     assert code_of(target, keys, "s3", "put_object", IfNoneMatch="*", **said) == ""
 
 
-@row("What is write-once by s3:if-none-match is not rewritten under an If-None-Match that names another ETag", S3_KEYS)
+@row("An object that s3:if-none-match makes write-once cannot be replaced by If-None-Match with another ETag", S3_KEYS)
 def the_if_none_match_key_with_an_etag(target: Target) -> None:
     bucket, key = target.bucket(), target.name_for("once")
     where, missing = f"arn:aws:s3:::{bucket}/*", {"Null": {"s3:if-none-match": "true"}}
@@ -184,7 +184,7 @@ def the_if_none_match_key_with_an_etag(target: Target) -> None:
     assert target.client("s3").get_object(**said)["Body"].read() == b"1"
 
 
-@row("s3:ObjectCreationOperation lets the parts of an upload pass, and not its completion", S3_KEYS)
+@row("s3:ObjectCreationOperation can allow the parts of an upload and deny its completion", S3_KEYS)
 def the_creation_key(target: Target) -> None:
     bucket, key = target.bucket(), target.name_for("parts")
     where = f"arn:aws:s3:::{bucket}/*"
@@ -195,12 +195,12 @@ def the_creation_key(target: Target) -> None:
     said = {"Bucket": bucket, "Key": key, "UploadId": upload}
     part = s3.upload_part(PartNumber=1, Body=b"1", **said)
     said["MultipartUpload"] = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
-    assert refusal(s3.complete_multipart_upload, **said) == "AccessDenied"
+    assert error_code(s3.complete_multipart_upload, **said) == "AccessDenied"
     s3.complete_multipart_upload(IfNoneMatch="*", **said)
 
 
 @row(
-    "A bucket policy that denies what is not TLS does not deny a client of the endpoint",
+    "A bucket policy that denies requests without TLS allows clients of the endpoint",
     "S3 User Guide, Security best practices, Enforce encryption of data in transit",
 )
 def a_policy_that_demands_tls(target: Target) -> None:
@@ -209,17 +209,17 @@ def a_policy_that_demands_tls(target: Target) -> None:
     keys = target.session(allow("s3:*", where))
     tls = deny("s3:PutObject", where[1], Principal="*", Condition={"Bool": {"aws:SecureTransport": "false"}})
     s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [tls]}))
-    target.after(s3.delete_bucket_policy, Bucket=bucket)
+    target.undo_after_row(s3.delete_bucket_policy, Bucket=bucket)
     assert code_of(target, keys, "s3", "put_object", Bucket=bucket, Key="tls", Body=b"1") == ""
     tls["Condition"] = {"Bool": {"aws:SecureTransport": "true"}}
     s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [tls]}))
-    target.until(
+    target.wait_for(
         lambda: code_of(target, keys, "s3", "put_object", Bucket=bucket, Key="tls", Body=b"1") == "AccessDenied"
     )
 
 
 @row(
-    "A bucket policy can deny what a role's own policy allows",
+    "A bucket policy can deny what the role's policy allows",
     "IAM User Guide, Identity-based policies and resource-based policies",
 )
 def a_bucket_policy_denies(target: Target) -> None:
@@ -227,27 +227,27 @@ def a_bucket_policy_denies(target: Target) -> None:
     keys = target.session(allow("s3:PutObject", f"arn:aws:s3:::{bucket}/*"))
     statement = deny("s3:PutObject", f"arn:aws:s3:::{bucket}/sealed/*", Principal="*")
     s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
-    target.after(s3.delete_bucket_policy, Bucket=bucket)
+    target.undo_after_row(s3.delete_bucket_policy, Bucket=bucket)
     assert code_of(target, keys, "s3", "put_object", Bucket=bucket, Key="sealed/a", Body=b"1") == "AccessDenied"
     assert code_of(target, keys, "s3", "put_object", Bucket=bucket, Key="unsealed", Body=b"1") == ""
 
 
-@row("A boundary limits what the role's policy allows", "IAM User Guide, Permissions boundaries for IAM entities")
+@row("A permissions boundary limits the role's policy", "IAM User Guide, Permissions boundaries for IAM entities")
 def a_boundary(target: Target) -> None:
     iam, bucket = target.client("iam"), target.bucket()
     document = {"Version": "2012-10-17", "Statement": [allow("s3:ListBucket")]}
     edge = iam.create_policy(PolicyName=target.name_for("edge"), PolicyDocument=json.dumps(document))["Policy"]["Arn"]
-    target.after(iam.delete_policy, PolicyArn=edge)
+    target.undo_after_row(iam.delete_policy, PolicyArn=edge)
     arn = target.role("account", [allow("s3:*")])
     iam.put_role_permissions_boundary(RoleName=arn.rsplit("/", 1)[-1], PermissionsBoundary=edge)
-    said = target.settled(lambda: target.client("sts").assume_role(RoleArn=arn, RoleSessionName="xx"))["Credentials"]
+    said = target.retried(lambda: target.client("sts").assume_role(RoleArn=arn, RoleSessionName="xx"))["Credentials"]
     keys = {"aws_access_key_id": said["AccessKeyId"], "aws_secret_access_key": said["SecretAccessKey"]}
     keys["aws_session_token"] = said["SessionToken"]
     assert code_of(target, keys, "s3", "list_objects_v2", Bucket=bucket) == ""
     assert code_of(target, keys, "s3", "put_object", Bucket=bucket, Key="edge", Body=b"1") == "AccessDenied"
 
 
-@row("A session's own policy limits the role's", "IAM User Guide, Policies and permissions, Session policies")
+@row("A session policy limits the role's policy", "IAM User Guide, Policies and permissions, Session policies")
 def a_session_policy(target: Target) -> None:
     bucket = target.bucket()
     own = json.dumps({"Version": "2012-10-17", "Statement": [allow("s3:ListBucket")]})
@@ -256,7 +256,7 @@ def a_session_policy(target: Target) -> None:
     assert code_of(target, keys, "s3", "put_object", Bucket=bucket, Key="own", Body=b"1") == "AccessDenied"
 
 
-@row("A role is assumed only by whom its trust policy names", "IAM User Guide, Update a role trust policy")
+@row("Only principals in its trust policy can assume a role", "IAM User Guide, Update a role trust policy")
 def a_trust_policy(target: Target) -> None:
     trusting, other = target.role("account"), target.role("lambda")
     keys = target.session(allow("sts:AssumeRole"))
@@ -264,7 +264,7 @@ def a_trust_policy(target: Target) -> None:
     assert code_of(target, keys, "sts", "assume_role", RoleArn=trusting, RoleSessionName="xx") == ""
 
 
-@row("Everybody may ask who they are", "STS API Reference, GetCallerIdentity")
+@row("GetCallerIdentity needs no permission", "STS API Reference, GetCallerIdentity")
 def who_am_i(target: Target) -> None:
     keys = target.session(deny("*"))
     assert code_of(target, keys, "sts", "get_caller_identity") == ""
@@ -273,7 +273,7 @@ def who_am_i(target: Target) -> None:
 @row(
     "A wrong signature is refused by every service",
     "AWS General Reference, Signature Version 4; EC2 error AuthFailure",
-    unverified="Which of the codes it is, service by service.",
+    unverified="Which of the codes each service uses.",
 )
 def a_wrong_signature(target: Target) -> None:
     keys = target.session(allow("*")) | {"aws_secret_access_key": "wrong"}
@@ -290,11 +290,11 @@ def an_unsigned_request(target: Target) -> None:
     target.client("s3").put_object(Bucket=target.bucket(), Key="unsigned", Body=b"1")
     config = Config(signature_version=UNSIGNED, retries={"total_max_attempts": 1})
     nobody = boto3.client("s3", region_name=REGION, endpoint_url=target.endpoint, config=config)
-    assert refusal(nobody.get_object, Bucket=target.bucket(), Key="unsigned") == "AccessDenied"
+    assert error_code(nobody.get_object, Bucket=target.bucket(), Key="unsigned") == "AccessDenied"
 
 
 @row(
-    "A link can do what its signer may, and nothing when it was changed or is over",
+    "A presigned link has the permissions of its signer; a changed or expired link is denied",
     "S3 User Guide, Download and upload objects with presigned URLs",
 )
 def links(target: Target) -> None:
@@ -313,4 +313,4 @@ def links(target: Target) -> None:
             return error.code
 
     assert (fetched("linked/a"), fetched("unlinked/a"), fetched("linked/a", "0")) == (200, 403, 403)
-    target.until(lambda: fetched("linked/a", seconds=0) == 403)
+    target.wait_for(lambda: fetched("linked/a", seconds=0) == 403)

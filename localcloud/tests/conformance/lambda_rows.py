@@ -1,4 +1,4 @@
-"""Functions: as whom they run, what they see, how often an event is tried."""
+"""Functions: their role, environment, errors, and retries of events."""
 
 import base64
 import io
@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import rows
-from targets import REGION, Target, allow, refusal
+from targets import REGION, Target, allow, error_code
 
 ENVIRONMENT = "Lambda Developer Guide, Using Lambda environment variables"
 ASYNC = "Lambda Developer Guide, How Lambda handles errors and retries with asynchronous invocation"
@@ -20,7 +20,7 @@ row = partial(rows.row, "lambda")
 
 
 def zipped(source: str) -> bytes:
-    """The zip of a function."""
+    """Return the zip file of a function."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("main.py", source)
@@ -28,33 +28,33 @@ def zipped(source: str) -> bytes:
 
 
 def function(target: Target, source: str, statements: list[dict[str, Any]] | None = None, **more: Any) -> str:
-    """A function, ready; its ARN. It goes when the row is done."""
+    """Create a function, wait until it is active, and return its ARN."""
     functions, name = target.client("lambda"), target.name_for("function")
     role = target.role("lambda", statements)
     said = {
         "FunctionName": name, "Runtime": "python3.13", "Handler": "main.handler", "Role": role,
         "Code": {"ZipFile": zipped(source)}, "Timeout": 20,
     }  # fmt: skip
-    made = target.settled(lambda: functions.create_function(**(said | more)))
-    target.after(functions.delete_function, FunctionName=name)
+    made = target.retried(lambda: functions.create_function(**(said | more)))
+    target.undo_after_row(functions.delete_function, FunctionName=name)
     functions.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
     return str(made["FunctionArn"])
 
 
 def call(target: Target, arn: str, event: Any = None) -> tuple[Any, str, str]:
-    """Invoke and wait: what it returned, its error if any, and its log."""
+    """Invoke a function; return its result, its error (or "") and the end of its log."""
     said = json.dumps({} if event is None else event)
     answer = target.client("lambda").invoke(FunctionName=arn, Payload=said, LogType="Tail")
     log = base64.b64decode(answer.get("LogResult", "")).decode()
     return json.loads(answer["Payload"].read() or b"null"), answer.get("FunctionError", ""), log
 
 
-@row("A function runs and its value comes back", INVOKE)
+@row("A function runs and its result is returned", INVOKE)
 def a_function_runs(target: Target) -> None:
     assert call(target, function(target, ECHO), {"a": 1})[:2] == ({"a": 1}, "")
 
 
-@row("A function runs as its role: what the role may not do, it may not", ROLE)
+@row("A function runs with the permissions of its role", ROLE)
 def a_function_is_its_role(target: Target) -> None:
     bucket = target.bucket()
     source = (
@@ -73,7 +73,7 @@ def a_function_is_its_role(target: Target) -> None:
 
 
 @row(
-    "A function finds its own variables and those of its runtime",
+    "A function has its own environment variables and those of the runtime",
     ENVIRONMENT + ", Defined runtime environment variables",
 )
 def variables(target: Target) -> None:
@@ -95,7 +95,7 @@ def variables(target: Target) -> None:
 
 
 @row(
-    "An error of the function is `FunctionError: Unhandled` with its type, message and trace",
+    "An error in the function is `FunctionError: Unhandled`, with its type, message and stack trace",
     "Lambda Developer Guide, Lambda function handler errors in Python",
 )
 def errors(target: Target) -> None:
@@ -107,7 +107,7 @@ def errors(target: Target) -> None:
 
 
 @row(
-    "A function that takes too long is ended: Task timed out",
+    "A function that exceeds its timeout is ended: Task timed out",
     "Lambda Developer Guide, Configure Lambda function timeout",
 )
 def timeouts(target: Target) -> None:
@@ -117,7 +117,7 @@ def timeouts(target: Target) -> None:
 
 
 @row(
-    "The context tells name, ARN, version, request and the time that is left",
+    "The context has name, ARN, version, request id and remaining time",
     "Lambda Developer Guide, Using the Lambda context object with Python",
 )
 def contexts(target: Target) -> None:
@@ -135,7 +135,7 @@ def contexts(target: Target) -> None:
 
 
 @row(
-    "What is printed goes to the log group /aws/lambda/NAME",
+    "Output of a function goes to the log group /aws/lambda/NAME",
     "Lambda Developer Guide, Sending Lambda function logs to CloudWatch Logs",
 )
 def logs(target: Target) -> None:
@@ -143,18 +143,18 @@ def logs(target: Target) -> None:
     arn = function(target, "def handler(event, context):\n    print('it was here')\n", rights)
     call(target, arn)
     client, group = target.client("logs"), f"/aws/lambda/{arn.rpartition(':')[2]}"
-    target.after(client.delete_log_group, logGroupName=group)
+    target.undo_after_row(client.delete_log_group, logGroupName=group)
 
     def printed() -> bool:
-        if refusal(client.filter_log_events, logGroupName=group):
+        if error_code(client.filter_log_events, logGroupName=group):
             return False
         return any("it was here" in one["message"] for one in client.filter_log_events(logGroupName=group)["events"])
 
-    target.until(printed)
+    target.wait_for(printed)
 
 
 @row(
-    "An asynchronous event is accepted with 202; one that failed goes to the OnFailure destination with its reason",
+    "An asynchronous event is accepted with 202; a failed one goes to the OnFailure destination with the reason",
     ASYNC,
 )
 def asynchronous_events(target: Target) -> None:
@@ -176,7 +176,10 @@ def asynchronous_events(target: Target) -> None:
     assert said["responseContext"]["functionError"] == "Unhandled"
 
 
-@row("A failed event is tried again after one minute and after two more; then it goes to the dead-letter queue", ASYNC)
+@row(
+    "A failed event is retried after one minute and after two more minutes; then it goes to the dead-letter queue",
+    ASYNC,
+)
 def retries(target: Target) -> None:
     (tries, own), (url, dead) = target.queue(), target.queue()
     source = "import boto3\ndef handler(event, context):\n"
@@ -185,12 +188,12 @@ def retries(target: Target) -> None:
     rights = [allow("sqs:SendMessage", [own, dead])]
     arn = function(target, source, rights, DeadLetterConfig={"TargetArn": dead})
     target.client("lambda").invoke(FunctionName=arn, InvocationType="Event", Payload=b'{"tick": 1}')
-    # Less than the wait, and then more than the rest of it.
+    # First advance by less than the wait, then by more than the rest of it.
     for less, more in ((0, 0), (30, 35), (90, 35)):
         if less:
-            target.come(less)
+            target.let_pass(less)
             assert target.message(tries, 1.0) is None
-            target.come(more)
+            target.let_pass(more)
         assert target.message(tries) is not None
     found = target.message(url)
     assert found is not None
@@ -201,7 +204,7 @@ def retries(target: Target) -> None:
     assert target.message(tries, 1.0) is None
 
 
-@row("New code runs from the next invocation on", "Lambda API Reference, UpdateFunctionCode")
+@row("New code runs at the next invocation", "Lambda API Reference, UpdateFunctionCode")
 def new_code(target: Target) -> None:
     arn = function(target, "def handler(event, context):\n    return 1\n")
     assert call(target, arn)[0] == 1
@@ -213,7 +216,7 @@ def new_code(target: Target) -> None:
 
 @row("An unknown function is ResourceNotFoundException", INVOKE)
 def unknown_functions(target: Target) -> None:
-    assert refusal(target.client("lambda").invoke, FunctionName="conf-none") == "ResourceNotFoundException"
+    assert error_code(target.client("lambda").invoke, FunctionName="conf-none") == "ResourceNotFoundException"
 
 
 @row("InvocationType DryRun answers 204 and runs nothing", INVOKE)
@@ -231,7 +234,7 @@ def dry_runs(target: Target) -> None:
 
 
 @row(
-    "Making a function needs iam:PassRole on its role, for lambda.amazonaws.com",
+    "Creating a function needs iam:PassRole on its role, for lambda.amazonaws.com",
     "IAM User Guide, Grant a user permissions to pass a role to an AWS service",
 )
 def passing_a_role_to_a_function(target: Target) -> None:
@@ -242,22 +245,22 @@ def passing_a_role_to_a_function(target: Target) -> None:
     for more in ([], [allow("iam:PassRole", role, Condition=condition)]):
         keys, name = target.session(allow("lambda:CreateFunction"), *more), target.name_for("function")
         client = target.client("lambda", keys=keys)
-        target.after(target.client("lambda").delete_function, FunctionName=name)
-        codes.append(refusal(client.create_function, FunctionName=name, **said))
+        target.undo_after_row(target.client("lambda").delete_function, FunctionName=name)
+        codes.append(error_code(client.create_function, FunctionName=name, **said))
     assert codes == ["AccessDeniedException", ""]
 
 
-@row("A function is made only with a role that trusts Lambda", ROLE)
+@row("Creating a function needs a role that trusts Lambda", ROLE)
 def roles_are_checked(target: Target) -> None:
     said = {"Runtime": "python3.13", "Handler": "main.handler", "Code": {"ZipFile": zipped(ECHO)}}
     functions, name = target.client("lambda"), target.name_for("function")
-    target.after(functions.delete_function, FunctionName=name)
-    code = refusal(functions.create_function, FunctionName=name, Role=target.role("ec2"), **said)
+    target.undo_after_row(functions.delete_function, FunctionName=name)
+    code = error_code(functions.create_function, FunctionName=name, Role=target.role("ec2"), **said)
     assert code == "InvalidParameterValueException"
 
 
 @row(
-    "A function sees its zip, the standard library and the SDK, and no variable of who runs the cloud",
+    "A function can import its zip, the standard library and the SDK, and has no variable of the user who runs the cloud",
     "Lambda Developer Guide, Building Lambda functions with Python, Runtime-included SDK versions",
 )
 def what_a_function_sees(target: Target) -> None:

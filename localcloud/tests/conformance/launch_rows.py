@@ -1,10 +1,10 @@
-"""RunInstances: what is launched, what a token means, what is refused."""
+"""RunInstances: launches, client tokens, refusals."""
 
 import base64
 from typing import Any
 
 from rows import row
-from targets import KIND, Target, allow, refusal
+from targets import TYPE, Target, allow, error_code
 
 RUN = "EC2 API Reference, RunInstances"
 ERRORS = "EC2 Developer Guide, Error codes for the Amazon EC2 API"
@@ -13,21 +13,21 @@ LIVES = "EC2 User Guide, Amazon EC2 instance state changes"
 
 
 def tagged(kind: str, **tags: str) -> dict[str, Any]:
-    """A tag specification."""
+    """Return a tag specification."""
     return {"ResourceType": kind, "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
 
 
 def refused(target: Target, **asked: Any) -> str:
-    """The code a launch is refused with. What it launched after all goes when the row is done."""
-    return refusal(lambda **said: target.launch(**said), **asked)
+    """Return the error code of a launch ("" if it launches)."""
+    return error_code(lambda **said: target.launch(**said), **asked)
 
 
-@row("ec2", "RunInstances tags the instance and its volume as it makes them", RUN + ", TagSpecification.N")
+@row("ec2", "RunInstances tags the instance and its volume at creation", RUN + ", TagSpecification.N")
 def run_tags_instance_and_volume(target: Target) -> None:
     (server,) = target.launch(TagSpecifications=[tagged("instance", a="1"), tagged("volume", b="2")])
-    assert {"Key": "a", "Value": "1"} in target.shown(server)["Tags"]
+    assert {"Key": "a", "Value": "1"} in target.describe(server)["Tags"]
     asked = [{"Name": "attachment.instance-id", "Values": [server]}]
-    volumes = target.until(lambda: target.client("ec2").describe_volumes(Filters=asked)["Volumes"])
+    volumes = target.wait_for(lambda: target.client("ec2").describe_volumes(Filters=asked)["Volumes"])
     assert volumes[0]["Tags"] == [{"Key": "b", "Value": "2"}]
 
 
@@ -38,7 +38,7 @@ def run_token_replay(target: Target) -> None:
     assert target.launch(ClientToken=token) == first
 
 
-@row("ec2", "The same ClientToken with other parameters is IdempotentParameterMismatch", TOKENS)
+@row("ec2", "The same ClientToken with different parameters is IdempotentParameterMismatch", TOKENS)
 def run_token_mismatch(target: Target) -> None:
     token = target.name_for("token")
     target.launch(ClientToken=token)
@@ -47,26 +47,26 @@ def run_token_mismatch(target: Target) -> None:
 
 @row(
     "ec2",
-    "The ClientToken of an instance that has been terminated is IdempotentInstanceTerminated",
+    "The ClientToken of a terminated instance is IdempotentInstanceTerminated",
     ERRORS + ", IdempotentInstanceTerminated",
-    unverified="Whether the terminated instance is returned instead: both were seen in public reports.",
+    unverified="Whether the terminated instance is returned instead; public reports have both.",
 )
 def run_token_after_the_end(target: Target) -> None:
     token = target.name_for("token")
     (server,) = target.launch(ClientToken=token)
     target.client("ec2").terminate_instances(InstanceIds=[server])
-    target.becomes(server, "terminated")
+    target.wait_for_state(server, "terminated")
     assert refused(target, ClientToken=token) == "IdempotentInstanceTerminated"
 
 
-@row("ec2", "With a subnet named, one ClientToken launches once in each zone", TOKENS + ", Zonal idempotency")
+@row("ec2", "With a subnet in the request, one ClientToken launches once in each zone", TOKENS + ", Zonal idempotency")
 def run_token_is_zonal(target: Target) -> None:
     token, subnets = target.name_for("token"), target.client("ec2").describe_subnets()["Subnets"]
     zones = {one["AvailabilityZone"]: one["SubnetId"] for one in subnets if one["DefaultForAz"]}
     one, other = sorted(zones.items())[:2]
     servers = [target.launch(ClientToken=token, SubnetId=subnet)[0] for _, subnet in (one, other)]
     assert servers[0] != servers[1]
-    assert {target.shown(server)["Placement"]["AvailabilityZone"] for server in servers} == {one[0], other[0]}
+    assert {target.describe(server)["Placement"]["AvailabilityZone"] for server in servers} == {one[0], other[0]}
 
 
 @row("ec2", "One ClientToken launches once in each region", TOKENS + ", Regional idempotency")
@@ -83,7 +83,9 @@ def run_token_has_a_length(target: Target) -> None:
 
 
 @row(
-    "ec2", "MaxCount instances are launched when there is room, in one reservation, numbered from 0", RUN + ", MaxCount"
+    "ec2",
+    "If there is capacity, MaxCount instances are launched, in one reservation, numbered from 0",
+    RUN + ", MaxCount",
 )
 def run_max_count(target: Target) -> None:
     made = target.reservation(MaxCount=3)
@@ -97,18 +99,18 @@ def run_max_count(target: Target) -> None:
     "ec2",
     "MinCount above MaxCount is refused",
     RUN + ", MinCount",
-    unverified="Which of the InvalidParameter codes it is.",
+    unverified="Which of the InvalidParameter codes is used.",
 )
 def run_min_count_above_max_count(target: Target) -> None:
     assert refused(target, MinCount=2, MaxCount=1)[:16] == "InvalidParameter"
 
 
-@row("ec2", "A launched instance is `pending` first", LIVES, not_on_aws="covered by every launch")
+@row("ec2", "A new instance is `pending` at first", LIVES, not_on_aws="every launch shows it")
 def run_begins_as_pending(target: Target) -> None:
     assert target.reservation()["Instances"][0]["State"] == {"Code": 0, "Name": "pending"}
 
 
-@row("ec2", "DryRun says DryRunOperation to who may, and launches nothing", RUN + ", DryRun")
+@row("ec2", "DryRun answers DryRunOperation to an authorized caller and launches nothing", RUN + ", DryRun")
 def run_dry(target: Target) -> None:
     mark = target.name_for("dry")
     assert refused(target, DryRun=True, TagSpecifications=[tagged("instance", dry=mark)]) == "DryRunOperation"
@@ -116,11 +118,11 @@ def run_dry(target: Target) -> None:
     assert target.client("ec2").describe_instances(Filters=found)["Reservations"] == []
 
 
-@row("ec2", "DryRun says UnauthorizedOperation to who may not", RUN + ", DryRun")
+@row("ec2", "DryRun answers UnauthorizedOperation to an unauthorized caller", RUN + ", DryRun")
 def run_dry_without_the_right(target: Target) -> None:
-    said = {"ImageId": target.image(), "InstanceType": KIND, "MinCount": 1, "MaxCount": 1}
+    said = {"ImageId": target.image(), "InstanceType": TYPE, "MinCount": 1, "MaxCount": 1}
     keys = target.session(allow("ec2:DescribeInstances"))
-    code = refusal(target.client("ec2", keys=keys).run_instances, DryRun=True, **said)
+    code = error_code(target.client("ec2", keys=keys).run_instances, DryRun=True, **said)
     assert code == "UnauthorizedOperation"
 
 
@@ -144,7 +146,7 @@ def run_user_data_can_be_read(target: Target) -> None:
 
 @row(
     "ec2",
-    "The shutdown behaviour of an instance is `stop` unless its launch said `terminate`",
+    "The shutdown behaviour of an instance is `stop` unless the launch sets `terminate`",
     RUN + ", InstanceInitiatedShutdownBehavior",
 )
 def run_shutdown_behaviour(target: Target) -> None:
@@ -182,7 +184,7 @@ def run_profile_is_checked(target: Target) -> None:
     assert refused(target, IamInstanceProfile={"Name": "conf-no-such"}) == "InvalidParameterValue"
 
 
-@row("ec2", "An unknown subnet, security group or key pair is refused by its own code", ERRORS)
+@row("ec2", "An unknown subnet, security group or key pair has its own error code", ERRORS)
 def run_network_and_key_are_checked(target: Target) -> None:
     assert refused(target, SubnetId="subnet-00000000000000000") == "InvalidSubnetID.NotFound"
     assert refused(target, SecurityGroupIds=["sg-00000000000000000"]) == "InvalidGroup.NotFound"
@@ -215,7 +217,7 @@ def run_reserved_tags(target: Target) -> None:
 
 @row(
     "ec2",
-    "A tag key is named once per resource",
+    "A tag key may occur only once for a resource",
     "EC2 User Guide, Tag your Amazon EC2 resources",
     unverified="Its code.",
 )
@@ -226,18 +228,18 @@ def run_tag_keys_are_named_once(target: Target) -> None:
 
 @row(
     "ec2",
-    "A launch takes its template's data; a parameter of the request wins, tags of both are set",
+    "A launch uses its template's data; parameters of the request take precedence; tags of both are set",
     "EC2 User Guide, Launch EC2 instances using a launch template",
 )
 def run_template_is_merged(target: Target) -> None:
     template = target.template(
-        InstanceType=KIND, InstanceInitiatedShutdownBehavior="terminate",
+        InstanceType=TYPE, InstanceInitiatedShutdownBehavior="terminate",
         UserData=base64.b64encode(b"#!/bin/sh\n").decode(), TagSpecifications=[tagged("instance", a="template", b="template")],
     )  # fmt: skip
     more = [tagged("instance", b="request", c="request")]
     said = {"LaunchTemplateId": template, "Version": "1"}
     (server,) = target.launch(LaunchTemplate=said, InstanceType="t3.micro", TagSpecifications=more)
-    shown, ec2 = target.shown(server), target.client("ec2")
+    shown, ec2 = target.describe(server), target.client("ec2")
     assert shown["InstanceType"] == "t3.micro"
     tags = {tag["Key"]: tag["Value"] for tag in shown["Tags"] if not tag["Key"].startswith("aws:")}
     assert tags == {"a": "template", "b": "request", "c": "request"}
@@ -246,20 +248,20 @@ def run_template_is_merged(target: Target) -> None:
     assert ec2.describe_instance_attribute(InstanceId=server, Attribute="userData")["UserData"]["Value"]
 
 
-@row("ec2", "A spot instance says so; an on-demand one has no lifecycle", "EC2 API Reference, Instance")
+@row("ec2", "A spot instance has the lifecycle `spot`; an on-demand instance has none", "EC2 API Reference, Instance")
 def run_spot(target: Target) -> None:
     (plain,), (spot,) = target.launch(), target.launch(InstanceMarketOptions={"MarketType": "spot"})
-    shown = target.shown(spot)
+    shown = target.describe(spot)
     assert shown["InstanceLifecycle"] == "spot"
     assert shown["SpotInstanceRequestId"].startswith("sir-")
-    assert "InstanceLifecycle" not in target.shown(plain)
+    assert "InstanceLifecycle" not in target.describe(plain)
 
 
 @row(
     "ec2",
     "A one-time spot launch cannot have the shutdown behaviour `stop`",
     "EC2 User Guide, Launch with spot",
-    unverified="All of it: seen in public reports only.",
+    unverified="All of it: it is known from public reports only.",
 )
 def run_spot_does_not_stop(target: Target) -> None:
     spot = {"MarketType": "spot"}
@@ -267,11 +269,11 @@ def run_spot_does_not_stop(target: Target) -> None:
     assert refused(target, **asked) == "InvalidParameterCombination"
 
 
-@row("ec2", "MetadataOptions of a launch are kept and shown", RUN + ", MetadataOptions")
+@row("ec2", "MetadataOptions of a launch are stored and shown", RUN + ", MetadataOptions")
 def run_metadata_options(target: Target) -> None:
     asked = {"HttpTokens": "required", "HttpPutResponseHopLimit": 1, "InstanceMetadataTags": "enabled"}
     (server,) = target.launch(MetadataOptions=asked)
-    shown = target.shown(server)["MetadataOptions"]
+    shown = target.describe(server)["MetadataOptions"]
     assert {name: shown[name] for name in asked} == asked
 
 
@@ -287,7 +289,7 @@ def run_hop_limit_is_checked(target: Target) -> None:
 
 @row(
     "ec2",
-    "With tags in the metadata, a tag key has no space and no slash",
+    "With tags in the metadata, a tag key may not contain a space or a slash",
     "EC2 User Guide, View tags for your EC2 instances using instance metadata",
     unverified="Its code.",
 )
@@ -300,14 +302,14 @@ def run_tags_of_the_metadata_are_checked(target: Target) -> None:
 
 @row(
     "ec2",
-    "The root volume has the size, type and encryption that the launch asks for",
+    "The root volume has the size, type and encryption that the launch requests",
     "EC2 API Reference, EbsBlockDevice",
 )
 def run_root_volume(target: Target) -> None:
     disk = {"VolumeSize": 20, "VolumeType": "gp3", "Encrypted": True}
     (server,) = target.launch(BlockDeviceMappings=[{"DeviceName": "/dev/xvda", "Ebs": disk}])
     asked = [{"Name": "attachment.instance-id", "Values": [server]}]
-    (volume,) = target.until(lambda: target.client("ec2").describe_volumes(Filters=asked)["Volumes"])
+    (volume,) = target.wait_for(lambda: target.client("ec2").describe_volumes(Filters=asked)["Volumes"])
     assert (volume["Size"], volume["VolumeType"], volume["Encrypted"]) == (20, "gp3", True)
 
 

@@ -1,4 +1,4 @@
-"""The instance metadata service, asked from inside a server."""
+"""The instance metadata service, asked from inside an instance."""
 
 import json
 from datetime import UTC, datetime
@@ -7,7 +7,7 @@ from typing import Any
 
 import rows
 from probe import TOKEN, TTL, Probe
-from targets import Target, allow, keys_of, refusal
+from targets import Target, allow, error_code, keys_of
 
 USE = "EC2 User Guide, Use the Instance Metadata Service to access instance metadata"
 ACCESS = "EC2 User Guide, Access instance metadata for an EC2 instance"
@@ -15,21 +15,21 @@ CATEGORIES = "EC2 User Guide, Instance metadata categories"
 NOTICES = "EC2 User Guide, Spot Instance interruption notices"
 CREDENTIALS = "EC2 User Guide, Retrieve security credentials from instance metadata"
 TAGS = "EC2 User Guide, View tags for your EC2 instances using instance metadata"
-NO_ORDER = "only AWS can give the notice"
+NO_NOTICE = "only AWS can send the notice"
 
 row = partial(rows.row, "metadata")
 
 
 def probe(target: Target) -> Probe:
-    """A spot server with a role and tags that the rows share."""
-    return target.once("probe", lambda: _probe(target))
+    """Return a probe on a spot instance with a role and tags. The rows share it."""
+    return target.shared("probe", lambda: _probe(target))
 
 
 def _probe(target: Target) -> Probe:
     name, _ = target.profile([allow("s3:PutObject", f"arn:aws:s3:::{target.bucket()}/own/${{aws:userid}}/*")])
-    # The role serves all rows: it goes at the end, not after the row that made it.
+    # All rows use this role, so it is deleted at the end, not after the first row.
     for undo in target._undo:
-        target.at_last(undo)
+        target.undo_at_end(undo)
     target._undo.clear()
     tags = [{"ResourceType": "instance", "Tags": [{"Key": "job", "Value": "pi"}, {"Key": "a:b", "Value": "c"}]}]
     return Probe(
@@ -42,11 +42,11 @@ def _probe(target: Target) -> Probe:
 
 
 def open_probe(target: Target) -> Probe:
-    """An on-demand server that has nothing: no role, no tags to see, and tokens are optional."""
-    return target.once("open probe", lambda: Probe(target, MetadataOptions={"HttpTokens": "optional"}))
+    """Return a probe on an on-demand instance without a role, with optional tokens and without tags in the metadata."""
+    return target.shared("open probe", lambda: Probe(target, MetadataOptions={"HttpTokens": "optional"}))
 
 
-@row("A token is had by PUT with a TTL of 1 to 21600 seconds; without one, or with another, the answer is 400", USE)
+@row("PUT with a TTL of 1 to 21600 seconds returns a token; any other TTL, or none, is 400", USE)
 def token_has_a_ttl(target: Target) -> None:
     one = probe(target)
     asked = [("PUT", "/latest/api/token", {} if said is None else {TTL: said}) for said in (None, "0", "21601", "x")]
@@ -62,12 +62,12 @@ def token_is_not_forwarded(target: Target) -> None:
     assert probe(target).ask("PUT", "/latest/api/token", **asked).status == 403
 
 
-@row("PUT to a path of a version, such as /2021-03-23/api/token, is 403", ACCESS)
+@row("PUT to a versioned path, such as /2021-03-23/api/token, is 403", ACCESS)
 def token_of_a_version(target: Target) -> None:
     assert probe(target).ask("PUT", "/2021-03-23/api/token", **{TTL: "60"}).status == 403
 
 
-@row("Where tokens are required, a request without one, with a wrong one or with an old one is 401", USE)
+@row("Where tokens are required, a request with no token, a wrong token or an expired token is 401", USE)
 def tokens_required(target: Target) -> None:
     one, path = probe(target), "/latest/meta-data/instance-id"
     short = one.ask("PUT", "/latest/api/token", **{TTL: "1"}).text
@@ -76,27 +76,27 @@ def tokens_required(target: Target) -> None:
     assert [answer.status for answer in one.ask_all(asked)] == [401, 401, 401, 200]
 
 
-@row("Where tokens are optional, a request without one is answered; one with a wrong one is 401", USE)
+@row("Where tokens are optional, a request without a token is answered; one with a wrong token is 401", USE)
 def tokens_optional(target: Target) -> None:
     one, path = open_probe(target), "/latest/meta-data/instance-id"
     plain, wrong = one.ask_all([("GET", path, {}), ("GET", path, {TOKEN: "nonsense"})])
     assert (plain.status, plain.text, wrong.status) == (200, one.instance, 401)
 
 
-@row("A token is good on the instance that made it and on no other", USE)
+@row("A token is valid only on the instance that requested it", USE)
 def a_token_is_of_one_instance(target: Target) -> None:
     path, foreign = "/latest/meta-data/instance-id", open_probe(target).token
     assert open_probe(target).ask("GET", path, **{TOKEN: foreign}).status == 200
     assert probe(target).ask("GET", path, **{TOKEN: foreign}).status == 401
 
 
-@row("Required tokens can be asked for while the instance runs", "EC2 API Reference, ModifyInstanceMetadataOptions")
+@row("Tokens can be made required while the instance runs", "EC2 API Reference, ModifyInstanceMetadataOptions")
 def tokens_can_become_required(target: Target) -> None:
     one, ec2 = open_probe(target), target.client("ec2")
     ec2.modify_instance_metadata_options(InstanceId=one.instance, HttpTokens="required")
-    target.until(lambda: one.ask("GET", "/latest/meta-data/").status == 401)
+    target.wait_for(lambda: one.ask("GET", "/latest/meta-data/").status == 401)
     ec2.modify_instance_metadata_options(InstanceId=one.instance, HttpTokens="optional")
-    target.until(lambda: one.ask("GET", "/latest/meta-data/").status == 200)
+    target.wait_for(lambda: one.ask("GET", "/latest/meta-data/").status == 200)
 
 
 @row("GET and HEAD are allowed, POST and DELETE are not", USE, unverified="That another method is 405.")
@@ -107,7 +107,7 @@ def head_is_allowed(target: Target) -> None:
     assert [answer.text for answer in answers[:2]] == [one.instance, ""]
 
 
-@row("Metadata is text/plain, one name a line in listings; user data is application/octet-stream", ACCESS)
+@row("Metadata is text/plain, with one name per line in listings; user data is application/octet-stream", ACCESS)
 def content_types(target: Target) -> None:
     one = probe(target)
     listing, data = one.get("meta-data/"), one.get("user-data")
@@ -116,7 +116,7 @@ def content_types(target: Target) -> None:
     assert not listing.text.endswith("\n")
 
 
-@row("A path that is not there is 404", ACCESS)
+@row("A path that does not exist is 404", ACCESS)
 def absent_paths(target: Target) -> None:
     asked = [
         ("GET", path, {TOKEN: probe(target).token}) for path in ("/latest/nothing", "/nowhere/", "/latest/meta-data/x/")
@@ -124,7 +124,7 @@ def absent_paths(target: Target) -> None:
     assert {answer.status for answer in probe(target).ask_all(asked)} == {404}
 
 
-@row("/ lists the versions, `latest` among them", USE + ", Get the available versions")
+@row("`/` lists the versions, including `latest`", USE + ", Get the available versions")
 def versions(target: Target) -> None:
     one = probe(target)
     names = one.ask("GET", "/", **{TOKEN: one.token}).names
@@ -133,7 +133,7 @@ def versions(target: Target) -> None:
 
 
 @row(
-    "A listing marks what has more below it with a slash, and is the same without the last slash",
+    "A listing marks categories with a trailing slash; its own path works with and without one",
     USE + ", Get the top-level metadata items",
 )
 def listings(target: Target) -> None:
@@ -148,10 +148,10 @@ def listings(target: Target) -> None:
     assert one.get("").names == {"dynamic", "meta-data", "user-data"}
 
 
-@row("The categories of an instance say what DescribeInstances says", CATEGORIES)
+@row("The categories of an instance agree with DescribeInstances", CATEGORIES)
 def categories(target: Target) -> None:
     one = probe(target)
-    shown = target.shown(one.instance)
+    shown = target.describe(one.instance)
     said = {
         "instance-id": one.instance,
         "instance-type": shown["InstanceType"],
@@ -174,12 +174,12 @@ def categories(target: Target) -> None:
 
 
 @row(
-    "The identity document says account, region, zone, image, type, address and architecture",
+    "The identity document has account, region, zone, image, type, address and architecture",
     "EC2 User Guide, Instance identity documents",
 )
 def identity_document(target: Target) -> None:
     one = probe(target)
-    shown, said = target.shown(one.instance), json.loads(one.get("dynamic/instance-identity/document").text)
+    shown, said = target.describe(one.instance), json.loads(one.get("dynamic/instance-identity/document").text)
     assert said["instanceId"] == one.instance
     assert (said["accountId"], said["region"]) == (target.account, "us-east-1")
     assert said["availabilityZone"] == shown["Placement"]["AvailabilityZone"]
@@ -188,15 +188,15 @@ def identity_document(target: Target) -> None:
     assert said["version"] == "2017-09-30"
 
 
-@row("Detailed monitoring is told as enabled or disabled", CATEGORIES + ", Dynamic data categories")
+@row("Detailed monitoring is `enabled` or `disabled`", CATEGORIES + ", Dynamic data categories")
 def monitoring(target: Target) -> None:
     assert probe(target).get("dynamic/fws/instance-monitoring").text == "disabled"
 
 
-@row("Placement: zone, zone id and region; no group or partition where there is none", CATEGORIES)
+@row("Placement has zone, zone id and region; it has no group or partition unless there is one", CATEGORIES)
 def placement(target: Target) -> None:
     one = probe(target)
-    shown = target.shown(one.instance)["Placement"]
+    shown = target.describe(one.instance)["Placement"]
     assert one.value("placement/availability-zone") == shown["AvailabilityZone"]
     assert one.value("placement/availability-zone-id").startswith("use1-az")
     assert one.value("placement/region") == "us-east-1"
@@ -205,10 +205,10 @@ def placement(target: Target) -> None:
     } == {404}
 
 
-@row("The network tree names the interface, its addresses, groups, subnet and VPC", CATEGORIES)
+@row("The network tree has the interface, its addresses, security groups, subnet and VPC", CATEGORIES)
 def network(target: Target) -> None:
     one = probe(target)
-    shown = target.shown(one.instance)
+    shown = target.describe(one.instance)
     card = shown["NetworkInterfaces"][0]
     (mac,) = one.get("meta-data/network/interfaces/macs/").names
     assert mac == card["MacAddress"] + "/"
@@ -239,7 +239,7 @@ def block_devices(target: Target) -> None:
     assert one.value("block-device-mapping/root") == "/dev/xvda"
 
 
-@row("Tags are there when the launch allows it, and only then", TAGS)
+@row("Tags are in the metadata only if the launch enables them", TAGS)
 def tags_of_the_instance(target: Target) -> None:
     one = probe(target)
     assert {"job", "a:b"} <= one.get("meta-data/tags/instance").names
@@ -248,22 +248,22 @@ def tags_of_the_instance(target: Target) -> None:
     assert "tags/" not in open_probe(target).get("meta-data/").names
 
 
-@row("A tag that is added or removed later is seen while the instance runs", TAGS)
+@row("A tag that is added or removed later changes in the metadata of a running instance", TAGS)
 def tags_change(target: Target) -> None:
     one, ec2 = probe(target), target.client("ec2")
     ec2.create_tags(Resources=[one.instance], Tags=[{"Key": "later", "Value": "1"}])
-    target.until(lambda: one.get("meta-data/tags/instance/later").text == "1")
+    target.wait_for(lambda: one.get("meta-data/tags/instance/later").text == "1")
     ec2.delete_tags(Resources=[one.instance], Tags=[{"Key": "later"}])
-    target.until(lambda: one.get("meta-data/tags/instance/later").status == 404)
+    target.wait_for(lambda: one.get("meta-data/tags/instance/later").status == 404)
 
 
-@row("User data is given back as it is; without any it is 404", ACCESS)
+@row("User data is returned unchanged; without user data the path is 404", ACCESS)
 def user_data(target: Target) -> None:
     one = probe(target)
     assert one.get("user-data").text == one.program
 
 
-@row("iam/info names the profile; without a role there is no iam/", CATEGORIES)
+@row("`iam/info` names the profile; without a role `iam/` does not exist", CATEGORIES)
 def iam_info(target: Target) -> None:
     said = json.loads(probe(target).value("iam/info"))
     assert said["Code"] == "Success"
@@ -272,7 +272,7 @@ def iam_info(target: Target) -> None:
     assert open_probe(target).get("meta-data/iam/").status == 404
 
 
-@row("The role's keys come with Code, Type, LastUpdated and an Expiration; another role's name is 404", CREDENTIALS)
+@row("The role's credentials have Code, Type, LastUpdated and Expiration; the name of another role is 404", CREDENTIALS)
 def role_credentials(target: Target) -> None:
     one = probe(target)
     name = one.value("iam/security-credentials/")
@@ -285,7 +285,7 @@ def role_credentials(target: Target) -> None:
 
 
 @row(
-    "The keys are a session of the role that is called like the instance, and IAM judges them so",
+    "The credentials are a session of the role, named after the instance, and IAM authorizes them as such",
     "IAM User Guide, IAM policy elements: Variables",
 )
 def role_is_judged(target: Target) -> None:
@@ -298,15 +298,15 @@ def role_is_judged(target: Target) -> None:
     assert who["UserId"] == f"{role}:{one.instance}"
     s3, bucket = target.client("s3", keys=keys), target.bucket()
     s3.put_object(Bucket=bucket, Key=f"own/{role}:{one.instance}/a", Body=b"1")
-    assert refusal(target.client("ec2", keys=keys).describe_instances) == "UnauthorizedOperation"
+    assert error_code(target.client("ec2", keys=keys).describe_instances) == "UnauthorizedOperation"
     foreign = f"own/{role}:i-00000000000000000/a"
-    assert refusal(s3.put_object, Bucket=bucket, Key=foreign, Body=b"1") == "AccessDenied"
+    assert error_code(s3.put_object, Bucket=bucket, Key=foreign, Body=b"1") == "AccessDenied"
 
 
 @row(
-    "A spot notice is 404 until it is given; then action and time, the latter about two minutes ahead",
+    "The spot notice is 404 at first; then it has the action and a time about two minutes ahead",
     NOTICES,
-    not_on_aws=NO_ORDER,
+    not_on_aws=NO_NOTICE,
 )
 def spot_notice(target: Any) -> None:
     one = Probe(target, InstanceMarketOptions={"MarketType": "spot"})
@@ -321,9 +321,9 @@ def spot_notice(target: Any) -> None:
 
 
 @row(
-    "A rebalance recommendation is 404 until it is given; then it has its time",
+    "The rebalance recommendation is 404 at first; then it has its time",
     "EC2 User Guide, EC2 instance rebalance recommendations",
-    not_on_aws=NO_ORDER,
+    not_on_aws=NO_NOTICE,
 )
 def rebalance_recommendation(target: Any) -> None:
     one, path = probe(target), "meta-data/events/recommendations/rebalance"
@@ -333,20 +333,20 @@ def rebalance_recommendation(target: Any) -> None:
 
 
 @row(
-    "Without scheduled maintenance the lists of it are empty",
+    "Without scheduled maintenance its lists are empty",
     CATEGORIES,
-    unverified="That an empty list is `[]` and not 404.",
+    unverified="That the answer is `[]` and not 404.",
 )
 def maintenance(target: Target) -> None:
     one = probe(target)
     assert [one.value(f"events/maintenance/{name}") for name in ("history", "scheduled")] == ["[]", "[]"]
 
 
-@row("With the endpoint disabled everything is 403", ACCESS + ", Responses and error messages")
+@row("With the endpoint disabled every path is 403", ACCESS + ", Responses and error messages")
 def endpoint_disabled(target: Target) -> None:
     one, ec2 = open_probe(target), target.client("ec2")
     ec2.modify_instance_metadata_options(InstanceId=one.instance, HttpEndpoint="disabled")
-    target.until(lambda: one.ask("GET", "/latest/meta-data/").status == 403)
+    target.wait_for(lambda: one.ask("GET", "/latest/meta-data/").status == 403)
     assert one.ask("PUT", "/latest/api/token", **{TTL: "60"}).status == 403
     ec2.modify_instance_metadata_options(InstanceId=one.instance, HttpEndpoint="enabled")
-    target.until(lambda: one.ask("GET", "/latest/meta-data/").status == 200)
+    target.wait_for(lambda: one.ask("GET", "/latest/meta-data/").status == 200)

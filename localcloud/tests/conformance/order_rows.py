@@ -1,9 +1,9 @@
-"""Launches and fleets that ask for more than AWS gives, and orders to servers that are checked before they are obeyed."""
+"""Parameters of launches, fleets and other EC2 actions that AWS checks and refuses."""
 
 from typing import Any
 
 from rows import row
-from targets import Target, refusal
+from targets import Target, error_code
 
 ERRORS = "EC2 Developer Guide, Error codes for the Amazon EC2 API"
 RUN = "EC2 API Reference, RunInstances"
@@ -11,16 +11,16 @@ DISK = "EC2 API Reference, EbsBlockDevice"
 
 
 def refused(target: Target, **asked: Any) -> str:
-    """The code a launch is refused with. What it launched after all goes when the row is done."""
-    return refusal(lambda **said: target.launch(**said), **asked)
+    """Return the error code of a launch ("" if it launches)."""
+    return error_code(lambda **said: target.launch(**said), **asked)
 
 
 def disk(**said: Any) -> list[dict[str, Any]]:
-    """A root volume as said."""
+    """Return launch parameters with these options of the root volume."""
     return [{"DeviceName": "/dev/xvda", "Ebs": said}]
 
 
-@row("ec2", "A word that a parameter does not have is refused, in options too", RUN, unverified="Its code.")
+@row("ec2", "An invalid value of a parameter is refused, in nested options too", RUN, unverified="Its code.")
 def order_words(target: Target) -> None:
     assert refused(target, MetadataOptions={"HttpTokens": "sometimes"}) == "InvalidParameterValue"
 
@@ -37,7 +37,7 @@ def order_iops_have_a_range(target: Target) -> None:
     assert refused(target, BlockDeviceMappings=asked)[:16] == "InvalidParameter"
 
 
-@row("ec2", "Throughput is a parameter of gp3 alone", DISK + ", Throughput", unverified="The error's code.")
+@row("ec2", "Throughput is only valid for gp3", DISK + ", Throughput", unverified="The error's code.")
 def order_throughput(target: Target) -> None:
     code = refused(target, BlockDeviceMappings=disk(VolumeType="gp2", VolumeSize=20, Throughput=125))
     assert code[:16] == "InvalidParameter"
@@ -59,7 +59,7 @@ def order_address(target: Target) -> None:
     assert refused(target, PrivateIpAddress="192.0.2.7") == "InvalidParameterValue"
 
 
-@row("ec2", "A spot price below the market's is SpotMaxPriceTooLow", ERRORS + ", SpotMaxPriceTooLow")
+@row("ec2", "A maximum price below the spot price is SpotMaxPriceTooLow", ERRORS + ", SpotMaxPriceTooLow")
 def order_spot_price(target: Target) -> None:
     options = {"MarketType": "spot", "SpotOptions": {"MaxPrice": "0.000001"}}
     assert refused(target, InstanceMarketOptions=options) == "SpotMaxPriceTooLow"
@@ -90,39 +90,42 @@ def order_weights(target: Target) -> None:
     assert [len(one["InstanceIds"]) for one in made["Instances"]] == [1]
 
 
-@row("ec2", "The servers of a deleted fleet end as by a user's order", "EC2 API Reference, DeleteFleets")
+@row("ec2", "Instances of a deleted fleet end as if a user had terminated them", "EC2 API Reference, DeleteFleets")
 def order_deleted_fleet(target: Target) -> None:
     made = target.fleet(target.template())
     target.client("ec2").delete_fleets(FleetIds=[made["FleetId"]], TerminateInstances=True)
-    shown = target.becomes(made["Instances"][0]["InstanceIds"][0], "terminated")
+    shown = target.wait_for_state(made["Instances"][0]["InstanceIds"][0], "terminated")
     assert shown["StateReason"]["Code"] == "Client.UserInitiatedShutdown"
 
 
 @row(
     "ec2",
-    "The hop limit is checked when it is changed too",
+    "A change of the hop limit is checked",
     "EC2 API Reference, ModifyInstanceMetadataOptions",
     unverified="The error's code.",
 )
 def order_hop_limit(target: Target) -> None:
     (server,) = target.launch()
     change = target.client("ec2").modify_instance_metadata_options
-    assert refusal(change, InstanceId=server, HttpPutResponseHopLimit=65) == "InvalidParameterValue"
+    assert error_code(change, InstanceId=server, HttpPutResponseHopLimit=65) == "InvalidParameterValue"
 
 
 @row(
-    "ec2", "A terminated instance is not modified", ERRORS + ", IncorrectInstanceState", unverified="The error's code."
+    "ec2",
+    "A terminated instance cannot be modified",
+    ERRORS + ", IncorrectInstanceState",
+    unverified="The error's code.",
 )
 def order_modify_after_the_end(target: Target) -> None:
     (server,) = target.launch()
     ec2 = target.client("ec2")
     ec2.terminate_instances(InstanceIds=[server])
-    target.becomes(server, "terminated")
+    target.wait_for_state(server, "terminated")
     said = {"Value": "terminate"}
-    code = refusal(ec2.modify_instance_attribute, InstanceId=server, InstanceInitiatedShutdownBehavior=said)
+    code = error_code(ec2.modify_instance_attribute, InstanceId=server, InstanceInitiatedShutdownBehavior=said)
     assert code == "IncorrectInstanceState"
 
 
-@row("ec2", "A dry run of a listing says DryRunOperation", "EC2 API Reference, DescribeVolumes, DryRun")
+@row("ec2", "DryRun of a Describe action answers DryRunOperation", "EC2 API Reference, DescribeVolumes, DryRun")
 def order_dry_listing(target: Target) -> None:
-    assert refusal(target.client("ec2").describe_volumes, DryRun=True) == "DryRunOperation"
+    assert error_code(target.client("ec2").describe_volumes, DryRun=True) == "DryRunOperation"

@@ -1,7 +1,7 @@
-"""A server that does what it is told: it asks its own metadata, and answers, as long as it lives.
+"""A probe: an instance that sends requests to its metadata service on demand and reports the answers.
 
-It gets its questions by one object of the bucket and puts its answers into another, both by links, so the same program
-works in a guest and on AWS, with no tool but Python's standard library. No behaviour is judged here.
+It reads its questions from one object of a bucket and writes its answers to another, both by presigned links. So the same
+program works in a guest and on AWS, with Python's standard library alone. Nothing is checked here.
 """
 
 import json
@@ -42,7 +42,7 @@ TOKEN = "X-aws-ec2-metadata-token"
 
 @dataclass
 class Answer:
-    """What the metadata service answered."""
+    """An answer of the metadata service."""
 
     status: int
     headers: dict[str, str]
@@ -50,12 +50,12 @@ class Answer:
 
     @property
     def names(self) -> set[str]:
-        """The names of a listing."""
+        """Return the names of a listing."""
         return set(self.text.split("\n"))
 
 
 class Probe:
-    """One such server."""
+    """An instance that runs the program."""
 
     def __init__(self, target: Target, **launch: Any) -> None:
         self.target = target
@@ -68,20 +68,20 @@ class Probe:
             "question": s3.generate_presigned_url("get_object", Params=self._question, ExpiresIn=3600),
             "answer": s3.generate_presigned_url("put_object", Params=self._answer, ExpiresIn=3600),
         }
-        self.program = PROGRAM.format(pause=0.05 if target.name != "aws" else 1, **links)
+        self.program = PROGRAM.format(pause=target.pause, **links)
         asked = {"MinCount": 1, "MaxCount": 1, "UserData": self.program, "InstanceType": "t3.nano", **launch}
         ec2 = target.client("ec2")
-        made = target.settled(lambda: ec2.run_instances(ImageId=target.image(), **asked))
+        made = target.retried(lambda: ec2.run_instances(ImageId=target.image(), **asked))
         self.instance = str(made["Instances"][0]["InstanceId"])
-        target.at_last(ec2.terminate_instances, InstanceIds=[self.instance])
+        target.undo_at_end(ec2.terminate_instances, InstanceIds=[self.instance])
         self.token = self.ask("PUT", "/latest/api/token", **{TTL: "3600"}).text
 
     def ask(self, method: str, path: str, **headers: str) -> Answer:
-        """One request to the metadata service, just as it is said."""
+        """Send one request to the metadata service and return its answer."""
         return self.ask_all([(method, path, headers)])[0]
 
     def ask_all(self, questions: list[tuple[str, str, dict[str, str]]]) -> list[Answer]:
-        """Several, one after the other."""
+        """Send several requests in sequence and return their answers."""
         s3 = self.target.client("s3")
         self._number += 1
         body = json.dumps({"number": self._number, "questions": questions}).encode()
@@ -94,18 +94,18 @@ class Probe:
                 return None
             return said["answers"] if said["number"] == self._number else None
 
-        return [Answer(*one) for one in self.target.until(answered, "the probe's answer")]
+        return [Answer(*one) for one in self.target.wait_for(answered, "the probe's answer")]
 
     def get(self, path: str) -> Answer:
-        """A path below /latest/, with the token."""
+        """Get a path below /latest/ with the token."""
         return self.ask("GET", f"/latest/{path}", **{TOKEN: self.token})
 
     def value(self, path: str) -> str:
-        """The text at a path below /latest/meta-data/, which must be there."""
+        """Return the text at a path below /latest/meta-data/; the path must exist."""
         found = self.get(f"meta-data/{path}")
         assert found.status == 200, f"{path}: {found.status}"
         return found.text
 
     def wait(self, seconds: float) -> None:
-        """Let time pass for a token to end."""
+        """Wait in real time, for a token to expire."""
         time.sleep(seconds)

@@ -1,11 +1,11 @@
-"""What a launch, a fleet and an end are judged on: EC2's resources, its condition keys, the roles that are passed."""
+"""Authorization of EC2 calls: resources, condition keys, iam:PassRole."""
 
 from functools import partial
 from typing import Any
 
 import rows
 from iam_rows import PASS, code_of
-from targets import KIND, REGION, Keys, Target, allow, refusal
+from targets import REGION, TYPE, Keys, Target, allow, error_code
 
 EC2_KEYS = "Service Authorization Reference, Actions, resources, and condition keys for Amazon EC2"
 TAGGING = "EC2 User Guide, Grant permission to tag Amazon EC2 resources during creation"
@@ -14,15 +14,15 @@ row = partial(rows.row, "iam")
 
 
 def launch(target: Target, keys: Keys, **more: Any) -> str:
-    """What a dry launch of somebody else is answered: DryRunOperation is a yes."""
+    """Return the error code of a DryRun launch with other keys; DryRunOperation means that it is allowed."""
     said = {"MinCount": 1, "MaxCount": 1, "DryRun": True}
     if "LaunchTemplate" not in more:
-        said |= {"ImageId": target.image(), "InstanceType": KIND}
+        said |= {"ImageId": target.image(), "InstanceType": TYPE}
     return code_of(target, keys, "ec2", "run_instances", **(said | more))
 
 
 def rights(condition: dict[str, Any] | None = None, resource: str = "instance/*") -> list[dict[str, Any]]:
-    """RunInstances on everything, on one kind of resource only under a condition."""
+    """Return statements that allow RunInstances, for one kind of resource only under a condition."""
     base = "arn:aws:ec2:*:*:"
     kinds = ("instance/*", "volume/*", "network-interface/*", "subnet/*", "security-group/*", "launch-template/*")
     others = [base + kind for kind in kinds if kind != resource] + (
@@ -35,7 +35,7 @@ def rights(condition: dict[str, Any] | None = None, resource: str = "instance/*"
     ]
 
 
-@row("Describing instances cannot be limited to some, but to a region", EC2_KEYS)
+@row("DescribeInstances cannot be limited to some instances, but to a region", EC2_KEYS)
 def the_region_key(target: Target) -> None:
     here = target.session(allow("ec2:DescribeInstances", Condition={"StringEquals": {"ec2:Region": REGION}}))
     there = target.session(allow("ec2:DescribeInstances", Condition={"StringEquals": {"ec2:Region": "eu-west-1"}}))
@@ -44,7 +44,7 @@ def the_region_key(target: Target) -> None:
     assert codes == ["", "UnauthorizedOperation", "UnauthorizedOperation"]
 
 
-@row("A launch is judged on every resource it uses: one that is not allowed, and it is refused", EC2_KEYS)
+@row("A launch needs permission for every resource that it uses", EC2_KEYS)
 def a_launch_is_judged_on_every_resource(target: Target) -> None:
     for left in ("instance/*", "volume/*", "network-interface/*", "subnet/*", "image/*"):
         statements = [
@@ -56,10 +56,10 @@ def a_launch_is_judged_on_every_resource(target: Target) -> None:
     assert launch(target, target.session(*rights())) == "DryRunOperation"
 
 
-@row("ec2:InstanceType, ec2:MetadataHttpTokens and ec2:InstanceMarketType limit what is launched", EC2_KEYS)
+@row("ec2:InstanceType, ec2:MetadataHttpTokens and ec2:InstanceMarketType limit launches", EC2_KEYS)
 def keys_of_an_instance(target: Target) -> None:
     tests: list[tuple[str, str, dict[str, Any]]] = [
-        ("ec2:InstanceType", KIND, {"InstanceType": "t3.micro"}),
+        ("ec2:InstanceType", TYPE, {"InstanceType": "t3.micro"}),
         ("ec2:MetadataHttpTokens", "required", {"MetadataOptions": {"HttpTokens": "optional"}}),
         ("ec2:InstanceMarketType", "on-demand", {"InstanceMarketOptions": {"MarketType": "spot"}}),
     ]
@@ -70,14 +70,14 @@ def keys_of_an_instance(target: Target) -> None:
         assert launch(target, keys, **({"MetadataOptions": required} | other)) == "UnauthorizedOperation", key
 
 
-@row("ec2:Owner limits whose images are launched", EC2_KEYS)
+@row("ec2:Owner limits launches to images of an owner", EC2_KEYS)
 def keys_of_an_image(target: Target) -> None:
     amazon, other = ({"StringEquals": {"ec2:Owner": owner}} for owner in ("amazon", "099720109477"))
     assert launch(target, target.session(*rights(amazon, "image/*"))) == "DryRunOperation"
     assert launch(target, target.session(*rights(other, "image/*"))) == "UnauthorizedOperation"
 
 
-@row("A launch that tags needs ec2:CreateTags; aws:RequestTag and ec2:CreateAction limit it", TAGGING)
+@row("A launch with tags needs ec2:CreateTags; aws:RequestTag and ec2:CreateAction limit it", TAGGING)
 def tags_of_a_launch(target: Target) -> None:
     condition = {"StringEquals": {"aws:RequestTag/stack": "mine", "ec2:CreateAction": "RunInstances"}}
     tagging = allow("ec2:CreateTags", "arn:aws:ec2:*:*:*/*", Condition=condition)
@@ -91,7 +91,7 @@ def tags_of_a_launch(target: Target) -> None:
     assert launch(target, target.session(*rights()), **tagged("mine")) == "UnauthorizedOperation"
 
 
-@row("aws:TagKeys limits which tags a launch sets", EC2_KEYS)
+@row("aws:TagKeys limits the tags of a launch", EC2_KEYS)
 def tag_keys_of_a_launch(target: Target) -> None:
     condition = {"ForAllValues:StringEquals": {"aws:TagKeys": ["a", "b"]}}
     keys = target.session(*rights(), allow("ec2:CreateTags", "arn:aws:ec2:*:*:*/*", Condition=condition))
@@ -118,7 +118,7 @@ def launches_by_one_template(target: Target) -> None:
     assert launch(target, keys) == "UnauthorizedOperation"
 
 
-@row("Ending servers can be limited to those with a tag", EC2_KEYS)
+@row("TerminateInstances can be limited to instances with a tag", EC2_KEYS)
 def ending_by_tag(target: Target) -> None:
     tags = [{"ResourceType": "instance", "Tags": [{"Key": "stack", "Value": "mine"}]}]
     (mine,), (other,) = target.launch(TagSpecifications=tags), target.launch()
@@ -127,7 +127,7 @@ def ending_by_tag(target: Target) -> None:
     for batch in ([other], [mine, other]):
         assert code_of(target, keys, "ec2", "terminate_instances", InstanceIds=batch) == "UnauthorizedOperation"
     assert code_of(target, keys, "ec2", "terminate_instances", InstanceIds=[mine]) == ""
-    assert target.shown(other)["State"]["Name"] in ("pending", "running")
+    assert target.describe(other)["State"]["Name"] in ("pending", "running")
 
 
 @row("A launch with a profile needs iam:PassRole on its role, for ec2.amazonaws.com", PASS)
@@ -143,7 +143,7 @@ def passing_a_role_to_a_launch(target: Target) -> None:
     assert launch(target, target.session(*rights(), passing("ec2.amazonaws.com")), **said) == "DryRunOperation"
 
 
-@row("A fleet is judged on CreateFleet, on what it launches and on the role that it passes", EC2_KEYS)
+@row("A fleet needs ec2:CreateFleet, permission to launch its instances, and iam:PassRole for their role", EC2_KEYS)
 def a_fleet_is_judged(target: Target) -> None:
     name, role = target.profile()
     template = target.template(IamInstanceProfile={"Name": name})
@@ -159,9 +159,9 @@ def a_fleet_is_judged(target: Target) -> None:
         }
         ec2 = target.client("ec2", keys=target.session(*statements))
         made: dict[str, Any] = {}
-        code = refusal(lambda: made.update(ec2.create_fleet(**said)))
+        code = error_code(lambda: made.update(ec2.create_fleet(**said)))
         for one in made.get("Instances", []):
-            target.after(target.client("ec2").terminate_instances, InstanceIds=one["InstanceIds"])
+            target.undo_after_row(target.client("ec2").terminate_instances, InstanceIds=one["InstanceIds"])
         errors = [one["ErrorCode"] for one in made.get("Errors", [])]
         return code, len(made.get("Instances", [])), errors[0] if errors else ""
 
@@ -172,7 +172,7 @@ def a_fleet_is_judged(target: Target) -> None:
 
 
 @row(
-    "A public parameter of SSM belongs to no account: arn:aws:ssm:REGION::parameter/aws/service/...",
+    "The ARN of a public SSM parameter has no account: arn:aws:ssm:REGION::parameter/aws/service/...",
     "Systems Manager User Guide, Calling AMI public parameters",
 )
 def public_parameters_are_judged(target: Target) -> None:

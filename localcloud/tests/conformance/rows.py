@@ -57,7 +57,7 @@ def difference(one: Row, target: Any) -> str:
         # Any failure is an answer: a missing member, a page instead of XML, an error code.
         return _one_line(error)
     finally:
-        target.tidy()
+        target.clean_up()
     return ""
 
 

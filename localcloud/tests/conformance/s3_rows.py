@@ -1,4 +1,4 @@
-"""Objects: conditions, races, listings, parts, links."""
+"""S3 objects: conditional requests, races, listings, multipart uploads, checksums."""
 
 import hashlib
 import http.client
@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 import rows
-from targets import Target, allow, refusal
+from targets import Target, allow, error_code
 
 CONDITIONS = "S3 User Guide, Add preconditions to S3 operations with conditional requests"
 ERRORS = "S3 API Reference, Error responses"
@@ -21,18 +21,18 @@ row = partial(rows.row, "s3")
 
 
 def put(target: Target, key: str, body: bytes = b"1", **more: Any) -> dict[str, Any]:
-    """PutObject into the shared bucket."""
+    """Put an object into the shared bucket and return the answer."""
     answer: dict[str, Any] = target.client("s3").put_object(Bucket=target.bucket(), Key=key, Body=body, **more)
     return answer
 
 
 def refused(target: Target, call: str, key: str, **more: Any) -> str:
-    """What a call on an object is refused with."""
-    return refusal(getattr(target.client("s3"), call), Bucket=target.bucket(), Key=key, **more)
+    """Return the error code of a call on an object ("" if it succeeds)."""
+    return error_code(getattr(target.client("s3"), call), Bucket=target.bucket(), Key=key, **more)
 
 
 def upload(target: Target, key: str, *parts: bytes) -> dict[str, Any]:
-    """The parts of an upload, sent; what its completion is asked with."""
+    """Upload parts; return the parameters of CompleteMultipartUpload."""
     s3, where = target.client("s3"), {"Bucket": target.bucket(), "Key": key}
     said = where | {"UploadId": s3.create_multipart_upload(**where)["UploadId"]}
     sent = [
@@ -42,7 +42,7 @@ def upload(target: Target, key: str, *parts: bytes) -> dict[str, Any]:
     return said | {"MultipartUpload": {"Parts": sent}}
 
 
-@row("What was written is read at once, by GET and by listing", CONSISTENT)
+@row("A write is visible at once, by GET and in listings", CONSISTENT)
 def read_after_write(target: Target) -> None:
     s3, key = target.client("s3"), target.name_for("key")
     for body in (b"one", b"two"):
@@ -51,14 +51,14 @@ def read_after_write(target: Target) -> None:
     assert s3.list_objects_v2(Bucket=target.bucket(), Prefix=key)["KeyCount"] == 1
 
 
-@row("If-None-Match: * on a key that exists is 412 PreconditionFailed", CONDITIONS)
+@row("If-None-Match: * for an existing key is 412 PreconditionFailed", CONDITIONS)
 def put_if_absent(target: Target) -> None:
     key = target.name_for("key")
     put(target, key, IfNoneMatch="*")
     assert refused(target, "put_object", key, Body=b"2", IfNoneMatch="*") == "PreconditionFailed"
 
 
-@row("If-Match with an old ETag is 412; with the present one it writes", CONDITIONS)
+@row("If-Match with an old ETag is 412; with the current ETag it writes", CONDITIONS)
 def put_if_same(target: Target) -> None:
     key = target.name_for("key")
     first = put(target, key)["ETag"]
@@ -67,12 +67,12 @@ def put_if_same(target: Target) -> None:
     assert target.client("s3").head_object(Bucket=target.bucket(), Key=key)["ETag"] == second
 
 
-@row("If-Match on a key that does not exist is 404 NoSuchKey", CONDITIONS)
+@row("If-Match for a key that does not exist is 404 NoSuchKey", CONDITIONS)
 def put_if_same_of_nothing(target: Target) -> None:
     assert refused(target, "put_object", target.name_for("key"), Body=b"1", IfMatch='"0"') == "NoSuchKey"
 
 
-@row("Of many first writers at once one wins; the others get 412, or 409 while it is in flight", CONDITIONS)
+@row("One of many concurrent create-only writes wins; the others get 412, or 409 while it is in progress", CONDITIONS)
 def first_writers_race(target: Target) -> None:
     key = target.name_for("key")
     with ThreadPoolExecutor(10) as pool:
@@ -83,9 +83,9 @@ def first_writers_race(target: Target) -> None:
 
 
 @row(
-    "If-None-Match takes nothing but `*` in a write, by PutObject, CopyObject and CompleteMultipartUpload: NotImplemented",
+    "In a write (PutObject, CopyObject, CompleteMultipartUpload) an If-None-Match other than `*` is NotImplemented",
     "S3 API Reference, PutObject, If-None-Match; Error responses, NotImplemented",
-    unverified="the code; the page says only that it expects `*`.",
+    unverified="The error code; the page only says that `*` is expected.",
 )
 def only_an_asterisk(target: Target) -> None:
     key, s3 = target.name_for("key"), target.client("s3")
@@ -94,14 +94,14 @@ def only_an_asterisk(target: Target) -> None:
     assert refused(target, "put_object", key, Body=b"2", IfNoneMatch='"x"') == "NotImplemented"
     where = {"Bucket": target.bucket(), "Key": key}
     assert refused(target, "copy_object", key, CopySource=where, IfNoneMatch='"x"') == "NotImplemented"
-    assert refusal(s3.complete_multipart_upload, IfNoneMatch='"x"', **said) == "NotImplemented"
+    assert error_code(s3.complete_multipart_upload, IfNoneMatch='"x"', **said) == "NotImplemented"
     assert s3.get_object(**where)["Body"].read() == b"1"
 
 
 @row(
-    "A conditional write is 409 ConditionalRequestConflict when the key is written while its body is on the way",
+    "A conditional write is 409 ConditionalRequestConflict if the key is written while its body is being sent",
     CONDITIONS,
-    not_on_aws="AWS promises 409 to who overlaps, and not when the writes overlap",
+    not_on_aws="AWS does not promise that these writes overlap",
 )
 def overtaken_writes(target: Target) -> None:
     key, s3 = target.name_for("key"), target.client("s3")
@@ -112,7 +112,7 @@ def overtaken_writes(target: Target) -> None:
     for name, value in (("If-None-Match", "*"), ("Content-Length", "4"), ("Expect", "100-continue")):
         slow.putheader(name, value)
     slow.endheaders()
-    # Whoever is told to continue has begun.
+    # After "100 Continue" the server has begun to handle the request.
     assert slow.sock.recv(1024).startswith(b"HTTP/1.1 100 ")
     slow.send(b"sl")
     put(target, key, b"quick")
@@ -125,16 +125,16 @@ def overtaken_writes(target: Target) -> None:
     assert s3.get_object(Bucket=target.bucket(), Key=key)["Body"].read() == b"quick"
 
 
-@row("CompleteMultipartUpload takes If-None-Match too", CONDITIONS)
+@row("CompleteMultipartUpload supports If-None-Match", CONDITIONS)
 def complete_if_absent(target: Target) -> None:
     key, s3 = target.name_for("key"), target.client("s3")
     put(target, key)
     said = upload(target, key, b"2")
-    assert refusal(s3.complete_multipart_upload, IfNoneMatch="*", **said) == "PreconditionFailed"
+    assert error_code(s3.complete_multipart_upload, IfNoneMatch="*", **said) == "PreconditionFailed"
     assert s3.get_object(Bucket=target.bucket(), Key=key)["Body"].read() == b"1"
 
 
-@row("CopyObject takes If-None-Match for its destination", CONDITIONS)
+@row("CopyObject supports If-None-Match for its destination", CONDITIONS)
 def copy_if_absent(target: Target) -> None:
     source, key = target.name_for("key"), target.name_for("key")
     put(target, source)
@@ -143,7 +143,7 @@ def copy_if_absent(target: Target) -> None:
     assert refused(target, "copy_object", key, CopySource=where, IfNoneMatch="*") == "PreconditionFailed"
 
 
-@row("DeleteObject takes If-Match", CONDITIONS)
+@row("DeleteObject supports If-Match", CONDITIONS)
 def delete_if_same(target: Target) -> None:
     key = target.name_for("key")
     etag = put(target, key)["ETag"]
@@ -151,7 +151,7 @@ def delete_if_same(target: Target) -> None:
     assert refused(target, "delete_object", key, IfMatch=etag) == "PreconditionFailed"
 
 
-@row("GET with If-None-Match of the present ETag is 304", "S3 API Reference, GetObject")
+@row("GET with If-None-Match of the current ETag is 304", "S3 API Reference, GetObject")
 def get_if_other(target: Target) -> None:
     key = target.name_for("key")
     etag = put(target, key)["ETag"]
@@ -159,7 +159,7 @@ def get_if_other(target: Target) -> None:
 
 
 @row(
-    "An absent key is NoSuchKey to who may list, and AccessDenied to who may not",
+    "An absent key is NoSuchKey with permission to list, and AccessDenied without",
     "S3 API Reference, GetObject, Permissions",
 )
 def absent_keys(target: Target) -> None:
@@ -167,7 +167,7 @@ def absent_keys(target: Target) -> None:
     assert refused(target, "get_object", key) == "NoSuchKey"
     keys = target.session(allow("s3:GetObject", f"arn:aws:s3:::{bucket}/*"))
     client = target.client("s3", keys=keys)
-    assert refusal(client.get_object, Bucket=bucket, Key=key) == "AccessDenied"
+    assert error_code(client.get_object, Bucket=bucket, Key=key) == "AccessDenied"
 
 
 @row("Deleting an absent key succeeds", "S3 API Reference, DeleteObject")
@@ -176,7 +176,7 @@ def deleting_nothing(target: Target) -> None:
 
 
 @row(
-    "A listing is in the order of the keys' bytes, page by page, and by folder with a delimiter",
+    "A listing is ordered by the keys' bytes, has pages, and groups keys by a delimiter",
     "S3 API Reference, ListObjectsV2",
 )
 def listings(target: Target) -> None:
@@ -196,7 +196,10 @@ def listings(target: Target) -> None:
     assert [one["Key"] for one in after["Contents"]] == [f"{base}/c"]
 
 
-@row("A range is 206 with its bytes; one beyond the end is InvalidRange", "S3 API Reference, GetObject, Range")
+@row(
+    "A range request is 206 with these bytes; a range beyond the end is InvalidRange",
+    "S3 API Reference, GetObject, Range",
+)
 def ranges(target: Target) -> None:
     key = target.name_for("key")
     put(target, key, b"0123456789")
@@ -205,7 +208,7 @@ def ranges(target: Target) -> None:
     assert refused(target, "get_object", key, Range="bytes=10-") == "InvalidRange"
 
 
-@row("A body that is not what its digest says is refused", ERRORS + ", BadDigest")
+@row("A body that does not match its checksum is refused", ERRORS + ", BadDigest")
 def digests(target: Target) -> None:
     key, other = target.name_for("key"), b"other"
     wrong = {
@@ -220,13 +223,13 @@ def digests(target: Target) -> None:
         assert refused(target, "head_object", key) == "404", name
 
 
-@row("Parts but the last have at least 5 MiB: EntityTooSmall", ERRORS + ", EntityTooSmall")
+@row("A part other than the last that is smaller than 5 MiB is EntityTooSmall", ERRORS + ", EntityTooSmall")
 def small_parts(target: Target) -> None:
     said = upload(target, target.name_for("key"), b"1", b"2")
-    assert refusal(target.client("s3").complete_multipart_upload, **said) == "EntityTooSmall"
+    assert error_code(target.client("s3").complete_multipart_upload, **said) == "EntityTooSmall"
 
 
-@row("An upload is of the parts that its completion lists, whatever else was sent", ERRORS + ", EntityTooSmall")
+@row("A completed upload consists of the listed parts only", ERRORS + ", EntityTooSmall")
 def listed_parts(target: Target) -> None:
     s3, said = target.client("s3"), upload(target, target.name_for("key"), b"1", b"2")
     said["MultipartUpload"]["Parts"].pop(0)
@@ -234,11 +237,11 @@ def listed_parts(target: Target) -> None:
     assert s3.get_object(Bucket=said["Bucket"], Key=said["Key"])["Body"].read() == b"2"
 
 
-@row("Parts are listed in ascending order: InvalidPartOrder", ERRORS + ", InvalidPartOrder")
+@row("Parts that are not listed in ascending order are InvalidPartOrder", ERRORS + ", InvalidPartOrder")
 def parts_in_order(target: Target) -> None:
     said = upload(target, target.name_for("key"), b"1" * (5 << 20), b"2")
     said["MultipartUpload"]["Parts"].reverse()
-    assert refusal(target.client("s3").complete_multipart_upload, **said) == "InvalidPartOrder"
+    assert error_code(target.client("s3").complete_multipart_upload, **said) == "InvalidPartOrder"
 
 
 @row("A key of more than 1,024 bytes is KeyTooLongError", ERRORS + ", KeyTooLongError")
@@ -249,7 +252,7 @@ def long_keys(target: Target) -> None:
 
 
 @row(
-    "An upload that is not completed leaves no object, and can be given up",
+    "An upload that is not completed creates no object and can be aborted",
     "S3 User Guide, Uploading and copying objects using multipart upload",
 )
 def an_upload_given_up(target: Target) -> None:
@@ -258,16 +261,16 @@ def an_upload_given_up(target: Target) -> None:
     said.pop("MultipartUpload")
     assert refused(target, "head_object", key) == "404"
     s3.abort_multipart_upload(**said)
-    assert refusal(s3.list_parts, **said) == "NoSuchUpload"
+    assert error_code(s3.list_parts, **said) == "NoSuchUpload"
 
 
-@row("A bucket that holds something is not deleted: BucketNotEmpty", ERRORS)
+@row("Deleting a bucket with objects is BucketNotEmpty", ERRORS)
 def full_buckets(target: Target) -> None:
     put(target, target.name_for("key"))
-    assert refusal(target.client("s3").delete_bucket, Bucket=target.bucket()) == "BucketNotEmpty"
+    assert error_code(target.client("s3").delete_bucket, Bucket=target.bucket()) == "BucketNotEmpty"
 
 
-@row("Metadata and content type of an object come back with it", "S3 User Guide, Working with object metadata")
+@row("An object keeps its metadata and content type", "S3 User Guide, Working with object metadata")
 def metadata(target: Target) -> None:
     key = target.name_for("key")
     put(target, key, ContentType="application/json", Metadata={"run": "pi"})
@@ -275,9 +278,9 @@ def metadata(target: Target) -> None:
     assert (head["ContentType"], head["Metadata"], head["ContentLength"]) == ("application/json", {"run": "pi"}, 1)
 
 
-@row("A policy that names what does not exist is MalformedPolicy", ERRORS + ", MalformedPolicy")
+@row("An invalid bucket policy is MalformedPolicy", ERRORS + ", MalformedPolicy")
 def malformed_policies(target: Target) -> None:
     document = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Perhaps"}]})
     s3 = target.client("s3")
-    target.after(s3.delete_bucket_policy, Bucket=target.bucket())
-    assert refusal(s3.put_bucket_policy, Bucket=target.bucket(), Policy=document) == "MalformedPolicy"
+    target.undo_after_row(s3.delete_bucket_policy, Bucket=target.bucket())
+    assert error_code(s3.put_bucket_policy, Bucket=target.bucket(), Policy=document) == "MalformedPolicy"

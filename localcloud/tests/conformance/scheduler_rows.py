@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import rows
-from targets import REGION, Target, allow, refusal
+from targets import REGION, Target, allow, error_code
 
 TYPES = "EventBridge Scheduler User Guide, Schedule types"
 CONTEXT = "EventBridge Scheduler User Guide, Adding context attributes"
@@ -19,49 +19,44 @@ row = partial(rows.row, "scheduler")
 
 
 def at(seconds: float, zone: str = "UTC") -> str:
-    """An `at()` so many seconds from now, in a zone's time."""
+    """Return an `at()` expression this many seconds from now, in a zone's time."""
     moment = datetime.now(UTC) + timedelta(seconds=seconds)
     return f"at({moment.astimezone(ZoneInfo(zone)):%Y-%m-%dT%H:%M:%S})"
 
 
-def soon(target: Target) -> float:
-    """Seconds after which a schedule of a row is due: far enough off to be made before, since the past is refused."""
-    return {"aws": 90.0}.get(target.name, 300.0)
-
-
 def sender(target: Target, *statements: dict[str, Any]) -> str:
-    """A role that Scheduler may take."""
+    """Create a role for Scheduler and return its ARN."""
     return target.role("scheduler", list(statements) or [allow("sqs:SendMessage")])
 
 
 def create(target: Target, expression: str, arn: str, role: str = "", **more: Any) -> str:
-    """A schedule; its name. It goes when the row is done."""
+    """Create a schedule and return its name."""
     scheduler, name = target.client("scheduler"), target.name_for("schedule")
     aim = {"Arn": arn, "RoleArn": role or sender(target), "Input": "{}"} | more.pop("Target", {})
     said = {"ScheduleExpression": expression, "FlexibleTimeWindow": {"Mode": "OFF"}, "Target": aim, "Name": name}
-    target.settled(lambda: scheduler.create_schedule(**(said | more)))
-    target.after(scheduler.delete_schedule, Name=name, **{k: v for k, v in more.items() if k == "GroupName"})
+    target.retried(lambda: scheduler.create_schedule(**(said | more)))
+    target.undo_after_row(scheduler.delete_schedule, Name=name, **{k: v for k, v in more.items() if k == "GroupName"})
     return name
 
 
 def refused(target: Target, expression: str, **more: Any) -> str:
-    """What making a schedule is refused with."""
+    """Return the error code of creating a schedule ("" if it succeeds)."""
     said = {"Target": {"Arn": f"arn:aws:sqs:{REGION}:{target.account}:none", "RoleArn": sender(target), "Input": "x"}}
     said["Target"] |= more.pop("Target", {})
     scheduler, name = target.client("scheduler"), target.name_for("schedule")
-    target.after(scheduler.delete_schedule, Name=name)
+    target.undo_after_row(scheduler.delete_schedule, Name=name)
     window = {"Mode": "OFF"}
-    return refusal(
+    return error_code(
         scheduler.create_schedule, Name=name, ScheduleExpression=expression, FlexibleTimeWindow=window, **(said | more)
     )
 
 
-@row("A one-time schedule fires once, when it is due in its time zone", TYPES)
+@row("A one-time schedule fires once, at its time in its time zone", TYPES)
 def one_time_in_a_zone(target: Target) -> None:
     url, arn = target.queue()
     zone = "Asia/Tokyo"
-    create(target, at(soon(target), zone), arn, Target={"Input": "tokyo"}, ScheduleExpressionTimezone=zone)
-    target.come(301)
+    create(target, at(target.until_due, zone), arn, Target={"Input": "tokyo"}, ScheduleExpressionTimezone=zone)
+    target.let_pass(301)
     found = target.message(url)
     assert found is not None
     assert found["Body"] == "tokyo"
@@ -73,9 +68,9 @@ def context_attributes(target: Target) -> None:
     url, arn = target.queue()
     words = ["scheduled-time", "execution-id", "attempt-number", "schedule-arn"]
     said = json.dumps({word: f"<aws.scheduler.{word}>" for word in words})
-    expression = at(soon(target))
+    expression = at(target.until_due)
     name = create(target, expression, arn, Target={"Input": said})
-    target.come(301)
+    target.let_pass(301)
     found = target.message(url)
     assert found is not None
     told = json.loads(found["Body"])
@@ -85,34 +80,34 @@ def context_attributes(target: Target) -> None:
     assert "<" not in told["execution-id"]
 
 
-@row("A universal target is an action of any service, with its own parameters", UNIVERSAL)
+@row("A universal target calls an action of any service, with its parameters", UNIVERSAL)
 def universal_targets(target: Target) -> None:
     url, _ = target.queue()
     said = json.dumps({"QueueUrl": url, "MessageBody": "universal"})
-    create(target, at(soon(target)), "arn:aws:scheduler:::aws-sdk:sqs:sendMessage", Target={"Input": said})
-    target.come(301)
+    create(target, at(target.until_due), "arn:aws:scheduler:::aws-sdk:sqs:sendMessage", Target={"Input": said})
+    target.let_pass(301)
     found = target.message(url)
     assert found is not None
     assert found["Body"] == "universal"
 
 
-@row("A universal target can end a server", UNIVERSAL)
+@row("A universal target can terminate an instance", UNIVERSAL)
 def a_schedule_ends_a_server(target: Target) -> None:
     (server,) = target.launch()
     role = sender(target, allow("ec2:TerminateInstances"))
     said = {"Input": json.dumps({"InstanceIds": [server]})}
-    create(target, at(soon(target)), "arn:aws:scheduler:::aws-sdk:ec2:terminateInstances", role, Target=said)
-    target.come(301)
-    target.becomes(server, "terminated")
+    create(target, at(target.until_due), "arn:aws:scheduler:::aws-sdk:ec2:terminateInstances", role, Target=said)
+    target.let_pass(301)
+    target.wait_for_state(server, "terminated")
 
 
-@row("What the role may not do goes to the dead-letter queue, with its reason", DEAD)
+@row("A delivery that the role may not make goes to the dead-letter queue, with the reason", DEAD)
 def dead_letters(target: Target) -> None:
     url, arn = target.queue()
     _, other = target.queue()
     role = sender(target, allow("sqs:SendMessage", arn))
-    create(target, at(soon(target)), other, role, Target={"Input": "denied", "DeadLetterConfig": {"Arn": arn}})
-    target.come(301)
+    create(target, at(target.until_due), other, role, Target={"Input": "denied", "DeadLetterConfig": {"Arn": arn}})
+    target.let_pass(301)
     found = target.message(url)
     assert found is not None
     said = {name: one["StringValue"] for name, one in found["MessageAttributes"].items()}
@@ -124,22 +119,22 @@ def dead_letters(target: Target) -> None:
 
 
 @row(
-    "ActionAfterCompletion DELETE removes a schedule when it has fired; without it, it stays",
+    "ActionAfterCompletion DELETE deletes a schedule after its last run; otherwise it stays",
     "EventBridge Scheduler User Guide, Deleting a schedule",
 )
 def deletion_after_completion(target: Target) -> None:
     url, arn = target.queue()
     scheduler = target.client("scheduler")
-    gone = create(target, at(soon(target)), arn, ActionAfterCompletion="DELETE")
-    stays = create(target, at(soon(target)), arn)
-    target.come(301)
+    gone = create(target, at(target.until_due), arn, ActionAfterCompletion="DELETE")
+    stays = create(target, at(target.until_due), arn)
+    target.let_pass(301)
     assert target.message(url) is not None
     assert target.message(url) is not None
-    target.until(lambda: refusal(scheduler.get_schedule, Name=gone) == "ResourceNotFoundException")
+    target.wait_for(lambda: error_code(scheduler.get_schedule, Name=gone) == "ResourceNotFoundException")
     assert scheduler.get_schedule(Name=stays)["State"] == "ENABLED"
 
 
-@row("rate() fires at once when there is no start date; a disabled schedule does not fire", TYPES)
+@row("rate() without a start date fires at once; a disabled schedule does not fire", TYPES)
 def rates(target: Target) -> None:
     url, arn = target.queue()
     role = sender(target)
@@ -155,19 +150,19 @@ def rates(target: Target) -> None:
 def crons(target: Any) -> None:
     url, arn = target.queue()
     role, zone = sender(target), ZoneInfo("Asia/Kolkata")
-    # Two minutes on, rounded down to the minute: never begun already, however long it takes to make the schedule.
+    # Two minutes ahead, rounded down: the minute has not begun when the schedule is created.
     moment = datetime.now(UTC).astimezone(zone) + timedelta(minutes=2)
     expression = f"cron({moment.minute} {moment.hour} {moment.day} {moment.month} ? {moment.year})"
     create(target, expression, arn, role, Target={"Input": "cron"}, ScheduleExpressionTimezone="Asia/Kolkata")
     assert target.message(url, 1.0) is None
-    target.come(150)
+    target.let_pass(150)
     found = target.message(url)
     assert found is not None
     assert found["Body"] == "cron"
 
 
 def changes(zone: ZoneInfo) -> tuple[datetime, datetime]:
-    """The next days on which clocks of a zone are set forward and back, as their noon."""
+    """Return noon of the next days on which daylight saving begins and ends in a zone."""
     found: dict[bool, datetime] = {}
     noon = datetime.now(zone).replace(hour=12, minute=0, second=0, microsecond=0) + timedelta(days=2)
     while len(found) < 2:
@@ -179,9 +174,9 @@ def changes(zone: ZoneInfo) -> tuple[datetime, datetime]:
 
 
 @row(
-    "cron() is skipped at a time that the hour set forward leaves out, and fires once at one that comes twice",
+    "When daylight saving begins, cron() skips the missing time; when it ends, it fires once at the repeated time",
     TYPES + ", Daylight saving time",
-    not_on_aws="it takes most of a year",
+    not_on_aws="it takes months",
 )
 def hour_changes(target: Target) -> None:
     url, arn = target.queue()
@@ -190,19 +185,23 @@ def hour_changes(target: Target) -> None:
     for hour, day, said in ((2, forward, "left out"), (3, forward, "after it"), (2, back, "twice there")):
         expression = f"cron(30 {hour} {day.day} {day.month} ? *)"
         create(target, expression, arn, role, Target={"Input": said}, ScheduleExpressionTimezone="Europe/Berlin")
-    target.come((max(forward, back) - datetime.now(UTC)).total_seconds())
+    target.let_pass((max(forward, back) - datetime.now(UTC)).total_seconds())
     found = []
     while message := target.message(url, 5.0 if len(found) > 1 else None):
         found.append(message["Body"])
     assert sorted(found) == ["after it", "twice there"]
 
 
-@row("A one-time schedule in the past is refused", API + "CreateSchedule", unverified="All of it: reported in public.")
+@row(
+    "A one-time schedule in the past is refused",
+    API + "CreateSchedule",
+    unverified="All of it: it is known from public reports only.",
+)
 def the_past_is_refused(target: Target) -> None:
     assert refused(target, at(-600)) == "ValidationException"
 
 
-@row("A cron that leaves out `?`, a wrong zone and a wrong rate are ValidationException", TYPES)
+@row("A cron without `?`, an unknown time zone and an invalid rate are ValidationException", TYPES)
 def expressions_are_checked(target: Target) -> None:
     codes = {
         refused(target, one) for one in ("cron(0 0 * * * *)", "rate(0 minutes)", "rate(1 fortnight)", "at(tomorrow)")
@@ -211,7 +210,7 @@ def expressions_are_checked(target: Target) -> None:
     assert refused(target, "rate(1 day)", ScheduleExpressionTimezone="Mars/Base") == "ValidationException"
 
 
-@row("An action that only reads is no universal target", UNIVERSAL)
+@row("A read-only action cannot be a universal target", UNIVERSAL)
 def reading_actions_are_no_targets(target: Target) -> None:
     code = refused(target, "rate(1 day)", Target={"Arn": "arn:aws:scheduler:::aws-sdk:ec2:describeInstances"})
     assert code == "ValidationException"
@@ -240,13 +239,13 @@ def trust_by_group(target: Target) -> None:
     trust = {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole", "Condition": condition}
     role = target.role("scheduler", trust=trust)
     scheduler.create_schedule_group(Name=group)
-    target.after(scheduler.delete_schedule_group, Name=group)
+    target.undo_after_row(scheduler.delete_schedule_group, Name=group)
     _, queue = target.queue()
     create(target, "rate(1 day)", queue, role, GroupName=group, State="DISABLED")
     assert refused(target, "rate(1 day)", Target={"RoleArn": role}) == "ValidationException"
 
 
-@row("A name is taken once in a group: ConflictException", API + "CreateSchedule")
+@row("A second schedule of the same name in a group is ConflictException", API + "CreateSchedule")
 def names_are_taken_once(target: Target) -> None:
     _, arn = target.queue()
     role = sender(target)
@@ -255,10 +254,10 @@ def names_are_taken_once(target: Target) -> None:
     again = partial(
         target.client("scheduler").create_schedule, Target={"Arn": arn, "RoleArn": role, "Input": "x"}, **said
     )
-    assert refusal(again) == "ConflictException"
+    assert error_code(again) == "ConflictException"
 
 
-@row("UpdateSchedule replaces everything: what is left out goes back to its default", API + "UpdateSchedule")
+@row("UpdateSchedule replaces every field: an omitted one returns to its default", API + "UpdateSchedule")
 def updates_replace(target: Target) -> None:
     _, arn = target.queue()
     scheduler, role = target.client("scheduler"), sender(target)
@@ -270,14 +269,16 @@ def updates_replace(target: Target) -> None:
     assert found["Target"]["RetryPolicy"] == {"MaximumEventAgeInSeconds": 86400, "MaximumRetryAttempts": 185}
 
 
-@row("A schedule group takes its schedules with it", API + "DeleteScheduleGroup")
+@row("Deleting a schedule group deletes its schedules", API + "DeleteScheduleGroup")
 def groups_take_their_schedules(target: Target) -> None:
     scheduler, group = target.client("scheduler"), target.name_for("group")
     scheduler.create_schedule_group(Name=group)
     _, arn = target.queue()
     name = create(target, "rate(1 day)", arn, GroupName=group, State="DISABLED")
     scheduler.delete_schedule_group(Name=group)
-    target.until(lambda: refusal(scheduler.get_schedule, Name=name, GroupName=group) == "ResourceNotFoundException")
+    target.wait_for(
+        lambda: error_code(scheduler.get_schedule, Name=name, GroupName=group) == "ResourceNotFoundException"
+    )
 
 
 @row("A schedule in a group that does not exist is ResourceNotFoundException", API + "CreateSchedule")
@@ -286,7 +287,7 @@ def groups_are_checked(target: Target) -> None:
 
 
 @row(
-    "Making a schedule needs iam:PassRole on its role, for scheduler.amazonaws.com",
+    "Creating a schedule needs iam:PassRole on its role, for scheduler.amazonaws.com",
     "EventBridge Scheduler User Guide, Identity-based policy examples",
 )
 def passing_a_role_to_a_schedule(target: Target) -> None:
@@ -299,13 +300,13 @@ def passing_a_role_to_a_schedule(target: Target) -> None:
     codes = []
     for statements in ([making], [making, allow("iam:PassRole", role, Condition=condition)]):
         client, name = target.client("scheduler", keys=target.session(*statements)), target.name_for("schedule")
-        target.after(target.client("scheduler").delete_schedule, Name=name)
-        codes.append(refusal(client.create_schedule, Name=name, **said))
+        target.undo_after_row(target.client("scheduler").delete_schedule, Name=name)
+        codes.append(error_code(client.create_schedule, Name=name, **said))
     assert codes == ["AccessDeniedException", ""]
 
 
 @row(
-    "With a Lambda target the function is called with the input",
+    "A Lambda target is invoked with the input",
     "Lambda Developer Guide, Invoking a function on a schedule",
 )
 def a_schedule_calls_a_function(target: Target) -> None:
@@ -317,9 +318,13 @@ def a_schedule_calls_a_function(target: Target) -> None:
     arn = function(target, source, [allow("sqs:SendMessage", queue)])
     role = sender(target, allow("lambda:InvokeFunction", arn))
     create(
-        target, at(soon(target)), arn, role, Target={"Input": json.dumps({"tick": "<aws.scheduler.scheduled-time>"})}
+        target,
+        at(target.until_due),
+        arn,
+        role,
+        Target={"Input": json.dumps({"tick": "<aws.scheduler.scheduled-time>"})},
     )
-    target.come(301)
+    target.let_pass(301)
     found = target.message(url)
     assert found is not None
     assert json.loads(found["Body"])["tick"].endswith("Z")

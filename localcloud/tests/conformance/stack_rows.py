@@ -1,4 +1,4 @@
-"""CloudFormation: stacks are made, changed, rolled back and removed."""
+"""CloudFormation: stacks are created, updated, rolled back and deleted."""
 
 import contextlib
 import json
@@ -7,7 +7,7 @@ from typing import Any
 
 import rows
 from botocore.exceptions import WaiterError
-from targets import Target, refusal
+from targets import Target, error_code
 
 GUIDE = "CloudFormation User Guide, "
 TRUST = {
@@ -22,7 +22,7 @@ row = partial(rows.row, "cloudformation")
 def create(
     target: Target, resources: dict[str, Any], outputs: dict[str, Any] | None = None, **more: Any
 ) -> tuple[str, dict[str, str]]:
-    """A stack of those resources, made; its name and outputs. It goes when the row is done."""
+    """Create a stack of these resources; return its name and outputs."""
     stacks, name = target.client("cloudformation"), target.name_for("stack")
     body = {"Resources": resources, "Outputs": {key: {"Value": value} for key, value in (outputs or {}).items()}}
     if not outputs:
@@ -30,25 +30,25 @@ def create(
     body |= {key: more.pop(key) for key in ("Parameters", "Conditions") if key in more}
     said = {"Capabilities": ["CAPABILITY_NAMED_IAM"]} | more
     stacks.create_stack(StackName=name, TemplateBody=json.dumps(body), **said)
-    target.after(stacks.delete_stack, StackName=name)
+    target.undo_after_row(stacks.delete_stack, StackName=name)
     wait(target, name, "stack_create_complete")
     return name, told(target, name)
 
 
 def wait(target: Target, name: str, what: str) -> None:
-    """Wait for a stack."""
+    """Wait until a stack operation ends."""
     attempts = {"Delay": 0.2, "MaxAttempts": 100} if target.name != "aws" else {"Delay": 5, "MaxAttempts": 60}
     target.client("cloudformation").get_waiter(what).wait(StackName=name, WaiterConfig=attempts)
 
 
 def told(target: Target, name: str) -> dict[str, str]:
-    """A stack's outputs."""
+    """Return a stack's outputs."""
     (found,) = target.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
     return {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", [])}
 
 
 @row(
-    "Ref of an instance profile is its name, and GetAtt gives its ARN",
+    "Ref of an instance profile returns its name, GetAtt its ARN",
     "CloudFormation Template Reference, AWS::IAM::InstanceProfile",
 )
 def references_of_a_profile(target: Target) -> None:
@@ -63,7 +63,7 @@ def references_of_a_profile(target: Target) -> None:
     target.client("iam").get_instance_profile(InstanceProfileName=said["Name"])
 
 
-@row("A stack makes schedules and groups of schedules", "CloudFormation Template Reference, AWS::Scheduler::Schedule")
+@row("A stack can create schedules and schedule groups", "CloudFormation Template Reference, AWS::Scheduler::Schedule")
 def schedules(target: Target) -> None:
     role = target.role("scheduler")
     _, queue = target.queue()
@@ -81,7 +81,7 @@ def schedules(target: Target) -> None:
 
 
 @row(
-    "A stack's launch template is one of EC2's, and its numbers can be asked for",
+    "A stack can create a launch template; GetAtt returns its version numbers",
     "CloudFormation Template Reference, AWS::EC2::LaunchTemplate",
 )
 def launch_templates(target: Target) -> None:
@@ -98,7 +98,7 @@ def launch_templates(target: Target) -> None:
 
 
 @row(
-    "Intrinsic functions: Sub, Join, Select, Split, If, Base64, and pseudo parameters",
+    "The intrinsic functions Sub, Join, Select, Split, If and Base64 work, as do pseudo parameters",
     "CloudFormation Template Reference, Intrinsic functions",
 )
 def functions(target: Target) -> None:
@@ -119,7 +119,7 @@ def functions(target: Target) -> None:
 
 
 @row(
-    "A parameter of an SSM type is looked up",
+    "A parameter of an SSM type is resolved",
     GUIDE + "Specify existing resources at runtime with supplied parameter types",
 )
 def parameters_of_ssm(target: Target) -> None:
@@ -131,17 +131,17 @@ def parameters_of_ssm(target: Target) -> None:
 
 
 @row(
-    "An update that changes nothing is refused: No updates are to be performed",
+    "An update without changes is refused: No updates are to be performed",
     GUIDE + "Troubleshooting CloudFormation",
 )
 def updates_of_nothing(target: Target) -> None:
     name, _ = create(target, {"Queue": QUEUE})
     body = json.dumps({"Resources": {"Queue": QUEUE}})
-    code = refusal(target.client("cloudformation").update_stack, StackName=name, TemplateBody=body)
+    code = error_code(target.client("cloudformation").update_stack, StackName=name, TemplateBody=body)
     assert code == "ValidationError"
 
 
-@row("A changed property is changed in place and keeps the resource", GUIDE + "Update behaviors of stack resources")
+@row("A changed property is updated in place and keeps the resource", GUIDE + "Update behaviors of stack resources")
 def updates_in_place(target: Target) -> None:
     outputs = {"Url": {"Ref": "Queue"}}
     name, before = create(target, {"Queue": QUEUE}, outputs)
@@ -154,7 +154,7 @@ def updates_in_place(target: Target) -> None:
     assert target.client("sqs").get_queue_attributes(**asked)["Attributes"] == {"VisibilityTimeout": "77"}
 
 
-@row("A change set says what it will do, and does it only when told", GUIDE + "Update stacks using change sets")
+@row("A change set describes its changes and makes them only when executed", GUIDE + "Update stacks using change sets")
 def change_sets(target: Target) -> None:
     name, _ = create(target, {"Queue": QUEUE})
     stacks = target.client("cloudformation")
@@ -174,7 +174,7 @@ def change_sets(target: Target) -> None:
 
 
 @row(
-    "A stack that cannot be made is rolled back, with the reason in its events, and leaves nothing",
+    "A stack that cannot be created is rolled back, with the reason in its events, and leaves nothing",
     GUIDE + "Stack creation options, Rollback on failure",
 )
 def rollback(target: Target) -> None:
@@ -184,7 +184,7 @@ def rollback(target: Target) -> None:
     resources = {"Queue": QUEUE | {"Properties": {"QueueName": queue}}, "Template": bad}
     stacks, name = target.client("cloudformation"), target.name_for("stack")
     stacks.create_stack(StackName=name, TemplateBody=json.dumps({"Resources": resources}))
-    target.after(stacks.delete_stack, StackName=name)
+    target.undo_after_row(stacks.delete_stack, StackName=name)
     with contextlib.suppress(WaiterError):
         wait(target, name, "stack_create_complete")
     found = stacks.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]
@@ -194,23 +194,23 @@ def rollback(target: Target) -> None:
     assert not target.client("sqs").list_queues(QueueNamePrefix=queue).get("QueueUrls")
 
 
-@row("A deleted stack takes its resources with it; asked for by name it is ValidationError", GUIDE + "Delete a stack")
+@row("Deleting a stack deletes its resources; describing it by name is then ValidationError", GUIDE + "Delete a stack")
 def deletion(target: Target) -> None:
     name, said = create(target, {"Queue": QUEUE}, {"Url": {"Ref": "Queue"}})
     stacks = target.client("cloudformation")
     stacks.delete_stack(StackName=name)
     wait(target, name, "stack_delete_complete")
-    assert refusal(stacks.describe_stacks, StackName=name) == "ValidationError"
-    assert refusal(target.client("sqs").get_queue_attributes, QueueUrl=said["Url"], AttributeNames=["QueueArn"])
+    assert error_code(stacks.describe_stacks, StackName=name) == "ValidationError"
+    assert error_code(target.client("sqs").get_queue_attributes, QueueUrl=said["Url"], AttributeNames=["QueueArn"])
 
 
 @row(
-    "A stack that makes identities needs the capability: InsufficientCapabilitiesException",
+    "Creating IAM resources without the capability is InsufficientCapabilitiesException",
     GUIDE + "Acknowledging IAM resources in CloudFormation templates",
 )
 def capabilities(target: Target) -> None:
     role = {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": TRUST}}
     stacks, name = target.client("cloudformation"), target.name_for("stack")
-    target.after(stacks.delete_stack, StackName=name)
+    target.undo_after_row(stacks.delete_stack, StackName=name)
     body = json.dumps({"Resources": {"Role": role}})
-    assert refusal(stacks.create_stack, StackName=name, TemplateBody=body) == "InsufficientCapabilitiesException"
+    assert error_code(stacks.create_stack, StackName=name, TemplateBody=body) == "InsufficientCapabilitiesException"

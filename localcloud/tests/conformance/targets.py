@@ -1,6 +1,6 @@
 """The targets that the rows are asked of: a running local cloud or a real account, with the same methods.
 
-A target removes what a row made through it (`tidy`). No row lives here.
+A target removes what a row made through it (`clean_up`). No row lives here.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 REGION = "us-east-1"
 IMAGE = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
-KIND = "t3.nano"
+TYPE = "t3.nano"
 # No template, profile or bucket of another run has this number.
 RUN = os.urandom(3).hex()
 
@@ -26,10 +26,15 @@ Keys = dict[str, str]
 
 
 class Target:
-    """One AWS, or what plays it."""
+    """An endpoint that answers AWS requests, with helpers to create what rows need."""
 
     name = ""
     patience = 60.0
+    """Seconds to wait for a condition."""
+    pause = 0.05
+    """Seconds between two checks of a condition."""
+    until_due = 300.0
+    """Seconds from creating a schedule until it is due."""
 
     def __init__(self, endpoint: str | None, keys: Keys) -> None:
         self.endpoint = endpoint
@@ -41,61 +46,61 @@ class Target:
         self._kept: dict[str, Any] = {}
 
     def client(self, service: str, region: str = REGION, keys: Keys | None = None) -> Any:
-        """A client of the administrator, or of whom `keys` belong to. It never repeats a call by itself."""
+        """Return a client for the administrator or for other keys. It never retries a call."""
         if keys is None and (service, region) in self._clients:
             return self._clients[service, region]
         config = Config(retries={"total_max_attempts": 1}, read_timeout=60, max_pool_connections=30)
         if service == "s3":
-            # Links in the older form are signed over the content type, which whoever uses them cannot know.
+            # Version 2 signatures of links cover the content type, which the user of a link does not know.
             config = config.merge(Config(signature_version="s3v4"))
-        said = self._keys if keys is None else keys
-        made = boto3.client(service, region_name=region, endpoint_url=self.endpoint, config=config, **said)
-        if keys is None:
-            self._clients[service, region] = made
+        if keys is not None:
+            return boto3.client(service, region_name=region, endpoint_url=self.endpoint, config=config, **keys)
+        made = boto3.client(service, region_name=region, endpoint_url=self.endpoint, config=config, **self._keys)
+        self._clients[service, region] = made
         return made
 
     @property
     def account(self) -> str:
-        """The account's number."""
-        return str(self.once("account", lambda: self.client("sts").get_caller_identity()["Account"]))
+        """Return the account number."""
+        return str(self.shared("account", lambda: self.client("sts").get_caller_identity()["Account"]))
 
     def name_for(self, kind: str) -> str:
-        """A name that nothing else has."""
+        """Return a unique name."""
         return f"conf-{kind}-{RUN}-{next(self._numbers)}"
 
-    def after(self, undo: Callable[..., Any], **said: Any) -> None:
-        """Have `undo` called when the row is done; the last one noted goes first."""
+    def undo_after_row(self, undo: Callable[..., Any], **said: Any) -> None:
+        """Call `undo` after the row, in reverse order of registration."""
         self._undo.append(lambda: undo(**said))
 
-    def once(self, name: str, make: Callable[[], Any]) -> Any:
-        """Something that several rows share, made by the first that wants it."""
+    def shared(self, name: str, make: Callable[[], Any]) -> Any:
+        """Return a value that several rows share; make it at the first call."""
         if name not in self._kept:
             self._kept[name] = make()
         return self._kept[name]
 
-    def at_last(self, undo: Callable[..., Any], **said: Any) -> None:
-        """Have `undo` called when everything is done."""
+    def undo_at_end(self, undo: Callable[..., Any], **said: Any) -> None:
+        """Call `undo` after all rows."""
         self._last.append(lambda: undo(**said))
 
-    def tidy(self) -> None:
-        """Remove what the last row made; what is gone already is no trouble."""
+    def clean_up(self) -> None:
+        """Remove what the row made; ignore what no longer exists."""
         _call_all(self._undo)
 
     def close(self) -> None:
-        """Remove everything."""
-        self.tidy()
+        """Remove everything that the rows made."""
+        self.clean_up()
         _call_all(self._last)
 
-    def until(self, true: Callable[[], Any], what: str = "it") -> Any:
-        """What `true` gives when it is no longer false; fails after the target's patience."""
+    def wait_for(self, condition: Callable[[], Any], what: str = "the condition") -> Any:
+        """Wait until `condition` returns something true and return that; fail after the target's patience."""
         deadline = time.monotonic() + self.patience
-        while not (found := true()):
-            assert time.monotonic() < deadline, f"{what} did not happen in time"
-            time.sleep(0.05 if self.name != "aws" else 2.0)
+        while not (found := condition()):
+            assert time.monotonic() < deadline, f"{what} was not met in time"
+            time.sleep(self.pause)
         return found
 
-    def settled(self, call: Callable[[], Any]) -> Any:
-        """The answer of a call that may be refused until IAM knows everywhere what was made a moment ago."""
+    def retried(self, call: Callable[[], Any]) -> Any:
+        """Return the answer of a call; on AWS, retry while a change in IAM may not have spread."""
         if self.name != "aws":
             return call()
         deadline = time.monotonic() + self.patience
@@ -107,52 +112,55 @@ class Target:
                     raise
                 time.sleep(3)
 
-    def come(self, seconds: float) -> None:
-        """Have that time come: waited for by whoever asks, but where a clock can be turned it is over at once."""
+    def let_pass(self, seconds: float) -> None:
+        """Let this time pass: advance the clock where that is possible; elsewhere the row has to wait."""
 
-    # Servers
+    # Instances
 
     def image(self, region: str = REGION) -> str:
-        """The id of a stock image for x86_64."""
+        """Return the id of a stock image for x86_64."""
         found = self.client("ssm", region).get_parameter(Name=IMAGE)["Parameter"]["Value"]
         return str(found)
 
     def launch(self, region: str = REGION, **more: Any) -> list[str]:
-        """RunInstances; the ids. What is launched is terminated when the row is done."""
+        """Call RunInstances and return the instance ids. The instances are terminated after the row."""
         return [one["InstanceId"] for one in self.reservation(region, **more)["Instances"]]
 
     def reservation(self, region: str = REGION, **more: Any) -> dict[str, Any]:
-        """RunInstances; the whole answer."""
+        """Call RunInstances and return the whole answer."""
         ec2 = self.client("ec2", region)
         asked = {"MinCount": 1, "MaxCount": 1, **more}
         if "LaunchTemplate" not in asked:
-            asked = {"ImageId": self.once(f"image {region}", lambda: self.image(region)), "InstanceType": KIND} | asked
+            asked = {
+                "ImageId": self.shared(f"image {region}", lambda: self.image(region)),
+                "InstanceType": TYPE,
+            } | asked
         made: dict[str, Any] = ec2.run_instances(**asked)
-        self.after(ec2.terminate_instances, InstanceIds=[one["InstanceId"] for one in made["Instances"]])
+        self.undo_after_row(ec2.terminate_instances, InstanceIds=[one["InstanceId"] for one in made["Instances"]])
         return made
 
-    def shown(self, instance: str, region: str = REGION) -> dict[str, Any]:
-        """The instance as DescribeInstances shows it."""
+    def describe(self, instance: str, region: str = REGION) -> dict[str, Any]:
+        """Return the instance as DescribeInstances shows it."""
         answer = self.client("ec2", region).describe_instances(InstanceIds=[instance])
         found: dict[str, Any] = answer["Reservations"][0]["Instances"][0]
         return found
 
-    def becomes(self, instance: str, state: str) -> dict[str, Any]:
-        """Wait for a state; the instance as it is shown then."""
-        self.until(lambda: self.shown(instance)["State"]["Name"] == state, f"{instance} {state}")
-        return self.shown(instance)
+    def wait_for_state(self, instance: str, state: str) -> dict[str, Any]:
+        """Wait for a state and return the instance as DescribeInstances shows it then."""
+        self.wait_for(lambda: self.describe(instance)["State"]["Name"] == state, f"{instance} {state}")
+        return self.describe(instance)
 
     def template(self, **data: Any) -> str:
-        """A launch template with that data; its id."""
+        """Create a launch template with this data and return its id."""
         ec2 = self.client("ec2")
-        said = {"ImageId": self.once(f"image {REGION}", self.image), "InstanceType": KIND} | data
+        said = {"ImageId": self.shared(f"image {REGION}", self.image), "InstanceType": TYPE} | data
         made = ec2.create_launch_template(LaunchTemplateName=self.name_for("template"), LaunchTemplateData=said)
         identifier = str(made["LaunchTemplate"]["LaunchTemplateId"])
-        self.after(ec2.delete_launch_template, LaunchTemplateId=identifier)
+        self.undo_after_row(ec2.delete_launch_template, LaunchTemplateId=identifier)
         return identifier
 
     def fleet(self, template: str, **more: Any) -> dict[str, Any]:
-        """An instant fleet of one on-demand server from version 1 of a template; its servers are terminated after the row."""
+        """Create an instant fleet of one on-demand instance from version 1 of a template; terminate it after the row."""
         specification = {"LaunchTemplateId": template, "Version": "1"}
         asked = {
             "Type": "instant",
@@ -162,47 +170,49 @@ class Target:
         ec2 = self.client("ec2")
         made: dict[str, Any] = ec2.create_fleet(**(asked | more))
         for one in made.get("Instances", []):
-            self.after(ec2.terminate_instances, InstanceIds=one["InstanceIds"])
+            self.undo_after_row(ec2.terminate_instances, InstanceIds=one["InstanceIds"])
         return made
 
     # Identities
 
     def role(self, service: str, statements: list[dict[str, Any]] | None = None, trust: Any = None) -> str:
-        """A role that `service` (such as "ec2") may assume, with those rights; its ARN."""
+        """Create a role that `service` (such as "ec2") may assume, with these statements; return its ARN."""
         iam, name = self.client("iam"), self.name_for("role")
-        principal = {"AWS": self.account} if service == "account" else {"Service": f"{service}.amazonaws.com"}
+        principal = {"Service": f"{service}.amazonaws.com"}
+        if service == "account":
+            principal = {"AWS": self.account}
         said = trust or {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}
         document = json.dumps({"Version": "2012-10-17", "Statement": [said]})
         arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)["Role"]["Arn"]
-        self.after(iam.delete_role, RoleName=name)
+        self.undo_after_row(iam.delete_role, RoleName=name)
         if statements:
             policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
             iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=policy)
-            self.after(iam.delete_role_policy, RoleName=name, PolicyName="own")
+            self.undo_after_row(iam.delete_role_policy, RoleName=name, PolicyName="own")
         return str(arn)
 
     def profile(self, statements: list[dict[str, Any]] | None = None) -> tuple[str, str]:
-        """An instance profile with a role of its own; the profile's name and the role's ARN."""
+        """Create an instance profile with a new role; return the profile's name and the role's ARN."""
         iam, arn = self.client("iam"), self.role("ec2", statements)
         role, name = arn.rsplit("/", 1)[-1], self.name_for("profile")
         iam.create_instance_profile(InstanceProfileName=name)
-        self.after(iam.delete_instance_profile, InstanceProfileName=name)
+        self.undo_after_row(iam.delete_instance_profile, InstanceProfileName=name)
         iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=role)
-        self.after(iam.remove_role_from_instance_profile, InstanceProfileName=name, RoleName=role)
+        self.undo_after_row(iam.remove_role_from_instance_profile, InstanceProfileName=name, RoleName=role)
         return name, arn
 
     def session(self, *statements: dict[str, Any], called: str = "conformance", **more: Any) -> Keys:
-        """Keys of a session of a new role with those rights."""
+        """Return the keys of a session of a new role with these statements."""
         arn = self.role("account", list(statements))
         sts = self.client("sts")
-        said = self.settled(lambda: sts.assume_role(RoleArn=arn, RoleSessionName=called, **more))["Credentials"]
+        said = self.retried(lambda: sts.assume_role(RoleArn=arn, RoleSessionName=called, **more))["Credentials"]
         return keys_of(said)
 
-    # Stores
+    # Buckets and queues
 
     def bucket(self) -> str:
-        """A bucket that the rows share."""
-        return str(self.once("bucket", self._bucket))
+        """Return the bucket that the rows share."""
+        return str(self.shared("bucket", self._bucket))
 
     def _bucket(self) -> str:
         s3, name = self.client("s3"), f"conf-bucket-{RUN}"
@@ -214,21 +224,23 @@ class Target:
                     s3.delete_object(Bucket=name, Key=one["Key"])
             s3.delete_bucket(Bucket=name)
 
-        self.at_last(remove)
+        self.undo_at_end(remove)
         return name
 
     def queue(self) -> tuple[str, str]:
-        """A queue; its URL and ARN."""
+        """Create a queue; return its URL and ARN."""
         sqs = self.client("sqs")
         url = sqs.create_queue(QueueName=self.name_for("queue"))["QueueUrl"]
-        self.after(sqs.delete_queue, QueueUrl=url)
+        self.undo_after_row(sqs.delete_queue, QueueUrl=url)
         arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         return url, arn
 
     def message(self, url: str, patience: float | None = None) -> dict[str, Any] | None:
-        """The next message of a queue, taken out of it; None when none comes."""
+        """Receive and delete the next message of a queue; return None when none arrives in time."""
         sqs = self.client("sqs")
-        deadline = time.monotonic() + (self.patience if patience is None else patience)
+        if patience is None:
+            patience = self.patience
+        deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             said = {"QueueUrl": url, "WaitTimeSeconds": 1, "MessageAttributeNames": ["All"]}
             for one in sqs.receive_message(**said).get("Messages", []):
@@ -252,38 +264,44 @@ class LocalCloud(Target):
         self.running = running
 
     def control(self, path: str, said: Any = None, method: str = "POST") -> Any:
-        """Use a control of the local cloud, such as `ec2/interrupt`."""
-        data = None if said is None else json.dumps(said).encode()
+        """Call a control of the local cloud, such as `ec2/interrupt`."""
+        data = None
+        if said is not None:
+            data = json.dumps(said).encode()
         request = urllib.request.Request(f"{self.endpoint}/_localcloud/{path}", data=data, method=method)
-        # A turn of the clock waits for what it fires.
+        # Advancing the clock waits until everything that was due is done.
         with urllib.request.urlopen(request, timeout=120) as answer:
             return json.load(answer)
 
-    def come(self, seconds: float) -> None:
-        self.after(self.control, path="clock", method="DELETE")
+    def let_pass(self, seconds: float) -> None:
+        self.undo_after_row(self.control, path="clock", method="DELETE")
         self.control("clock", {"advance": seconds})
 
 
 class Aws(Target):
-    """A real account with its default VPC, by the credentials of the environment; only the one that is named (12 digits).
+    """A real account with its default VPC, by the credentials in the environment. The account must be named (12 digits).
 
-    Raises PermissionError, before anything else is asked, when the credentials are of another account. It costs some cents:
-    servers of the smallest type for a minute each. What is not asked says why in its row.
+    Raises PermissionError before anything else when the credentials belong to another account. The rows cost some cents: small
+    instances for a minute each.
     """
 
     name = "aws"
     patience = 240.0
+    pause = 2.0
+    until_due = 90.0
     spread = 12.0
-    """Seconds after which IAM's new roles and profiles are taken to be known everywhere; AWS promises no number."""
+    """Seconds to wait for a new role or profile to spread in IAM; AWS gives no number."""
 
     def __init__(self, account: str) -> None:
-        # Taken now: no variable of the environment is left while a test runs.
+        # Read now: during a test the variables of the environment are removed.
         given = boto3.Session().get_credentials()
         if given is None:
             raise PermissionError("no AWS credentials found; nothing was asked")
         found = given.get_frozen_credentials()
         keys = {"aws_access_key_id": found.access_key, "aws_secret_access_key": found.secret_key}
-        super().__init__(None, keys | ({"aws_session_token": found.token} if found.token else {}))
+        if found.token:
+            keys["aws_session_token"] = found.token
+        super().__init__(None, keys)
         require(self, account)
 
     def role(self, service: str, statements: list[dict[str, Any]] | None = None, trust: Any = None) -> str:
@@ -298,7 +316,7 @@ class Aws(Target):
 
 
 def require(target: Target, account: str) -> None:
-    """Raises PermissionError when the target is another account than the one that was named beforehand."""
+    """Raise PermissionError unless the target is the named account."""
     if target.account != account:
         raise PermissionError(
             f"the credentials belong to account {target.account}, not to {account}; nothing was asked"
@@ -306,7 +324,7 @@ def require(target: Target, account: str) -> None:
 
 
 def keys_of(said: dict[str, str]) -> Keys:
-    """A client's keys, from credentials as AssumeRole or instance metadata give them."""
+    """Return a client's keys from credentials of AssumeRole or of the instance metadata."""
     return {
         "aws_access_key_id": said["AccessKeyId"],
         "aws_secret_access_key": said["SecretAccessKey"],
@@ -315,17 +333,17 @@ def keys_of(said: dict[str, str]) -> Keys:
 
 
 def allow(action: Any, resource: Any = "*", **more: Any) -> dict[str, Any]:
-    """A statement that allows."""
+    """Return a policy statement that allows."""
     return {"Effect": "Allow", "Action": action, "Resource": resource} | more
 
 
 def deny(action: Any, resource: Any = "*", **more: Any) -> dict[str, Any]:
-    """A statement that denies."""
+    """Return a policy statement that denies."""
     return {"Effect": "Deny", "Action": action, "Resource": resource} | more
 
 
-def refusal(call: Callable[..., Any], **said: Any) -> str:
-    """The error code that a call answers; "" when it does not refuse."""
+def error_code(call: Callable[..., Any], **said: Any) -> str:
+    """Return the error code that a call answers, or "" if it succeeds."""
     try:
         call(**said)
     except ClientError as error:

@@ -21,7 +21,7 @@ def test_localcloud_does_what_aws_documents(localcloud: Any, one: Any) -> None:
     try:
         one.check(localcloud)
     finally:
-        localcloud.tidy()
+        localcloud.clean_up()
 
 
 @pytest.mark.cloud
@@ -37,4 +37,4 @@ def test_real_account_does_what_aws_documents(aws: Any, one: Any) -> None:
     try:
         one.check(aws)
     finally:
-        aws.tidy()
+        aws.clean_up()

@@ -1,4 +1,4 @@
-"""A client token stands for one launch: whenever the cloud was killed, and for as long as its servers are known."""
+"""A client token launches once, even if the cloud is killed during the call."""
 
 import subprocess
 import sys
@@ -16,14 +16,14 @@ pytestmark = pytest.mark.cloud
 
 
 def run(ec2: Any, template: str) -> list[str]:
-    """RunInstances with a token; the ids."""
+    """Call RunInstances with a token and return the instance ids."""
     said = {"LaunchTemplateId": template}
     made = ec2.run_instances(LaunchTemplate=said, MinCount=1, MaxCount=1, ClientToken="cut-off")
     return [one["InstanceId"] for one in made["Instances"]]
 
 
 def fleet(ec2: Any, template: str) -> list[str]:
-    """CreateFleet with a token; the ids."""
+    """Call CreateFleet with a token and return the instance ids."""
     said = [{"LaunchTemplateSpecification": {"LaunchTemplateId": template, "Version": "1"}}]
     made = ec2.create_fleet(
         Type="instant",
@@ -35,12 +35,12 @@ def fleet(ec2: Any, template: str) -> list[str]:
 
 
 def servers(ec2: Any) -> list[str]:
-    """Every server that is known."""
+    """Return the ids of all instances."""
     return [one["InstanceId"] for group in ec2.describe_instances()["Reservations"] for one in group["Instances"]]
 
 
 @pytest.mark.parametrize("call", [run, fleet])
-def test_a_call_that_a_kill_cut_off_launches_no_second_server_when_it_is_repeated(
+def test_repeated_call_after_a_kill_launches_nothing_more(
     start: Callable[..., Running], call: Callable[[Any, str], list[str]]
 ) -> None:
     cloud = start()

@@ -1,4 +1,4 @@
-"""The Describe actions are strict, regions are apart, tags are kept, and IAM judges each resource."""
+"""Describe actions: filters, pages, regions, tags and authorization for each resource."""
 
 import json
 from typing import Any
@@ -36,13 +36,13 @@ DESCRIBES = [
 
 
 @pytest.mark.parametrize("call", DESCRIBES)
-def test_an_unknown_filter_is_an_error_and_never_everything(cloud: Running, call: str) -> None:
+def test_unknown_filter_is_an_error(cloud: Running, call: str) -> None:
     ec2 = cloud.client("ec2")
     assert instances.refusal(getattr(ec2, call), Filters=filtered("no-such-filter", "x")) == "InvalidParameterValue"
     getattr(ec2, call)()
 
 
-def test_filters_find_by_tag_state_wildcard_and_all_at_once(cloud: Running) -> None:
+def test_filters_combine_tags_states_and_wildcards(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     tags = [{"ResourceType": "instance", "Tags": [{"Key": "job", "Value": "night-pi"}]}]
     server = instances.run(ec2, IDLE, TagSpecifications=tags)
@@ -64,7 +64,7 @@ def test_filters_find_by_tag_state_wildcard_and_all_at_once(cloud: Running) -> N
     assert ids(*filtered("tag:job", "night-pi"), *filtered("instance-state-name", "terminated")) == {server}
 
 
-def test_listings_come_in_pages(cloud: Running) -> None:
+def test_listings_have_pages(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     pages = list(ec2.get_paginator("describe_instance_types").paginate(PaginationConfig={"PageSize": 50}))
     names = [one["InstanceType"] for page in pages for one in page["InstanceTypes"]]
@@ -82,7 +82,7 @@ def test_listings_come_in_pages(cloud: Running) -> None:
     } <= set(names)
 
 
-def test_types_say_their_cpus_memory_and_architecture(cloud: Running) -> None:
+def test_types_have_cpus_memory_and_architecture(cloud: Running) -> None:
     found = cloud.client("ec2").describe_instance_types(InstanceTypes=["c8g.xlarge", "m7i.large"])["InstanceTypes"]
     said = {
         one["InstanceType"]: (
@@ -97,7 +97,7 @@ def test_types_say_their_cpus_memory_and_architecture(cloud: Running) -> None:
     assert wrong == "InvalidInstanceType"
 
 
-def test_spot_prices_are_the_same_at_each_look_and_below_on_demand(cloud: Running) -> None:
+def test_spot_prices_are_stable_and_below_on_demand(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     asked = {"InstanceTypes": ["c8g.large"], "ProductDescriptions": ["Linux/UNIX"]}
     first = ec2.describe_spot_price_history(**asked)["SpotPriceHistory"]
@@ -107,7 +107,7 @@ def test_spot_prices_are_the_same_at_each_look_and_below_on_demand(cloud: Runnin
     assert all(0.02 < float(one["SpotPrice"]) < 0.04 for one in first)
 
 
-def test_images_say_what_really_runs_in_their_guests(cloud: Running) -> None:
+def test_image_tags_say_what_really_runs(cloud: Running) -> None:
     (image,) = cloud.client("ec2").describe_images(Filters=filtered("name", "debian-13-arm64-*"))["Images"]
     tags = {tag["Key"]: tag["Value"] for tag in image["Tags"]}
     assert image["Architecture"] == "arm64"
@@ -116,7 +116,7 @@ def test_images_say_what_really_runs_in_their_guests(cloud: Running) -> None:
     assert tags["localcloud:architecture"] == cloud.facts["architecture"]
 
 
-def test_regions_do_not_see_each_other(cloud: Running) -> None:
+def test_regions_are_separate(cloud: Running) -> None:
     here, there = cloud.client("ec2"), cloud.client("ec2", "eu-central-1")
     server = instances.run(there, IDLE)
     assert instances.refusal(here.describe_instances, InstanceIds=[server]) == "InvalidInstanceID.NotFound"
@@ -125,7 +125,7 @@ def test_regions_do_not_see_each_other(cloud: Running) -> None:
     there.terminate_instances(InstanceIds=[server])
 
 
-def test_one_wrong_id_in_a_batch_ends_no_server(cloud: Running) -> None:
+def test_one_wrong_id_in_a_batch_terminates_nothing(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     server = instances.run(ec2, IDLE)
     batch = [server, "i-00000000000000000"]
@@ -158,7 +158,7 @@ def test_tags_can_be_added_read_and_removed(cloud: Running) -> None:
     ec2.terminate_instances(InstanceIds=[server])
 
 
-def test_an_unknown_parameter_and_an_unknown_action_are_refused(cloud: Running) -> None:
+def test_unknown_parameter_and_action_are_refused(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
 
     def spoil(params: dict[str, Any], **_: Any) -> None:
@@ -170,7 +170,7 @@ def test_an_unknown_parameter_and_an_unknown_action_are_refused(cloud: Running) 
     assert instances.refusal(ec2.request_spot_instances, InstanceCount=1) == "InvalidAction"
 
 
-def test_a_security_group_in_use_is_not_deleted(cloud: Running) -> None:
+def test_security_group_in_use_cannot_be_deleted(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     group = ec2.create_security_group(GroupName="servers", Description="x")["GroupId"]
     server = instances.run(ec2, IDLE, SecurityGroupIds=[group])
@@ -204,7 +204,7 @@ def test_state_changes_are_events_on_the_default_bus(cloud: Running) -> None:
     events.remove_targets(Rule="states", Ids=["queue"])
 
 
-def test_security_groups_show_the_rules_they_were_given(cloud: Running) -> None:
+def test_security_groups_show_their_rules(cloud: Running) -> None:
     ec2, stack = cloud.client("ec2"), cloud.client("cloudformation")
     group = ec2.create_security_group(GroupName="ruled", Description="x")["GroupId"]
     rule = {
@@ -237,7 +237,7 @@ def _user(cloud: Running, name: str, *statements: dict[str, Any]) -> Any:
     return cloud.client("ec2", aws_access_key_id=keys["AccessKeyId"], aws_secret_access_key=keys["SecretAccessKey"])
 
 
-def test_a_right_to_end_servers_of_one_tag_ends_no_other(cloud: Running) -> None:
+def test_terminate_permission_can_be_limited_by_tag(cloud: Running) -> None:
     admin = cloud.client("ec2")
     mine = _user(
         cloud,
@@ -260,7 +260,7 @@ def test_a_right_to_end_servers_of_one_tag_ends_no_other(cloud: Running) -> None
     admin.terminate_instances(InstanceIds=[foreign])
 
 
-def test_a_launch_needs_the_right_for_each_resource_the_tags_and_the_role(cloud: Running) -> None:
+def test_launch_needs_rights_for_resources_tags_and_role(cloud: Running) -> None:
     admin = cloud.client("ec2")
     instances.profile(cloud.client("iam"), "passed")
     instances.profile(cloud.client("iam"), "powerful")
@@ -305,7 +305,7 @@ def test_a_launch_needs_the_right_for_each_resource_the_tags_and_the_role(cloud:
     admin.terminate_instances(InstanceIds=[server])
 
 
-def test_a_wrong_signature_is_refused(cloud: Running) -> None:
+def test_wrong_signature_is_refused(cloud: Running) -> None:
     keys = {
         "aws_access_key_id": cloud.environment["AWS_ACCESS_KEY_ID"],
         "aws_secret_access_key": "wrong",

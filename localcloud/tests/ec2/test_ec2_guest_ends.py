@@ -1,4 +1,4 @@
-"""What an end of a guest means to its instance, with guests that end as they are told to."""
+"""The state of an instance after its guest ends; the guests here end on command."""
 
 import asyncio
 from collections.abc import Iterator
@@ -25,13 +25,13 @@ from localcloud.guests.guest import CRASH, POWEROFF, REBOOT, BootPlan, Events, H
 
 
 class Ending:
-    """A guest that runs, or does not, and ends at once; without a reason it goes on."""
+    """A guest that runs or fails to start, then ends at once. Without a reason it does not end."""
 
     def __init__(self, events: Events, runs: bool, reason: str) -> None:
         self.events, self._runs, self._reason = events, runs, reason
 
     def start(self) -> None:
-        """Live a moment."""
+        """Run, then end with the given reason."""
         asyncio.get_running_loop().call_soon(self._live)
 
     def _live(self) -> None:
@@ -44,18 +44,18 @@ class Ending:
         self.events.ended(self._reason, "no disk could be made")
 
     def power_button(self) -> None:
-        """Too late."""
+        """Do nothing: this guest ends by itself."""
 
     def kill(self) -> None:
-        """Too late."""
+        """Do nothing: this guest ends by itself."""
 
     def facts(self) -> dict[str, Any]:
-        """Nothing."""
+        """Do nothing."""
         return {}
 
 
 class Lives:
-    """A body whose guests live the lives it was given, one a boot: (runs, why it ends)."""
+    """A backend whose guests follow a list with one entry per boot: (runs, reason of the end)."""
 
     kind = "told"
 
@@ -64,7 +64,7 @@ class Lives:
         self.made: dict[str, list[Ending]] = {}
 
     def make(self, plan: BootPlan, console: Console, events: Events) -> Ending:
-        """The next one."""
+        """Return a guest that follows the next entry."""
         (plan.directory / "disk").mkdir(exist_ok=True)
         console.write(b"boot\n")
         guest = Ending(events, *next(self._lives))
@@ -72,21 +72,21 @@ class Lives:
         return guest
 
     def disk_problem(self, directory: Path) -> str:
-        """Every disk will do."""
+        """Accept every disk."""
         del directory
         return ""
 
     def facts(self) -> dict[str, str]:
-        """Nothing."""
+        """Do nothing."""
         return {}
 
     def describe(self) -> dict[str, Any]:
-        """Nothing."""
+        """Do nothing."""
         return {}
 
 
 def after(directory: Path, *lives: tuple[bool, str]) -> Instance:
-    """The instance after those lives, started anew after each."""
+    """Return the instance after these boots; it is started again after each of them."""
 
     async def play() -> Instance:
         book, one = RecordStore(directory / "book"), instances.pending()
@@ -102,44 +102,44 @@ def after(directory: Path, *lives: tuple[bool, str]) -> Instance:
     return asyncio.run(play())
 
 
-def test_a_stopped_server_that_cannot_be_started_stays_stopped_with_its_disk(tmp_path: Path) -> None:
+def test_failed_restart_leaves_the_instance_stopped_with_its_disk(tmp_path: Path) -> None:
     one = after(tmp_path, (True, POWEROFF), (False, CRASH))
     assert (one.state, one.reason) == (STOPPED, "Server.InternalError: no disk could be made")
     assert (tmp_path / "guests" / one.id / "disk").exists()
 
 
-def test_a_server_whose_first_start_fails_is_gone(tmp_path: Path) -> None:
+def test_failed_first_start_terminates_the_instance(tmp_path: Path) -> None:
     one = after(tmp_path, (False, CRASH))
     assert (one.state, one.reason_code) == ("terminated", "Server.InternalError")
     assert not (tmp_path / "guests" / one.id / "disk").exists()
 
 
-def test_a_server_whose_guest_dies_while_it_runs_is_gone(tmp_path: Path) -> None:
+def test_dead_guest_terminates_the_instance(tmp_path: Path) -> None:
     one = after(tmp_path, (True, POWEROFF), (True, CRASH))
     assert one.state == "terminated"
 
 
-def test_a_full_disk_takes_the_console_and_not_the_guest(tmp_path: Path) -> None:
+def test_full_disk_stops_the_console_but_not_the_guest(tmp_path: Path) -> None:
     console = Console(tmp_path / "gone" / "console.log")
     console.write(b"nobody will read this")
     assert console.tail() == b""
 
 
 class Sets:
-    """What a floor knows of hardware: nothing any more once `gone`."""
+    """The hardware known to the supervisor; none after `gone` is set."""
 
     gone = False
 
     def __call__(self, region: str, one: Instance) -> Hardware:
-        """The hardware, as long as its subnet is there."""
+        """Return the hardware while its subnet exists."""
         del region
         if self.gone:
             raise Ec2Error("InvalidSubnetID.NotFound", f"The subnet ID '{one.subnet}' does not exist")
-        return Hardware(one.kind, 2, 1024, one.volume.id, 8, one.mac, "172.31.0.0/20", "ec2.internal")
+        return Hardware(one.instance_type, 2, 1024, one.volume.id, 8, one.mac, "172.31.0.0/20", "ec2.internal")
 
 
 @pytest.mark.parametrize(("boots", "left"), [(1, STOPPED), (0, TERMINATED)])
-def test_after_a_refused_start_a_server_is_as_before_and_takes_no_place(tmp_path: Path, boots: int, left: str) -> None:
+def test_refused_start_changes_nothing_and_frees_its_place(tmp_path: Path, boots: int, left: str) -> None:
     async def play() -> tuple[Instance, tuple[int, int]]:
         book, one, sets = RecordStore(tmp_path / "book"), instances.pending(), Sets()
         floor = GuestSupervisor(
@@ -175,7 +175,7 @@ async def reaches(one: Instance, state: str) -> None:
 
 
 @pytest.mark.parametrize("ended", [False, True])
-def test_a_server_that_reboots_keeps_its_place_until_it_is_ended(tmp_path: Path, ended: bool) -> None:
+def test_rebooting_instance_keeps_its_place(tmp_path: Path, ended: bool) -> None:
     async def play() -> tuple[int, int]:
         book, first, second = (
             RecordStore(tmp_path / "book"),
@@ -183,13 +183,13 @@ def test_a_server_that_reboots_keeps_its_place_until_it_is_ended(tmp_path: Path,
             instances.pending("i-0fedcba9876543210"),
         )
         body = Lives(iter([(True, "")] * 2))
-        floor = GuestSupervisor(tmp_path / "guests", book, TurnableClock(), body, most=1)
+        floor = GuestSupervisor(tmp_path / "guests", book, TurnableClock(), body, max_guests=1)
         for one in (first, second):
             book.region("us-east-1").instances[one.id] = one
             floor.launch("us-east-1", one)
         await reaches(first, RUNNING)
         body.made[first.id][0].events.ended(REBOOT, "")
-        # In the pause between two boots nothing of it runs, and still nobody else is let in.
+        # Between two boots no process of the guest runs, but its place stays taken.
         assert (floor.counts, first.state, second.state) == ((0, 1), RUNNING, PENDING)
         if ended:
             first.state = SHUTTING_DOWN

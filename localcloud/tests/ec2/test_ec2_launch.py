@@ -1,4 +1,4 @@
-"""RunInstances, launch templates and instant fleets: what is launched, what a token means, what is refused."""
+"""RunInstances, launch templates and instant fleets: launches, client tokens, refusals."""
 
 import json
 import os
@@ -20,7 +20,7 @@ IDLE = "#!/bin/sh\necho up\n"
 
 @pytest.fixture
 def ec2(cloud: Running) -> Iterator[Any]:
-    """A client; what a test launched is ended after it, and no capacity rule stays."""
+    """A client. After the test its instances are terminated and capacity rules removed."""
     client = cloud.client("ec2")
     yield client
     instances.control(cloud.facts["endpoint"], "capacity", method="DELETE")
@@ -36,7 +36,7 @@ def ec2(cloud: Running) -> Iterator[Any]:
 
 @pytest.fixture
 def template(ec2: Any) -> Iterator[str]:
-    """A launch template as a job would have it."""
+    """A launch template with user data, profile and tags."""
     data = {
         "ImageId": "resolve:ssm:/aws/service/debian/release/13/latest/arm64",
         "UserData": instances.encoded(IDLE),
@@ -52,7 +52,7 @@ def template(ec2: Any) -> Iterator[str]:
 
 
 def fleet(ec2: Any, template: str, token: str, **more: Any) -> dict[str, Any]:
-    """CreateFleet for one server of either of two types in three subnets."""
+    """Create a fleet of one instance, of one of two types in one of three subnets."""
     subnets = sorted(one["SubnetId"] for one in ec2.describe_subnets()["Subnets"])
     asked: dict[str, Any] = {
         "Type": "instant",
@@ -80,7 +80,7 @@ def fleet(ec2: Any, template: str, token: str, **more: Any) -> dict[str, Any]:
 ON_DEMAND = {"TotalTargetCapacity": 1, "DefaultTargetCapacityType": "on-demand"}
 
 
-def test_a_fleet_launches_one_server_as_its_template_says(ec2: Any, template: str) -> None:
+def test_fleet_launches_an_instance_from_its_template(ec2: Any, template: str) -> None:
     answer = fleet(ec2, template, "one")
     (entry,) = answer["Instances"]
     (server,) = entry["InstanceIds"]
@@ -105,7 +105,7 @@ def test_a_fleet_launches_one_server_as_its_template_says(ec2: Any, template: st
     assert {"Key": "job", "Value": "pi"} in volume["Tags"]
 
 
-def test_a_fleet_token_sent_again_gives_the_same_answer_and_no_second_server(ec2: Any, template: str) -> None:
+def test_repeated_fleet_token_returns_the_same_fleet(ec2: Any, template: str) -> None:
     first = fleet(ec2, template, "twice")
     again = fleet(ec2, template, "twice")
     assert again["FleetId"] == first["FleetId"]
@@ -122,7 +122,7 @@ def test_a_fleet_token_sent_again_gives_the_same_answer_and_no_second_server(ec2
     assert mismatch == "IdempotentParameterMismatch"
 
 
-def test_an_instant_fleet_is_listed_only_by_its_id(ec2: Any, template: str) -> None:
+def test_instant_fleet_is_listed_only_by_id(ec2: Any, template: str) -> None:
     made = fleet(ec2, template, "listed")
     assert ec2.describe_fleets()["Fleets"] == []
     (shown,) = ec2.describe_fleets(FleetIds=[made["FleetId"]])["Fleets"]
@@ -131,7 +131,7 @@ def test_an_instant_fleet_is_listed_only_by_its_id(ec2: Any, template: str) -> N
     assert instances.refusal(ec2.describe_fleets, FleetIds=["fleet-none"]) == "InvalidFleetId.NotFound"
 
 
-def test_no_capacity_is_an_answer_with_errors_and_without_instances(cloud: Running, ec2: Any, template: str) -> None:
+def test_no_capacity_is_an_answer_with_errors_only(cloud: Running, ec2: Any, template: str) -> None:
     rule = {"code": "InsufficientInstanceCapacity", "market": "spot"}
     instances.control(cloud.facts["endpoint"], "capacity", {"rules": [rule]})
     answer = fleet(ec2, template, "short")
@@ -144,7 +144,7 @@ def test_no_capacity_is_an_answer_with_errors_and_without_instances(cloud: Runni
     assert fleet(ec2, template, "short")["Instances"] == []
 
 
-def test_a_pool_without_capacity_is_passed_over_and_told(cloud: Running, ec2: Any, template: str) -> None:
+def test_fleet_skips_a_pool_without_capacity(cloud: Running, ec2: Any, template: str) -> None:
     rule = {"code": "Unsupported", "type": "c8g.large"}
     instances.control(cloud.facts["endpoint"], "capacity", {"rules": [rule]})
     answer = fleet(ec2, template, "part")
@@ -152,7 +152,7 @@ def test_a_pool_without_capacity_is_passed_over_and_told(cloud: Running, ec2: An
     assert [one["ErrorCode"] for one in answer["Errors"]] == ["Unsupported"] * 3
 
 
-def test_an_unclear_answer_is_made_clear_by_the_same_token(cloud: Running, ec2: Any, template: str) -> None:
+def test_same_token_resolves_an_unclear_answer(cloud: Running, ec2: Any, template: str) -> None:
     rule = {"code": "InternalError", "action": "CreateFleet", "after": True, "status": 500, "times": 1}
     instances.control(cloud.facts["endpoint"], "capacity", {"rules": [rule]})
     assert instances.refusal(lambda: fleet(ec2, template, "unclear")) == "InternalError"
@@ -161,7 +161,7 @@ def test_an_unclear_answer_is_made_clear_by_the_same_token(cloud: Running, ec2: 
     assert [one["InstanceId"] for group in found for one in group["Instances"]] == [server]
 
 
-def test_a_throttled_call_is_an_error_that_a_client_repeats_by_itself(cloud: Running, ec2: Any, template: str) -> None:
+def test_throttled_call_is_retried_by_the_client(cloud: Running, ec2: Any, template: str) -> None:
     rule = {"code": "RequestLimitExceeded", "action": "CreateFleet", "times": 1}
     instances.control(cloud.facts["endpoint"], "capacity", {"rules": [rule]})
     assert instances.refusal(lambda: fleet(ec2, template, "throttle")) == "RequestLimitExceeded"
@@ -177,7 +177,7 @@ def test_a_throttled_call_is_an_error_that_a_client_repeats_by_itself(cloud: Run
     assert fleet(patient, template, "throttle")["Instances"]
 
 
-def test_an_override_of_user_data_wins_over_the_template(ec2: Any, template: str) -> None:
+def test_override_of_user_data_wins_over_the_template(ec2: Any, template: str) -> None:
     specification = {
         "LaunchTemplateId": template,
         "Version": "$Latest",
@@ -188,7 +188,7 @@ def test_an_override_of_user_data_wins_over_the_template(ec2: Any, template: str
     instances.prints(ec2, made["Instances"][0]["InstanceIds"][0], "overridden")
 
 
-def test_a_type_of_another_architecture_than_the_image_is_an_error_of_its_pool(ec2: Any, template: str) -> None:
+def test_type_of_another_architecture_is_an_error_of_its_pool(ec2: Any, template: str) -> None:
     configuration = [
         {
             "LaunchTemplateSpecification": {"LaunchTemplateId": template, "Version": "1"},
@@ -200,13 +200,13 @@ def test_a_type_of_another_architecture_than_the_image_is_an_error_of_its_pool(e
     assert "architecture" in answer["Errors"][0]["ErrorMessage"]
 
 
-def test_deleting_a_fleet_ends_its_servers(ec2: Any, template: str) -> None:
+def test_deleting_a_fleet_terminates_its_instances(ec2: Any, template: str) -> None:
     made = fleet(ec2, template, "deleted")
     ec2.delete_fleets(FleetIds=[made["FleetId"]], TerminateInstances=True)
     instances.becomes(ec2, made["Instances"][0]["InstanceIds"][0], "terminated")
 
 
-def test_run_instances_twice_with_a_token_is_one_server_and_after_its_end_an_error(ec2: Any) -> None:
+def test_repeated_token_returns_the_instance_until_it_ends(ec2: Any) -> None:
     first = instances.run(ec2, IDLE, ClientToken="run")
     assert instances.run(ec2, IDLE, ClientToken="run") == first
     again = {"ClientToken": "run", "script": "#!/bin/sh\n"}
@@ -216,13 +216,13 @@ def test_run_instances_twice_with_a_token_is_one_server_and_after_its_end_an_err
     assert instances.refusal(lambda: instances.run(ec2, IDLE, ClientToken="run")) == "IdempotentInstanceTerminated"
 
 
-def test_one_token_may_launch_once_in_each_zone(ec2: Any) -> None:
+def test_one_token_launches_once_in_each_zone(ec2: Any) -> None:
     subnets = sorted(one["SubnetId"] for one in ec2.describe_subnets()["Subnets"])
     servers = {instances.run(ec2, IDLE, ClientToken="zonal", SubnetId=subnet) for subnet in subnets[:2]}
     assert len(servers) == 2
 
 
-def test_a_token_is_bound_even_by_a_call_that_found_no_capacity(cloud: Running, ec2: Any) -> None:
+def test_token_is_used_by_a_call_without_capacity(cloud: Running, ec2: Any) -> None:
     rule = {"code": "InsufficientInstanceCapacity", "type": "t3.micro", "times": 1}
     instances.control(cloud.facts["endpoint"], "capacity", {"rules": [rule]})
     assert instances.refusal(lambda: instances.run(ec2, IDLE, ClientToken="bound")) == "InsufficientInstanceCapacity"
@@ -231,7 +231,7 @@ def test_a_token_is_bound_even_by_a_call_that_found_no_capacity(cloud: Running, 
     assert instances.run(ec2, IDLE, ClientToken="bound").startswith("i-")
 
 
-def test_three_servers_of_one_call_share_a_reservation(ec2: Any) -> None:
+def test_instances_of_one_call_share_a_reservation(ec2: Any) -> None:
     made = ec2.run_instances(
         ImageId=instances.image(ec2), InstanceType="t3.micro", MinCount=1, MaxCount=3, UserData=IDLE
     )
@@ -277,7 +277,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("asked", "code"), REFUSED, ids=lambda value: str(value)[:40])
-def test_what_aws_would_refuse_is_refused_and_launches_nothing(ec2: Any, asked: dict[str, Any], code: str) -> None:
+def test_invalid_launch_is_refused_and_launches_nothing(ec2: Any, asked: dict[str, Any], code: str) -> None:
     def total() -> int:
         return sum(len(group["Instances"]) for group in ec2.describe_instances()["Reservations"])
 
@@ -290,12 +290,12 @@ def _as_run(asked: dict[str, Any]) -> dict[str, Any]:
     return {("script" if key == "UserData" else key): value for key, value in asked.items()}
 
 
-def test_user_data_of_the_very_limit_is_taken(ec2: Any) -> None:
+def test_user_data_of_exactly_the_limit_is_accepted(ec2: Any) -> None:
     script = "#!/bin/sh\n" + "#" * (16384 - 10)
     assert instances.run(ec2, script).startswith("i-")
 
 
-def test_templates_have_versions_and_a_launch_names_one(ec2: Any, template: str) -> None:
+def test_launch_names_a_version_of_the_template(ec2: Any, template: str) -> None:
     data = {"InstanceType": "t4g.nano", "ImageId": instances.image(ec2, "arm64")}
     made = ec2.create_launch_template_version(LaunchTemplateId=template, SourceVersion="1", LaunchTemplateData=data)
     assert made["LaunchTemplateVersion"]["VersionNumber"] == 2
@@ -310,7 +310,7 @@ def test_templates_have_versions_and_a_launch_names_one(ec2: Any, template: str)
     assert missing == "InvalidLaunchTemplateId.VersionNotFound"
 
 
-def test_cloudformation_makes_templates_that_can_be_launched(cloud: Running, ec2: Any) -> None:
+def test_template_made_by_cloudformation_can_be_launched(cloud: Running, ec2: Any) -> None:
     stack = cloud.client("cloudformation")
     body: dict[str, Any] = {
         "Resources": {
@@ -355,7 +355,7 @@ def test_cloudformation_makes_templates_that_can_be_launched(cloud: Running, ec2
     assert ec2.describe_launch_templates()["LaunchTemplates"] == []
 
 
-def test_twenty_calls_at_once_with_one_token_are_one_server(cloud: Running, ec2: Any, template: str) -> None:
+def test_twenty_concurrent_calls_with_one_token_launch_once(cloud: Running, ec2: Any, template: str) -> None:
     clients = [cloud.client("ec2") for _ in range(4)]
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(lambda turn: fleet(clients[turn % 4], template, "storm"), range(20)))
@@ -364,7 +364,7 @@ def test_twenty_calls_at_once_with_one_token_are_one_server(cloud: Running, ec2:
     assert sum(len(group["Instances"]) for group in found) == 1
 
 
-def test_a_disk_that_takes_no_guest_leaves_none_of_several_pending(start: Callable[..., Running]) -> None:
+def test_full_disk_leaves_no_instance_pending(start: Callable[..., Running]) -> None:
     cloud = start()
     ec2 = cloud.client("ec2")
     guests = cloud.directory / "guests"

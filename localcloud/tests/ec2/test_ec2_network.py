@@ -1,4 +1,4 @@
-"""What a server stands in is not deleted under it."""
+"""Subnets and VPCs that instances use."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from running_cloud import Running
 pytestmark = pytest.mark.cloud
 
 
-def test_a_subnet_and_its_vpc_stay_until_their_server_is_terminated(start: Callable[..., Running]) -> None:
+def test_subnet_and_vpc_in_use_cannot_be_deleted(start: Callable[..., Running]) -> None:
     ec2 = start().client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24")["Subnet"]["SubnetId"]

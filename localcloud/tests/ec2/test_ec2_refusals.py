@@ -1,4 +1,4 @@
-"""What a launch or a fleet asks for and this cloud does not play, or AWS does not allow, is refused and never ignored."""
+"""Parameters that this EC2 does not support or AWS does not allow are refused, never ignored."""
 
 import os
 from collections.abc import Iterator
@@ -13,17 +13,17 @@ pytestmark = pytest.mark.cloud
 
 
 def disk(**said: Any) -> dict[str, Any]:
-    """A launch whose root volume is so."""
+    """Return launch parameters with these options of the root volume."""
     return {"BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": said}]}
 
 
 def spot(**said: Any) -> dict[str, Any]:
-    """A launch with such spot options."""
+    """Return launch parameters with these spot options."""
     return {"InstanceMarketOptions": {"MarketType": "spot", "SpotOptions": said}}
 
 
 def card(**said: Any) -> dict[str, Any]:
-    """A launch with such a network interface."""
+    """Return launch parameters with this network interface."""
     return {"NetworkInterfaces": [{"DeviceIndex": 0, **said}]}
 
 
@@ -77,21 +77,19 @@ LAUNCHES = [
 
 
 def known(ec2: Any) -> int:
-    """How many instances there are, of any state."""
+    """Return the number of instances in any state."""
     return sum(len(group["Instances"]) for group in ec2.describe_instances()["Reservations"])
 
 
 @pytest.mark.parametrize(("asked", "code"), LAUNCHES, ids=lambda value: str(value)[:60])
-def test_a_launch_with_what_is_not_played_or_not_allowed_is_refused(
-    cloud: Running, asked: dict[str, Any], code: str
-) -> None:
+def test_unsupported_or_invalid_launch_is_refused(cloud: Running, asked: dict[str, Any], code: str) -> None:
     ec2 = cloud.client("ec2")
     before = known(ec2)
     assert instances.refusal(lambda: instances.run(ec2, **asked)) == code
     assert known(ec2) == before
 
 
-def test_a_launch_of_one_to_many_takes_what_room_its_subnet_has(cloud: Running) -> None:
+def test_launch_takes_the_room_its_subnet_has(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.8.0.0/16")["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.8.1.0/28")["Subnet"]["SubnetId"]
@@ -110,7 +108,7 @@ def test_a_launch_of_one_to_many_takes_what_room_its_subnet_has(cloud: Running) 
 
 
 def fleet(ec2: Any, template: str, override: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
-    """An instant fleet of one spot server, or as said."""
+    """Return parameters of an instant fleet of one spot instance, with changes."""
     specification = {"LaunchTemplateId": template, "Version": "1"}
     asked: dict[str, Any] = {
         "Type": "instant",
@@ -125,7 +123,7 @@ def fleet(ec2: Any, template: str, override: dict[str, Any] | None = None, **mor
 
 @pytest.fixture
 def template(cloud: Running) -> Iterator[str]:
-    """A launch template; the servers of its fleets are ended after the test."""
+    """A launch template; instances of its fleets are terminated after the test."""
     ec2 = cloud.client("ec2")
     data = {"ImageId": instances.image(ec2), "InstanceType": "t3.micro"}
     made = ec2.create_launch_template(LaunchTemplateName="t-" + os.urandom(4).hex(), LaunchTemplateData=data)
@@ -157,7 +155,7 @@ FLEETS = [
 
 
 @pytest.mark.parametrize(("asked", "code"), FLEETS, ids=lambda value: str(value)[:60])
-def test_a_fleet_with_what_is_not_played_or_not_allowed_is_refused(
+def test_unsupported_or_invalid_fleet_is_refused(
     cloud: Running, template: str, asked: dict[str, Any], code: str
 ) -> None:
     ec2 = cloud.client("ec2")
@@ -166,7 +164,7 @@ def test_a_fleet_with_what_is_not_played_or_not_allowed_is_refused(
     assert known(ec2) == before
 
 
-def test_a_fleet_counts_its_capacity_in_weights(cloud: Running, template: str) -> None:
+def test_fleet_capacity_is_counted_in_weights(cloud: Running, template: str) -> None:
     ec2 = cloud.client("ec2")
     five = {"TotalTargetCapacity": 5, "DefaultTargetCapacityType": "spot"}
     options = {"MinTargetCapacity": 5, **ONE_ZONE}
@@ -177,14 +175,14 @@ def test_a_fleet_counts_its_capacity_in_weights(cloud: Running, template: str) -
     assert shown["FulfilledCapacity"] == 6.0
 
 
-def test_a_fleet_that_would_cost_more_than_it_may_launches_nothing_and_says_so(cloud: Running, template: str) -> None:
+def test_fleet_above_its_price_limit_launches_nothing(cloud: Running, template: str) -> None:
     ec2 = cloud.client("ec2")
     dear = fleet(ec2, template, SpotOptions={"MaxTotalPrice": "0.00001"})
     assert (dear["Instances"], dear["Errors"][0]["ErrorCode"]) == ([], "MaxTotalPriceExceeded")
     assert len(fleet(ec2, template, SpotOptions={"MaxTotalPrice": "5"})["Instances"]) == 1
 
 
-def test_a_deleted_fleets_servers_end_as_by_terminate_instances(cloud: Running, template: str) -> None:
+def test_deleted_fleet_gives_the_reason_of_terminate_instances(cloud: Running, template: str) -> None:
     ec2 = cloud.client("ec2")
     made = [fleet(ec2, template) for _ in range(2)]
     servers = [one["Instances"][0]["InstanceIds"][0] for one in made]
@@ -197,7 +195,7 @@ def test_a_deleted_fleets_servers_end_as_by_terminate_instances(cloud: Running, 
         assert shown["StateReason"]["Code"] == "Client.UserInitiatedShutdown"
 
 
-def test_a_fleet_with_a_protected_server_stays(cloud: Running, template: str) -> None:
+def test_fleet_with_a_protected_instance_is_not_deleted(cloud: Running, template: str) -> None:
     ec2 = cloud.client("ec2")
     market = {"TotalTargetCapacity": 1, "DefaultTargetCapacityType": "on-demand"}
     made = fleet(ec2, template, TargetCapacitySpecification=market)
@@ -210,7 +208,7 @@ def test_a_fleet_with_a_protected_server_stays(cloud: Running, template: str) ->
 
 
 @pytest.mark.usefixtures("template")
-def test_metadata_options_are_checked_when_they_are_changed_too(cloud: Running) -> None:
+def test_changed_metadata_options_are_checked(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     tags = [{"ResourceType": "instance", "Tags": [{"Key": "a b", "Value": ""}]}]
     server = instances.run(ec2, TagSpecifications=tags)
@@ -223,7 +221,7 @@ def test_metadata_options_are_checked_when_they_are_changed_too(cloud: Running) 
 
 
 @pytest.mark.usefixtures("template")
-def test_one_server_that_does_not_run_and_none_of_a_batch_is_rebooted(cloud: Running) -> None:
+def test_one_stopped_instance_in_a_batch_reboots_nothing(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     stopped = instances.run(ec2, "#!/bin/sh\npoweroff\n")
     runs = instances.run(ec2, "#!/bin/sh\nfor beat in $(seq 1 600); do echo beat; sleep 0.1; done\n")
@@ -234,7 +232,7 @@ def test_one_server_that_does_not_run_and_none_of_a_batch_is_rebooted(cloud: Run
     instances.becomes(ec2, stopped, "stopped")
     instances.until(lambda: beats() > 0)
     assert instances.refusal(ec2.reboot_instances, InstanceIds=[runs, stopped]) == "IncorrectInstanceState"
-    # A reboot ends the beats for good: the script is of the first boot only.
+    # After a reboot the script does not run again, so it prints no more beats.
     more = beats() + 40
     instances.until(lambda: beats() >= more or "boots (2)" in instances.console(ec2, runs))
     assert "boots (2)" not in instances.console(ec2, runs)
@@ -244,7 +242,7 @@ def test_one_server_that_does_not_run_and_none_of_a_batch_is_rebooted(cloud: Run
 
 
 @pytest.mark.usefixtures("template")
-def test_a_terminated_server_is_not_modified(cloud: Running) -> None:
+def test_terminated_instance_cannot_be_modified(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     server = instances.run(ec2)
     ec2.terminate_instances(InstanceIds=[server])
@@ -256,7 +254,7 @@ def test_a_terminated_server_is_not_modified(cloud: Running) -> None:
 
 
 @pytest.mark.usefixtures("template")
-def test_an_end_of_a_kind_that_is_not_played_is_refused(cloud: Running) -> None:
+def test_unsupported_stop_options_are_refused(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     server = instances.run(ec2)
     assert instances.refusal(ec2.terminate_instances, InstanceIds=[server], SkipOsShutdown=True) == NOT_PLAYED
@@ -273,12 +271,12 @@ LISTINGS = (
 
 
 @pytest.mark.parametrize("call", LISTINGS)
-def test_a_dry_run_lists_nothing(cloud: Running, call: str) -> None:
+def test_dry_run_lists_nothing(cloud: Running, call: str) -> None:
     assert instances.refusal(getattr(cloud.client("ec2"), call), DryRun=True) == "DryRunOperation"
 
 
 @pytest.mark.usefixtures("template")
-def test_a_token_replays_after_its_template_is_gone(cloud: Running) -> None:
+def test_token_replays_after_its_template_is_deleted(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     data = {"ImageId": instances.image(ec2), "InstanceType": "t3.micro"}
     brief = ec2.create_launch_template(LaunchTemplateName="brief", LaunchTemplateData=data)["LaunchTemplate"]
@@ -292,7 +290,7 @@ def test_a_token_replays_after_its_template_is_gone(cloud: Running) -> None:
 
 
 @pytest.mark.usefixtures("template")
-def test_a_token_with_another_place_in_the_same_zone_is_a_mismatch(cloud: Running) -> None:
+def test_token_with_another_subnet_of_the_zone_is_a_mismatch(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     zone = ec2.describe_subnets()["Subnets"][0]
     where = {"AvailabilityZone": zone["AvailabilityZone"]}

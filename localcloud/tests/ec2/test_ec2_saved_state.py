@@ -1,4 +1,4 @@
-"""What EC2 knew is known after the cloud was ended, or killed, and started again."""
+"""EC2's state survives a stop and a kill of the cloud."""
 
 import asyncio
 import datetime
@@ -20,7 +20,7 @@ from running_cloud import Running, command
 pytestmark = pytest.mark.cloud
 
 
-def test_templates_fleets_tokens_and_ended_servers_survive_a_kill(start: Callable[..., Running]) -> None:
+def test_ec2_state_survives_a_kill(start: Callable[..., Running]) -> None:
     cloud = start()
     ec2 = cloud.client("ec2")
     data = {
@@ -56,7 +56,7 @@ def test_templates_fleets_tokens_and_ended_servers_survive_a_kill(start: Callabl
     assert instances.console(again, server) == said
 
 
-def test_a_server_that_ran_when_the_cloud_went_down_is_terminated_with_the_reason(
+def test_instance_that_ran_at_down_is_terminated_with_a_reason(
     start: Callable[..., Running],
 ) -> None:
     cloud = start()
@@ -74,7 +74,7 @@ def test_a_server_that_ran_when_the_cloud_went_down_is_terminated_with_the_reaso
     assert "boots (2)" in instances.console(ec2, stopped)
 
 
-def test_what_ended_long_ago_is_forgotten_and_what_lives_is_not(tmp_path: Path) -> None:
+def test_only_long_terminated_instances_are_forgotten(tmp_path: Path) -> None:
     now = datetime.datetime(2026, 11, 24, 12, tzinfo=datetime.UTC)
 
     class Noon:
@@ -123,7 +123,7 @@ def test_what_ended_long_ago_is_forgotten_and_what_lives_is_not(tmp_path: Path) 
     assert set(kept.tokens) == {"new", "of one that lives", "of one that ended an hour ago"}
 
 
-def test_a_record_that_cannot_be_read_is_told_with_its_remedy(tmp_path: Path) -> None:
+def test_unreadable_record_is_reported_with_a_remedy(tmp_path: Path) -> None:
     (tmp_path / "us-east-1.json").write_text('{"instances": ')
     with pytest.raises(CloudError, match=r"us-east-1\.json cannot be read"):
         RecordStore(tmp_path)

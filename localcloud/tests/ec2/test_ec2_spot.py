@@ -1,4 +1,4 @@
-"""The spot market takes instances back after their notice, credentials are made anew, and what EC2 here is not is refused."""
+"""Spot interruptions, renewal of credentials, and actions that this EC2 does not offer."""
 
 import json
 import urllib.error
@@ -21,20 +21,20 @@ SPOT = {"InstanceMarketOptions": {"MarketType": "spot"}}
 
 
 def turned(cloud: Running, seconds: float) -> None:
-    """Move the cloud's clock on."""
+    """Advance the cloud's clock."""
     said = json.dumps({"advance": seconds}).encode()
     with urllib.request.urlopen(f"{cloud.facts['endpoint']}/_localcloud/clock", data=said, timeout=70) as answer:
         assert json.load(answer)["settled"]
 
 
 def refused(cloud: Running, said: Any) -> int:
-    """The status that an order of the market is refused with."""
+    """Return the HTTP status with which a spot control is refused."""
     with pytest.raises(urllib.error.HTTPError) as caught:
         instances.control(cloud.facts["endpoint"], "interrupt", said)
     return caught.value.code
 
 
-def test_a_spot_server_runs_on_for_two_minutes_after_its_notice_and_is_then_taken_back(cloud: Running) -> None:
+def test_spot_instance_ends_two_minutes_after_its_notice(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     server = instances.run(ec2, IDLE, **SPOT)
     instances.becomes(ec2, server, "running")
@@ -47,7 +47,7 @@ def test_a_spot_server_runs_on_for_two_minutes_after_its_notice_and_is_then_take
     assert shown["StateReason"]["Code"] == "Server.SpotInstanceTermination"
 
 
-def test_a_server_that_ended_before_it_was_taken_back_keeps_its_own_reason(cloud: Running) -> None:
+def test_instance_that_ended_first_keeps_its_own_reason(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     server = instances.run(ec2, IDLE, **SPOT)
     instances.becomes(ec2, server, "running")
@@ -58,7 +58,7 @@ def test_a_server_that_ended_before_it_was_taken_back_keeps_its_own_reason(cloud
     assert instances.shown(ec2, server)["StateReason"]["Code"] == "Client.UserInitiatedShutdown"
 
 
-def test_only_a_running_spot_server_can_be_taken_back(cloud: Running) -> None:
+def test_only_a_running_spot_instance_can_be_interrupted(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     server = instances.run(ec2, IDLE)
     instances.becomes(ec2, server, "running")
@@ -70,7 +70,7 @@ def test_only_a_running_spot_server_can_be_taken_back(cloud: Running) -> None:
     ec2.terminate_instances(InstanceIds=[server])
 
 
-def test_a_servers_keys_are_made_anew_while_half_an_hour_of_them_is_left(tmp_path: Path) -> None:
+def test_role_keys_are_renewed_with_half_an_hour_left(tmp_path: Path) -> None:
     book = RecordStore(tmp_path)
     volume = Volume("vol-1", "/dev/xvda", 8, "gp3", False, True, "")
     of = {"role": "job", "role_arn": "arn:aws:iam::000000000000:role/job"}
@@ -95,7 +95,7 @@ def test_a_servers_keys_are_made_anew_while_half_an_hour_of_them_is_left(tmp_pat
     assert asked[0][:3] == ("arn:aws:iam::000000000000:role/job", "ec2.amazonaws.com", "i-1")
 
 
-def test_what_this_ec2_does_not_have_is_an_invalid_action_and_says_so(cloud: Running) -> None:
+def test_action_that_is_not_offered_is_invalid_action(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     with pytest.raises(ec2.exceptions.ClientError, match=r"InvalidAction.*not part of the local cloud's EC2"):
         ec2.create_key_pair(KeyName="mine")
@@ -103,7 +103,7 @@ def test_what_this_ec2_does_not_have_is_an_invalid_action_and_says_so(cloud: Run
         assert instances.refusal(call) == "InvalidAction"
 
 
-def test_what_is_left_to_ministack_is_strict_too(cloud: Running) -> None:
+def test_actions_of_ministack_are_strict_too(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
 
     def vpcs() -> int:

@@ -1,4 +1,4 @@
-"""What the floor makes of orders that come between two boots of one guest."""
+"""Calls of StopInstances, StartInstances and TerminateInstances between two boots of a guest."""
 
 import asyncio
 from collections.abc import Callable
@@ -25,7 +25,7 @@ PAUSE = 0.5
 
 
 class Prompt:
-    """A guest that runs at once and ends at once when it is asked to."""
+    """A guest that runs at once and ends as soon as it is asked to."""
 
     def __init__(self, events: Events) -> None:
         self.events = events
@@ -51,7 +51,7 @@ class Prompt:
 
 
 class Prompts:
-    """The body of such guests; keeps each of them."""
+    """A backend that makes such guests and keeps them in a list."""
 
     kind = "process"
 
@@ -79,14 +79,14 @@ class Prompts:
 
 
 async def becomes(true: Callable[[], bool]) -> None:
-    """Wait for something; fails after a minute."""
+    """Wait for a condition; fail after a minute."""
     async with asyncio.timeout(60):
         while not true():
             await asyncio.sleep(0.001)
 
 
 async def rebooting(floor: GuestSupervisor, book: RecordStore, body: Prompts) -> Instance:
-    """A server whose first boot has just ended and whose second has not begun."""
+    """Return an instance between its first and its second boot."""
     one = instances.pending()
     book.region("us-east-1").instances[one.id] = one
     floor.launch("us-east-1", one)
@@ -97,7 +97,7 @@ async def rebooting(floor: GuestSupervisor, book: RecordStore, body: Prompts) ->
     return one
 
 
-def test_a_server_stopped_and_started_between_two_boots_boots_once(tmp_path: Path) -> None:
+def test_instance_stopped_and_started_between_boots_boots_once(tmp_path: Path) -> None:
     async def story() -> None:
         book, body = RecordStore(tmp_path / "book"), Prompts()
         floor = GuestSupervisor(tmp_path / "guests", book, TurnableClock(), body)
@@ -108,7 +108,7 @@ def test_a_server_stopped_and_started_between_two_boots_boots_once(tmp_path: Pat
         one.state = PENDING
         floor.launch("us-east-1", one)
         await becomes(lambda: one.state == RUNNING)
-        # The reboot's own timer, were it not gone, would be due before this one.
+        # If the timer of the reboot still existed, it would fire before this one.
         await asyncio.sleep(2 * PAUSE)
         assert (len(body.made), body.living, one.boots, one.state) == (2, 1, 2, RUNNING)
         await floor.close()
@@ -116,7 +116,7 @@ def test_a_server_stopped_and_started_between_two_boots_boots_once(tmp_path: Pat
     asyncio.run(story())
 
 
-def test_a_server_terminated_between_two_boots_boots_no_more(tmp_path: Path) -> None:
+def test_instance_terminated_between_boots_does_not_boot(tmp_path: Path) -> None:
     async def story() -> None:
         book, body = RecordStore(tmp_path / "book"), Prompts()
         floor = GuestSupervisor(tmp_path / "guests", book, TurnableClock(), body)

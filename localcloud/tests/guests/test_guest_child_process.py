@@ -1,4 +1,4 @@
-"""The first program of a guest: what it says, passes on and prints is all there when its end is told."""
+"""The first program of a guest: all its messages, descriptors and output are delivered before its end is reported."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ sys.exit(3)
 
 
 class Heard:
-    """What a child let be known, in its order."""
+    """Records what a child process sent, in order."""
 
     def __init__(self) -> None:
         self.said: list[object] = []
@@ -40,13 +40,13 @@ def talks(stream: int) -> list[str]:
 
 
 @pytest.mark.parametrize("errors", [False, True])
-def test_an_end_that_is_seen_first_is_told_last(tmp_path: Path, errors: bool) -> None:
+def test_end_is_reported_after_all_output(tmp_path: Path, errors: bool) -> None:
     async def story() -> list[object]:
         heard = Heard()
         child = heard.child()
         child.start(talks, tmp_path / "errors" if errors else None)
         assert child.pid is not None
-        # All it said lies unread when its end is seen: no turn of the loop is between.
+        # The event loop does not run in between, so all messages are unread when the end is noticed.
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         child._reap()
         assert child.pid is None
@@ -61,7 +61,7 @@ def test_an_end_that_is_seen_first_is_told_last(tmp_path: Path, errors: bool) ->
         assert (tmp_path / "errors").read_bytes() == b"err"
 
 
-def test_a_program_that_cannot_be_started_leaves_nothing_open() -> None:
+def test_failed_start_leaves_no_open_file() -> None:
     async def story() -> None:
         before = len(os.listdir("/proc/self/fd"))
         with pytest.raises(FileNotFoundError):
@@ -71,6 +71,6 @@ def test_a_program_that_cannot_be_started_leaves_nothing_open() -> None:
     asyncio.run(story())
 
 
-def test_a_function_that_fails_does_not_work_here() -> None:
+def test_function_that_fails_counts_as_unavailable() -> None:
     assert succeeds("localcloud.guests.child", "interpreter")
     assert not succeeds("localcloud.guests.child", "missing")

@@ -1,4 +1,4 @@
-"""The metadata service as a guest meets it, and its credentials as IAM judges them."""
+"""The metadata service from inside a guest, and the rights of its credentials."""
 
 import json
 from typing import Any
@@ -30,7 +30,7 @@ SAID = {}
 
 
 def said_by_guest(ec2: Any, body: str, **more: Any) -> tuple[str, dict[str, Any]]:
-    """Run a program in a guest; (instance id, the JSON it left in SAID)."""
+    """Run a program in a guest; return the instance id and the JSON that it stored."""
     server = instances.run(ec2, ASK + body + "\nprint('SAID', json.dumps(SAID), flush=True)\n", **more)
     instances.prints(ec2, server, "\nSAID ")
     instances.until(lambda: instances.console(ec2, server).split("\nSAID ", 1)[1].endswith("\n"))
@@ -39,7 +39,7 @@ def said_by_guest(ec2: Any, body: str, **more: Any) -> tuple[str, dict[str, Any]
     return server, json.loads(said)
 
 
-def test_only_a_token_opens_the_metadata(cloud: Running) -> None:
+def test_metadata_needs_a_token(cloud: Running) -> None:
     body = (
         "SAID['none'] = ask('/latest/meta-data/instance-id')[0]\n"
         "SAID['wrong'] = ask('/latest/meta-data/instance-id', X_aws_ec2_metadata_token='nonsense')[0]\n"
@@ -62,7 +62,7 @@ def test_only_a_token_opens_the_metadata(cloud: Running) -> None:
     }
 
 
-def test_the_metadata_says_what_describe_instances_says(cloud: Running) -> None:
+def test_metadata_agrees_with_describe_instances(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     paths = [
         "instance-type",
@@ -106,7 +106,7 @@ def test_the_metadata_says_what_describe_instances_says(cloud: Running) -> None:
     assert said["subnet"].startswith("subnet-")
 
 
-def test_tags_are_hidden_unless_asked_for_and_a_disabled_endpoint_answers_nothing(cloud: Running) -> None:
+def test_tags_and_endpoint_follow_the_metadata_options(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     tags = [{"ResourceType": "instance", "Tags": [{"Key": "has space", "Value": "x"}]}]
     _, said = said_by_guest(ec2, "SAID['tags'] = get('meta-data/tags/instance/')[0]\n", TagSpecifications=tags)
@@ -116,13 +116,13 @@ def test_tags_are_hidden_unless_asked_for_and_a_disabled_endpoint_answers_nothin
     assert said == {"all": [403, 403]}
 
 
-def test_with_optional_tokens_version_one_answers(cloud: Running) -> None:
+def test_optional_tokens_allow_imds_version_1(cloud: Running) -> None:
     body = "SAID['v1'] = ask('/latest/meta-data/instance-life-cycle')\n"
     _, said = said_by_guest(cloud.client("ec2"), body, MetadataOptions={"HttpTokens": "optional"})
     assert said == {"v1": [200, "on-demand"]}
 
 
-def test_the_credentials_are_the_role_of_this_server_and_judged_as_it(cloud: Running) -> None:
+def test_credentials_are_authorized_as_the_instances_role(cloud: Running) -> None:
     ec2, s3 = cloud.client("ec2"), cloud.client("s3")
     s3.create_bucket(Bucket="results")
     own = {
@@ -158,7 +158,7 @@ def test_the_credentials_are_the_role_of_this_server_and_judged_as_it(cloud: Run
     assert instances.refusal(store.get_object, Bucket="results", Key=f"out/{role}:{server}/a") == "AccessDenied"
 
 
-def test_a_role_that_does_not_trust_ec2_gives_no_credentials(cloud: Running) -> None:
+def test_role_that_does_not_trust_ec2_gives_no_credentials(cloud: Running) -> None:
     iam = cloud.client("iam")
     instances.profile(iam, "untrusting")
     trust = instances.TRUST.replace("ec2.amazonaws.com", "lambda.amazonaws.com")
@@ -168,7 +168,7 @@ def test_a_role_that_does_not_trust_ec2_gives_no_credentials(cloud: Running) -> 
     assert said == {"code": "AssumeRoleUnauthorizedAccess"}
 
 
-def test_a_spot_notice_is_seen_by_its_server_alone(cloud: Running) -> None:
+def test_spot_notice_is_visible_only_to_its_instance(cloud: Running) -> None:
     body = (
         "import time\nprint('up', flush=True)\n"
         "for _ in range(100):\n"

@@ -1,4 +1,4 @@
-"""What the words on a command line of shutdown, poweroff, halt and reboot ask of a guest's init."""
+"""The meaning of the options of shutdown, poweroff, halt and reboot in a guest."""
 
 import time
 
@@ -34,5 +34,5 @@ NOON = time.strptime("2026-11-24 12:00:00", "%Y-%m-%d %H:%M:%S")
         ("", (None, 0)),
     ],
 )
-def test_a_power_command_is_understood_as_a_system_understands_it(line: str, asked: tuple[str | None, float]) -> None:
+def test_power_command_has_its_usual_meaning(line: str, asked: tuple[str | None, float]) -> None:
     assert power_request(line.split(), NOON) == asked

@@ -1,4 +1,4 @@
-"""Process guests as their owner meets them: what user data finds, how a guest ends, and that nothing of it stays."""
+"""Process guests: what user data can use, how a guest ends, and that nothing of it is left."""
 
 import hashlib
 import os
@@ -19,13 +19,13 @@ pytestmark = pytest.mark.cloud
 
 @pytest.fixture
 def sandboxed(cloud: Running) -> Running:
-    """The cloud, where its guests have namespaces."""
+    """The cloud; skip where its guests have no namespaces."""
     if cloud.facts["sandbox"] != "namespaces":
-        pytest.skip("this user may not make namespaces here, so guests share the machine")
+        pytest.skip("this user may not create namespaces on this machine, so guests have no sandbox")
     return cloud
 
 
-def test_a_script_ends_its_server_by_shutdown_and_what_follows_is_not_reached(cloud: Running) -> None:
+def test_shutdown_in_a_script_terminates_the_instance(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     script = "#!/bin/bash\necho begun\nshutdown -h now\nsleep 30\necho never\n"
     server = instances.run(ec2, script, InstanceInitiatedShutdownBehavior="terminate")
@@ -35,14 +35,14 @@ def test_a_script_ends_its_server_by_shutdown_and_what_follows_is_not_reached(cl
     assert "never" not in instances.console(ec2, server)
 
 
-def test_a_written_out_path_to_shutdown_works_too(sandboxed: Running) -> None:
+def test_shutdown_works_by_its_full_path(sandboxed: Running) -> None:
     cloud = sandboxed
     ec2 = cloud.client("ec2")
     server = instances.run(ec2, "#!/bin/sh\n/sbin/shutdown -P now\n", InstanceInitiatedShutdownBehavior="terminate")
     instances.becomes(ec2, server, "terminated")
 
 
-def test_user_data_that_just_ends_leaves_the_server_running_with_what_it_started(cloud: Running) -> None:
+def test_instance_keeps_running_after_its_script_ends(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     script = "#!/bin/sh\n(setsid sh -c 'sleep 1; echo later; sleep 100' &)\necho finished\n"
     server = instances.run(ec2, script)
@@ -53,7 +53,7 @@ def test_user_data_that_just_ends_leaves_the_server_running_with_what_it_started
     assert instances.shown(ec2, server)["StateReason"]["Code"] == "Client.UserInitiatedShutdown"
 
 
-def test_a_stopped_server_keeps_its_disk_and_its_scripts_do_not_run_again(sandboxed: Running) -> None:
+def test_restart_keeps_the_disk_and_skips_scripts(sandboxed: Running) -> None:
     cloud = sandboxed
     ec2 = cloud.client("ec2")
     script = "#!/bin/sh\necho run-$(cat /opt/count 2>/dev/null)\necho once > /opt/count\npoweroff\n"
@@ -67,7 +67,7 @@ def test_a_stopped_server_keeps_its_disk_and_its_scripts_do_not_run_again(sandbo
     instances.becomes(ec2, server, "terminated")
 
 
-def test_a_boothook_runs_at_every_boot_and_before_the_script(cloud: Running) -> None:
+def test_boothook_runs_before_the_script_at_every_boot(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     mime = (
         "Content-Type: multipart/mixed; boundary=X\nMIME-Version: 1.0\n\n"
@@ -85,7 +85,7 @@ def test_a_boothook_runs_at_every_boot_and_before_the_script(cloud: Running) -> 
     instances.becomes(ec2, server, "terminated")
 
 
-def test_halt_stops_everything_but_the_server_goes_on_running(cloud: Running) -> None:
+def test_halted_instance_is_still_running(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     server = instances.run(ec2, "#!/bin/sh\nhalt\n", InstanceInitiatedShutdownBehavior="terminate")
     instances.prints(ec2, server, "system halted")
@@ -94,7 +94,7 @@ def test_halt_stops_everything_but_the_server_goes_on_running(cloud: Running) ->
     instances.becomes(ec2, server, "terminated")
 
 
-def test_a_guest_sees_no_file_of_the_user_the_project_or_the_cloud(sandboxed: Running) -> None:
+def test_guest_sees_no_files_of_the_user_or_the_cloud(sandboxed: Running) -> None:
     cloud = sandboxed
     ec2 = cloud.client("ec2")
     here = Path(__file__).resolve()
@@ -121,7 +121,7 @@ def test_a_guest_sees_no_file_of_the_user_the_project_or_the_cloud(sandboxed: Ru
     ec2.terminate_instances(InstanceIds=[server])
 
 
-def test_a_guest_reaches_the_cloud_and_its_metadata_and_nothing_else(sandboxed: Running) -> None:
+def test_guest_reaches_only_the_cloud_and_its_metadata(sandboxed: Running) -> None:
     cloud = sandboxed
     ec2 = cloud.client("ec2")
     script = (
@@ -138,7 +138,7 @@ def test_a_guest_reaches_the_cloud_and_its_metadata_and_nothing_else(sandboxed: 
     ec2.terminate_instances(InstanceIds=[server])
 
 
-def test_a_guest_carries_a_large_object_to_the_cloud_and_back(cloud: Running) -> None:
+def test_guest_uploads_and_downloads_a_large_object(cloud: Running) -> None:
     ec2, s3 = cloud.client("ec2"), cloud.client("s3")
     s3.create_bucket(Bucket="large")
     signed = boto3.client(
@@ -167,7 +167,7 @@ def test_a_guest_carries_a_large_object_to_the_cloud_and_back(cloud: Running) ->
     ec2.terminate_instances(InstanceIds=[server])
 
 
-def test_a_guest_has_no_use_of_the_clouds_controls(cloud: Running) -> None:
+def test_guest_cannot_use_controls_of_the_cloud(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     script = (
         "#!/usr/bin/env python3\nimport os, urllib.error, urllib.request\n"
@@ -180,7 +180,7 @@ def test_a_guest_has_no_use_of_the_clouds_controls(cloud: Running) -> None:
     ec2.terminate_instances(InstanceIds=[server])
 
 
-def test_user_data_that_needs_cloud_init_ends_the_server_with_the_reason(cloud: Running) -> None:
+def test_user_data_for_cloud_init_terminates_with_a_reason(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     server = instances.run(ec2, "#cloud-config\npackages: [jq]\n")
     instances.becomes(ec2, server, "terminated")
@@ -188,7 +188,7 @@ def test_user_data_that_needs_cloud_init_ends_the_server_with_the_reason(cloud: 
     assert "text/cloud-config" in instances.console(ec2, server)
 
 
-def test_a_process_that_ignores_term_is_killed_after_the_grace(cloud: Running) -> None:
+def test_process_that_ignores_sigterm_is_killed(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     script = "#!/bin/bash\ntrap '' TERM\necho armed\nwhile true; do sleep 1; done\n"
     server = instances.run(ec2, script)
@@ -198,14 +198,14 @@ def test_a_process_that_ignores_term_is_killed_after_the_grace(cloud: Running) -
     instances.becomes(ec2, server, "terminated", limit=10)
 
 
-def test_servers_beyond_the_most_guests_wait_as_pending(start: Callable[..., Running]) -> None:
+def test_instances_above_the_limit_stay_pending(start: Callable[..., Running]) -> None:
     cloud = start("--max-guests", "1")
     ec2 = cloud.client("ec2")
     first = instances.run(ec2, "#!/bin/sh\necho up\n")
     instances.becomes(ec2, first, "running")
     second = instances.run(ec2, "#!/bin/sh\necho up\n")
     third = instances.run(ec2, "#!/bin/sh\necho up\n")
-    # Longer than any of them would need to boot.
+    # Longer than any of them needs to boot.
     time.sleep(1.5)
     assert [instances.state(ec2, one) for one in (second, third)] == ["pending", "pending"]
     ec2.terminate_instances(InstanceIds=[second])
@@ -215,7 +215,7 @@ def test_servers_beyond_the_most_guests_wait_as_pending(start: Callable[..., Run
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_no_process_of_a_guest_outlives_the_cloud(start: Callable[..., Running], number: signal.Signals) -> None:
+def test_no_guest_process_outlives_the_cloud(start: Callable[..., Running], number: signal.Signals) -> None:
     cloud = start()
     ec2 = cloud.client("ec2")
     server = instances.run(ec2, f"#!/bin/sh\nexec sleep 601.{os.getpid()}\n")

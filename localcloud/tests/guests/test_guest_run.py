@@ -1,4 +1,4 @@
-"""The whole life of a transient server, by plain boto3: launched with a script, it stores a result as its role and is gone."""
+"""A transient instance from launch to end, by boto3: its script stores a result as its role and powers off."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from running_cloud import Running
 
 pytestmark = pytest.mark.cloud
 
-# A server with nothing but bash, Python and what its metadata tells it.
+# Uses only bash, Python and the instance metadata.
 USER_DATA = r"""#!/bin/bash
 echo "hello from $(hostname)"
 python3 - <<'PY'
@@ -57,7 +57,7 @@ shutdown -h now
 """
 
 
-def test_a_server_stores_its_result_as_its_role_and_ends_itself(cloud: Running) -> None:
+def test_instance_stores_a_result_as_its_role_and_ends(cloud: Running) -> None:
     ec2, s3 = cloud.client("ec2"), cloud.client("s3")
     s3.create_bucket(Bucket="results")
     own = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::results/runs/${aws:userid}/*"}

@@ -1,4 +1,4 @@
-"""User data read as cloud-init reads it; what a process guest cannot run is refused with a word about it."""
+"""User data is parsed as cloud-init parses it; what a process guest cannot run is refused by name."""
 
 import gzip
 from email.mime.multipart import MIMEMultipart
@@ -22,23 +22,23 @@ def message(*parts: tuple[str, str, str]) -> bytes:
     return whole.as_bytes()
 
 
-def test_a_lone_script_is_one_part() -> None:
+def test_single_script_is_one_part() -> None:
     (part,) = parse_user_data(SCRIPT_TEXT.encode())
     assert (part.kind, part.content) == (SCRIPT, SCRIPT_TEXT.encode())
 
 
-def test_nothing_is_no_part() -> None:
+def test_empty_user_data_has_no_parts() -> None:
     assert parse_user_data(b"") == []
     assert parse_user_data(b" \n") == []
 
 
-def test_a_message_holds_boothooks_and_scripts_in_its_order() -> None:
+def test_mime_message_keeps_the_order_of_its_parts() -> None:
     found = parse_user_data(message(("x-shellscript", SCRIPT_TEXT, "job.py"), ("cloud-boothook", HOOK, "")))
     assert [(part.kind, part.name) for part in found] == [(SCRIPT, "job.py"), (BOOTHOOK, "part-002")]
     assert found[1].content == HOOK.encode()
 
 
-def test_gzip_is_unpacked_around_the_whole_and_around_a_part() -> None:
+def test_gzip_is_unpacked_at_both_levels() -> None:
     packed = gzip.compress(message(("cloud-boothook", HOOK, "hook")))
     assert [part.kind for part in parse_user_data(packed)] == [BOOTHOOK]
     from email.mime.application import MIMEApplication
@@ -48,15 +48,15 @@ def test_gzip_is_unpacked_around_the_whole_and_around_a_part() -> None:
     assert parse_user_data(whole.as_bytes())[0].content == SCRIPT_TEXT.encode()
 
 
-def test_a_plain_part_is_taken_for_what_its_first_line_says() -> None:
+def test_plain_part_is_recognized_by_its_first_line() -> None:
     assert parse_user_data(message(("plain", SCRIPT_TEXT, "")))[0].kind == SCRIPT
 
 
-def test_a_script_with_windows_line_ends_in_its_first_line_is_mended() -> None:
+def test_windows_line_end_in_first_line_is_fixed() -> None:
     assert parse_user_data(b"#!/bin/sh\r\necho\n")[0].content == b"#!/bin/sh\necho\n"
 
 
-def test_a_file_name_cannot_leave_its_folder() -> None:
+def test_file_name_cannot_leave_its_directory() -> None:
     (part,) = parse_user_data(message(("x-shellscript", SCRIPT_TEXT, "../../etc/cron.d/x")))
     assert "/" not in part.name
     assert not part.name.startswith(".")
@@ -73,11 +73,11 @@ def test_a_file_name_cannot_leave_its_folder() -> None:
         (gzip.compress(SCRIPT_TEXT.encode(), mtime=0)[:-4], "gzip"),
     ],
 )
-def test_what_needs_cloud_init_is_refused_by_name(data: bytes, word: str) -> None:
+def test_cloud_init_content_is_refused_by_name(data: bytes, word: str) -> None:
     with pytest.raises(UnsupportedUserData, match=word):
         parse_user_data(data)
 
 
-def test_a_bomb_is_refused_before_it_is_unpacked_whole() -> None:
+def test_decompression_bomb_is_refused_early() -> None:
     with pytest.raises(UnsupportedUserData, match="more than"):
         parse_user_data(gzip.compress(b"#" * (20 * 1024 * 1024)))

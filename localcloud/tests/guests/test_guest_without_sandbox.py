@@ -1,4 +1,4 @@
-"""Guests of other kinds than the usual: without namespaces, with this machine's network."""
+"""Process guests without namespaces, and with the network of this machine."""
 
 import asyncio
 import os
@@ -16,11 +16,11 @@ from localcloud.guests.process import can_sandbox, make_etc_template
 from plain_guest import live_once
 from running_cloud import Running
 
-NAMESPACES = pytest.mark.skipif(not can_sandbox(), reason="this user may not make namespaces here")
+NAMESPACES = pytest.mark.skipif(not can_sandbox(), reason="this user may not create namespaces on this machine")
 
 
 def alive(word: str) -> bool:
-    """Whether a process with that word in its command line lives."""
+    """Return whether a process has this word in its command line."""
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             if word in entry.read_bytes().decode(errors="replace").split("\0"):
@@ -30,7 +30,7 @@ def alive(word: str) -> bool:
     return False
 
 
-def test_without_namespaces_shutdown_ends_the_tree_and_what_left_it(tmp_path: Path) -> None:
+def test_shutdown_ends_detached_processes_too(tmp_path: Path) -> None:
     seconds = f"600.{os.getpid()}1"
     script = (
         f"#!/bin/bash\n(setsid sh -c 'sleep {seconds} & exec sleep {seconds}' &)\nsleep 0.3\n"
@@ -43,7 +43,7 @@ def test_without_namespaces_shutdown_ends_the_tree_and_what_left_it(tmp_path: Pa
     assert not alive(seconds)
 
 
-def test_without_namespaces_the_power_button_ends_everything(tmp_path: Path) -> None:
+def test_power_button_ends_detached_processes_too(tmp_path: Path) -> None:
     seconds = f"600.{os.getpid()}2"
     script = f"#!/bin/bash\n(setsid setsid sleep {seconds} &)\necho armed\n"
     reason, _ = asyncio.run(live_once(tmp_path, script, press="armed"))
@@ -51,7 +51,7 @@ def test_without_namespaces_the_power_button_ends_everything(tmp_path: Path) -> 
     assert not alive(seconds)
 
 
-def test_without_namespaces_nothing_outlives_a_killed_cloud(tmp_path: Path) -> None:
+def test_nothing_outlives_a_killed_cloud(tmp_path: Path) -> None:
     seconds = f"600.{os.getpid()}3"
     program = (
         "import asyncio, sys\nfrom pathlib import Path\nfrom plain_guest import live_once\n"
@@ -66,7 +66,7 @@ def test_without_namespaces_nothing_outlives_a_killed_cloud(tmp_path: Path) -> N
 
 
 @NAMESPACES
-def test_a_disk_is_removed_whatever_its_guest_did_to_it(tmp_path: Path) -> None:
+def test_disk_is_removed_whatever_the_guest_did_to_it(tmp_path: Path) -> None:
     make_etc_template(tmp_path)
     script = "#!/bin/sh\nmkdir -p /opt/a/b /etc/x\ntouch /opt/a/b/c\nchmod 0 /opt/a/b /opt/a\npoweroff\n"
     directory = tmp_path / "guest"
@@ -78,7 +78,7 @@ def test_a_disk_is_removed_whatever_its_guest_did_to_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.cloud
-def test_with_internet_a_guest_has_this_machines_network_and_metadata_by_a_variable(
+def test_internet_option_gives_the_machines_network(
     start: Callable[..., Running],
 ) -> None:
     cloud = start("--internet")

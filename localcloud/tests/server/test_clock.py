@@ -1,4 +1,4 @@
-"""The cloud's clock is turned, and what is due in between happens, each thing once and in order."""
+"""Advancing the cloud's clock: everything that is due happens, once and in order."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ def bench(cloud: Running) -> Bench:
 
 @pytest.fixture(autouse=True)
 def on_the_machines_time(cloud: Running) -> None:
-    """Each test begins with a clock that nobody turned."""
+    """Reset the clock before each test."""
     cloud.control("clock", method="DELETE")
 
 
@@ -38,7 +38,7 @@ def now(cloud: Running) -> datetime:
 
 
 def bodies(bench: Bench, url: str) -> list[str]:
-    """Every message that is there, in its order."""
+    """Return the bodies of all waiting messages, in order."""
     found: list[str] = []
     while messages := bench.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
         for message in messages:
@@ -47,7 +47,7 @@ def bodies(bench: Bench, url: str) -> list[str]:
     return found
 
 
-def test_the_clock_is_turned_forward_only_and_set_back_to_the_machines(cloud: Running) -> None:
+def test_clock_only_moves_forward_until_it_is_reset(cloud: Running) -> None:
     assert cloud.control("clock", method="GET")["offset"] == 0
     turned = cloud.advance(90.5)
     assert turned["offset"] == 90.5
@@ -61,14 +61,14 @@ def test_the_clock_is_turned_forward_only_and_set_back_to_the_machines(cloud: Ru
     assert abs(now(cloud) - datetime.now(UTC)) < timedelta(seconds=30)
 
 
-def test_a_daily_schedule_fires_at_its_zones_time_once_a_day(bench: Bench) -> None:
+def test_daily_schedule_fires_once_a_day_in_its_zone(bench: Bench) -> None:
     zone = ZoneInfo("America/New_York")
     bench.create(
         "daily", "cron(30 3 * * ? *)", {"Input": f"daily {STAMP}"}, ScheduleExpressionTimezone="America/New_York"
     )
     began = now(bench.cloud)
     first = datetime.combine(began.astimezone(zone).date(), datetime.min.time(), zone).replace(hour=3, minute=30)
-    # An hour of room, else the next day's: it may be nearly half past three over there.
+    # In that zone it may be almost half past three: then the next day's time is the first.
     first += timedelta(days=0 if first > began.astimezone(zone) + timedelta(hours=1) else 1)
     if first.date() != began.astimezone(zone).date():
         bench.cloud.advance(3700)
@@ -83,13 +83,13 @@ def test_a_daily_schedule_fires_at_its_zones_time_once_a_day(bench: Bench) -> No
     bench.scheduler.delete_schedule(Name="daily")
 
 
-def test_what_is_due_in_between_fires_in_order_each_once(bench: Bench) -> None:
+def test_advance_fires_everything_due_once_and_in_order(bench: Bench) -> None:
     began = now(bench.cloud).replace(microsecond=0)
     for name, seconds in (("late", 7000), ("early", 100), ("never", 9000)):
         moment = began + timedelta(seconds=seconds)
         bench.create(name, f"at({moment:%Y-%m-%dT%H:%M:%S})", {"Input": f"{name} {STAMP}"})
     bench.create("hourly", "rate(1 hour)", {"Input": "hourly"})
-    assert bench.receive(bench.url, "hourly") is not None  # its first time is when it is made
+    assert bench.receive(bench.url, "hourly") is not None  # a rate fires when it is created
     turned = bench.cloud.advance(7300)
     assert turned["settled"] is True
     assert [body.split()[0] for body in bodies(bench, bench.url)] == ["early", "hourly", "late", "hourly"]
@@ -97,7 +97,7 @@ def test_what_is_due_in_between_fires_in_order_each_once(bench: Bench) -> None:
         bench.scheduler.delete_schedule(Name=name)
 
 
-def test_a_kill_schedule_an_hour_ahead_ends_its_server_when_the_clock_is_turned(bench: Bench) -> None:
+def test_advance_fires_a_schedule_that_terminates_an_instance(bench: Bench) -> None:
     ec2, iam = bench.cloud.client("ec2"), bench.cloud.client("iam")
     role = bench.make_role("ender", ["dead"])
     may = {"Effect": "Allow", "Action": "ec2:TerminateInstances", "Resource": "*"}
@@ -120,7 +120,7 @@ def test_a_kill_schedule_an_hour_ahead_ends_its_server_when_the_clock_is_turned(
     assert instances.refusal(ec2.describe_instances, InstanceIds=[server]) == "InvalidInstanceID.NotFound"
 
 
-def test_keys_of_an_assumed_role_end_an_hour_on(bench: Bench) -> None:
+def test_keys_of_assumed_role_expire_after_an_hour(bench: Bench) -> None:
     account = {"Statement": [{"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "sts:AssumeRole"}]}
     arn = make_role(bench.cloud, "assumed", trust=account)
     keys = bench.cloud.client("sts").assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
@@ -138,7 +138,7 @@ def test_keys_of_an_assumed_role_end_an_hour_on(bench: Bench) -> None:
     assert refused.value.response["Error"]["Code"] in ("ExpiredToken", "ExpiredTokenException")
 
 
-def test_a_function_fails_and_is_tried_again_a_minute_and_two_minutes_on(bench: Bench) -> None:
+def test_failed_event_is_retried_after_one_and_two_minutes(bench: Bench) -> None:
     cloud = bench.cloud
     dead = f"arn:aws:sqs:us-east-1:{ACCOUNT}:dead"
     allow = {"Statement": [{"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": dead}]}
@@ -149,7 +149,7 @@ def test_a_function_fails_and_is_tried_again_a_minute_and_two_minutes_on(bench: 
     functions.invoke(FunctionName="fails", InvocationType="Event", Payload=b'{"n": 1}')
 
     instances.until(lambda: attempts(cloud, "fails") == 1)
-    # Half a minute of the machine's time between two looks would do no harm.
+    # The retry may not come early, even if half a minute of real time passes between the two checks.
     cloud.advance(30)
     assert attempts(cloud, "fails") == 1
     cloud.advance(50)
@@ -162,7 +162,7 @@ def test_a_function_fails_and_is_tried_again_a_minute_and_two_minutes_on(bench: 
     assert bodies(bench, bench.dead) == ['{"n": 1}']
 
 
-def test_what_waits_is_due_in_time_when_the_clock_is_turned_a_part_of_the_way() -> None:
+def test_retry_is_on_time_after_a_partial_advance() -> None:
     async def story() -> float:
         clock, began = TurnableClock(), time.monotonic()
         waiting = clock.work(clock.sleep(300))
@@ -176,7 +176,7 @@ def test_what_waits_is_due_in_time_when_the_clock_is_turned_a_part_of_the_way() 
     assert asyncio.run(story()) < 60
 
 
-def test_what_waits_has_as_long_to_wait_when_the_clock_is_set_back() -> None:
+def test_reset_keeps_the_remaining_wait_of_a_retry() -> None:
     async def story() -> None:
         clock = TurnableClock()
         await clock.turn(3600)
@@ -191,7 +191,7 @@ def test_what_waits_has_as_long_to_wait_when_the_clock_is_set_back() -> None:
     asyncio.run(story())
 
 
-def test_what_was_made_in_a_turned_hour_is_not_an_hour_late_when_the_clock_is_set_back(bench: Bench) -> None:
+def test_reset_does_not_delay_what_was_made_under_an_offset(bench: Bench) -> None:
     cloud = bench.cloud
     dead = f"arn:aws:sqs:us-east-1:{ACCOUNT}:dead"
     allow = {"Statement": [{"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": dead}]}
@@ -216,7 +216,7 @@ def test_what_was_made_in_a_turned_hour_is_not_an_hour_late_when_the_clock_is_se
 
 
 def attempts(cloud: Running, name: str) -> int:
-    """How often a function ran."""
+    """Return how often a function ran."""
     try:
         events = cloud.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
     except ClientError:
@@ -224,7 +224,7 @@ def attempts(cloud: Running, name: str) -> int:
     return sum(event["message"].startswith("REPORT") for event in events)
 
 
-def test_a_rule_of_the_bus_fires_by_this_clock(bench: Bench) -> None:
+def test_event_rule_with_a_rate_follows_the_clock(bench: Bench) -> None:
     events = bench.cloud.client("events")
     arn = f"arn:aws:sqs:us-east-1:{ACCOUNT}:sink"
     policy = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"},
@@ -241,7 +241,7 @@ def test_a_rule_of_the_bus_fires_by_this_clock(bench: Bench) -> None:
         events.delete_rule(Name=name)
 
 
-def test_functions_have_the_machines_clock_and_may_not_turn_this_one(bench: Bench) -> None:
+def test_functions_cannot_use_the_clock_control(bench: Bench) -> None:
     source = """
 import os, time, urllib.error, urllib.request
 def handler(event, context):
@@ -257,7 +257,7 @@ def handler(event, context):
     assert status == 403
     assert abs(its_time - time.time()) < 60
     assert bench.cloud.control("clock", method="GET")["offset"] == 5000
-    # Its keys live by the machine's clock too: still good a day on.
+    # The function's keys follow the machine's clock as well, so they are still valid a day later.
     bench.cloud.advance(86400)
     assert answered(functions, "turns")[0] == 403
 

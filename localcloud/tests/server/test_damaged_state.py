@@ -1,4 +1,4 @@
-"""What the disk holds is damaged, old, or cannot be written; a port is taken: a clear word, and never silently nothing."""
+"""Damaged, old or unwritable state and ports in use: a clear error, never silently an empty cloud."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.cloud
 
 
 def refused(directory: Path, *words: str) -> dict[str, str]:
-    """The word and the remedy with which `up` fails."""
+    """Run `up`, which must fail; return its error and remedy."""
     done = command(directory, "up", "--json", *words)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Traceback" not in (directory / "cloud.log").read_text()
@@ -32,7 +32,7 @@ def refused(directory: Path, *words: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The state of a cloud that held a queue, a role and an object, and ended."""
+    """The state of a stopped cloud with a queue, a role and an object."""
     running = begin(tmp_path_factory.mktemp("ended") / "state")
     running.client("sqs").create_queue(QueueName="held")
     running.client("iam").create_user(UserName="held")
@@ -44,7 +44,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def file(ended: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """One file of that state, put back afterwards."""
+    """A file of that state, restored after the test."""
     path: Path = ended / request.param
     whole, times = path.read_bytes(), path.stat()
     yield path
@@ -56,7 +56,7 @@ OBJECT = "s3/000000000000/held-bucket/held"
 
 
 @pytest.mark.parametrize("file", ["services/iam.json", "services/sqs.json", "cloud.json"], indirect=True)
-def test_a_half_written_file_is_refused_with_its_name_and_a_remedy(ended: Path, file: Path) -> None:
+def test_truncated_file_is_refused_with_its_name_and_a_remedy(ended: Path, file: Path) -> None:
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     said = refused(ended)
     assert f"{file} is damaged" in said["error"]
@@ -65,18 +65,18 @@ def test_a_half_written_file_is_refused_with_its_name_and_a_remedy(ended: Path, 
 
 @pytest.mark.parametrize("file", ["services/iam.json"], indirect=True)
 @pytest.mark.parametrize("content", [b"", b'{"__ministack_format__": 99, "payload": {}}'])
-def test_a_file_that_is_no_state_of_ours_is_refused(ended: Path, file: Path, content: bytes) -> None:
+def test_foreign_file_is_refused(ended: Path, file: Path, content: bytes) -> None:
     file.write_bytes(content)
     assert str(file) in refused(ended)["error"]
 
 
 @pytest.mark.parametrize("file", ["cloud.json"], indirect=True)
-def test_a_state_of_another_format_is_refused_by_its_number(ended: Path, file: Path) -> None:
+def test_state_of_another_format_is_refused_with_its_number(ended: Path, file: Path) -> None:
     said = json.loads(file.read_text())
     assert said["format"] == 1
     file.write_text(json.dumps(said | {"format": 2}))
     assert "has format 2" in refused(ended)["error"]
-    # What the first format wrote does not say its number.
+    # Files of the first format do not contain its number.
     del said["format"]
     file.write_text(json.dumps(said))
     assert begin(ended).facts["state"] == str(ended)
@@ -84,12 +84,12 @@ def test_a_state_of_another_format_is_refused_by_its_number(ended: Path, file: P
 
 
 @pytest.mark.parametrize("file", [OBJECT, f"{OBJECT}.meta.json"], indirect=True)
-def test_an_object_that_is_not_what_its_description_says_is_refused(ended: Path, file: Path) -> None:
+def test_object_that_does_not_match_its_description_is_refused(ended: Path, file: Path) -> None:
     whole = file.read_bytes()
     file.write_bytes(whole[:-2])
     other = ended / (OBJECT if file.name.endswith(".json") else f"{OBJECT}.meta.json")
     long_ago = file.stat().st_mtime_ns - 3_600_000_000_000
-    # Damaged long after, or long before, the other was written.
+    # The two files need not have been written at the same time.
     os.utime(ended / OBJECT, ns=(long_ago, long_ago))
     if file != other and not file.name.endswith(".json"):
         os.utime(other)
@@ -97,7 +97,7 @@ def test_an_object_that_is_not_what_its_description_says_is_refused(ended: Path,
     assert str(ended / OBJECT) in said["error"]
 
 
-def test_an_event_of_a_function_that_is_damaged_is_refused(ended: Path) -> None:
+def test_damaged_function_event_is_refused(ended: Path) -> None:
     path = ended / "functions" / "events" / "one.json"
     path.write_text('{"id": ')
     try:
@@ -106,7 +106,7 @@ def test_an_event_of_a_function_that_is_damaged_is_refused(ended: Path) -> None:
         path.unlink()
 
 
-def test_a_state_that_was_not_damaged_is_all_there(ended: Path) -> None:
+def test_undamaged_state_is_complete(ended: Path) -> None:
     again = begin(ended)
     try:
         assert [url.split("/")[-1] for url in again.client("sqs").list_queues()["QueueUrls"]] == ["held"]
@@ -116,7 +116,7 @@ def test_a_state_that_was_not_damaged_is_all_there(ended: Path) -> None:
         command(ended, "down")
 
 
-def test_a_port_that_is_given_and_taken_is_named(tmp_path: Path) -> None:
+def test_given_port_in_use_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         said = refused(tmp_path / "state", "--port", str(port))
@@ -125,14 +125,14 @@ def test_a_port_that_is_given_and_taken_is_named(tmp_path: Path) -> None:
     assert "cannot be used" in refused(tmp_path / "state", "--port", "70000")["error"]
 
 
-def test_a_port_of_its_own_is_none_that_outgoing_connections_take(start: Callable[..., Running]) -> None:
+def test_chosen_port_is_outside_the_ephemeral_range(start: Callable[..., Running]) -> None:
     first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
     port = int(start().facts["endpoint"].rpartition(":")[2])
     if first - 10000 > 1000:
         assert not first <= port <= last
 
 
-def test_a_cloud_goes_on_at_another_port_with_all_it_holds(start: Callable[..., Running]) -> None:
+def test_cloud_keeps_its_state_at_another_port(start: Callable[..., Running]) -> None:
     first = start()
     first.client("sqs").create_queue(QueueName="moves")
     command(first.directory, "down")
@@ -147,7 +147,7 @@ def test_a_cloud_goes_on_at_another_port_with_all_it_holds(start: Callable[..., 
 
 
 class Tiny:
-    """A cloud whose state lies on a file system of a few megabytes, in a mount namespace of its own."""
+    """A cloud whose state is on a file system of a few megabytes, in its own mount namespace."""
 
     def __init__(self, directory: Path, megabytes: int) -> None:
         directory.mkdir()
@@ -169,7 +169,7 @@ class Tiny:
         return Running(self.inside, self.facts, dict(pairs))
 
     def fill(self) -> None:
-        """Leave not a byte."""
+        """Fill the file system completely."""
         with (self.inside / "filler").open("wb", buffering=0) as filler:
             try:
                 while filler.write(b"x" * 65536):
@@ -178,7 +178,7 @@ class Tiny:
                 return
 
     def end(self) -> str:
-        """End it; what it said on standard error."""
+        """Stop the cloud and return its standard error."""
         timer = threading.Timer(60, self._process.kill)
         timer.start()
         self._process.terminate()
@@ -197,8 +197,8 @@ def can_mount() -> bool:
     return done.returncode == 0
 
 
-@pytest.mark.skipif(not can_mount(), reason="this machine lets no user mount in a namespace of their own")
-def test_a_full_disk_is_told_to_who_asks_and_nothing_of_before_is_lost(tmp_path: Path) -> None:
+@pytest.mark.skipif(not can_mount(), reason="users may not mount in their own namespace on this machine")
+def test_full_disk_is_an_error_and_loses_nothing(tmp_path: Path) -> None:
     tiny = Tiny(tmp_path / "tiny", 24)
     try:
         cloud = tiny.running()
@@ -224,7 +224,7 @@ def test_a_full_disk_is_told_to_who_asks_and_nothing_of_before_is_lost(tmp_path:
         assert instances.refusal(lambda: instances.run(ec2)) == "InternalError"
         assert instances.refusal(ec2.start_instances, InstanceIds=[stopped]) == "InternalError"
         assert instances.state(ec2, stopped) == "stopped"
-        # Not on disk, so not answered as done; and done all the same.
+        # It is done, but not on disk, so the answer was an error.
         assert instances.refusal(ec2.terminate_instances, InstanceIds=[server]) in ("none", "InternalError")
         instances.becomes(ec2, server, "terminated")
         found = [one for group in ec2.describe_instances()["Reservations"] for one in group["Instances"]]
@@ -239,8 +239,8 @@ def test_a_full_disk_is_told_to_who_asks_and_nothing_of_before_is_lost(tmp_path:
         tiny.end()
 
 
-@pytest.mark.skipif(not can_mount(), reason="this machine lets no user mount in a namespace of their own")
-def test_a_cloud_that_finds_its_disk_full_says_so(tmp_path: Path) -> None:
+@pytest.mark.skipif(not can_mount(), reason="users may not mount in their own namespace on this machine")
+def test_up_reports_a_full_disk(tmp_path: Path) -> None:
     (tmp_path / "tiny").mkdir()
     line = (
         'mount -t tmpfs -o size=64k none "$1" && (cat /dev/zero >"$1/filler" 2>/dev/null || true) '
@@ -257,7 +257,7 @@ def test_a_cloud_that_finds_its_disk_full_says_so(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_change_is_answered_when_it_is_written_however_often_another_thread_got_in_between() -> None:
+def test_change_is_answered_only_after_it_is_written() -> None:
     tries: list[int] = []
 
     def write() -> None:
@@ -269,7 +269,7 @@ def test_a_change_is_answered_when_it_is_written_however_often_another_thread_go
     assert len(tries) == 4
 
 
-def test_a_change_that_never_comes_to_rest_is_not_taken_for_written() -> None:
+def test_endlessly_changing_state_is_not_reported_as_written() -> None:
     def write() -> None:
         raise RuntimeError("dictionary changed size during iteration")
 

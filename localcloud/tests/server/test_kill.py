@@ -1,4 +1,4 @@
-"""`kill -9` of any part at any moment: nothing is left, what was answered is there, what was cut off says so."""
+"""`kill -9` of any process: answered changes survive, no process is left, interrupted work is reported as failed."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.cloud
 
 
 def children(pid: int) -> list[int]:
-    """The direct children of a process."""
+    """Return the ids of a process's direct children."""
     found = []
     for entry in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -41,7 +41,7 @@ def kill(pid: int) -> None:
 
 
 class Writer(threading.Thread):
-    """Puts objects and makes queues as fast as it can, and remembers what was answered."""
+    """Puts objects and creates queues continuously, and records which calls were answered."""
 
     def __init__(self, cloud: Running, name: str) -> None:
         super().__init__(daemon=True)
@@ -56,7 +56,7 @@ class Writer(threading.Thread):
             while True:
                 number += 1
                 key, body = f"{self._name}/{number % 7}", os.urandom(1 + number * 997 % 300_000)
-                # Tried, and perhaps done, before it is answered.
+                # A call may take effect without being answered, so record the attempt first.
                 self.objects.setdefault(key, []).append(hashlib.md5(body).hexdigest())
                 self._s3.put_object(Bucket="written", Key=key, Body=body, Metadata={"number": str(number)})
                 self.objects[key] = self.objects[key][-1:]
@@ -66,7 +66,7 @@ class Writer(threading.Thread):
             return
 
 
-def test_of_many_writes_a_kill_loses_none_that_was_answered_and_halves_none(start: Callable[..., Running]) -> None:
+def test_kill_loses_no_answered_write_and_tears_none(start: Callable[..., Running]) -> None:
     seed = time.time_ns() % 10**6
     sys.stderr.write(f"seed {seed}\n")
     moments = random.Random(seed)
@@ -96,7 +96,7 @@ def test_of_many_writes_a_kill_loses_none_that_was_answered_and_halves_none(star
                 assert found["ETag"].strip('"') == digest
 
 
-def test_a_stack_that_was_being_made_at_the_kill_is_said_to_have_failed_and_can_be_deleted(
+def test_stack_cut_off_by_a_kill_has_failed_and_can_be_deleted(
     start: Callable[..., Running],
 ) -> None:
     cloud = start()
@@ -125,7 +125,7 @@ def test_a_stack_that_was_being_made_at_the_kill_is_said_to_have_failed_and_can_
     assert again.client("sns").list_topics()["Topics"] == []
 
 
-def test_a_functions_process_that_is_killed_is_an_error_of_its_call_and_the_next_call_runs(
+def test_killed_function_process_fails_only_its_own_call(
     start: Callable[..., Running],
 ) -> None:
     cloud = start()
@@ -155,9 +155,7 @@ def handler(event, context):
 
 
 @pytest.mark.parametrize("which", ["its first process", "the process around it"])
-def test_a_guest_whose_process_is_killed_is_terminated_and_nothing_of_it_is_left(
-    start: Callable[..., Running], which: str
-) -> None:
+def test_killed_guest_is_terminated_and_leaves_nothing(start: Callable[..., Running], which: str) -> None:
     cloud = start()
     ec2 = cloud.client("ec2")
     server = instances.run(ec2, "#!/bin/sh\nsetsid sleep 2818 &\nexec sleep 2818\n")
@@ -175,13 +173,13 @@ def test_a_guest_whose_process_is_killed_is_terminated_and_nothing_of_it_is_left
     assert instances.shown(ec2, another)["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
 
 
-def test_an_ending_cloud_is_not_taken_for_one_that_runs(start: Callable[..., Running]) -> None:
+def test_stopping_cloud_is_not_reported_as_running(start: Callable[..., Running]) -> None:
     cloud = start()
     for _ in range(3):
         server = instances.run(cloud.client("ec2"), "#!/bin/sh\nsleep 600\n")
         instances.becomes(cloud.client("ec2"), server, "running", 60)
         port = int(cloud.facts["endpoint"].rpartition(":")[2])
-        # A request that is not whole yet holds the end up for a moment.
+        # An incomplete request delays the end of the cloud for a moment.
         with socket.create_connection(("127.0.0.1", port)) as slow:
             slow.sendall(b"PUT /bucket/slow HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 8\r\n\r\nhalf")
             assert command(cloud.directory, "status").returncode == 0

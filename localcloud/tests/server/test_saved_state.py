@@ -1,4 +1,4 @@
-"""What a cloud answered is there again after `down` and `up`, and after it was killed; nothing it started outlives it."""
+"""Answered changes survive `down` and `up` as well as a kill; no process outlives the cloud."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def until(true: Callable[[], Any], limit: float = 60) -> bool:
 
 
 def fill(cloud: Running) -> str:
-    """Put one of everything into the cloud; returns the role's id."""
+    """Create one resource of each kind; return the role's id."""
     s3 = cloud.client("s3")
     s3.create_bucket(Bucket="kept-bucket")
     s3.put_bucket_tagging(Bucket="kept-bucket", Tagging={"TagSet": [{"Key": "a", "Value": "b"}]})
@@ -66,7 +66,7 @@ def fill(cloud: Running) -> str:
 
 
 def check(cloud: Running, role_id: str) -> None:
-    """Everything that `fill` made is there."""
+    """Check that everything that `fill` created exists."""
     s3 = cloud.client("s3")
     assert s3.get_bucket_tagging(Bucket="kept-bucket")["TagSet"] == [{"Key": "a", "Value": "b"}]
     for key in ("a", "a/b", "runs/x@2026-11-24T02:30:00Z/AROA:i-1/ended.json"):
@@ -89,7 +89,7 @@ def check(cloud: Running, role_id: str) -> None:
     assert schedule["ScheduleExpression"] == "cron(0 3 * * ? *)"
 
 
-def test_everything_is_there_after_down_and_up(start: Callable[..., Running]) -> None:
+def test_everything_survives_down_and_up(start: Callable[..., Running]) -> None:
     first = start()
     role_id = fill(first)
     command(first.directory, "down")
@@ -99,14 +99,14 @@ def test_everything_is_there_after_down_and_up(start: Callable[..., Running]) ->
     check(again, role_id)
 
 
-def test_what_was_answered_is_there_after_a_kill(start: Callable[..., Running]) -> None:
+def test_answered_changes_survive_a_kill(start: Callable[..., Running]) -> None:
     first = start()
     role_id = fill(first)
     os.kill(first.facts["pid"], signal.SIGKILL)
     check(start(), role_id)
 
 
-def test_a_large_object_is_whole_after_a_kill(start: Callable[..., Running]) -> None:
+def test_large_object_is_intact_after_a_kill(start: Callable[..., Running]) -> None:
     first = start()
     s3 = first.client("s3")
     s3.create_bucket(Bucket="large-one")
@@ -126,7 +126,7 @@ def test_a_large_object_is_whole_after_a_kill(start: Callable[..., Running]) -> 
     assert found["Body"].read() == body
 
 
-def test_an_accepted_event_runs_after_a_kill(start: Callable[..., Running]) -> None:
+def test_accepted_event_runs_after_a_kill(start: Callable[..., Running]) -> None:
     first = start()
     first.client("s3").create_bucket(Bucket="told-here")
     allow = {"Statement": [{"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::told-here/*"}]}
@@ -147,7 +147,7 @@ def handler(event, context):
     assert until(lambda: s3.list_objects_v2(Bucket="told-here")["KeyCount"] == 1)
 
 
-def test_a_one_time_schedule_that_passed_while_the_cloud_was_down_fires_at_once(start: Callable[..., Running]) -> None:
+def test_missed_one_time_schedule_fires_at_up(start: Callable[..., Running]) -> None:
     first = start()
     sqs = first.client("sqs")
     url = sqs.create_queue(QueueName="missed")["QueueUrl"]
@@ -170,7 +170,7 @@ def test_a_one_time_schedule_that_passed_while_the_cloud_was_down_fires_at_once(
             Target={"Arn": "arn:aws:sqs:us-east-1:000000000000:missed", "RoleArn": role, "Input": name},
             ActionAfterCompletion="DELETE" if name == "once" else "NONE",
         )
-    # The rate's first time is when it was made; the other's must not have come yet when the cloud is killed.
+    # A rate fires when it is created. The other schedule must not be due before the cloud is killed.
     [message] = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=20)["Messages"]
     assert message["Body"] == "often"
     sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
@@ -200,7 +200,7 @@ def handler(event, context):
     assert until(lambda: not os.path.exists(f"/proc/{cloud.facts['pid']}"))
 
 
-def test_a_cloud_with_a_parent_pipe_ends_with_its_caller(tmp_path: Path) -> None:
+def test_cloud_with_parent_pipe_ends_with_its_caller(tmp_path: Path) -> None:
     line = [sys.executable, "-m", "localcloud", "up", "--json", "--parent-pipe", "--state", str(tmp_path / "state")]
     caller = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert caller.stdout is not None
@@ -213,7 +213,7 @@ def test_a_cloud_with_a_parent_pipe_ends_with_its_caller(tmp_path: Path) -> None
     assert command(tmp_path / "state", "status").returncode == 3
 
 
-def test_a_taken_port_is_said_with_a_remedy(start: Callable[..., Running]) -> None:
+def test_port_in_use_is_reported_with_a_remedy(start: Callable[..., Running]) -> None:
     first = start()
     command(first.directory, "down")
     port = int(first.facts["endpoint"].rpartition(":")[2])
@@ -224,7 +224,7 @@ def test_a_taken_port_is_said_with_a_remedy(start: Callable[..., Running]) -> No
     assert "--port" in json.loads(done.stdout)["remedy"]
 
 
-def test_nothing_listens_but_the_one_port_on_loopback(start: Callable[..., Running]) -> None:
+def test_only_one_loopback_port_is_open(start: Callable[..., Running]) -> None:
     cloud = start()
     own = {os.readlink(f"/proc/{cloud.facts['pid']}/fd/{fd}") for fd in os.listdir(f"/proc/{cloud.facts['pid']}/fd")}
     listening = []
@@ -238,21 +238,21 @@ def test_nothing_listens_but_the_one_port_on_loopback(start: Callable[..., Runni
     assert cloud.directory.stat().st_mode & 0o777 == 0o700
 
 
-def test_two_that_start_a_cloud_at_once_share_it(start: Callable[..., Running]) -> None:
+def test_concurrent_up_commands_share_one_cloud(start: Callable[..., Running]) -> None:
     with ThreadPoolExecutor(3) as pool:
         clouds = [future.result() for future in [pool.submit(start) for _ in range(3)]]
     assert len({cloud.facts["pid"] for cloud in clouds}) == 1
     assert sorted("already" in cloud.facts for cloud in clouds) == [False, True, True]
 
 
-def test_up_says_that_a_cloud_already_runs(start: Callable[..., Running]) -> None:
+def test_up_reports_a_running_cloud(start: Callable[..., Running]) -> None:
     first = start()
     again = start()
     assert again.facts["pid"] == first.facts["pid"]
     assert again.facts["already"] is True
 
 
-def test_a_function_can_use_neither_the_controls_nor_ministacks(start: Callable[..., Running]) -> None:
+def test_function_cannot_use_controls_of_the_cloud(start: Callable[..., Running]) -> None:
     cloud = start()
     source = """
 import os, urllib.error, urllib.request
@@ -279,7 +279,7 @@ def handler(event, context):
     assert json.loads(command(cloud.directory, "status", "--json").stdout)["pid"] == cloud.facts["pid"]
 
 
-def test_a_cloud_ends_at_once_although_a_function_is_waited_for(start: Callable[..., Running]) -> None:
+def test_down_does_not_wait_for_a_function(start: Callable[..., Running]) -> None:
     cloud = start()
     source = "import time\ndef handler(e, c):\n    open(e, 'w').close()\n    time.sleep(50)"
     functions = make_function(cloud, "long", source, make_role(cloud, "long"), Timeout=60)
@@ -293,7 +293,7 @@ def test_a_cloud_ends_at_once_although_a_function_is_waited_for(start: Callable[
         assert waiting.result(60)["FunctionError"] == "Unhandled"
 
 
-def test_an_upload_goes_on_after_a_kill(start: Callable[..., Running]) -> None:
+def test_multipart_upload_continues_after_a_kill(start: Callable[..., Running]) -> None:
     first = start()
     s3 = first.client("s3")
     s3.create_bucket(Bucket="parts-here")
@@ -316,7 +316,7 @@ def test_an_upload_goes_on_after_a_kill(start: Callable[..., Running]) -> None:
     assert list((first.directory / "uploads").iterdir()) == []
 
 
-def test_an_event_of_a_turned_hour_is_not_an_hour_late_after_a_kill(start: Callable[..., Running]) -> None:
+def test_retry_made_under_an_offset_is_on_time_after_a_kill(start: Callable[..., Running]) -> None:
     first = start()
     allow = {"Statement": [{"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::tries-here/*"}]}
     first.client("s3").create_bucket(Bucket="tries-here")

@@ -1,4 +1,4 @@
-"""Every private name of MiniStack that this package touches is checked at import and explained on one page."""
+"""Every private name of MiniStack that localcloud uses is checked at import and explained in docs/seams.md."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from localcloud.ministack import seams
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "seams.md").read_text()
 SOURCES = sorted((ROOT / "src" / "localcloud").rglob("*.py"))
-# How this package calls MiniStack's modules where it uses them.
+# The variables by which localcloud refers to MiniStack's modules.
 HOLDERS = (
     r"(?:evaluator|iam|s3|ssm|functions|stacks|logs|provisioners|store|bus|actions|responses|router"
     r"|self\._(?:lambda|module|app|persistence|records)|seams\.(?:module\(\"\w+\"\)|evaluator\(\)))"
@@ -21,12 +21,12 @@ HOLDERS = (
 
 
 @pytest.mark.parametrize("module", seams.REQUIRED)
-def test_every_checked_name_is_on_the_page(module: str) -> None:
+def test_every_required_name_is_on_the_page(module: str) -> None:
     missing = [name for name in seams.REQUIRED[module] if f"`{name}`" not in PAGE]
     assert missing == []
 
 
-def test_every_touched_private_name_is_checked() -> None:
+def test_every_private_name_in_use_is_required() -> None:
     checked = {name for names in seams.REQUIRED.values() for name in names}
     touched = {
         (source.name, name)
@@ -37,7 +37,7 @@ def test_every_touched_private_name_is_checked() -> None:
     assert sorted((source, name) for source, name in touched if name not in checked and name != "_data") == []
 
 
-def test_a_missing_name_ends_up_with_its_name(tmp_path: Path) -> None:
+def test_missing_name_stops_up_and_is_named(tmp_path: Path) -> None:
     script = """
 import sys
 from localcloud.commandline import main as command
@@ -59,9 +59,9 @@ sys.exit(command.main(["up", "--foreground", "--json", "--state", sys.argv[1]]))
         ("seams.PACKAGE = 'ministack-that-nobody-has'", "MiniStack is not installed."),
         ("sys.modules['hypercorn'] = None", "is not installed"),
     ],
-    ids=["another version", "no MiniStack", "nothing of it"],
+    ids=["another version", "no MiniStack", "a dependency is missing"],
 )
-def test_a_missing_or_another_ministack_is_said_with_the_one_to_install(tmp_path: Path, before: str, said: str) -> None:
+def test_wrong_ministack_is_reported_with_the_version_to_install(tmp_path: Path, before: str, said: str) -> None:
     script = f"""
 import sys
 from localcloud.commandline import main as command
@@ -76,7 +76,3 @@ sys.exit(command.main(["up", "--foreground", "--json", "--state", sys.argv[1]]))
     answer = json.loads(done.stdout)
     assert said in answer["error"]
     assert "==1.5.3" in answer["remedy"]
-
-
-def test_nothing_of_another_package_is_named_here() -> None:
-    assert [source.name for source in SOURCES if "dayfly" in source.read_text().lower()] == []

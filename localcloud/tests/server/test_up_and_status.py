@@ -1,4 +1,4 @@
-"""`up` where a cloud runs already: it is taken when it is what was asked for; and what `status` shows a person."""
+"""`up` while a cloud is already running, and the text that `status` prints."""
 
 import json
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from running_cloud import Running, command
 pytestmark = pytest.mark.cloud
 
 
-def test_a_cloud_that_runs_is_taken_for_what_it_is_and_for_nothing_else(start: Callable[..., Running]) -> None:
+def test_up_accepts_a_running_cloud_only_with_same_options(start: Callable[..., Running]) -> None:
     cloud = start("--max-guests", "3", "--max-life", "7200")
     port = cloud.facts["endpoint"].rpartition(":")[2]
     met = ("--guests", "process", "--max-guests", "3", "--max-life", "7200", "--port", port)
@@ -35,7 +35,7 @@ def test_a_cloud_that_runs_is_taken_for_what_it_is_and_for_nothing_else(start: C
     assert command(cloud.directory, "status").returncode == 0
 
 
-def test_the_status_shows_a_person_a_line_for_each_guest(start: Callable[..., Running]) -> None:
+def test_status_has_a_line_for_each_guest(start: Callable[..., Running]) -> None:
     cloud = start()
     ec2 = cloud.client("ec2")
     servers = [instances.run(ec2, "#!/bin/sh\nsleep 600\n") for _ in range(2)]
@@ -51,7 +51,7 @@ def test_the_status_shows_a_person_a_line_for_each_guest(start: Callable[..., Ru
     assert "{" not in said
 
 
-def test_a_machines_line_says_memory_and_times_by_their_names() -> None:
+def test_status_line_of_a_vm_has_memory_and_times() -> None:
     machine = {"instance": "i-1", "pid": 7, "rss_mib": 400, "began_s_ago": 61.2, "qemu_started_after_s": 0.2}
     [line] = _status_lines({"guests_now": [machine]})
     assert line == "guests_now i-1, pid 7, 400 MiB, began 61 s ago, QEMU started after 0.2 s"

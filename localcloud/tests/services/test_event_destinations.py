@@ -1,4 +1,4 @@
-"""What an asynchronous event of a function leaves behind: records at every kind of destination, dead letters, limits."""
+"""Asynchronous events of a function: records at each kind of destination, dead letters, limits."""
 
 import json
 from typing import Any
@@ -23,7 +23,7 @@ ANY = {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
 
 class Told:
-    """A queue at which every record arrives, and functions that tell it."""
+    """A queue that receives all records, and functions that report to it."""
 
     def __init__(self, cloud: Running) -> None:
         self.cloud = cloud
@@ -48,7 +48,7 @@ class Told:
         return str(answer["ResponseMetadata"]["RequestId"])
 
     def message(self, limit: float = 30) -> dict[str, Any]:
-        """The next message, however long it takes within `limit` seconds."""
+        """Return the next message; wait at most `limit` seconds."""
         found: list[dict[str, Any]] = []
 
         def came() -> bool:
@@ -72,7 +72,7 @@ def told(cloud: Running) -> Told:
     return Told(cloud)
 
 
-def test_a_success_is_told_with_its_answer_and_a_failure_with_its_error(told: Told) -> None:
+def test_destination_gets_the_response_or_the_error(told: Told) -> None:
     told.make("both", {"OnSuccess": told.queue, "OnFailure": told.queue}, MaximumRetryAttempts=0)
     told.send("both", 4)
     record = told.record()
@@ -90,7 +90,7 @@ def test_a_success_is_told_with_its_answer_and_a_failure_with_its_error(told: To
     assert record["responsePayload"]["errorMessage"] == "below zero"
 
 
-def test_a_topic_a_bus_a_function_and_a_bucket_are_told_too(told: Told) -> None:
+def test_destination_can_be_topic_bus_function_or_bucket(told: Told) -> None:
     cloud = told.cloud
     topic = cloud.client("sns").create_topic(Name="told-topic")["TopicArn"]
     cloud.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=told.queue)
@@ -129,7 +129,7 @@ def test_a_topic_a_bus_a_function_and_a_bucket_are_told_too(told: Told) -> None:
     assert json.load(s3.get_object(Bucket="told-bucket", Key=found["Key"])["Body"])["requestPayload"] == {"n": -1}
 
 
-def test_dead_letters_are_the_event_itself_with_its_error_beside(told: Told) -> None:
+def test_dead_letter_is_the_event_with_error_attributes(told: Told) -> None:
     make_function(told.cloud, "buries", SOURCE, told.role, DeadLetterConfig={"TargetArn": told.queue})
     told.functions.put_function_event_invoke_config(FunctionName="buries", MaximumRetryAttempts=0)
     told.send("buries", -7)
@@ -141,7 +141,7 @@ def test_dead_letters_are_the_event_itself_with_its_error_beside(told: Told) -> 
     assert attributes["RequestID"]["StringValue"]
 
 
-def test_an_event_that_would_be_too_old_for_its_next_attempt_is_given_up(told: Told) -> None:
+def test_event_is_dropped_if_its_next_attempt_exceeds_the_age(told: Told) -> None:
     told.make("ages", {"OnFailure": told.queue}, MaximumEventAgeInSeconds=90, MaximumRetryAttempts=2)
     told.send("ages", -1)
     logs = told.cloud.client("logs")
@@ -154,7 +154,7 @@ def test_an_event_that_would_be_too_old_for_its_next_attempt_is_given_up(told: T
     assert record["requestContext"]["approximateInvokeCount"] == 2
 
 
-def test_a_function_that_may_never_run_gives_its_events_up_at_once(told: Told) -> None:
+def test_zero_concurrency_drops_events_at_once(told: Told) -> None:
     told.make("stopped", {"OnFailure": told.queue})
     told.functions.put_function_concurrency(FunctionName="stopped", ReservedConcurrentExecutions=0)
     told.send("stopped", 1)
@@ -164,7 +164,7 @@ def test_a_function_that_may_never_run_gives_its_events_up_at_once(told: Told) -
     assert "responsePayload" not in record
 
 
-def test_a_destination_that_the_functions_role_may_not_reach_gets_nothing(told: Told) -> None:
+def test_destination_needs_a_permission_of_the_functions_role(told: Told) -> None:
     mute = make_role(told.cloud, "mute")
     make_function(told.cloud, "silent", SOURCE, mute)
     told.functions.put_function_event_invoke_config(

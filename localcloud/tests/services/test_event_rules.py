@@ -1,4 +1,4 @@
-"""A rule of the event bus and its function, as anybody's template makes them: permission, retries, destinations."""
+"""Event bus rules with a function as target: permission, retries, destinations."""
 
 import json
 from typing import Any
@@ -24,7 +24,7 @@ def policy(action: str, resource: str) -> dict[str, Any]:
 
 
 class Bus:
-    """A rule per function, and events for it."""
+    """Creates a rule for each function and sends events to it."""
 
     def __init__(self, cloud: Running) -> None:
         self.cloud = cloud
@@ -61,7 +61,7 @@ def bus(cloud: Running) -> Bus:
     return Bus(cloud)
 
 
-def test_a_rule_invokes_a_function_only_when_the_functions_policy_names_it(bus: Bus) -> None:
+def test_rule_needs_a_permission_in_the_functions_policy(bus: Bus) -> None:
     role = make_role(bus.cloud, "writes", policy("s3:PutObject", "arn:aws:s3:::heard/*"))
     rule = bus.rule("asked", WRITES, role)
     bus.put("asked", "unasked")
@@ -79,7 +79,7 @@ def test_a_rule_invokes_a_function_only_when_the_functions_policy_names_it(bus: 
     assert bus.heard("asked") == ["and-again", "by-this"]
 
 
-def test_an_event_that_its_function_fails_on_goes_where_the_function_says(bus: Bus) -> None:
+def test_failed_rule_event_goes_to_the_functions_destination(bus: Bus) -> None:
     queues = bus.cloud.client("sqs")
     queue = queues.create_queue(QueueName="undone")["QueueUrl"]
     arn = queues.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]

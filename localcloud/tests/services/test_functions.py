@@ -1,4 +1,4 @@
-"""Lambda functions run as their role, in a process that sees its zip, the standard library and boto3 only."""
+"""Lambda functions run as their role, in a process that can import only its zip, the standard library and boto3."""
 
 import json
 import os
@@ -18,7 +18,7 @@ def role(cloud: Running) -> str:
     return make_role(cloud, "plain")
 
 
-def test_a_function_sees_only_its_zip_the_library_and_boto3(cloud: Running, role: str) -> None:
+def test_function_sees_only_its_zip_stdlib_and_boto3(cloud: Running, role: str) -> None:
     source = """
 import importlib.util, os, sys
 def handler(event, context):
@@ -27,7 +27,7 @@ def handler(event, context):
     return {"seen": seen, "env": dict(os.environ), "path": sys.path, "cwd": os.getcwd()}
 """
     os.environ["DAY_SECRET"] = "of the user"
-    names = ["boto3", "json", "ministack", "hypercorn", "pytest", "localcloud", "dayfly"]
+    names = ["boto3", "json", "ministack", "hypercorn", "pytest", "localcloud"]
     functions = make_function(cloud, "sees", source, role, Environment={"Variables": {"OWN": "1"}})
     answer, error, log = call(functions, "sees", {"names": names})
     assert error is None, log
@@ -43,7 +43,7 @@ def handler(event, context):
     assert answer["cwd"] == environment["LAMBDA_TASK_ROOT"]
 
 
-def test_a_function_is_judged_as_its_role(cloud: Running) -> None:
+def test_function_is_authorized_as_its_role(cloud: Running) -> None:
     cloud.client("s3").create_bucket(Bucket="judged")
     allowed = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::judged/mine/*"}
     role = make_role(cloud, "writer", {"Version": "2012-10-17", "Statement": [allowed]})
@@ -63,7 +63,7 @@ def handler(event, context):
     assert "AccessDenied" in answer["errorMessage"]
 
 
-def test_a_role_that_no_longer_trusts_lambda_runs_no_function(cloud: Running) -> None:
+def test_function_fails_when_its_role_stops_trusting_lambda(cloud: Running) -> None:
     functions = make_function(cloud, "untrusted", "def handler(e, c): pass", make_role(cloud, "ec2only"))
     trust = json.dumps(TRUST).replace("lambda.", "ec2.")
     cloud.client("iam").update_assume_role_policy(RoleName="ec2only", PolicyDocument=trust)
@@ -72,7 +72,7 @@ def test_a_role_that_no_longer_trusts_lambda_runs_no_function(cloud: Running) ->
     assert "cannot be assumed" in answer["errorMessage"]
 
 
-def test_an_exception_and_a_broken_module_are_answered_as_lambda_does(cloud: Running, role: str) -> None:
+def test_exception_and_import_error_are_reported_as_by_lambda(cloud: Running, role: str) -> None:
     functions = make_function(cloud, "raises", "def handler(e, c):\n    raise KeyError('lost')", role)
     answer, error, log = call(functions, "raises")
     assert (error, answer["errorType"]) == ("Unhandled", "KeyError")
@@ -82,7 +82,7 @@ def test_an_exception_and_a_broken_module_are_answered_as_lambda_does(cloud: Run
     assert (error, answer["errorType"]) == ("Unhandled", "Runtime.ImportModuleError")
 
 
-def test_a_function_ends_at_its_timeout_with_all_it_started(cloud: Running, role: str) -> None:
+def test_timeout_ends_the_function_and_its_child_processes(cloud: Running, role: str) -> None:
     source = """
 import subprocess, time
 def handler(event, context):
@@ -103,7 +103,7 @@ def handler(event, context):
     assert not sleepers("271")
 
 
-def test_what_is_printed_goes_to_the_functions_log_group(cloud: Running, role: str) -> None:
+def test_output_goes_to_the_functions_log_group(cloud: Running, role: str) -> None:
     source = """
 import logging
 def handler(event, context):
@@ -122,7 +122,7 @@ def handler(event, context):
     assert messages[-1].startswith("REPORT RequestId: ")
 
 
-def test_twenty_invocations_at_once_all_run(cloud: Running, role: str) -> None:
+def test_twenty_concurrent_invocations_all_run(cloud: Running, role: str) -> None:
     source = """
 import os, time
 def handler(event, context):
@@ -143,7 +143,7 @@ def test_new_code_runs_at_the_next_invocation(cloud: Running, role: str) -> None
     assert call(functions, "changes")[0] == 2
 
 
-def test_an_asynchronous_event_runs_and_a_failed_one_is_told_to_its_destination(cloud: Running) -> None:
+def test_failed_asynchronous_event_goes_to_its_destination(cloud: Running) -> None:
     url = cloud.client("sqs").create_queue(QueueName="failures")["QueueUrl"]
     arn = "arn:aws:sqs:us-east-1:000000000000:failures"
     allowed = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": arn}

@@ -1,4 +1,4 @@
-"""IAM judges every request as who signed it: policy variables, conditional writes, links, and nobody else as root."""
+"""IAM authorizes every request by its signer: policy variables, conditional writes, links; only the administrator is root."""
 
 import json
 import urllib.error
@@ -26,7 +26,7 @@ def refusal(call: Any, **said: Any) -> str:
 
 
 def session(cloud: Running, name: str, policy: list[dict[str, Any]], who: str = "i-0abc") -> tuple[dict[str, str], str]:
-    """Keys of a session of a new role, and its userid."""
+    """Return the keys of a session of a new role, and the session's userid."""
     iam = cloud.client("iam")
     trust = {"Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}]}
     arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
@@ -50,7 +50,7 @@ def bucket(cloud: Running) -> None:
     cloud.client("s3").create_bucket(Bucket=BUCKET)
 
 
-def test_a_session_writes_only_where_its_userid_says(cloud: Running) -> None:
+def test_userid_variable_limits_where_a_session_writes(cloud: Running) -> None:
     keys, userid = session(cloud, "guest", [allow("s3:PutObject", f"arn:aws:s3:::{BUCKET}/out/*/${{aws:userid}}/*")])
     assert userid.startswith("AROA")
     assert userid.endswith(":i-0abc")
@@ -60,7 +60,7 @@ def test_a_session_writes_only_where_its_userid_says(cloud: Running) -> None:
     assert refusal(s3.get_object, Bucket=BUCKET, Key=f"out/job/{userid}/a") == "AccessDenied"
 
 
-def test_a_variable_also_works_in_a_condition(cloud: Running) -> None:
+def test_policy_variable_works_in_a_condition(cloud: Running) -> None:
     condition = {"StringLike": {"s3:prefix": "${aws:PrincipalAccount}/*"}}
     keys, _ = session(cloud, "lister", [allow("s3:ListBucket", f"arn:aws:s3:::{BUCKET}", Condition=condition)])
     s3 = cloud.client("s3", **keys)
@@ -69,7 +69,7 @@ def test_a_variable_also_works_in_a_condition(cloud: Running) -> None:
     assert refusal(s3.list_objects_v2, Bucket=BUCKET) == "AccessDenied"
 
 
-def test_write_once_is_enforced_for_objects_and_multipart_uploads(cloud: Running) -> None:
+def test_policy_can_require_conditional_writes(cloud: Running) -> None:
     keys, _ = session(cloud, "once", [allow("s3:PutObject", f"arn:aws:s3:::{BUCKET}/once/*")])
     deny = {
         "Effect": "Deny",
@@ -103,7 +103,7 @@ def test_write_once_is_enforced_for_objects_and_multipart_uploads(cloud: Running
     cloud.client("s3").delete_bucket_policy(Bucket=BUCKET)
 
 
-def test_a_link_is_judged_as_the_role_that_signed_it(cloud: Running) -> None:
+def test_presigned_link_has_the_rights_of_its_signer(cloud: Running) -> None:
     s3 = cloud.client("s3")
     for key in ("open/a", "closed/a"):
         s3.put_object(Bucket=BUCKET, Key=key, Body=b"content")
@@ -123,7 +123,7 @@ def test_a_link_is_judged_as_the_role_that_signed_it(cloud: Running) -> None:
     assert fetch("open/a", "0") == 403
 
 
-def test_nobody_is_root_without_the_administrators_signature(cloud: Running) -> None:
+def test_only_the_administrators_signature_is_root(cloud: Running) -> None:
     for key in ("test", "000000000000", cloud.environment["AWS_ACCESS_KEY_ID"]):
         s3 = cloud.client("s3", aws_access_key_id=key, aws_secret_access_key="test")
         assert refusal(s3.list_objects_v2, Bucket=BUCKET) in ("InvalidAccessKeyId", "SignatureDoesNotMatch")
@@ -131,7 +131,7 @@ def test_nobody_is_root_without_the_administrators_signature(cloud: Running) -> 
         assert refusal(ec2.describe_instances) in ("AuthFailure", "SignatureDoesNotMatch")
 
 
-def test_an_unsigned_request_reads_only_what_a_bucket_gives_to_everybody(cloud: Running) -> None:
+def test_unsigned_request_reads_only_public_objects(cloud: Running) -> None:
     cloud.client("s3").put_object(Bucket=BUCKET, Key="public/a", Body=b"x")
     unsigned = boto3.client(
         "s3", region_name="us-east-1", endpoint_url=cloud.facts["endpoint"], config=Config(signature_version=UNSIGNED)
@@ -141,7 +141,7 @@ def test_an_unsigned_request_reads_only_what_a_bucket_gives_to_everybody(cloud: 
     assert refusal(unsigned.list_objects_v2, Bucket=BUCKET) == "AccessDenied"
 
 
-def test_schedules_are_judged_by_their_group(cloud: Running) -> None:
+def test_schedule_rights_can_name_a_group(cloud: Running) -> None:
     cloud.client("scheduler").create_schedule_group(Name="ours")
     arn = "arn:aws:scheduler:us-east-1:000000000000:schedule/ours/kill-*"
     keys, _ = session(cloud, "killer", [allow("scheduler:*", arn)])
@@ -151,14 +151,14 @@ def test_schedules_are_judged_by_their_group(cloud: Running) -> None:
     assert refusal(scheduler.get_schedule, Name="other", GroupName="ours") == "AccessDeniedException"
 
 
-def test_public_parameters_are_judged_one_by_one(cloud: Running) -> None:
+def test_public_parameters_are_authorized_one_by_one(cloud: Running) -> None:
     keys, _ = session(cloud, "reader", [allow("ssm:GetParameters", "arn:aws:ssm:us-east-1::parameter/aws/service/*")])
     ssm = cloud.client("ssm", **keys)
     ssm.get_parameters(Names=["/aws/service/none/a", "/aws/service/none/b"])
     assert refusal(ssm.get_parameters, Names=["/aws/service/none/a", "/mine"]) == "AccessDeniedException"
 
 
-def test_a_function_is_given_only_a_role_that_its_maker_may_pass(cloud: Running) -> None:
+def test_creating_a_function_needs_passrole(cloud: Running) -> None:
     keys, _ = session(cloud, "maker", [allow("lambda:*", "*")])
     said = {
         "FunctionName": "made",
@@ -170,7 +170,7 @@ def test_a_function_is_given_only_a_role_that_its_maker_may_pass(cloud: Running)
     assert refusal(cloud.client("lambda", **keys).create_function, **said) == "AccessDeniedException"
 
 
-def test_who_may_not_list_is_not_told_that_an_object_is_absent(cloud: Running) -> None:
+def test_absent_object_is_403_without_list_permission(cloud: Running) -> None:
     objects, everything = f"arn:aws:s3:::{BUCKET}/go/*", f"arn:aws:s3:::{BUCKET}"
     keys, _ = session(cloud, "blind", [allow("s3:GetObject", objects)])
     assert refusal(cloud.client("s3", **keys).get_object, Bucket=BUCKET, Key="go/a") == "AccessDenied"

@@ -1,4 +1,4 @@
-"""S3 as boto3 and the AWS CLI use it: conditional writes under races, multipart, ranges, pages, copies; public names."""
+"""S3 by boto3 and the AWS CLI: racing conditional writes, multipart uploads, ranges, pages and copies; public parameters."""
 
 import hashlib
 import http.client
@@ -37,13 +37,13 @@ def code(call: Any, **said: Any) -> str:
 
 
 def until_told(call: Any, **said: Any) -> str:
-    """As a client should: a conflict is tried again."""
+    """Retry on a conflict, as a client should."""
     while (answer := code(call, **said)) == "ConditionalRequestConflict":
         pass
     return answer
 
 
-def test_of_twenty_first_writers_one_wins(s3: Any) -> None:
+def test_one_of_twenty_create_only_writes_wins(s3: Any) -> None:
     def write(number: int) -> str:
         return until_told(s3.put_object, Bucket=BUCKET, Key="claim", Body=str(number).encode(), IfNoneMatch="*")
 
@@ -52,7 +52,7 @@ def test_of_twenty_first_writers_one_wins(s3: Any) -> None:
     assert answers == ["PreconditionFailed"] * 19 + ["done"]
 
 
-def test_of_twenty_changes_of_one_version_one_wins(s3: Any) -> None:
+def test_one_of_twenty_if_match_writes_wins(s3: Any) -> None:
     etag = s3.put_object(Bucket=BUCKET, Key="slot", Body=b"0")["ETag"]
 
     def write(number: int) -> str:
@@ -64,7 +64,7 @@ def test_of_twenty_changes_of_one_version_one_wins(s3: Any) -> None:
 
 
 class Slow:
-    """A conditional PutObject whose body's second half is sent when the test says so."""
+    """A conditional PutObject that sends the second half of its body only when the test asks for it."""
 
     def __init__(self, s3: Any, key: str, **condition: str) -> None:
         url = s3.generate_presigned_url("put_object", Params={"Bucket": BUCKET, "Key": key, **condition})
@@ -76,7 +76,7 @@ class Slow:
                 self._connection.putheader(value, condition[name])
         self._connection.putheader("Content-Length", "8")
         self._connection.endheaders(b"half")
-        # The cloud has seen the head when it answers another request that came later on a new connection.
+        # When the cloud has answered a later request on a new connection, it has read the head of this one.
         s3.list_objects_v2(Bucket=BUCKET, Prefix="none")
 
     def finish(self) -> tuple[int, bytes]:
@@ -85,7 +85,7 @@ class Slow:
         return answer.status, answer.read()
 
 
-def test_a_first_write_overtaken_by_another_is_told_409_and_then_412(s3: Any) -> None:
+def test_overtaken_create_only_write_is_409_then_412(s3: Any) -> None:
     slow = Slow(s3, "overtaken", IfNoneMatch="*")
     assert code(s3.put_object, Bucket=BUCKET, Key="overtaken", Body=b"fast", IfNoneMatch="*") == "done"
     status, body = slow.finish()
@@ -94,21 +94,21 @@ def test_a_first_write_overtaken_by_another_is_told_409_and_then_412(s3: Any) ->
     assert code(s3.put_object, Bucket=BUCKET, Key="overtaken", Body=b"late", IfNoneMatch="*") == "PreconditionFailed"
 
 
-def test_a_write_whose_object_was_deleted_meanwhile_is_told_409(s3: Any) -> None:
+def test_write_is_409_when_its_object_is_deleted_meanwhile(s3: Any) -> None:
     etag = s3.put_object(Bucket=BUCKET, Key="vanishes", Body=b"1")["ETag"]
     slow = Slow(s3, "vanishes", IfMatch=etag)
     s3.delete_object(Bucket=BUCKET, Key="vanishes")
     assert slow.finish()[0] == 409
 
 
-def test_a_write_whose_object_was_deleted_among_others_meanwhile_is_told_409(s3: Any) -> None:
+def test_write_is_409_when_a_batch_deletes_its_object(s3: Any) -> None:
     etag = s3.put_object(Bucket=BUCKET, Key="vanishes & goes", Body=b"1")["ETag"]
     slow = Slow(s3, "vanishes & goes", IfMatch=etag)
     s3.delete_objects(Bucket=BUCKET, Delete={"Objects": [{"Key": "none"}, {"Key": "vanishes & goes"}], "Quiet": True})
     assert slow.finish()[0] == 409
 
 
-def test_a_write_beside_one_of_another_key_or_a_failed_one_is_not_disturbed(s3: Any) -> None:
+def test_write_ignores_other_keys_and_failed_writes(s3: Any) -> None:
     s3.put_object(Bucket=BUCKET, Key="other", Body=b"1")
     slow = Slow(s3, "calm", IfNoneMatch="*")
     s3.put_object(Bucket=BUCKET, Key="another", Body=b"2")
@@ -116,7 +116,7 @@ def test_a_write_beside_one_of_another_key_or_a_failed_one_is_not_disturbed(s3: 
     assert slow.finish()[0] == 200
 
 
-def test_conflicts_that_are_ordered_are_told_to_conditional_writes_of_those_keys(cloud: Running, s3: Any) -> None:
+def test_ordered_conflicts_apply_to_conditional_writes_of_a_key(cloud: Running, s3: Any) -> None:
     cloud.control("s3/conflicts", {"count": 2, "key": "ordered/*"})
 
     def put(key: str, **condition: str) -> str:
@@ -131,7 +131,7 @@ def test_conflicts_that_are_ordered_are_told_to_conditional_writes_of_those_keys
     said = {"UploadId": upload, "MultipartUpload": {"Parts": [{"PartNumber": 1, "ETag": etag}]}, "IfNoneMatch": "*"}
     complete = s3.complete_multipart_upload
     assert code(complete, Bucket=BUCKET, Key="ordered/c", **said) == "ConditionalRequestConflict"
-    # The upload is to be initiated anew then.
+    # The client must then initiate the upload again.
     assert code(complete, Bucket=BUCKET, Key="ordered/c", **said) == "NoSuchUpload"
     assert put("ordered/b", IfNoneMatch="*") == "done"
     cloud.control("s3/conflicts", {"count": 5})
@@ -139,13 +139,13 @@ def test_conflicts_that_are_ordered_are_told_to_conditional_writes_of_those_keys
     assert put("ordered/d", IfNoneMatch="*") == "done"
 
 
-def test_a_condition_on_an_absent_object_says_so(s3: Any) -> None:
+def test_if_match_on_an_absent_object_is_404(s3: Any) -> None:
     assert code(s3.put_object, Bucket=BUCKET, Key="absent", Body=b"", IfMatch='"0"') == "NoSuchKey"
     assert code(s3.get_object, Bucket=BUCKET, Key="absent") == "NoSuchKey"
     assert code(s3.head_object, Bucket=BUCKET, Key="absent") == "404"
 
 
-def test_of_two_completed_uploads_of_one_key_one_wins(s3: Any) -> None:
+def test_one_of_two_completed_uploads_wins(s3: Any) -> None:
     uploads = []
     for _ in range(2):
         upload = s3.create_multipart_upload(Bucket=BUCKET, Key="once")["UploadId"]
@@ -157,7 +157,7 @@ def test_of_two_completed_uploads_of_one_key_one_wins(s3: Any) -> None:
     assert answers == ["done", "PreconditionFailed"]
 
 
-def test_a_large_file_arrives_whole_in_parts_and_ranges(s3: Any, tmp_path: Path) -> None:
+def test_large_file_survives_multipart_and_ranges(s3: Any, tmp_path: Path) -> None:
     body = os.urandom(1 << 20) * 30
     (tmp_path / "up").write_bytes(body)
     config = TransferConfig(multipart_threshold=5 << 20, multipart_chunksize=6 << 20)
@@ -173,7 +173,7 @@ def test_a_large_file_arrives_whole_in_parts_and_ranges(s3: Any, tmp_path: Path)
     assert s3.head_object(Bucket=BUCKET, Key="copied")["ContentLength"] == len(body)
 
 
-def test_a_copy_is_conditional_too(s3: Any) -> None:
+def test_copy_can_be_conditional(s3: Any) -> None:
     s3.put_object(Bucket=BUCKET, Key="from", Body=b"new")
     etag = s3.put_object(Bucket=BUCKET, Key="to", Body=b"old")["ETag"]
     said = {"Bucket": BUCKET, "Key": "to", "CopySource": {"Bucket": BUCKET, "Key": "from"}}
@@ -183,13 +183,13 @@ def test_a_copy_is_conditional_too(s3: Any) -> None:
     assert s3.get_object(Bucket=BUCKET, Key="to")["Body"].read() == b"new"
 
 
-def test_a_delete_is_conditional_too(s3: Any) -> None:
+def test_delete_can_be_conditional(s3: Any) -> None:
     etag = s3.put_object(Bucket=BUCKET, Key="gone", Body=b"1")["ETag"]
     assert code(s3.delete_object, Bucket=BUCKET, Key="gone", IfMatch='"0"') == "PreconditionFailed"
     assert code(s3.delete_object, Bucket=BUCKET, Key="gone", IfMatch=etag) == "done"
 
 
-def test_no_request_is_one_thing_to_iam_and_another_to_the_bucket(s3: Any) -> None:
+def test_ambiguous_request_is_refused(s3: Any) -> None:
     s3.put_object(Bucket=BUCKET, Key="both", Body=b"1")
     for more in ("uploads", "partNumber", "policy", "versionId"):
 
@@ -203,7 +203,7 @@ def test_no_request_is_one_thing_to_iam_and_another_to_the_bucket(s3: Any) -> No
     assert s3.get_object(Bucket=BUCKET, Key="both")["Body"].read() == b"1"
 
 
-def test_a_body_that_is_not_what_its_checksum_says_is_refused(s3: Any) -> None:
+def test_wrong_checksum_is_refused(s3: Any) -> None:
     answer = code(s3.put_object, Bucket=BUCKET, Key="sum", Body=b"abc", ChecksumSHA256="A" * 43 + "=")
     assert answer in ("BadDigest", "InvalidRequest")
     said = s3.put_object(Bucket=BUCKET, Key="sum", Body=b"abc", ChecksumAlgorithm="SHA256")
@@ -211,7 +211,7 @@ def test_a_body_that_is_not_what_its_checksum_says_is_refused(s3: Any) -> None:
     assert found["ChecksumSHA256"] == said["ChecksumSHA256"]
 
 
-def test_a_listing_goes_page_by_page_and_by_folder(s3: Any) -> None:
+def test_listing_has_pages_and_common_prefixes(s3: Any) -> None:
     keys = [f"list/{day:02}/{name}" for day in range(1, 6) for name in ("a", "b", "c d+é")]
     for key in keys:
         s3.put_object(Bucket=BUCKET, Key=key, Body=b"")
@@ -229,7 +229,7 @@ def test_a_listing_goes_page_by_page_and_by_folder(s3: Any) -> None:
     assert len(deleted["Deleted"]) == len(keys)
 
 
-def test_the_stock_images_have_their_public_names_in_every_region(cloud: Running) -> None:
+def test_stock_images_have_public_parameters_in_every_region(cloud: Running) -> None:
     for region in ("us-east-1", "eu-central-1"):
         names = [f"/aws/service/debian/release/13/latest/{word}" for word in ("amd64", "arm64")]
         found = cloud.client("ssm", region).get_parameters(Names=[*names, "/aws/service/none"])
@@ -241,7 +241,7 @@ def test_the_stock_images_have_their_public_names_in_every_region(cloud: Running
     assert [parameter["Name"] for parameter in path] == names
 
 
-def test_a_shell_is_told_how_to_speak_to_the_cloud(cloud: Running) -> None:
+def test_env_prints_exports_for_a_shell(cloud: Running) -> None:
     lines = command(cloud.directory, "env").stdout.splitlines()
     assert lines == [
         *(f"export {name}={value}" for name, value in cloud.environment.items()),
@@ -251,7 +251,7 @@ def test_a_shell_is_told_how_to_speak_to_the_cloud(cloud: Running) -> None:
 
 
 @pytest.mark.skipif(shutil.which("aws") is None, reason="needs the AWS CLI")
-def test_the_command_line_of_aws_lists_what_is_there(cloud: Running, s3: Any, tmp_path: Path) -> None:
+def test_aws_cli_works_with_these_exports(cloud: Running, s3: Any, tmp_path: Path) -> None:
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **cloud.environment}
 
     def aws(*words: str) -> str:

@@ -1,4 +1,4 @@
-"""Schedule expressions: which times they name, in zones with daylight saving, and what is no expression."""
+"""Schedule expressions: the times they yield, with daylight saving, and invalid ones."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -43,25 +43,25 @@ def times(text: str, after: str, count: int = 3, zone: str = "UTC") -> list[str]
         ("at(2026-12-01T10:11:12)", "2026-11-24T00:00", ["2026-12-01T10:11"]),
     ],
 )
-def test_an_expression_names_these_times(text: str, after: str, expected: list[str]) -> None:
+def test_expression_yields_these_times(text: str, after: str, expected: list[str]) -> None:
     assert times(text, after) == expected
 
 
-def test_a_local_time_that_does_not_exist_is_skipped() -> None:
+def test_skipped_local_time_is_not_due() -> None:
     due = times("cron(30 2 * * ? *)", "2026-03-27T12:00", zone="Europe/Berlin")
     assert due == ["2026-03-28T01:30", "2026-03-30T00:30", "2026-03-31T00:30"]
 
 
-def test_a_repeated_local_time_is_due_once() -> None:
+def test_repeated_local_time_is_due_once() -> None:
     due = times("cron(30 2 * * ? *)", "2026-10-24T12:00", zone="Europe/Berlin")
     assert due == ["2026-10-25T00:30", "2026-10-26T01:30", "2026-10-27T01:30"]
 
 
-def test_a_one_time_expression_is_read_in_its_zone() -> None:
+def test_one_time_expression_uses_its_zone() -> None:
     assert times("at(2026-12-01T09:00:00)", "2026-11-24T00:00", zone="Asia/Tokyo") == ["2026-12-01T00:00"]
 
 
-def test_a_rate_is_due_at_its_anchor_and_then_in_even_steps() -> None:
+def test_rate_is_due_at_its_start_and_then_in_even_steps() -> None:
     rate = parse("rate(5 minutes)", ZoneInfo("UTC"), ANCHOR)
     assert rate.after(ANCHOR - timedelta(microseconds=1)) == ANCHOR
     assert rate.after(ANCHOR) == ANCHOR + timedelta(minutes=5)
@@ -89,6 +89,6 @@ def test_a_rate_is_due_at_its_anchor_and_then_in_even_steps() -> None:
         "",
     ],
 )
-def test_what_is_no_expression_is_refused(text: str) -> None:
+def test_invalid_expression_is_refused(text: str) -> None:
     with pytest.raises(BadExpression):
         parse(text, ZoneInfo("UTC"), ANCHOR)

@@ -1,4 +1,4 @@
-"""Schedules fire on time, as their role, into Lambda, SQS and any action, with retries and a dead-letter queue."""
+"""Schedules fire on time, as their role, at Lambda, SQS and universal targets, with retries and a dead-letter queue."""
 
 import json
 import time
@@ -34,14 +34,14 @@ def refusal(call: Any, *words: Any, **said: Any) -> str:
     return code
 
 
-def test_a_one_time_schedule_fires_in_its_zone_when_it_is_due_and_deletes_itself(bench: Bench) -> None:
+def test_one_time_schedule_fires_in_its_zone_and_is_deleted(bench: Bench) -> None:
     bench.cloud.control("clock", method="DELETE")
     expression, moment = soon(60, "Asia/Tokyo")
     bench.create(
         "once", expression, {"Input": "once <aws.scheduler.scheduled-time> <aws.scheduler.attempt-number>"},
         ScheduleExpressionTimezone="Asia/Tokyo", ActionAfterCompletion="DELETE",
     )  # fmt: skip
-    bench.cloud.advance(56)  # the last seconds go by themselves
+    bench.cloud.advance(56)  # the last seconds pass in real time
     message = bench.receive(bench.url, "once")
     late = (bench.now() - moment).total_seconds()
     assert message is not None
@@ -53,7 +53,7 @@ def test_a_one_time_schedule_fires_in_its_zone_when_it_is_due_and_deletes_itself
     assert refusal(bench.scheduler.get_schedule, Name="once") == "ResourceNotFoundException"
 
 
-def test_a_finished_schedule_without_delete_stays_and_does_not_fire_again(bench: Bench) -> None:
+def test_completed_schedule_stays_unless_delete_is_set(bench: Bench) -> None:
     bench.create("stays", bench.soon(30))
     bench.cloud.advance(40)
     assert bench.receive(bench.url, "stays", limit=0) is not None
@@ -62,7 +62,7 @@ def test_a_finished_schedule_without_delete_stays_and_does_not_fire_again(bench:
     assert bench.scheduler.get_schedule(Name="stays")["State"] == "ENABLED"
 
 
-def test_a_rate_fires_at_once_and_a_disabled_schedule_does_not(bench: Bench) -> None:
+def test_rate_fires_at_once_unless_disabled(bench: Bench) -> None:
     bench.create("off", bench.soon(30), State="DISABLED")
     bench.create("often", "rate(1 minute)")
     assert bench.receive(bench.url, "often") is not None
@@ -71,7 +71,7 @@ def test_a_rate_fires_at_once_and_a_disabled_schedule_does_not(bench: Bench) -> 
     bench.scheduler.delete_schedule(Name="often")
 
 
-def test_a_universal_target_is_called_as_its_role(bench: Bench) -> None:
+def test_universal_target_is_called_as_its_role(bench: Bench) -> None:
     said = json.dumps({"QueueUrl": bench.url, "MessageBody": "from any action <aws.scheduler.schedule-arn>"})
     target = {"Arn": "arn:aws:scheduler:::aws-sdk:sqs:sendMessage", "Input": said}
     bench.create("any", bench.soon(30), target)
@@ -81,7 +81,7 @@ def test_a_universal_target_is_called_as_its_role(bench: Bench) -> None:
     assert message["Body"].endswith(f"arn:aws:scheduler:us-east-1:{ACCOUNT}:schedule/default/any")
 
 
-def test_what_the_role_may_not_do_goes_to_the_dead_letter_queue(bench: Bench) -> None:
+def test_denied_delivery_goes_to_the_dead_letter_queue(bench: Bench) -> None:
     role = bench.make_role("deadonly", ["dead"])
     dead = {"Arn": f"arn:aws:sqs:us-east-1:{ACCOUNT}:dead"}
     bench.create("denied", bench.soon(30), {"RoleArn": role, "DeadLetterConfig": dead, "Input": "denied input"})
@@ -95,7 +95,7 @@ def test_what_the_role_may_not_do_goes_to_the_dead_letter_queue(bench: Bench) ->
     assert bench.receive(bench.url, "denied input", limit=0) is None
 
 
-def test_times_and_targets_that_aws_refuses_are_refused(bench: Bench) -> None:
+def test_invalid_times_and_targets_are_refused(bench: Bench) -> None:
     def attempt(expression: str, target: dict[str, Any] | None = None, **more: Any) -> str:
         return refusal(bench.create, "refused", expression, target, **more)
 
@@ -107,7 +107,7 @@ def test_times_and_targets_that_aws_refuses_are_refused(bench: Bench) -> None:
     assert attempt("rate(1 day)", {"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/none"}) == "ValidationException"
 
 
-def test_a_role_that_trusts_another_group_is_refused(bench: Bench) -> None:
+def test_role_that_trusts_another_group_is_refused(bench: Bench) -> None:
     iam = bench.cloud.client("iam")
     arn = iam.create_role(RoleName="narrow", AssumeRolePolicyDocument=trust("mine"))["Role"]["Arn"]
     bench.scheduler.create_schedule_group(Name="mine")
@@ -116,7 +116,7 @@ def test_a_role_that_trusts_another_group_is_refused(bench: Bench) -> None:
     bench.scheduler.delete_schedule_group(Name="mine")
 
 
-def test_an_update_replaces_every_field_and_a_name_is_taken_once(bench: Bench) -> None:
+def test_update_replaces_every_field_and_names_are_unique(bench: Bench) -> None:
     bench.create("full", "rate(1 day)", Description="old", State="DISABLED")
     assert refusal(bench.create, "full", "rate(1 day)") == "ConflictException"
     target = bench.scheduler.get_schedule(Name="full")["Target"]
@@ -128,7 +128,7 @@ def test_an_update_replaces_every_field_and_a_name_is_taken_once(bench: Bench) -
     assert (found["State"], found["ScheduleExpression"]) == ("ENABLED", "cron(0 3 * * ? 2099)")
 
 
-def test_a_group_holds_its_schedules_and_takes_them_with_it(bench: Bench) -> None:
+def test_deleting_a_group_deletes_its_schedules(bench: Bench) -> None:
     bench.scheduler.create_schedule_group(Name="many", Tags=[{"Key": "a", "Value": "b"}])
     for number in range(5):
         bench.create(f"n{number}", "rate(1 day)", GroupName="many", State="DISABLED")
@@ -140,7 +140,7 @@ def test_a_group_holds_its_schedules_and_takes_them_with_it(bench: Bench) -> Non
     assert refusal(bench.scheduler.get_schedule, GroupName="many", Name="n0") == "ResourceNotFoundException"
 
 
-def test_only_who_may_pass_the_role_can_make_a_schedule(bench: Bench) -> None:
+def test_creating_a_schedule_needs_passrole(bench: Bench) -> None:
     iam = bench.cloud.client("iam")
     iam.create_user(UserName="clerk")
     allow = {"Statement": [{"Effect": "Allow", "Action": "scheduler:*", "Resource": "*"}]}
@@ -165,7 +165,7 @@ def test_only_who_may_pass_the_role_can_make_a_schedule(bench: Bench) -> None:
     clerk.create_schedule(**said)
 
 
-def test_a_schedule_ends_only_servers_with_the_tag_that_its_role_may_end(bench: Bench) -> None:
+def test_schedule_terminates_only_instances_its_role_may(bench: Bench) -> None:
     ec2, iam = bench.cloud.client("ec2"), bench.cloud.client("iam")
     role = bench.make_role("killer", ["dead"])
     may = {"Effect": "Allow", "Action": "ec2:TerminateInstances", "Resource": "arn:aws:ec2:*:*:instance/*"}
@@ -193,7 +193,7 @@ def test_a_schedule_ends_only_servers_with_the_tag_that_its_role_may_end(bench: 
     ec2.terminate_instances(InstanceIds=[servers["theirs"]])
 
 
-def test_a_cloud_for_a_moment_fires_one_time_schedules_and_no_recurring_ones(
+def test_temporary_cloud_fires_only_one_time_schedules(
     start: Callable[..., Running],
 ) -> None:
     moment = Bench(start("--no-recurring"))

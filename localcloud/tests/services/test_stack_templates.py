@@ -1,4 +1,4 @@
-"""Stacks as other people's templates make them, where the local cloud once did otherwise than AWS."""
+"""Stacks from templates written for AWS, in cases where localcloud once differed from AWS."""
 
 import json
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.cloud
 FAST = {"Delay": 1, "MaxAttempts": 60}
 
 
-def test_a_stack_whose_bucket_holds_something_is_not_deleted_until_the_bucket_is_empty(cloud: Running) -> None:
+def test_stack_with_a_non_empty_bucket_is_not_deleted(cloud: Running) -> None:
     cfn, s3 = cloud.client("cloudformation"), cloud.client("s3")
     template = {"Resources": {"Kept": {"Type": "AWS::S3::Bucket"}, "Topic": {"Type": "AWS::SNS::Topic"}}}
     cfn.create_stack(StackName="full", TemplateBody=json.dumps(template))
@@ -41,7 +41,7 @@ def test_a_stack_whose_bucket_holds_something_is_not_deleted_until_the_bucket_is
     assert not s3.list_buckets()["Buckets"]
 
 
-def test_a_stacks_rule_at_a_rate_fires_and_made_anew_counts_anew(cloud: Running) -> None:
+def test_recreated_rule_of_a_stack_restarts_its_rate(cloud: Running) -> None:
     cfn, queues = cloud.client("cloudformation"), cloud.client("sqs")
     template = {
         "Resources": {

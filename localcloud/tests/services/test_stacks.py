@@ -1,4 +1,4 @@
-"""CloudFormation makes, changes and removes a realistic stack, and what it made works."""
+"""CloudFormation creates, updates and deletes a realistic stack, and its resources work."""
 
 import json
 import time
@@ -23,7 +23,7 @@ FAST = {"Delay": 1, "MaxAttempts": 30}
 
 
 class Bench:
-    """The stack's inputs, and the calls of its life."""
+    """The stack's inputs, and the calls that create, update and delete it."""
 
     def __init__(self, cloud: Running) -> None:
         self.cloud = cloud
@@ -61,7 +61,7 @@ def bench(cloud: Running) -> Bench:
     return Bench(cloud)
 
 
-def test_a_stack_is_made_works_and_is_removed_without_a_trace(bench: Bench) -> None:
+def test_stack_is_created_works_and_is_deleted_completely(bench: Bench) -> None:
     policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
     iam = bench.cloud.client("iam")
     boundary = iam.create_policy(PolicyName="edge", PolicyDocument=json.dumps(policy))["Policy"]["Arn"]
@@ -101,7 +101,7 @@ def test_a_stack_is_made_works_and_is_removed_without_a_trace(bench: Bench) -> N
     iam.delete_policy(PolicyArn=boundary)
 
 
-def test_an_update_changes_in_place_and_an_unchanged_one_is_refused(bench: Bench) -> None:
+def test_update_changes_in_place_and_no_change_is_an_error(bench: Bench) -> None:
     before = bench.create("moves")
     with pytest.raises(ClientError, match="No updates are to be performed"):
         bench.cfn.update_stack(**bench.said("moves"))
@@ -116,7 +116,7 @@ def test_an_update_changes_in_place_and_an_unchanged_one_is_refused(bench: Bench
     bench.delete("moves")
 
 
-def test_a_change_set_says_what_it_will_do_and_does_it(bench: Bench) -> None:
+def test_change_set_describes_changes_then_makes_them(bench: Bench) -> None:
     for kind, more in (("CREATE", {}), ("UPDATE", {"Minutes": "9"})):
         said = bench.said("changes", **more)
         bench.cfn.create_change_set(**said, ChangeSetName=kind.lower(), ChangeSetType=kind)
@@ -134,7 +134,7 @@ def test_a_change_set_says_what_it_will_do_and_does_it(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"Minutes": "0"}, {"Code": "absent.zip"}])
-def test_a_stack_that_cannot_be_made_is_rolled_back_with_its_reason(bench: Bench, wrong: dict[str, str]) -> None:
+def test_failed_stack_is_rolled_back_with_a_reason(bench: Bench, wrong: dict[str, str]) -> None:
     name = "fails-" + next(iter(wrong)).lower()
     with pytest.raises(WaiterError):
         bench.create(name, **wrong)

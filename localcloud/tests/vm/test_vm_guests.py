@@ -1,4 +1,4 @@
-"""Whole lives of machine guests, on the real cloud-init of the image: what they reach, how they end, who waits for whom.
+"""VM guests from boot to end, with the real cloud-init of the image: what they reach, how they end, who waits.
 
 A boot takes from half a minute to a few here, so few tests see much each, and every limit is generous.
 """
@@ -23,7 +23,7 @@ from running_cloud import Running, command
 
 pytestmark = [pytest.mark.vm, pytest.mark.cloud]
 BOOT = 900.0
-"""Seconds that a boot may take on a machine that is busy with other things."""
+"""Seconds that a boot may take on a busy machine."""
 
 ASKING = r"""#!/bin/bash
 code() { curl -sS -m 20 -o /dev/null -w '%{http_code}' "$@"; }
@@ -91,7 +91,7 @@ def data(hook: str, script: str) -> str:
     return BOOTHOOK.replace("HOOK", hook).replace("SCRIPT", script)
 
 
-def test_three_servers_where_two_fit(start: Callable[..., Running]) -> None:
+def test_third_vm_waits_until_one_of_two_ends(start: Callable[..., Running]) -> None:
     cloud = start("--guests", "vm", "--max-guests", "2")
     ec2, s3 = cloud.client("ec2"), cloud.client("s3")
     assert cloud.facts["guests"] == "vm"
@@ -142,7 +142,7 @@ def test_three_servers_where_two_fit(start: Callable[..., Running]) -> None:
     assert instances.console(ec2, stops).count("this is boot 1") == 1
     ec2.start_instances(InstanceIds=[stops])
     instances.prints(ec2, stops, "this is boot 2", BOOT)
-    # Nobody minds its power button from this boot on, so only the cord is left.
+    # From this boot on the guest ignores its power button, so it has to be killed.
     ec2.terminate_instances(InstanceIds=[stops])
     for server in (stops, waits):
         instances.becomes(ec2, server, "terminated", BOOT)
@@ -153,7 +153,7 @@ def test_three_servers_where_two_fit(start: Callable[..., Running]) -> None:
 
 
 def check_report(told: str, before: dict[str, Any]) -> None:
-    """What the first server found of its instance, of its rights, and of this machine."""
+    """Check what the first instance reported about itself, its rights and this machine."""
     found = dict(line.split("=", 1) for line in told.splitlines())
     ports = {name: found.pop(name) for name in list(found) if name.startswith("port ")}
     assert set(ports.values()) == {"000"}, ports
@@ -179,17 +179,17 @@ def check_report(told: str, before: dict[str, Any]) -> None:
 
 
 def status(cloud: Running) -> dict[str, Any]:
-    """The cloud's facts as they are now."""
+    """Return the cloud's current facts."""
     return cloud.control("status", method="GET")
 
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Iterator[Callable[..., Running]]:
-    """Start a cloud of this test where no network namespace can be made."""
+    """Start a cloud that cannot make network namespaces."""
     bound = ["unshare", "-r", "sh", "-c", 'echo 0 >/proc/sys/user/max_net_namespaces && exec "$@"', "sh"]
     if subprocess.run([*bound, "true"], capture_output=True, timeout=60, check=False).returncode != 0:
-        bound = []  # no namespace at all can be made here, so none needs to be kept away
-    # Whoever ends these tests ends the cloud.
+        bound = []  # this machine allows no namespaces at all, so nothing has to be prevented
+    # The cloud ends when the test process ends.
     reading, writing = os.pipe()
 
     def up(*words: str) -> Running:
@@ -206,8 +206,8 @@ def bare(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     os.close(writing)
 
 
-def test_a_panicked_server_reboots_on_its_disk_as_its_kernel_was_told(bare: Callable[..., Running]) -> None:
-    """By the way: without namespaces metadata reach a guest by carriers, and it still reaches nothing else."""
+def test_panicked_vm_reboots_if_its_kernel_is_told_to(bare: Callable[..., Running]) -> None:
+    """Also checked: without namespaces a guest reaches its metadata and the cloud, and nothing else."""
     cloud = bare("--guests", "vm", "--max-guests", "1")
     assert any("no namespaces here" in limit for limit in cloud.facts["guest_limits"])
     ec2 = cloud.client("ec2")
@@ -229,7 +229,7 @@ def test_a_panicked_server_reboots_on_its_disk_as_its_kernel_was_told(bare: Call
     assert instances.shown(ec2, server)["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
 
 
-def test_nothing_of_a_machine_outlives_a_killed_cloud(start: Callable[..., Running]) -> None:
+def test_no_vm_outlives_a_killed_cloud(start: Callable[..., Running]) -> None:
     cloud = start()
     ec2 = cloud.client("ec2")
     other = instances.run(ec2, "#!/bin/sh\nshutdown -h now\n")
@@ -245,7 +245,7 @@ def test_nothing_of_a_machine_outlives_a_killed_cloud(start: Callable[..., Runni
     os.kill(status(cloud)["guests_now"][0]["pid"], signal.SIGKILL)
     instances.becomes(ec2, killed, "terminated", BOOT)
     assert "QEMU ended by signal 9" in instances.shown(ec2, killed)["StateReason"]["Message"]
-    # A file that may not grow or change is what a full disk of this machine is to QEMU.
+    # For QEMU, a file that may not change behaves like a full disk.
     full = instances.run(ec2)
     instances.becomes(ec2, full, "running", BOOT)
     resource.prlimit(status(cloud)["guests_now"][0]["pid"], resource.RLIMIT_FSIZE, (0, 0))
@@ -266,7 +266,7 @@ def test_nothing_of_a_machine_outlives_a_killed_cloud(start: Callable[..., Runni
 
 
 def gone(pid: int) -> bool:
-    """Whether that process has ended, reaped or not."""
+    """Return whether the process has ended, reaped or not."""
     try:
         return re.search(r"^State:\s+Z", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE) is not None
     except OSError:

@@ -1,4 +1,4 @@
-"""What QEMU is told and what it says, without a boot."""
+"""QEMU's command line and its monitor's messages, without a boot."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ CARRIERS = (("/usr/bin/python3", "-c", "go(1, 2)", "/state dir", "m"), ("carry",
 def line(
     link: qemu.Link, accelerator: str = "tcg", disk: str = "/state/disk.qcow2", version: str = "7.2.22"
 ) -> dict[str, list[str]]:
-    """QEMU's command line as option -> values."""
+    """Return QEMU's command line as a mapping of option to values."""
     machine = qemu.Machine(
         "/usr/bin/qemu", version, Path("/image/vmlinuz"), "root=/dev/x", accelerator, 2, 512, Path(disk), 7
     )
@@ -38,7 +38,7 @@ def line(
     return found
 
 
-def test_a_guest_in_a_network_of_its_own_has_the_address_that_its_instance_has() -> None:
+def test_guest_in_a_namespace_has_its_instances_address() -> None:
     net = line(qemu.Link(4566))["-netdev"][0].split(",")
     assert "net=172.31.0.0/20" in net
     assert "dhcpstart=172.31.0.10" in net
@@ -46,7 +46,7 @@ def test_a_guest_in_a_network_of_its_own_has_the_address_that_its_instance_has()
     assert line(qemu.Link(4566))["-sandbox"][0].count("deny") == 4
 
 
-def test_without_one_metadata_and_endpoint_are_carried_and_nothing_else_is_let_through() -> None:
+def test_without_namespaces_only_metadata_and_cloud_are_reachable() -> None:
     said = line(qemu.Link(4566, CARRIERS))
     net = said["-netdev"][0]
     assert "net=169.254.0.0/16" in net
@@ -62,11 +62,11 @@ def test_without_one_metadata_and_endpoint_are_carried_and_nothing_else_is_let_t
     ("address", "own"),
     [("172.31.0.10", "169.254.0.10"), ("10.0.169.254", "169.254.1.1"), ("10.1.0.1", "169.254.1.1")],
 )
-def test_a_link_local_address_never_is_one_with_a_meaning(address: str, own: str) -> None:
+def test_link_local_address_is_never_a_reserved_one(address: str, own: str) -> None:
     assert qemu.link_local(address) == own
 
 
-def test_the_firmware_says_what_cloud_init_looks_for_on_ec2() -> None:
+def test_firmware_identifies_as_ec2() -> None:
     bios = dict(pair.split("=", 1) for pair in line(qemu.Link(1))["-smbios"][1].split(","))
     assert bios["manufacturer"] == "Amazon EC2"
     assert bios["uuid"].startswith("ec2")
@@ -74,18 +74,16 @@ def test_the_firmware_says_what_cloud_init_looks_for_on_ec2() -> None:
 
 
 @pytest.mark.parametrize(("version", "thread"), [("7.2.22", "single"), ("8.1.0", "multi"), ("10.0.2", "multi")])
-def test_processors_share_a_thread_where_qemu_is_too_old_to_run_them_beside_each_other(
-    version: str, thread: str
-) -> None:
+def test_old_qemu_runs_all_cpus_on_one_thread(version: str, thread: str) -> None:
     assert line(qemu.Link(1), version=version)["-accel"] == [f"tcg,tb-size=128,thread={thread}"]
     assert line(qemu.Link(1), accelerator="kvm", version=version)["-accel"] == ["kvm"]
 
 
-def test_a_comma_in_a_path_does_not_end_an_option() -> None:
+def test_comma_in_a_path_is_escaped() -> None:
     assert line(qemu.Link(1), disk="/a,readonly=on/disk.qcow2")["-drive"][0].startswith("file=/a,,readonly=on/disk")
 
 
-def test_the_kernels_words_fit_the_kernel_and_are_one_argument_to_the_shell() -> None:
+def test_kernel_command_line_fits_and_is_one_shell_argument() -> None:
     words = qemu.kernel_command_line("root=/dev/nvme0n1 rw", 65535, grow=True)
     assert len(words) < 2048
     assert "resize2fs" in words
@@ -94,7 +92,7 @@ def test_the_kernels_words_fit_the_kernel_and_are_one_argument_to_the_shell() ->
     assert "AWS_ENDPOINT_URL=http://169.254.169.254:65535 " in words
 
 
-def test_a_guest_gets_its_types_size_within_what_this_machine_has() -> None:
+def test_guest_size_is_limited_by_this_machine() -> None:
     small, large = qemu.Capacity(1, 2000), qemu.Capacity(16, 64000)
     nano = Hardware("c7g.medium", 1, 256, "", 8, "", "", "")
     giant = Hardware("r7i.48xlarge", 192, 1572864, "", 8, "", "", "")
@@ -107,7 +105,7 @@ def test_a_guest_gets_its_types_size_within_what_this_machine_has() -> None:
     assert qemu.Capacity(16, 900).guests("kvm") == 1
 
 
-def test_what_qemu_says_is_cut_into_messages_wherever_the_stream_was_cut() -> None:
+def test_qmp_stream_is_split_into_messages() -> None:
     said = [
         {"launcher": "sockets"},
         {"QMP": {"version": {}, "capabilities": []}},
@@ -146,14 +144,14 @@ def test_what_qemu_says_is_cut_into_messages_wherever_the_stream_was_cut() -> No
         ([{"device": "root", "stats": {"failed_wr_operations": 3}}, {"device": "other"}, 7], 3),
     ],
 )
-def test_writes_that_a_disk_refused_are_counted(drives: list[object], refused: int) -> None:
+def test_failed_disk_writes_are_counted(drives: list[object], refused: int) -> None:
     said = json.dumps({"return": drives, "id": "query-blockstats"}).encode() + b"\n"
     [answer] = qmp.Reader().feed(said)
     assert (answer.kind, answer.name) == ("answer", "query-blockstats")
     assert qmp.failed_writes(answer) == refused
 
 
-def test_the_file_under_a_disk_is_read_from_its_header(tmp_path: Path) -> None:
+def test_backing_file_is_read_from_the_qcow2_header(tmp_path: Path) -> None:
     disk = tmp_path / "disk.qcow2"
     assert _backing_file(disk) is None
     disk.write_bytes(struct.pack(">4sIQI", b"QFI\xfb", 3, 32, 16).ljust(32, b"\0") + b"/image/root.ext4rest")
@@ -163,12 +161,12 @@ def test_the_file_under_a_disk_is_read_from_its_header(tmp_path: Path) -> None:
 
 
 async def no_metadata(instance: str, listener: socket.socket) -> Callable[[], None]:
-    """Stands at the metadata socket and answers nobody."""
+    """Serve no metadata: only close the socket at the end."""
     del instance
     return listener.close
 
 
-def test_socket_files_work_below_a_path_longer_than_a_socket_may_have(tmp_path: Path) -> None:
+def test_socket_works_below_a_path_longer_than_the_limit(tmp_path: Path) -> None:
 
     place = tmp_path / ("long" * 30)
     place.mkdir()
@@ -184,9 +182,7 @@ def test_socket_files_work_below_a_path_longer_than_a_socket_may_have(tmp_path: 
 
 
 @pytest.mark.cloud
-def test_a_machine_that_cannot_have_such_guests_says_what_is_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_machine_without_vm_support_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCALCLOUD_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", str(tmp_path))
     done = command(tmp_path / "state", "up", "--json", "--guests", "vm")

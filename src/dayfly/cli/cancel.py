@@ -8,7 +8,7 @@ from dayfly.cli import lookup, output, target, workspace
 from dayfly.cli.find import find_run
 from dayfly.cli.options import json_option, local_option
 from dayfly.project.runs.cancel import cancel
-from dayfly.project.screens import words
+from dayfly.project.screens import formatting
 
 
 @click.command("cancel")
@@ -30,5 +30,5 @@ def cancel_command(run_name: str, use_local: bool, as_json: bool) -> int:
         )
     else:
         output.line(output.labelled(closed.outcome, f"{run}: {closed.detail or closed.ended_by}"))
-        output.line(output.labelled("next", words.dayfly("logs", run.job, local=use_local)))
+        output.line(output.labelled("next", formatting.dayfly("logs", run.job, local=use_local)))
     return 0 if closed.outcome == "cancelled" else 1

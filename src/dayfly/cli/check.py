@@ -15,8 +15,8 @@ from dayfly.errors import DayflyError
 from dayfly.project.bundle import build, wheels
 from dayfly.project.file import keys
 from dayfly.project.file.warnings import find_warnings
-from dayfly.project.screens import words
-from dayfly.project.screens.check import Packed, check_document, check_lines, packed_lines
+from dayfly.project.screens import formatting
+from dayfly.project.screens.check import BundleSummary, bundle_lines, check_document, check_lines
 
 
 @click.command("check")
@@ -29,7 +29,7 @@ def check_command(list_keys: bool, as_json: bool) -> int:
     project = workspace.read_project()
     now = datetime.now(UTC)
     warnings = find_warnings(project, now, ZoneInfo)
-    packed: list[Packed] = []
+    packed: list[BundleSummary] = []
     errors: list[DayflyError] = []
     for jobs in _alike(project):
         try:
@@ -43,11 +43,13 @@ def check_command(list_keys: bool, as_json: bool) -> int:
         output.document({**check_document(project, warnings, packed, now, ZoneInfo), "errors": refused})
         return 2 if errors else 0
     output.lines(check_lines(project, warnings, len(errors), now, ZoneInfo))
-    output.lines(packed_lines(packed))
+    output.lines(bundle_lines(packed))
     for each in errors:
         output.error(each, as_json=False)
     first = next(iter(project.jobs), "")
-    output.line(output.labelled("next", "dayfly check" if errors else words.dayfly("run", first, "--wait", local=True)))
+    output.line(
+        output.labelled("next", "dayfly check" if errors else formatting.dayfly("run", first, "--wait", local=True))
+    )
     return 2 if errors else 0
 
 
@@ -63,7 +65,7 @@ def _keys(*, as_json: bool) -> int:
     for scope, title in scopes:
         output.line(title)
         rows = [("KEY", "TYPE", "DEFAULT", "MEANING"), *keys.rows(scope)]
-        output.lines(f"  {line}" for line in words.table(rows))
+        output.lines(f"  {line}" for line in formatting.table(rows))
         output.line()
     output.line(output.labelled("next", "dayfly check"))
     return 0
@@ -77,12 +79,12 @@ def _alike(project: Project) -> Iterator[tuple[Job, ...]]:
     yield from (tuple(group) for group in groups.values())
 
 
-def _pack(jobs: tuple[Job, ...]) -> Packed:
+def _pack(jobs: tuple[Job, ...]) -> BundleSummary:
     """Builds the bundle of a group. Raises FileError for what can not travel."""
     job, named = jobs[0], tuple(job.name for job in jobs)
     runs = wheels.image_target(job.image, job.architecture)
     if runs is None:
-        return Packed(
+        return BundleSummary(
             jobs=named, unknown=f"not built here: which Python {job.image} has is known to a deploy at the most"
         )
     cache = workspace.folder() / ".dayfly" / "cache"
@@ -97,8 +99,8 @@ def _pack(jobs: tuple[Job, ...]) -> Packed:
         say=lambda text: output.note(f"  {text}"),
     )
     if built is None:
-        return Packed(jobs=named)
-    return Packed(
+        return BundleSummary(jobs=named)
+    return BundleSummary(
         jobs=named,
         files=built.files,
         size=built.size,

@@ -29,8 +29,8 @@ from dayfly.project.deploy.deploy import Prepared
 from dayfly.project.deploy.schedules import remove_schedules
 from dayfly.project.file import config
 from dayfly.project.runs import results
-from dayfly.project.runs.look import out_prefix
-from dayfly.project.screens import end_lines, ending
+from dayfly.project.runs.details import out_prefix
+from dayfly.project.screens.outcome import outcome_lines, outcome_of
 
 JOB = "pi"
 BOUND_S = 7 * 60
@@ -144,7 +144,7 @@ class Demo:
 
     def _tell(self, where: target.Target, project: Project, facts: Facts) -> int:
         receipt = receipt_of(where, project, facts)
-        end = ending(facts, local=True)
+        end = outcome_of(facts, local=True)
         left = _servers_left(where, project)
         attempt = facts.attempt
         fetched = self._fetch(where, project, facts) if end.succeeded else None
@@ -161,7 +161,7 @@ class Demo:
         else:
             output.lines(
                 line
-                for line in end_lines(facts, ZoneInfo("UTC"), receipt, local=True)
+                for line in outcome_lines(facts, ZoneInfo("UTC"), receipt, local=True)
                 if not line.startswith(("next", "ended by"))
             )
         if self.broken and attempt is not None and attempt.closed is not None:
@@ -276,7 +276,7 @@ def _document(
     left: int,
     promised: bool | None,
 ) -> dict[str, Any]:
-    end = ending(facts, local=True)
+    end = outcome_of(facts, local=True)
     times = dict((receipt or {}).get("times") or {})
     server = dict((receipt or {}).get("server") or {})
     document: dict[str, Any] = {

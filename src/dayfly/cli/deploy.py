@@ -14,6 +14,7 @@ import click
 
 import dayfly
 from dayfly.cli import output, target, workspace
+from dayfly.cli.lookup import hints
 from dayfly.cli.options import json_option, local_option
 from dayfly.core import names
 from dayfly.core.model import Project
@@ -22,7 +23,7 @@ from dayfly.project.bundle.build import Built
 from dayfly.project.deploy import deploy
 from dayfly.project.deploy.packages import Folder
 from dayfly.project.deploy.plan import JobChange, Plan, newest
-from dayfly.project.screens import words
+from dayfly.project.screens import formatting
 
 CHANGES = 10
 """The exit code of `--plan` when a deploy would change something."""
@@ -43,7 +44,8 @@ def deploy_command(plan_only: bool, yes: bool, use_local: bool, as_json: bool) -
     where = target.for_changes(project, use_local=use_local)
     target.announce(where, as_json=as_json)
     started = time.monotonic()
-    prepared = prepare(where, project)
+    with hints(use_local=use_local):
+        prepared = prepare(where, project)
     if not as_json:
         output.lines(_plan_lines(project, prepared))
     if plan_only:
@@ -52,7 +54,8 @@ def deploy_command(plan_only: bool, yes: bool, use_local: bool, as_json: bool) -
         return 0 if prepared.plan.empty else CHANGES
     if not yes and not prepared.plan.empty:
         _confirm(where)
-    done = where.interpreter(project.name, log=_progress).run(deploy.apply(where.scope(project.name), prepared))
+    with hints(use_local=use_local):
+        done = where.interpreter(project.name, log=_progress).run(deploy.apply(where.scope(project.name), prepared))
     if as_json:
         schedules = len(prepared.plan.schedules)
         output.document({"target": where.facts(), "plan": _plan_facts(prepared.plan), "schedules": schedules})
@@ -155,7 +158,7 @@ def _job_lines(change: JobChange) -> list[str]:
 
 
 def _done_lines(project: Project, plan: Plan, done: deploy.Done, seconds: float, *, local: bool) -> list[str]:
-    next_line = output.labelled("next", words.dayfly("run", next(iter(project.jobs)), "--wait", local=local))
+    next_line = output.labelled("next", formatting.dayfly("run", next(iter(project.jobs)), "--wait", local=local))
     if plan.empty and not (done.schedules or done.uploaded):
         return ["nothing to do: the cloud matches the file", next_line]
     news = [f"{change.name} {_NEWS[change.kind]}" for change in plan.changes if change.kind != "same"]

@@ -10,12 +10,13 @@ from typing import Any
 import click
 
 from dayfly.cli import output, target, workspace
+from dayfly.cli.lookup import hints
 from dayfly.cli.options import json_option, local_option
 from dayfly.core import names
 from dayfly.core.model import Project
 from dayfly.errors import FileError, LeftError
 from dayfly.project.deploy.destroy import Destroyed, Inventory, destroy, take_inventory
-from dayfly.project.screens import words
+from dayfly.project.screens import formatting
 
 
 @click.command("destroy")
@@ -30,7 +31,8 @@ def destroy_command(yes: bool, results: str | None, use_local: bool, as_json: bo
     where = target.for_changes(project, use_local=use_local)
     target.announce(where, as_json=as_json)
     scope = where.scope(project.name)
-    inventory = where.interpreter(project.name).run(take_inventory(scope))
+    with hints(use_local=use_local):
+        inventory = where.interpreter(project.name).run(take_inventory(scope))
     if not as_json:
         output.lines(_inventory_lines(where, project, inventory))
     if inventory.is_empty:
@@ -40,7 +42,8 @@ def destroy_command(yes: bool, results: str | None, use_local: bool, as_json: bo
     keep = _choose(results, inventory, yes=yes) == "keep"
     if not yes:
         _confirm(project)
-    done = where.interpreter(project.name, log=_progress).run(destroy(scope, keep=keep))
+    with hints(use_local=use_local):
+        done = where.interpreter(project.name, log=_progress).run(destroy(scope, keep=keep))
     left = done.left.remains(keep=keep)
     kept = keep and done.left.has_bucket
     if as_json:
@@ -90,7 +93,7 @@ def _after_lines(
     where: target.Target, project: Project, done: Destroyed, left: tuple[str, ...], *, kept: bool
 ) -> list[str]:
     local = where.local is not None
-    deploy, destroy_again = words.dayfly("deploy", local=local), words.dayfly("destroy", local=local)
+    deploy, destroy_again = formatting.dayfly("deploy", local=local), formatting.dayfly("destroy", local=local)
     lines = [f"looked again at {datetime.now(UTC):%H:%M:%S} UTC, by tag and by name, in {where.region}"]
     if left:
         lines.append(output.labelled("left", ", ".join(left)))
@@ -111,4 +114,4 @@ def _after_lines(
 
 
 def _results(found: Inventory) -> str:
-    return f"{found.objects:,} objects, {words.size(found.bytes)}"
+    return f"{found.objects:,} objects, {formatting.size(found.bytes)}"

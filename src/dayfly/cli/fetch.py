@@ -18,8 +18,12 @@ from dayfly.core.model import Project
 from dayfly.core.records import Output
 from dayfly.errors import FileError, NotFoundError
 from dayfly.flows.gather import gather
-from dayfly.project.runs import look, references, results
-from dayfly.project.screens import ending, words
+from dayfly.project.runs import references, results
+from dayfly.project.runs.details import out_prefix
+from dayfly.project.runs.find import newest_good
+from dayfly.project.runs.references import unique_name
+from dayfly.project.screens import formatting
+from dayfly.project.screens.outcome import outcome_of
 from dayfly.project.screens.reasons import outcome_words
 
 _FILES_LISTED = 20
@@ -45,8 +49,8 @@ def fetch_command(run_name: str, to: Path | None, use_local: bool, as_json: bool
     facts = where.interpreter(project.name).run(gather(run))
     attempt = _attempt_with_files(facts)
     outputs = _outputs(attempt)
-    end = ending(facts, local=use_local)
-    show = words.dayfly("show", words.name(run), local=use_local)
+    end = outcome_of(facts, local=use_local)
+    show = formatting.dayfly("show", unique_name(run), local=use_local)
     if attempt is None or not (outputs or end.succeeded):
         raise NotFoundError(f"{run} has no files: {end.why or end.outcome}", hint=show)
     folder = _folder(to, run)
@@ -65,8 +69,8 @@ def fetch_command(run_name: str, to: Path | None, use_local: bool, as_json: bool
 def _run_to_fetch(where: target.Target, project: Project, text: str) -> tuple[names.RunName, bool]:
     """The run, and whether it was chosen here: a JOB alone means its newest successful run."""
     ref = references.parse(text)
-    if ref.day is None and ref.moment is None:
-        return where.interpreter(project.name).run(look.newest_good(ref.job)), True
+    if ref.when is None:
+        return where.interpreter(project.name).run(newest_good(ref.job)), True
     return find_run(where, project, text), False
 
 
@@ -103,7 +107,7 @@ def _download(where: target.Target, project: Project, run: names.RunName, attemp
     interpreter = where.interpreter(project.name)
     if len(outputs) <= _FILES_ANNOUNCED:
         interpreter = where.interpreter(project.name, log=_announce)
-    prefix = look.out_prefix(run, attempt) or ""
+    prefix = out_prefix(run, attempt) or ""
     with slowly(f"fetching {_amount(outputs)}"), results.arriving(folder) as arrived:
         interpreter.run(results.fetch(outputs, arrived, prefix))
 
@@ -114,7 +118,7 @@ def _announce(path: str, _fields: Mapping[str, Any]) -> None:
 
 def _amount(outputs: tuple[Output, ...]) -> str:
     """`2 files, 10.4 MB`."""
-    return f"{words.count(len(outputs), 'file')}, {words.size(sum(one.size for one in outputs))}"
+    return f"{formatting.number_of(len(outputs), 'file')}, {formatting.size(sum(one.size for one in outputs))}"
 
 
 def _fetched_lines(attempt: Attempt, folder: Path) -> Iterator[str]:
@@ -128,7 +132,7 @@ def _fetched_lines(attempt: Attempt, folder: Path) -> Iterator[str]:
     here = Path.cwd()
     shown = folder.relative_to(here) if folder.is_relative_to(here) else folder
     for one in outputs[:_FILES_LISTED]:
-        yield output.labelled("file", f"{shown / one.path}  {words.size(one.size)}")
+        yield output.labelled("file", f"{shown / one.path}  {formatting.size(one.size)}")
     if len(outputs) > _FILES_LISTED:
         yield output.labelled("", f"and {len(outputs) - _FILES_LISTED} more")
     yield output.labelled("fetched", f"{_amount(outputs)}, hashes checked, in {shown}")

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from dayfly.cli.target import Target
 from dayfly.core.model import Project
 from dayfly.core.names import RunName
-from dayfly.project.runs import look, references
+from dayfly.project.runs import find, references
 
 _UTC = "UTC"
 
@@ -15,7 +15,7 @@ _UTC = "UTC"
 def find_run(where: Target, project: Project, text: str) -> RunName:
     """The run named by `text`. Raises FileError for a malformed name, NotFoundError with the nearest names if not exactly one fits."""
     ref = references.parse(text)
-    return where.interpreter(project.name).run(look.find_run(ref, zone_of(project, ref.job)))
+    return where.interpreter(project.name).run(find.find_run(ref, zone_of(project, ref.job)))
 
 
 def zone_of(project: Project, job: str) -> ZoneInfo:

@@ -20,7 +20,8 @@ from dayfly.core.step import State
 from dayfly.errors import DayflyError, Unclear
 from dayfly.flows import calls
 from dayfly.flows.walk import Walked, walk
-from dayfly.project.screens import end_lines, ending, words
+from dayfly.project.screens import formatting
+from dayfly.project.screens.outcome import outcome_lines, outcome_of
 
 LOCAL_POLL_S, AWS_POLL_S = 0.2, 3.0
 PATIENCE_S = 420
@@ -37,13 +38,13 @@ def follow(where: target.Target, project: Project, run: names.RunName, *, as_jso
     except KeyboardInterrupt:
         output.note(_interrupted(where, run))
         raise
-    end = ending(facts, local=is_local)
+    end = outcome_of(facts, local=is_local)
     receipt = receipt_of(where, project, facts)
     if as_json:
         output.document({"target": where.facts(), **end.document(), "receipt": receipt, "log": _last_lines(facts)})
     else:
         output.line()
-        output.lines(end_lines(facts, zone, receipt, local=is_local))
+        output.lines(outcome_lines(facts, zone, receipt, local=is_local))
     return end.exit_code
 
 
@@ -52,8 +53,8 @@ def _interrupted(where: target.Target, run: names.RunName) -> str:
     if where.local is not None and where.local.started_here:
         return "ended: the local cloud that this command started, and its servers"
     local = where.local is not None
-    watching = words.dayfly("logs", run.job, "-f", local=local)
-    return f"still running. Watch: {watching}   End it: {words.dayfly('cancel', str(run), local=local)}"
+    watching = formatting.dayfly("logs", run.job, "-f", local=local)
+    return f"still running. Watch: {watching}   End it: {formatting.dayfly('cancel', str(run), local=local)}"
 
 
 def watch(where: target.Target, project: Project, run: names.RunName, view: LiveView) -> Facts:

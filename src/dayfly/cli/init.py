@@ -15,7 +15,7 @@ from dayfly.cloud import account
 from dayfly.core import names
 from dayfly.errors import FileError
 from dayfly.project.file import config
-from dayfly.project.screens import words
+from dayfly.project.screens import formatting
 
 REGION = "eu-west-1"
 _IGNORED = ".dayfly/"
@@ -64,7 +64,7 @@ def init_command(project: str | None, as_json: bool) -> int:
     output.line(output.labelled("wrote", f"{workspace.FILE}: project {name}, region {region}; {said}"))
     if ignored:
         output.line(output.labelled("wrote", f".gitignore: {_IGNORED}"))
-    output.line(output.labelled("next", f"dayfly check      {words.dayfly('run', 'hello', '--wait', local=True)}"))
+    output.line(output.labelled("next", f"dayfly check      {formatting.dayfly('run', 'hello', '--wait', local=True)}"))
     return 0
 
 

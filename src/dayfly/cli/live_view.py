@@ -11,7 +11,7 @@ from datetime import tzinfo
 
 from dayfly.cli import output
 from dayfly.core.facts import Facts
-from dayfly.project.screens.live import step_line, steps
+from dayfly.project.screens.progress import format_step, step_lines
 
 _OVERWRITE = "\r\033[K"
 _INDENT = 16
@@ -37,13 +37,13 @@ class LiveView:
 
     def show(self, facts: Facts) -> int:
         """Print the steps that are new and return their number. A step whose fact arrives late is printed then."""
-        found = steps(facts, attempt=self._attempt)
+        found = step_lines(facts, attempt=self._attempt)
         new = [step for step in found if (step.attempt, step.name) not in self._printed]
         if new:
             self.clear()
         for step in new:
             self._printed.add((step.attempt, step.name))
-            output.status(step_line(step, found[0].at, self._zone, tenths=self._tenths), as_json=self._as_json)
+            output.status(format_step(step, found[0].at, self._zone, tenths=self._tenths), as_json=self._as_json)
         return len(new)
 
     def below(self, text: str) -> None:

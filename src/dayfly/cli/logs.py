@@ -15,7 +15,8 @@ from dayfly.cli.options import json_option, local_option
 from dayfly.cli.workspace import read_project
 from dayfly.core.names import RunName
 from dayfly.project.runs.logs import Tail, tail
-from dayfly.project.screens import words
+from dayfly.project.runs.references import unique_name
+from dayfly.project.screens import formatting
 
 
 @click.command("logs")
@@ -47,8 +48,8 @@ def _no_line(run: RunName, read: Tail) -> str:
 
 def _next(run: RunName, read: Tail, *, use_local: bool) -> str:
     if read.is_over:
-        return words.dayfly("show", words.name(run), local=use_local)
-    return words.dayfly("logs", words.name(run), "-f", local=use_local)
+        return formatting.dayfly("show", unique_name(run), local=use_local)
+    return formatting.dayfly("logs", unique_name(run), "-f", local=use_local)
 
 
 def _write_bytes(body: bytes) -> None:

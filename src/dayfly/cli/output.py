@@ -13,6 +13,7 @@ from typing import TextIO
 
 from dayfly.core import names
 from dayfly.errors import DayflyError
+from dayfly.project.screens.formatting import labelled as labelled
 
 _RED, _OFF = "\033[31m", "\033[0m"
 _INDENT = 9
@@ -47,11 +48,6 @@ def document(content: Mapping[str, object]) -> None:
     _write(sys.stdout, json.dumps({"format": names.FORMAT, **content}, ensure_ascii=False, default=str))
 
 
-def labelled(label: str, text: str, indent: int = 0) -> str:
-    """`target   AWS ...`: the label padded to the width of all labels, then the text."""
-    return f"{' ' * indent}{label:<8} {text}".rstrip()
-
-
 def error(refused: DayflyError, *, as_json: bool) -> None:
     """Print an error: what is wrong, why, and what to do."""
     if as_json:
@@ -63,9 +59,9 @@ def error(refused: DayflyError, *, as_json: bool) -> None:
         return
     note(_coloured(labelled(refused.label, refused.message), refused.label))
     for label, text in refused.lines:
-        note(labelled(label, text, _INDENT))
+        note(labelled(label, text, indent=_INDENT))
     if refused.hint:
-        note(labelled("do", refused.hint, _INDENT))
+        note(labelled("do", refused.hint, indent=_INDENT))
 
 
 def _print_problems(refused: DayflyError) -> None:
@@ -74,7 +70,7 @@ def _print_problems(refused: DayflyError) -> None:
         if label in ("error", "warning"):
             note(_coloured(labelled(label, text), label))
         else:
-            note(f"{' ' * _INDENT}{label:<4} {text}")
+            note(labelled(label, text, width=4, indent=_INDENT))
     note(refused.message)
 
 

@@ -8,9 +8,8 @@ from dayfly.cli import output, workspace
 from dayfly.cli.find import zone_of_screen
 from dayfly.cli.lookup import looked_up, slowly
 from dayfly.cli.options import json_option, local_option, utc_option
-from dayfly.project.runs import look
+from dayfly.project.runs.servers import list_servers
 from dayfly.project.screens.servers import ps_document, ps_lines
-from dayfly.project.screens.show import zone_name
 
 
 @click.command("ps")
@@ -22,10 +21,10 @@ def ps_command(utc: bool, use_local: bool, as_json: bool) -> int:
     project = workspace.read_project()
     where = looked_up(project, use_local=use_local, as_json=as_json)
     with slowly("asking EC2"):
-        listed = where.interpreter(project.name).run(look.list_servers())
+        listed = where.interpreter(project.name).run(list_servers())
     if as_json:
         output.document({"target": where.facts(), **ps_document(listed)})
         return 0
     zone = zone_of_screen(project, None, utc=utc)
-    output.lines(ps_lines(listed, zone, zone_name(zone), local=use_local))
+    output.lines(ps_lines(listed, zone, local=use_local))
     return 0

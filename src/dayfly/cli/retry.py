@@ -13,7 +13,7 @@ from dayfly.cli.follow import follow
 from dayfly.cli.options import json_option, local_option
 from dayfly.core.names import RunName
 from dayfly.flows.walk import walk
-from dayfly.project.screens import words
+from dayfly.project.screens import formatting
 
 
 @click.command("retry")
@@ -45,5 +45,5 @@ def _lines(run: RunName, answer: Mapping[str, Any], *, use_local: bool) -> tuple
     server = answer.get("server") or "no server yet"
     return (
         output.labelled("run", f"{run}, attempt {answer.get('attempt')} on {server}"),
-        output.labelled("next", words.dayfly("logs", run.job, "-f", local=use_local)),
+        output.labelled("next", formatting.dayfly("logs", run.job, "-f", local=use_local)),
     )

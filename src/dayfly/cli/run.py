@@ -16,7 +16,7 @@ from dayfly.core.model import Deployed, Project
 from dayfly.errors import FileError, NotFoundError
 from dayfly.project.deploy.versions import deployed
 from dayfly.project.runs import references
-from dayfly.project.screens import words
+from dayfly.project.screens import formatting
 
 _ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -96,5 +96,5 @@ def _print_started(where: target.Target, run: names.RunName, answer: Mapping[str
         output.line(output.labelled("server", str(answer.get("server") or "none yet; the sweeper asks again")))
     else:
         output.line(output.labelled(str(answer.get("decision")), f"{run}: {answer.get('why')}"))
-    output.line(output.labelled("next", words.dayfly("logs", run.job, "-f", local=where.local is not None)))
+    output.line(output.labelled("next", formatting.dayfly("logs", run.job, "-f", local=where.local is not None)))
     return exit_code

@@ -13,10 +13,10 @@ from dayfly.cli.lookup import looked_up, slowly
 from dayfly.cli.options import json_option, local_option, utc_option
 from dayfly.core import names
 from dayfly.errors import FileError
-from dayfly.project.runs import look, references
-from dayfly.project.screens import words
+from dayfly.project.runs import references
+from dayfly.project.runs.list_runs import RunQuery, list_runs
+from dayfly.project.screens import formatting
 from dayfly.project.screens.runs import run_document, runs_lines
-from dayfly.project.screens.show import zone_name
 
 ROWS, ROWS_JSON = 50, 1000
 """The receipt is read of this many runs. Older runs of the period are only counted."""
@@ -36,7 +36,7 @@ def runs_command(job: str | None, since: str | None, utc: bool, use_local: bool,
     now = datetime.now(UTC)
     start = _day(since, zone) if since else now - _PERIOD
     where = looked_up(project, use_local=use_local, as_json=as_json)
-    wanted = look.Wanted(
+    query = RunQuery(
         since=start,
         until=now + timedelta(days=1),
         keep_s=project.keep_s,
@@ -44,18 +44,20 @@ def runs_command(job: str | None, since: str | None, utc: bool, use_local: bool,
         job=job,
     )
     with slowly("reading the records of runs"):
-        rows = where.interpreter(project.name).run(look.list_runs(wanted, ZoneInfo))
+        rows = where.interpreter(project.name).run(list_runs(query, ZoneInfo))
     if job is not None and not rows:
         references.known_job(job, project.jobs)
     if as_json:
         found = [run_document(row) for row in rows]
         output.document({"target": where.facts(), "since": names.utc_text(start), "runs": found})
     elif rows:
-        output.lines(runs_lines(rows, zone, zone_name(zone), now, at_most=ROWS, local=use_local))
+        output.lines(runs_lines(rows, zone, now, at_most=ROWS, local=use_local))
     else:
-        output.line(f"no runs and no missed ticks since {words.day_time(start, zone, now)} {zone_name(zone)}")
+        output.line(
+            f"no runs and no missed ticks since {formatting.day_time(start, zone, now)} {formatting.zone_name(zone)}"
+        )
         next_job = job or next(iter(project.jobs))
-        output.line(output.labelled("next", words.dayfly("run", next_job, local=use_local)))
+        output.line(output.labelled("next", formatting.dayfly("run", next_job, local=use_local)))
     return 0
 
 

@@ -10,8 +10,8 @@ from dayfly.cli import output, workspace
 from dayfly.cli.find import find_run, zone_of
 from dayfly.cli.lookup import hints, looked_up, slowly
 from dayfly.cli.options import json_option, local_option, utc_option
-from dayfly.project.runs import look
-from dayfly.project.screens.show import show_document, show_lines
+from dayfly.project.runs.details import look_up
+from dayfly.project.screens.run import show_document, show_lines
 
 
 @click.command("show")
@@ -25,10 +25,10 @@ def show_command(run_name: str, utc: bool, use_local: bool, as_json: bool) -> in
     where = looked_up(project, use_local=use_local, as_json=as_json)
     with slowly("reading the records of the run"), hints(use_local=use_local):
         run = find_run(where, project, run_name)
-        facts, seen, now = where.interpreter(project.name).run(look.look_at(run))
+        details = where.interpreter(project.name).run(look_up(run))
     if as_json:
-        output.document({"target": where.facts(), **show_document(facts, seen, now, local=use_local)})
+        output.document({"target": where.facts(), **show_document(details, local=use_local)})
         return 0
     zone = ZoneInfo("UTC") if utc else zone_of(project, run.job)
-    output.lines(show_lines(facts, seen, zone, now, local=use_local))
+    output.lines(show_lines(details, zone, local=use_local))
     return 0

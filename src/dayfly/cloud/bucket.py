@@ -19,6 +19,7 @@ _ALL_CLOSED = dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublic
 
 
 def find(context: Context, call: calls.FindBucket) -> calls.BucketState:
+    """Asks with the expected owner, so that S3 denies a bucket of another account."""
     request = {"Bucket": context.bucket}
     if call.owner is not None:
         request["ExpectedBucketOwner"] = call.owner
@@ -34,6 +35,7 @@ def find(context: Context, call: calls.FindBucket) -> calls.BucketState:
 
 
 def make(context: Context, _call: calls.MakeBucket) -> bool:
+    """Creates the bucket in the region of the context."""
     request: dict[str, Any] = {"Bucket": context.bucket}
     if context.aws.region != "us-east-1":  # which S3 takes as no place at all
         request["CreateBucketConfiguration"] = {"LocationConstraint": context.aws.region}
@@ -49,6 +51,7 @@ def make(context: Context, _call: calls.MakeBucket) -> bool:
 
 
 def set_up(context: Context, call: calls.SetUpBucket) -> None:
+    """Sets all of it each time; each part may be repeated."""
     s3, bucket = _s3(context), context.bucket
     s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=_ALL_CLOSED)
     s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(call.policy))
@@ -64,12 +67,14 @@ def set_up(context: Context, call: calls.SetUpBucket) -> None:
 
 
 def measure(context: Context, _call: calls.MeasureBucket) -> calls.BucketSize:
+    """Lists the whole bucket: S3 has no count that is true now."""
     pages = _s3(context).get_paginator("list_objects_v2").paginate(Bucket=context.bucket)
     sizes = [each["Size"] for page in pages for each in page.get("Contents", [])]
     return calls.BucketSize(objects=len(sizes), bytes=sum(sizes))
 
 
 def delete_some(context: Context, _call: calls.DeleteSomeObjects) -> int:
+    """Deletes the first page of a listing."""
     page = _s3(context).list_objects_v2(Bucket=context.bucket)
     keys = tuple(each["Key"] for each in page.get("Contents", []))
     if keys:
@@ -78,6 +83,7 @@ def delete_some(context: Context, _call: calls.DeleteSomeObjects) -> int:
 
 
 def abort_some(context: Context, _call: calls.AbortSomeUploads) -> int:
+    """Aborts the first page of unfinished uploads: they cost money and no listing of objects shows them."""
     page = _s3(context).list_multipart_uploads(Bucket=context.bucket)
     uploads = page.get("Uploads", [])
     for each in uploads:
@@ -94,6 +100,7 @@ def _abort(context: Context, key: str, upload: str) -> None:
 
 
 def delete(context: Context, _call: calls.DeleteBucket) -> bool:
+    """Deletes the bucket; one that is gone counts as deleted."""
     try:
         _s3(context).delete_bucket(Bucket=context.bucket)
     except ClientError as error:
@@ -106,6 +113,7 @@ def delete(context: Context, _call: calls.DeleteBucket) -> bool:
 
 
 def upload(context: Context, call: calls.Upload) -> bool:
+    """Looks first: the key names the content, so an object of this key needs no second upload."""
     try:
         _s3(context).head_object(Bucket=context.bucket, Key=call.key)
     except ClientError as error:
@@ -119,6 +127,7 @@ def upload(context: Context, call: calls.Upload) -> bool:
 
 
 def download(context: Context, call: calls.Download) -> calls.Downloaded | None:
+    """Streams the object to the file and hashes it on the way, so a large one needs little memory."""
     try:
         body = _s3(context).get_object(Bucket=context.bucket, Key=call.key)["Body"]
     except ClientError as error:

@@ -12,7 +12,7 @@ from dayfly.flows import calls
 
 
 def subnets(context: Context, call: calls.Subnets) -> tuple[calls.Subnet, ...]:
-    # By filter, not by SubnetIds: one unknown id there makes EC2 refuse the whole request.
+    """Asks by filter, not by SubnetIds: there one unknown id makes EC2 refuse the whole request."""
     wanted = {"Name": "subnet-id", "Values": list(call.ids)}
     if not call.ids:
         wanted = {"Name": "default-for-az", "Values": ["true"]}
@@ -22,6 +22,7 @@ def subnets(context: Context, call: calls.Subnets) -> tuple[calls.Subnet, ...]:
 
 
 def parameter(context: Context, call: calls.FindParameter) -> str | None:
+    """Reads a public parameter of Systems Manager."""
     try:
         answer = context.aws.client("ssm").get_parameter(Name=call.name)
     except ClientError as error:
@@ -32,6 +33,7 @@ def parameter(context: Context, call: calls.FindParameter) -> str | None:
 
 
 def image(context: Context, call: calls.FindImage) -> calls.ImageShown | None:
+    """Describes one image. An id that is unknown or malformed counts as none."""
     try:
         images = context.aws.client("ec2").describe_images(ImageIds=[call.ami])["Images"]
     except ClientError as error:
@@ -52,12 +54,13 @@ def _image(shown: dict[str, Any]) -> calls.ImageShown:
 
 
 def has_linked_role(context: Context, call: calls.HasLinkedRole) -> bool:
-    # By its path: the role's name is the service's choice.
+    """Asks by the role's path: its name is the choice of the service."""
     roles = context.aws.client("iam").list_roles(PathPrefix=f"/aws-service-role/{call.service}/")["Roles"]
     return bool(roles)
 
 
 def make_linked_role(context: Context, call: calls.MakeLinkedRole) -> None:
+    """Creates the role; one that exists is fine."""
     try:
         context.aws.client("iam").create_service_linked_role(AWSServiceName=call.service)
     except ClientError as error:

@@ -1,6 +1,6 @@
-"""EC2: one server by CreateFleet, servers as EC2 shows them, their end, their console. Only ever this project's.
+"""Answers the calls about servers: launch one by CreateFleet, list, terminate, read a console. Only this project's servers.
 
-What EC2 says is translated, not judged: a definite refusal becomes an answer with errors, no clear answer is raised.
+EC2's answers are translated here and judged elsewhere: a definite refusal becomes an answer, an unclear one is raised.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from dayfly.cloud.clients import UNCLEAR, code_of, is_unclear
+from dayfly.cloud.clients import UNCLEAR, code_of, is_unclear, message_of
 from dayfly.cloud.context import Context
 from dayfly.core import names
 from dayfly.core.facts import FleetAnswer, Launched, RefusedLaunch, Replayed, Server
@@ -20,83 +20,94 @@ from dayfly.core.records import FleetError
 from dayfly.errors import Refused, Unclear
 from dayfly.flows import calls
 
-_SAID = re.compile(r"dayfly (?:switch|agent): ")
-"""What our own parts say on a console; systemd names their units there too."""
+_OWN_LINE = re.compile(r"dayfly (?:switch|agent): ")
+"""How a console line of switch or agent begins. systemd names their units there too, without the colon."""
+_LINE_LENGTH, _LINES = 300, 20
+_MESSAGE_LENGTH = 500
 REPLAYED = {"IdempotentParameterMismatch", "IdempotentInstanceTerminated"}
-"""Says that this token was used before: a server may exist, so it is no refusal."""
+"""These errors say that the client token was used before: a server may exist, so this is not a refusal."""
 
 
 def create(context: Context, call: calls.CreateFleet) -> FleetAnswer:
-    request = call.request
+    """Sends the request once. Raises Unclear when EC2 throttles it, also inside an answer of status 200."""
     try:
-        told = context.aws.client("ec2").create_fleet(**request)
+        answer = _ec2(context).create_fleet(**call.request)
     except ClientError as error:
         if is_unclear(error):
             raise
         if code_of(error) in REPLAYED:
             return Replayed(fleet=None)
-        message = str(error.response.get("Error", {}).get("Message", ""))
-        return RefusedLaunch(errors=(FleetError(code=code_of(error), message=message[:500]),))
-    servers = _launched(told, request)
+        return RefusedLaunch(errors=(_fleet_error(code_of(error), message_of(error)),))
+    servers = _launched(answer.get("Instances", []), call.request)
     if servers:
         return Launched(servers=servers)
-    if any(each.get("ErrorCode") in UNCLEAR for each in told.get("Errors", [])):
-        # Throttling comes inside a good answer too; it says nothing about capacity.
-        raise Unclear("CreateFleet: throttled inside its answer", hint="the same again")
-    errors = tuple(
-        FleetError(code=each.get("ErrorCode", ""), message=each.get("ErrorMessage", "")[:500], pool=_pool(each))
-        for each in told.get("Errors", [])
-    )
+    errors = answer.get("Errors", [])
+    if any(each.get("ErrorCode") in UNCLEAR for each in errors):
+        # Throttling says nothing about capacity.
+        raise Unclear("CreateFleet: throttled inside its answer", hint="repeat the command")
     if not errors:
-        return Replayed(fleet=told.get("FleetId"))
-    return RefusedLaunch(errors=errors)
+        return Replayed(fleet=answer.get("FleetId"))
+    return RefusedLaunch(errors=tuple(_pool_error(each) for each in errors))
 
 
-def _launched(told: Mapping[str, Any], request: Mapping[str, Any]) -> tuple[Server, ...]:
-    """The servers that an answer names, with the tags that the request gave them. Their state is not told: taken as pending."""
-    tags = next(each["Tags"] for each in request["TagSpecifications"] if each["ResourceType"] == "instance")
-    return tuple(
-        Server(
-            id=name,
-            state="pending",
-            launched=datetime.now(UTC),
-            type=each.get("InstanceType", ""),
-            zone=each.get("AvailabilityZone") or _override(each).get("AvailabilityZone", ""),
-            market=each.get("Lifecycle", "on-demand"),
-            image="",
-            tags={tag["Key"]: tag["Value"] for tag in tags},
-        )
-        for each in told.get("Instances", [])
-        for name in each.get("InstanceIds", [])
+def _fleet_error(code: str, message: str, pool: str = "") -> FleetError:
+    return FleetError(code=code, message=message[:_MESSAGE_LENGTH], pool=pool)
+
+
+def _pool_error(error: Mapping[str, Any]) -> FleetError:
+    """The refusal of one pool: market, type, and zone or subnet."""
+    override = _override(error)
+    place = override.get("AvailabilityZone") or override.get("SubnetId") or ""
+    pool = f"{error.get('Lifecycle', '')} {override.get('InstanceType', '')} {place}".strip()
+    return _fleet_error(error.get("ErrorCode", ""), error.get("ErrorMessage", ""), pool)
+
+
+def _launched(instances: list[Mapping[str, Any]], request: Mapping[str, Any]) -> tuple[Server, ...]:
+    """The servers that an answer names, with the tags of the request. The answer has no state, so it is taken as pending."""
+    specification = next(each for each in request["TagSpecifications"] if each["ResourceType"] == "instance")
+    tags = _pairs(specification["Tags"])
+    return tuple(_launched_one(name, each, tags) for each in instances for name in each.get("InstanceIds", []))
+
+
+def _launched_one(name: str, shown: Mapping[str, Any], tags: Mapping[str, str]) -> Server:
+    return Server(
+        id=name,
+        state="pending",
+        launched=datetime.now(UTC),
+        type=shown.get("InstanceType", ""),
+        zone=shown.get("AvailabilityZone") or _override(shown).get("AvailabilityZone", ""),
+        market=shown.get("Lifecycle", "on-demand"),
+        image="",
+        tags=tags,
     )
 
 
-def _override(each: Mapping[str, Any]) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = each.get("LaunchTemplateAndOverrides", {}).get("Overrides", {}) or {}
+def _override(shown: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = shown.get("LaunchTemplateAndOverrides", {}).get("Overrides", {}) or {}
     return found
 
 
-def _pool(error: Mapping[str, Any]) -> str:
-    override = _override(error)
-    place = override.get("AvailabilityZone") or override.get("SubnetId") or ""
-    return f"{error.get('Lifecycle', '')} {override.get('InstanceType', '')} {place}".strip()
-
-
 def fleet_servers(context: Context, call: calls.FleetServers) -> tuple[Server, ...]:
-    told = context.aws.client("ec2").describe_fleets(FleetIds=[call.fleet])
-    found = [each for one in told.get("Fleets", []) for each in one.get("Instances", [])]
-    return _launched({"Instances": found}, call.request)
+    """Asks DescribeFleets, which knows a fleet's servers longer than a replayed token names them."""
+    answer = _ec2(context).describe_fleets(FleetIds=[call.fleet])
+    instances = [each for fleet in answer.get("Fleets", []) for each in fleet.get("Instances", [])]
+    return _launched(instances, call.request)
 
 
 def servers(context: Context, call: calls.Servers) -> tuple[Server, ...]:
+    """Asks by the project's tag."""
     filters = [{"Name": f"tag:{names.TAG_PROJECT}", "Values": [context.project]}]
     if call.run is not None:
         filters.append({"Name": f"tag:{names.TAG_RUN}", "Values": [call.run]})
-    pages = context.aws.client("ec2").get_paginator("describe_instances").paginate(Filters=filters)
-    found = [one for page in pages for group in page["Reservations"] for one in group["Instances"]]
-    # The filter is EC2's word; that nothing foreign is ever ended is ours, so the tag is looked at again.
-    shown = (_server(one) for one in found)
-    return tuple(server for server in shown if server.tags.get(names.TAG_PROJECT) == context.project)
+    pages = _ec2(context).get_paginator("describe_instances").paginate(Filters=filters)
+    found = [server for page in pages for server in _shown(page)]
+    # The tag is checked again here: dayfly does not rely on EC2's filter to leave foreign servers alone.
+    return tuple(server for server in found if server.tags.get(names.TAG_PROJECT) == context.project)
+
+
+def _shown(answer: Mapping[str, Any]) -> list[Server]:
+    """The servers in an answer of DescribeInstances."""
+    return [_server(one) for group in answer["Reservations"] for one in group["Instances"]]
 
 
 def _server(one: Mapping[str, Any]) -> Server:
@@ -108,48 +119,56 @@ def _server(one: Mapping[str, Any]) -> Server:
         zone=one.get("Placement", {}).get("AvailabilityZone", ""),
         market=one.get("InstanceLifecycle") or "on-demand",
         image=one.get("ImageId", ""),
-        tags={tag["Key"]: tag["Value"] for tag in one.get("Tags", [])},
+        tags=_pairs(one.get("Tags", [])),
         reason_code=one.get("StateReason", {}).get("Code", ""),
         transition=one.get("StateTransitionReason", ""),
     )
 
 
+def _pairs(tags: list[Mapping[str, str]]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in tags}
+
+
 def end_server(context: Context, call: calls.EndServer) -> None:
-    """Ends one server, alone: one unknown id in a batch would keep all of them alive."""
-    ec2, server = context.aws.client("ec2"), call.server
+    """Terminates one server in a request of its own: one unknown id in a batch would keep all of them alive.
+
+    Raises Refused for a server without the project's tag.
+    """
     try:
-        told = ec2.describe_instances(InstanceIds=[server])
+        found = _shown(_ec2(context).describe_instances(InstanceIds=[call.server]))
     except ClientError as error:
         if code_of(error) == "InvalidInstanceID.NotFound":
             return
         raise
-    found = [_server(one) for group in told["Reservations"] for one in group["Instances"]]
     if not found or found[0].gone:
         return
     if found[0].tags.get(names.TAG_PROJECT) != context.project:
-        raise Refused(f"{server} is not of project {context.project}; it is not ended")
-    ec2.terminate_instances(InstanceIds=[server])
-
-
-def _newest_console(ec2: Any, server: str) -> Mapping[str, Any]:
-    """The console as it is now; without `Latest` EC2 shows what it had some minutes after the boot."""
-    try:
-        told: Mapping[str, Any] = ec2.get_console_output(InstanceId=server, Latest=True)
-    except ClientError as error:
-        if is_unclear(error):
-            raise
-        # Not every type can, and not every state.
-        told = ec2.get_console_output(InstanceId=server)
-    return told
+        raise Refused(f"{call.server} is not a server of project {context.project}; it was not terminated")
+    _ec2(context).terminate_instances(InstanceIds=[call.server])
 
 
 def console(context: Context, call: calls.Console) -> tuple[str, ...]:
+    """Reads the console output and keeps the last lines of switch and agent. EC2 refuses it for some types and states."""
     try:
-        told = _newest_console(context.aws.client("ec2"), call.server)
+        text = _newest_console(_ec2(context), call.server)
     except ClientError as error:
         if is_unclear(error):
             raise
         return ()
-    # botocore has decoded it already.
-    text = str(told.get("Output") or "")
-    return tuple(line[-300:] for line in text.splitlines() if _SAID.search(line))[-20:]
+    own = [line[-_LINE_LENGTH:] for line in text.splitlines() if _OWN_LINE.search(line)]
+    return tuple(own[-_LINES:])
+
+
+def _newest_console(ec2: Any, server: str) -> str:
+    """The console as it is now; where EC2 cannot show that, as it was some minutes after the boot. botocore has decoded it."""
+    try:
+        answer = ec2.get_console_output(InstanceId=server, Latest=True)
+    except ClientError as error:
+        if is_unclear(error):
+            raise
+        answer = ec2.get_console_output(InstanceId=server)
+    return str(answer.get("Output") or "")
+
+
+def _ec2(context: Context) -> Any:
+    return context.aws.client("ec2")

@@ -12,6 +12,7 @@ from dayfly.flows import calls
 
 
 def invoke(context: Context, call: calls.Invoke) -> calls.Invoked | None:
+    """Waits for the answer, up to the read timeout of the client. botocore does not repeat it."""
     try:
         answer = context.aws.client("lambda").invoke(FunctionName=call.function, Payload=call.body.encode())
     except ClientError as error:

@@ -1,8 +1,12 @@
-"""Answers the calls about kill schedules: a one-shot schedule per server by which AWS itself terminates it, without dayfly's code."""
+"""Answers the calls about kill schedules: one one-shot schedule per server, by which AWS itself terminates it.
+
+None of dayfly's code runs when it fires.
+"""
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -11,23 +15,26 @@ from dayfly.cloud.context import Context
 from dayfly.core import names
 from dayfly.flows import calls
 
+_TERMINATE = "arn:aws:scheduler:::aws-sdk:ec2:terminateInstances"
+_ABSENT = "ResourceNotFoundException"
+
 
 def arm(context: Context, call: calls.Arm) -> None:
-    server, at = call.server, call.at.strftime("%Y-%m-%dT%H:%M:%S")
+    """Creates the schedule, which deletes itself after it fired."""
     try:
-        context.aws.client("scheduler").create_schedule(
-            Name=names.kill_schedule(server),
+        _scheduler(context).create_schedule(
+            Name=names.kill_schedule(call.server),
             GroupName=context.group,
-            Description=f"ends {server} if nothing else did",
-            ScheduleExpression=f"at({at})",
+            Description=f"ends {call.server} if nothing else did",
+            ScheduleExpression=f"at({call.at:%Y-%m-%dT%H:%M:%S})",
             ScheduleExpressionTimezone="UTC",
             FlexibleTimeWindow={"Mode": "OFF"},
             ActionAfterCompletion="DELETE",
             Target={
-                "Arn": "arn:aws:scheduler:::aws-sdk:ec2:terminateInstances",
+                "Arn": _TERMINATE,
                 "RoleArn": context.kill_role,
-                # Not validated by Scheduler when created: a test fires it on the local cloud.
-                "Input": json.dumps({"InstanceIds": [server]}),
+                # Scheduler does not check this when it creates the schedule: a test lets it fire on the local cloud.
+                "Input": json.dumps({"InstanceIds": [call.server]}),
                 "RetryPolicy": {"MaximumEventAgeInSeconds": 86400, "MaximumRetryAttempts": 185},
                 "DeadLetterConfig": {"Arn": context.dead_letters},
             },
@@ -38,18 +45,24 @@ def arm(context: Context, call: calls.Arm) -> None:
 
 
 def is_armed(context: Context, call: calls.IsArmed) -> bool:
+    """Asks for the schedule by its name."""
     try:
-        context.aws.client("scheduler").get_schedule(Name=names.kill_schedule(call.server), GroupName=context.group)
+        _scheduler(context).get_schedule(Name=names.kill_schedule(call.server), GroupName=context.group)
     except ClientError as error:
-        if code_of(error) == "ResourceNotFoundException":
+        if code_of(error) == _ABSENT:
             return False
         raise
     return True
 
 
 def disarm(context: Context, call: calls.Disarm) -> None:
+    """Deletes the schedule by its name."""
     try:
-        context.aws.client("scheduler").delete_schedule(Name=names.kill_schedule(call.server), GroupName=context.group)
+        _scheduler(context).delete_schedule(Name=names.kill_schedule(call.server), GroupName=context.group)
     except ClientError as error:
-        if code_of(error) != "ResourceNotFoundException":
+        if code_of(error) != _ABSENT:
             raise
+
+
+def _scheduler(context: Context) -> Any:
+    return context.aws.client("scheduler")

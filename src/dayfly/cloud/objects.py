@@ -21,7 +21,7 @@ _DELETED_AT_ONCE = 1000
 
 
 def get(context: Context, call: calls.Get) -> calls.Stored | None:
-    # Whole in memory: for records only.
+    """Reads the whole object into memory: for records only."""
     try:
         found = _s3(context).get_object(Bucket=context.bucket, Key=call.key)
     except ClientError as error:
@@ -32,18 +32,22 @@ def get(context: Context, call: calls.Get) -> calls.Stored | None:
 
 
 def put_new(context: Context, call: calls.PutNew) -> bool:
+    """Writes on the condition that there is no such object."""
     return _put_if(context, call.key, call.body, {"IfNoneMatch": "*"})
 
 
 def put_match(context: Context, call: calls.PutMatch) -> bool:
+    """Writes on the condition that the object still has this etag."""
     return _put_if(context, call.key, call.body, {"IfMatch": f'"{call.etag}"'})
 
 
 def put(context: Context, call: calls.Put) -> None:
+    """Writes without a condition."""
     _s3(context).put_object(Bucket=context.bucket, Key=call.key, Body=call.body)
 
 
 def list_all(context: Context, call: calls.List) -> tuple[str, ...]:
+    """Lists all pages."""
     pages = _s3(context).get_paginator("list_objects_v2")
     if call.folders:
         found = pages.paginate(Bucket=context.bucket, Prefix=call.prefix, Delimiter="/")
@@ -53,12 +57,14 @@ def list_all(context: Context, call: calls.List) -> tuple[str, ...]:
 
 
 def sign_get(context: Context, call: calls.SignGet) -> str:
+    """Signs a link with the credentials at hand; asks nobody."""
     target = {"Bucket": context.bucket, "Key": call.key}
     link: str = _s3(context).generate_presigned_url("get_object", Params=target, ExpiresIn=call.seconds)
     return link
 
 
 def delete(context: Context, call: calls.Delete) -> bool:
+    """Deletes one object, with the etag as its condition when there is one."""
     condition = {"IfMatch": f'"{call.etag}"'} if call.etag else {}
     try:
         _s3(context).delete_object(Bucket=context.bucket, Key=call.key, **condition)
@@ -72,6 +78,7 @@ def delete(context: Context, call: calls.Delete) -> bool:
 
 
 def delete_many(context: Context, call: calls.DeleteMany) -> None:
+    """Deletes a thousand objects in one request."""
     for start in range(0, len(call.keys), _DELETED_AT_ONCE):
         delete_at_once(context, call.keys[start : start + _DELETED_AT_ONCE])
 

@@ -15,6 +15,7 @@ _ABSENT = "ResourceNotFoundException"
 
 
 def list_all(context: Context, _call: calls.ListSchedules) -> tuple[str, ...]:
+    """Lists the group, kill schedules and the sweeper's included."""
     pages = _scheduler(context).get_paginator("list_schedules").paginate(GroupName=context.group)
     try:
         return tuple(sorted(each["Name"] for page in pages for each in page["Schedules"]))
@@ -25,6 +26,7 @@ def list_all(context: Context, _call: calls.ListSchedules) -> tuple[str, ...]:
 
 
 def get(context: Context, call: calls.GetSchedule) -> Mapping[str, Any] | None:
+    """The answer has more keys than the request that made it, such as the ARN."""
     try:
         answer: Mapping[str, Any] = _scheduler(context).get_schedule(Name=call.name, GroupName=context.group)
     except ClientError as error:
@@ -35,6 +37,7 @@ def get(context: Context, call: calls.GetSchedule) -> Mapping[str, Any] | None:
 
 
 def create(context: Context, call: calls.CreateSchedule) -> bool:
+    """Returns False when there is a schedule of this name already."""
     try:
         _scheduler(context).create_schedule(**call.request)
     except ClientError as error:
@@ -45,6 +48,7 @@ def create(context: Context, call: calls.CreateSchedule) -> bool:
 
 
 def update(context: Context, call: calls.UpdateSchedule) -> bool:
+    """Replaces all fields. Returns False when there is no such schedule."""
     try:
         _scheduler(context).update_schedule(**call.request)
     except ClientError as error:
@@ -55,6 +59,7 @@ def update(context: Context, call: calls.UpdateSchedule) -> bool:
 
 
 def delete(context: Context, call: calls.DeleteSchedule) -> None:
+    """Deletes a schedule; one that is gone counts as deleted."""
     try:
         _scheduler(context).delete_schedule(Name=call.name, GroupName=context.group)
     except ClientError as error:

@@ -12,6 +12,7 @@ from dayfly.flows import calls
 
 
 def find(context: Context, call: calls.FindStack) -> calls.Stack | None:
+    """Describes the stack by its name; a deleted one counts as none."""
     try:
         answer = _client(context).describe_stacks(StackName=call.name)
     except ClientError as error:
@@ -23,6 +24,7 @@ def find(context: Context, call: calls.FindStack) -> calls.Stack | None:
 
 
 def create(context: Context, call: calls.CreateStack) -> bool:
+    """Returns False when there is a stack of this name already."""
     try:
         _client(context).create_stack(**call.request)
     except ClientError as error:
@@ -33,6 +35,7 @@ def create(context: Context, call: calls.CreateStack) -> bool:
 
 
 def update(context: Context, call: calls.UpdateStack) -> bool:
+    """Returns False when CloudFormation finds no difference."""
     try:
         _client(context).update_stack(**call.request)
     except ClientError as error:
@@ -44,10 +47,12 @@ def update(context: Context, call: calls.UpdateStack) -> bool:
 
 
 def delete(context: Context, call: calls.DeleteStack) -> None:
+    """CloudFormation takes the deletion of an unknown name as done."""
     _client(context).delete_stack(StackName=call.name)
 
 
 def events(context: Context, call: calls.StackEvents) -> tuple[calls.StackEvent, ...]:
+    """The first page: the newest hundred events or so."""
     try:
         answer = _client(context).describe_stack_events(StackName=call.name)
     except ClientError as error:

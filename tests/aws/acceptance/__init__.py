@@ -1,1 +1,1 @@
-"""What can not be proved on one machine, tried on a real account for a few cents: points of docs/unproven.md, and one whole run."""
+"""Test on a real account, for a few cents, what cannot be proved on one machine: points of docs/unproven.md, and a whole run."""

@@ -1,7 +1,7 @@
-"""`scripts/acceptance`: one trial on one account that is named, under a cap of $0.05; or `--clean`.
+"""`scripts/acceptance`: one trial on the named account, under a cap of $0.05; or `--clean`.
 
-Steps and progress go to stderr; stdout is the one JSON document to send back, without account id or keys. Exit 0: all as expected
-and nothing left; 1: something was otherwise; 2: refused, nothing was done; 6: something is left, or may be.
+Steps and progress go to stderr; stdout is the one JSON document to send back, without account id or keys. Exit 0: everything as
+expected and nothing left; 1: something differed; 2: refused, nothing was done; 6: something is left, or may be.
 """
 
 from __future__ import annotations
@@ -25,41 +25,49 @@ from typing import Any, NoReturn
 from botocore.exceptions import BotoCoreError, ClientError
 
 import dayfly
-from acceptance import left, spend
-from acceptance.place import Place, Refusal, new_name, on_aws, on_this_machine, why
+from acceptance import leftovers, spend
 from acceptance.points import AS_EXPECTED, Trial
+from acceptance.target import Refusal, Target, error_text, new_name, on_aws, on_this_machine
 
-OTHERWISE, REFUSED, LEFT = 1, 2, 6
-ABOUT = """Tries on a real AWS account what can not be proved on one machine: docs/unproven.md says which points. It makes five
-servers at most, each for minutes, a bucket, roles, a launch template and one dayfly project, all tagged `dayfly-acceptance`, and
-removes them whatever happens. It takes 10 to 15 minutes and about a cent as a rule; $0.05 at the very most as long as it is run to
-its end, or, where it was cut off, its `--clean`: a server that neither it nor its own timer ends costs on."""
+DIFFERED, REFUSED, LEFT = 1, 2, 6
+ABOUT = """Test on a real AWS account what cannot be proved on one machine; docs/unproven.md lists the points. A trial creates at
+most five servers, for minutes each, a bucket, roles, a launch template and one dayfly project, all tagged `dayfly-acceptance`, and
+deletes them whatever happens. It takes 10 to 15 minutes and usually costs about a cent; at most $0.05, provided it, or `--clean`
+after an interruption, runs to its end: a server that neither the trial nor its own timer ends continues to cost money."""
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main() -> int:
     asked = _arguments()
     try:
-        place = (
-            on_this_machine(asked.local.resolve(), asked.account, asked.region)
-            if asked.local
-            else on_aws(asked.account, asked.region)
-        )
-        return _clean(place) if asked.clean else _try(place, asked.cap)
+        target = _target(asked)
+        if asked.clean:
+            return _clean(target)
+        return _try(target, asked.cap)
     except Refusal as error:
         _say(str(error))
         return REFUSED
 
 
+def _target(asked: argparse.Namespace) -> Target:
+    if asked.local:
+        return on_this_machine(asked.local.resolve(), asked.account, asked.region)
+    return on_aws(asked.account, asked.region)
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/acceptance", description=ABOUT)
-    parser.add_argument("--account", required=True, metavar="ID", help="the account's 12 digits; any other is refused")
-    parser.add_argument("--region", help="default: that of the environment or the profile")
+    parser.add_argument(
+        "--account", required=True, metavar="ID", help="the account's 12 digits; any other account is refused"
+    )
+    parser.add_argument("--region", help="default: from the environment or the profile")
     parser.add_argument("--cap", type=_dollars, default=spend.CAP, help="dollars, at most 0.05 (default)")
     parser.add_argument(
-        "--clean", action="store_true", help="only remove what earlier trials left here, by tag and name"
+        "--clean",
+        action="store_true",
+        help="only delete what earlier trials left in this region, found by tag and name",
     )
-    parser.add_argument("--local", type=Path, metavar="FOLDER", help="not AWS: the local cloud that runs in FOLDER")
+    parser.add_argument("--local", type=Path, metavar="FOLDER", help="use the local cloud that runs in FOLDER, not AWS")
     asked = parser.parse_args()
     if not re.fullmatch(r"\d{12}", asked.account):
         parser.error("--account takes 12 digits")
@@ -70,28 +78,30 @@ def _dollars(text: str) -> Decimal:
     try:
         cap = Decimal(text)
     except ArithmeticError:
-        raise argparse.ArgumentTypeError(f"not dollars: {text}") from None
+        raise argparse.ArgumentTypeError(f"not an amount in dollars: {text}") from None
     if not 0 <= cap <= spend.CAP:
-        raise argparse.ArgumentTypeError(f"0 to {spend.CAP}")
+        raise argparse.ArgumentTypeError(f"must be 0 to {spend.CAP}")
     return cap
 
 
-def _clean(place: Place) -> int:
-    rest = left.clean(place, _say)
-    _put_away(place)
-    _say(f"left     {', '.join(rest.told()) or 'nothing'}")
+def _clean(target: Target) -> int:
+    rest = leftovers.clean(target, _say)
+    _remove_files(target)
+    _say(f"left     {', '.join(rest.lines()) or 'nothing'}")
     return LEFT if rest else 0
 
 
-def _try(place: Place, cap: Decimal) -> int:
+def _try(target: Target, cap: Decimal) -> int:
     try:
-        earlier = left.found(place)
+        earlier = leftovers.found(target)
     except (BotoCoreError, ClientError) as error:
-        raise Refusal(f"what earlier trials left could not be looked for ({why(error)}): nothing was done") from error
+        raise Refusal(f"cannot check what earlier trials left ({error_text(error)}); nothing was done") from error
     if earlier:
-        raise Refusal(f"an earlier trial left {len(earlier)} things here ({earlier[0].id} ...): first --clean")
-    trial = Trial(place, new_name(), spend.Ledger(cap), _say)
-    _say(f"trial    {trial.name} in {place.region}; if this is cut off: the same command with --clean")
+        raise Refusal(
+            f"an earlier trial left {len(earlier)} things in this region ({earlier[0].id}, ...); run --clean first"
+        )
+    trial = Trial(target, new_name(), spend.Ledger(cap), _say)
+    _say(f"trial    {trial.name} in {target.region}; if it is interrupted, run the same command with --clean")
     for number in INTERRUPTS:
         signal.signal(number, _interrupt)
     began = time.monotonic()
@@ -100,21 +110,23 @@ def _try(place: Place, cap: Decimal) -> int:
         _interrupt_no_more()
     except KeyboardInterrupt:
         trouble = "interrupted"
-    rest = left.clean(place, _say, trial.name)
-    _put_away(place)
-    _say(f"left     {', '.join(rest.told()) or 'nothing'}")
-    _tell(place, _document(trial, trouble, rest, time.monotonic() - began))
+    rest = leftovers.clean(target, _say, trial.name)
+    _remove_files(target)
+    _say(f"left     {', '.join(rest.lines()) or 'nothing'}")
+    _print(target, _document(trial, trouble, rest, time.monotonic() - began))
     if rest:
         return LEFT
-    return 0 if not trouble and all(each.verdict == AS_EXPECTED for each in trial.points) else OTHERWISE
+    if trouble or any(each.verdict != AS_EXPECTED for each in trial.points):
+        return DIFFERED
+    return 0
 
 
 def _run(trial: Trial) -> str:
-    """All points; what went wrong on the way, if anything did."""
+    """Ask all points; return the error that stopped it, or an empty string."""
     try:
         trial.own_servers()
         trial.whole_run()
-    except Exception as error:  # whatever it is, what was made is to be removed and what was seen to be told
+    except Exception as error:  # whatever it is, delete what was created and report what was seen
         traceback.print_exc()
         return f"{type(error).__name__}: {error}"
     return ""
@@ -126,41 +138,47 @@ def _interrupt(*_: Any) -> NoReturn:
 
 
 def _interrupt_no_more() -> None:
-    """From here on the clean-up is at work, and whoever interrupts it hears only that."""
+    """From now on the clean-up runs, and an interrupt only prints a line."""
     for number in INTERRUPTS:
-        signal.signal(number, lambda *_: _say("cleaning up; nothing is left in a moment"))
+        signal.signal(number, lambda *_: _say("cleaning up; please wait"))
 
 
-def _put_away(place: Place) -> None:
-    with contextlib.suppress(OSError):  # a file that stays is no reason to tell nothing
-        left.put_away(place)
-    if not place.local:
-        shutil.rmtree(place.folder, ignore_errors=True)
+def _remove_files(target: Target) -> None:
+    with contextlib.suppress(OSError):  # a file that stays must not suppress the report
+        leftovers.remove_file(target)
+    if not target.local:
+        shutil.rmtree(target.folder, ignore_errors=True)
 
 
-def _document(trial: Trial, trouble: str, rest: left.Rest, seconds: float) -> dict[str, Any]:
+def _document(trial: Trial, trouble: str, rest: leftovers.Remaining, seconds: float) -> dict[str, Any]:
     return {
         "dayfly": dayfly.__version__,
         "at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "on": "the local cloud" if trial.place.local else "AWS",
-        "region": trial.place.region,
+        "on": _where(trial.target),
+        "region": trial.target.region,
         "python": platform.python_version(),
         "seconds": round(seconds),
         "at most": {
             "cap": f"${trial.ledger.cap}",
             "sum": f"${trial.ledger.total:.4f}",
-            "steps": [f"{step}: {bound.what}: ${bound.dollars:.4f}" for step, bound in trial.ledger.let],
+            "steps": [f"{step}: {bound.what}: ${bound.dollars:.4f}" for step, bound in trial.ledger.allowed],
         },
         "points": [asdict(point) for point in trial.points],
         "trouble": trouble or None,
-        "left": rest.told(),
+        "left": rest.lines(),
     }
 
 
-def _tell(place: Place, document: dict[str, Any]) -> None:
-    """The document, without the account's id wherever AWS may have put it."""
-    _say("send this back:")
-    sys.stdout.write(json.dumps(document, indent=2, default=str).replace(place.account, "ACCOUNT") + "\n")
+def _where(target: Target) -> str:
+    if target.local:
+        return "the local cloud"
+    return "AWS"
+
+
+def _print(target: Target, document: dict[str, Any]) -> None:
+    """Print the document with the account's id replaced wherever AWS may have put it."""
+    _say("please send this back:")
+    sys.stdout.write(json.dumps(document, indent=2, default=str).replace(target.account, "ACCOUNT") + "\n")
     sys.stdout.flush()
 
 

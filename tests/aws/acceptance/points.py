@@ -1,6 +1,6 @@
-"""The points themselves: what is expected, what was seen, and whether the one is the other. docs/unproven.md names them all.
+"""The points of the trial: what is expected, what was seen, and whether they agree. docs/unproven.md lists them all.
 
-Each says what it can cost before it asks for anything.
+Each point reserves what it can cost before it calls AWS.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from acceptance import servers, spend
-from acceptance.place import NAME, Place
+from acceptance.target import NAME, Target
 
-AS_EXPECTED, OTHERWISE, NOT_RUN, NO_ANSWER = "as expected", "otherwise", "not run", "no answer"
+AS_EXPECTED, DIFFERS, NOT_RUN, NO_ANSWER = "as expected", "differs", "not run", "no answer"
 OWN_MINUTES, OWN_DISK_GB = 15, 8
 WHOLE_KINDS, WHOLE_MINUTES, WHOLE_DISK_GB = ("c7g.medium", "c6g.medium"), 20, 8
 FUNCTIONS_S = 600
-"""An assumption: launcher and sweeper of one run take seconds, and nothing here ends them at a sum."""
+"""Assumed: launcher and sweeper of one run take seconds, and nothing here limits their sum."""
 
 
 @dataclass
@@ -29,15 +29,17 @@ class Point:
     seen: dict[str, Any] = field(default_factory=dict)
     verdict: str = NOT_RUN
 
-    def judge(self, *, good: bool) -> None:
-        self.verdict = AS_EXPECTED if good else OTHERWISE
+    def decide(self, *, good: bool) -> None:
+        self.verdict = DIFFERS
+        if good:
+            self.verdict = AS_EXPECTED
 
 
 @dataclass
 class Trial:
-    """All points of one trial, in the order in which they are asked."""
+    """All points of one trial, in the order in which they run."""
 
-    place: Place
+    target: Target
     name: str
     ledger: spend.Ledger
     say: Callable[[str], None]
@@ -45,60 +47,66 @@ class Trial:
 
     def __post_init__(self) -> None:
         assert NAME.fullmatch(self.name)
-        ends = "after `shutdown -h now` the server is terminated, because the launch template says so"
+        ends = "after `shutdown -h now` the server is terminated, as the launch template says"
         self.off_on_demand = Point("power-off, on-demand", ends)
-        self.replay = Point("the same token again", "never another server, neither while the first lives nor after")
-        self.rights = Point("${aws:userid}", "a server stores below its own id (200), not below another's (403)")
+        self.replay = Point(
+            "the same token again", "never another server, neither while the first runs nor after it is gone"
+        )
+        self.permissions = Point(
+            "${aws:userid}", "a server can store under its own id (200), not under another one (403)"
+        )
         self.off_spot = Point("power-off, spot", ends)
         self.whole = Point("a whole run", "deploy, run, receipt and destroy succeed; no server is left")
         self.image = Point(
-            "resolve:ssm", "an instant fleet resolves it, with ssm:GetParameters as the launcher's only right there"
+            "resolve:ssm", "an instant fleet resolves it, with ssm:GetParameters as the launcher's only SSM permission"
         )
-        self.points = [self.off_on_demand, self.replay, self.rights, self.off_spot, self.whole, self.image]
+        self.points = [self.off_on_demand, self.replay, self.permissions, self.off_spot, self.whole, self.image]
 
     def own_servers(self) -> None:
-        """Power-off, the token and the rights, on servers of the trial's own."""
+        """Power-off, the token and the permissions, on the trial's own servers."""
         bound = spend.servers(3, (servers.KIND,), OWN_MINUTES, OWN_DISK_GB)  # a repeated token could launch two more
-        if not self._let("own servers, on-demand", (self.off_on_demand, self.replay, self.rights), bound):
-            self.off_spot.seen["why"] = "it starts from what the points before it make"
+        if not self._reserve("own servers, on-demand", (self.off_on_demand, self.replay, self.permissions), bound):
+            self.off_spot.seen["why"] = "it needs what the points before it create"
             return
         self.say("role, bucket, launch template")
-        ground = servers.prepare(self.place, self.name)
-        self._on_demand(ground)
-        if self._let("own server, spot", (self.off_spot,), spend.servers(1, (servers.KIND,), OWN_MINUTES, OWN_DISK_GB)):
-            _request, answer = servers.start(self.place, ground, "spot", "s")
+        prepared = servers.prepare(self.target, self.name)
+        self._on_demand(prepared)
+        if self._reserve(
+            "own server, spot", (self.off_spot,), spend.servers(1, (servers.KIND,), OWN_MINUTES, OWN_DISK_GB)
+        ):
+            _request, answer = servers.start(self.target, prepared, "spot", "s")
             self._power_off(self.off_spot, answer)
 
-    def _let(self, step: str, points: tuple[Point, ...], *bounds: spend.Bound) -> bool:
+    def _reserve(self, step: str, points: tuple[Point, ...], *bounds: spend.Bound) -> bool:
         try:
-            self.ledger.take(step, *bounds)
-        except spend.TooDear as error:
+            self.ledger.reserve(step, *bounds)
+        except spend.OverCap as error:
             for point in points:
                 point.seen["why"] = str(error)
             self.say(f"not run: {error}")
             return False
         return True
 
-    def _on_demand(self, ground: servers.Ground) -> None:
-        asked, first = servers.start(self.place, ground, "on-demand", "d")
+    def _on_demand(self, prepared: servers.Prepared) -> None:
+        asked, first = servers.start(self.target, prepared, "on-demand", "d")
         if not first.servers:
             self._power_off(self.off_on_demand, first)
             return
-        again = servers.fleet(self.place, asked)
+        again = servers.fleet(self.target, asked)
         self.say("the same request again")
         self._power_off(self.off_on_demand, first)
-        self._look_at_rights(ground, first.servers[0])
-        after = servers.fleet(self.place, asked)
-        self.say("the same request again, after its server went")
-        known = set(servers.shown(self.place, self.name))
+        self._check_permissions(prepared, first.servers[0])
+        after = servers.fleet(self.target, asked)
+        self.say("the same request again, after its server is gone")
+        known = set(servers.shown(self.target, self.name))
         named = {*first.servers, *again.servers, *after.servers}
         self.replay.seen = {
             "first": first.facts(),
-            "while it lives": again.facts(),
-            "after it went": after.facts(),
+            "while it runs": again.facts(),
+            "after it is gone": after.facts(),
             "servers in all": len(known | named),
         }
-        self.replay.judge(good=known | named == set(first.servers))
+        self.replay.decide(good=known | named == set(first.servers))
 
     def _power_off(self, point: Point, answer: servers.Answer) -> None:
         point.seen["request"] = answer.facts()
@@ -108,11 +116,11 @@ class Trial:
             return
         server = answer.servers[0]
         self.say(f"server {server}")
-        told = servers.behaviour(self.place, server)
+        behaviour = servers.behaviour(self.target, server)
         began = time.monotonic()
-        one = servers.wait_until_off(self.place, server)
+        one = servers.wait_until_off(self.target, server)
         point.seen |= {
-            "behaviour": told,
+            "behaviour": behaviour,
             "market": one.get("InstanceLifecycle", "on-demand"),
             "image": one.get("ImageId"),
             "state": one["State"]["Name"],
@@ -121,55 +129,55 @@ class Trial:
             "off after s": round(time.monotonic() - began),
         }
         ended = (one["State"]["Name"], one.get("StateReason", {}).get("Code"))
-        point.judge(good=ended == ("terminated", "Client.InstanceInitiatedShutdown"))
+        point.decide(good=ended == ("terminated", "Client.InstanceInitiatedShutdown"))
         self.say(f"server {server} is {one['State']['Name']}")
 
-    def _look_at_rights(self, ground: servers.Ground, server: str) -> None:
-        found = servers.said(self.place, ground, server)
+    def _check_permissions(self, prepared: servers.Prepared, server: str) -> None:
+        found = servers.probe_result(self.target, prepared, server)
         if found is None:
-            self.rights.seen = {"stored": None}
-            self.rights.judge(good=False)
+            self.permissions.seen = {"stored": None}
+            self.permissions.decide(good=False)
             return
-        self.rights.seen = found
-        self.rights.judge(good=found["own"][0] == 200 and found["other"] == [403, "AccessDenied"])
+        self.permissions.seen = found
+        self.permissions.decide(good=found["own"][0] == 200 and found["other"] == [403, "AccessDenied"])
 
     def whole_run(self) -> None:
-        """dayfly itself, by its own commands; and resolve:ssm, which its launcher meets."""
+        """dayfly itself, through its own commands; and resolve:ssm, which its launcher uses."""
         bounds = (spend.servers(1, WHOLE_KINDS, WHOLE_MINUTES, WHOLE_DISK_GB), spend.functions(FUNCTIONS_S, 512))
-        if not self._let("the whole run", (self.whole, self.image), *bounds):
+        if not self._reserve("the whole run", (self.whole, self.image), *bounds):
             return
-        self.place.write(_FILE.format(name=self.name, account=self.place.account, region=self.place.region))
+        self.target.write(_FILE.format(name=self.name, account=self.target.account, region=self.target.region))
         self.say("dayfly deploy")
         began = time.monotonic()
-        deployed = self.place.dayfly("deploy", "--yes")
-        self.whole.seen["deploy"] = {"exit": deployed["exit"], "s": round(time.monotonic() - began)} | _why(deployed)
+        deployed = self.target.dayfly("deploy", "--yes")
+        self.whole.seen["deploy"] = {"exit": deployed["exit"], "s": round(time.monotonic() - began)} | _error(deployed)
         if deployed["exit"] != 0:
-            self.whole.judge(good=False)
+            self.whole.decide(good=False)
             return
         self.say("dayfly run hello --wait")
-        ran = self.place.dayfly("run", "hello", "--wait")
+        ran = self.target.dayfly("run", "hello", "--wait")
         receipt = ran.get("receipt") or {}
-        self.whole.seen["run"] = {"exit": ran["exit"], "outcome": ran.get("outcome")} | _why(ran)
+        self.whole.seen["run"] = {"exit": ran["exit"], "outcome": ran.get("outcome")} | _error(ran)
         self.whole.seen["receipt"] = {
             key: receipt.get(key) for key in ("outcome", "reason", "server", "times", "deadline", "ran_on", "memory_mb")
         }
-        self._look_at_image(receipt)
+        self._check_image(receipt)
         self.say("dayfly destroy --delete-results")
         began = time.monotonic()
-        gone = self.place.dayfly("destroy", "--yes", "--delete-results")
+        gone = self.target.dayfly("destroy", "--yes", "--delete-results")
         left = gone.get("left")
         self.whole.seen["destroy"] = {"exit": gone["exit"], "s": round(time.monotonic() - began), "left": left}
-        self.whole.judge(good=receipt.get("outcome") == "succeeded" and gone["exit"] == 0 and left == [])
+        self.whole.decide(good=receipt.get("outcome") == "succeeded" and gone["exit"] == 0 and left == [])
 
-    def _look_at_image(self, receipt: dict[str, Any]) -> None:
-        """What the stack's template names, what the launcher may ask Systems Manager, what the server was started from."""
-        stack = self.place.client("cloudformation").describe_stack_resources(StackName=f"dayfly-{self.name}")
+    def _check_image(self, receipt: dict[str, Any]) -> None:
+        """Compare the template's image, the launcher's SSM permissions, and the image that the server was started from."""
+        stack = self.target.client("cloudformation").describe_stack_resources(StackName=f"dayfly-{self.name}")
         made = {each["ResourceType"]: each for each in stack["StackResources"]}
         physical = {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in stack["StackResources"]}
         template = made["AWS::EC2::LaunchTemplate"]["PhysicalResourceId"]
-        versions = self.place.client("ec2").describe_launch_template_versions(LaunchTemplateId=template)
+        versions = self.target.client("ec2").describe_launch_template_versions(LaunchTemplateId=template)
         wanted = versions["LaunchTemplateVersions"][0]["LaunchTemplateData"]["ImageId"]
-        policy = self.place.client("iam").get_role_policy(RoleName=physical["LauncherRole"], PolicyName="dayfly")
+        policy = self.target.client("iam").get_role_policy(RoleName=physical["LauncherRole"], PolicyName="dayfly")
         statements = policy["PolicyDocument"]["Statement"]
         actions = sorted({one for each in statements for one in each["Action"] if one.startswith("ssm:")})
         image = (receipt.get("server") or {}).get("image")
@@ -178,11 +186,13 @@ class Trial:
             self.image.verdict = NO_ANSWER
             return
         resolved = wanted.startswith("resolve:ssm:") and str(image).startswith("ami-")
-        self.image.judge(good=resolved and actions == ["ssm:GetParameters"])
+        self.image.decide(good=resolved and actions == ["ssm:GetParameters"])
 
 
-def _why(document: dict[str, Any]) -> dict[str, Any]:
-    return {"error": document["error"], "hint": document.get("hint")} if "error" in document else {}
+def _error(document: dict[str, Any]) -> dict[str, Any]:
+    if "error" not in document:
+        return {}
+    return {"error": document["error"], "hint": document.get("hint")}
 
 
 _FILE = """

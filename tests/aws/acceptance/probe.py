@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""User data of the trial's own servers: tries its rights with its role's credentials, says what came of it, powers off.
+"""User data of the trial's own servers: test the role's permissions, report the result, power off.
 
-Runs on the server with nothing but the standard library; words in capitals between @ are put in before it is sent.
+Runs on the server with the standard library only; names in capitals between @ are replaced before it is sent.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ STORE = os.environ.get("AWS_ENDPOINT_URL") or f"https://s3.{REGION}.amazonaws.co
 
 
 def say(line):
-    """On the console."""
+    """Print to the console."""
     sys.stdout.write(f"probe: {line}\n")
     sys.stdout.flush()
 
@@ -40,7 +40,7 @@ def signing_key(secret, day):
 
 
 def put(given, key, content):
-    """Stores an object as the server's role. (HTTP status, S3's error code or empty)."""
+    """Store an object as the server's role; return the HTTP status and S3's error code (or an empty string)."""
     path = urllib.parse.quote(f"/{BUCKET}/{key}", safe="/~")
     host = urllib.parse.urlsplit(STORE).netloc
     now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
@@ -82,7 +82,7 @@ def main():
     put(given, f"probe/{ROLE_ID}:{instance}/seen.json", json.dumps(seen).encode())
 
 
-# Whatever comes of the rest, this server powers itself off.
+# Whatever happens below, this server powers itself off.
 subprocess.Popen(
     ["/bin/sh", "-c", f"sleep {BOUND_S}; shutdown -h now"],
     stdin=subprocess.DEVNULL,
@@ -94,5 +94,5 @@ try:
     main()
     time.sleep(LINGER_S)
 except Exception as error:
-    say(f"broke: {error}")
+    say(f"failed: {error}")
 subprocess.run(["shutdown", "-h", "now"])

@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from dayfly.core import names
-from dayfly.project.stack import user_data as sent
+from dayfly.project.stack import user_data as builder
+from dayfly.project.stack.minify import minify
 from remote.agent.aws import Aws
 
 REMOTE = Path(__file__).parents[3] / "src" / "dayfly" / "remote" / "agent"
@@ -28,7 +29,7 @@ RUN = names.run_name("pi@2026-11-24T22:41:00Z")
 
 def user_data() -> bytes:
     sources = {path.name: path.read_text() for path in REMOTE.glob("*.py")}
-    return sent.build((REMOTE / "boothook.sh").read_text(), sources)
+    return builder.build((REMOTE / "boothook.sh").read_text(), sources)
 
 
 def scripts(sent: bytes) -> dict[str, str]:
@@ -104,7 +105,7 @@ class Server:
         self.package = self.home / "package"
         folder = self.package / "dayfly" / "remote" / "agent"
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in sent.shrink({path.name: path.read_text() for path in REMOTE.glob("*.py")}).items():
+        for name, text in minify({path.name: path.read_text() for path in REMOTE.glob("*.py")}).items():
             (folder / name).write_text(text)
         code = (
             f"import os, sys; sys.path.insert(0, {str(self.package)!r}); from dayfly.remote.agent import main; "

@@ -1,18 +1,18 @@
-"""When this process began, how long it had to wait, how late it may be. No digits, no files but /proc."""
+"""When this process started, how long it waited for a core, how late it may be. Reads only /proc; computes no digits."""
 
 import os
 import time
 
 
 def process_start() -> float:
-    """The moment this process began, in seconds of `time.monotonic()`.
+    """Return when this process started, in seconds of `time.monotonic()`.
 
-    On Linux it is the kernel's own record, so the interpreter's start counts too (to 1/100 s). Elsewhere the best that
-    the process itself can know: the processor time it has used so far.
+    On Linux from the kernel's record, so the interpreter's start counts too (to 1/100 s). Elsewhere an estimate: now minus
+    the processor time used so far.
     """
     try:
         with open("/proc/self/stat", "rb") as file:
-            # The command's name is in parentheses and may hold blanks; `starttime` is the 20th field after it.
+            # The command's name is in parentheses and may contain blanks; `starttime` is the 20th field after it.
             ticks = int(file.read().rpartition(b")")[2].split()[19])
         age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError, AttributeError):
@@ -21,7 +21,7 @@ def process_start() -> float:
 
 
 def queued() -> float:
-    """Seconds that this process's first thread was ready to run and others ran in its place; 0 where nobody counts."""
+    """Return the seconds that this process's first thread was runnable but waited for a core; 0 if unknown."""
     try:
         with open("/proc/self/schedstat", "rb") as file:
             return int(file.read().split()[1]) / 1e9
@@ -30,5 +30,5 @@ def queued() -> float:
 
 
 def allowance(seconds: float) -> float:
-    """How many seconds past `seconds` still count as in time: the larger of 2 % and 0.5 s."""
+    """Return how many seconds past `seconds` still count as in time: the larger of 2 % and 0.5 s."""
     return max(0.02 * seconds, 0.5)

@@ -1,6 +1,6 @@
-"""The first thousand digits, by whole numbers of Python alone: there is a correct file before anything else is loaded.
+"""Compute the first thousand digits with Python's integers, so that a correct file exists before FLINT is loaded.
 
-Two formulas, so that even this file is confirmed. Nothing here needs FLINT, a file or a clock.
+Two formulas confirm each other. Nothing here needs FLINT, a file or a clock.
 """
 
 DIGITS = 1000
@@ -11,7 +11,7 @@ STORMER = ((6, 8), (2, 57), (1, 239))
 
 
 def arctangents(terms: tuple[tuple[int, int], ...], digits: int) -> int:
-    """floor(10**digits * 4 * sum(a * arctan(1/b))) for the pairs (a, b) of a formula of Machin's kind for pi/4."""
+    """Return floor(10**digits * 4 * sum(a * arctan(1/b))) for the pairs (a, b) of a Machin-like formula for pi/4."""
     one: int = 10 ** (digits + _GUARD)
     total = sum(a * _arctan_of_inverse(b, one) for a, b in terms)
     guard: int = 10**_GUARD

@@ -1,7 +1,7 @@
-"""The clock and the best file so far: starts the search in a process of its own, and ends it when time is up.
+"""Watch the clock and keep the best file: start the search in its own process, and end it when time is up.
 
-Loads no FLINT, so that it can always answer a signal. The search may die, hang or be wrong:
-what was whole before stays.
+Does not load FLINT, so that it can always answer a signal. The search may crash, hang or be wrong: the last complete
+file stays.
 """
 
 import json
@@ -17,12 +17,12 @@ from pie import clock, first
 from pie.record import Result, Spent, move, write_description, write_small
 
 FIRST_METHOD = "Machin's formula in whole numbers"
-SAVING = 0.02  # seconds kept for the last rename and the end of the process
-HARD = 0.4  # of the allowance: a search that is not done by then is ended
+SAVING = 0.02  # seconds reserved for the last rename and the exit
+HARD = 0.4  # share of the allowance after which a running search is killed
 
 
 class FirstDigitsDiffer(ArithmeticError):
-    """Two formulas for the first thousand digits do not agree: this machine can not be trusted."""
+    """Two formulas for the first thousand digits disagree: this machine cannot be trusted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Ending:
 
 
 class Signals:
-    """SIGTERM and SIGINT as bytes in a pipe, from the moment this is made."""
+    """Turns SIGTERM and SIGINT into bytes in a pipe, from construction on."""
 
     def __init__(self) -> None:
         self.reader, writer = os.pipe()
@@ -44,10 +44,12 @@ class Signals:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
 
-    def came(self, within: float = 0.0) -> int:
-        """The number of the first signal that came, waiting up to `within` seconds; else 0."""
+    def received(self, within: float = 0.0) -> int:
+        """Return the number of the first signal, waiting up to `within` seconds; 0 if none arrived."""
         ready, _, _ = select.select([self.reader], [], [], within)
-        return os.read(self.reader, 1)[0] if ready else 0
+        if not ready:
+            return 0
+        return os.read(self.reader, 1)[0]
 
 
 class Keeper:
@@ -61,7 +63,7 @@ class Keeper:
         self.result = Result(0, "", "")
 
     def run(self) -> tuple[Ending, Spent]:
-        """Fill the time. Raises OSError where the files can not be written, FirstDigitsDiffer."""
+        """Search until the time is up. Raises OSError if a file cannot be written, or FirstDigitsDiffer."""
         self._write_first()
         try:
             ending = self._search()
@@ -95,7 +97,7 @@ class Keeper:
         parent = os.getpid()
         pid = os.fork()
         if not pid:
-            _be_the_search(parent, self.output.parent, self.stem, self.cores, deadline, writer)
+            _run_search(parent, self.output.parent, self.stem, self.cores, deadline, writer)
         os.close(writer)
         try:
             return self._listen(reader, hard)
@@ -110,24 +112,22 @@ class Keeper:
             left = max(0.0, hard - time.monotonic())
             ready, _, _ = select.select([pipe, self.signals.reader], [], [], left)
             if self.signals.reader in ready:
-                return _by_signal(self.signals.came())
+                return _by_signal(self.signals.received())
             if not ready:
                 return Ending("time")
             chunk = os.read(pipe, 1 << 16)
             if not chunk:
-                # A signal to the whole group ends the search first: give ours a moment to arrive.
-                if number := self.signals.came(within=0.1):
+                # A signal to the whole process group ends the search first: give it a moment to arrive here too.
+                if number := self.signals.received(within=0.1):
                     return _by_signal(number)
-                return Ending(
-                    "search lost", 1, f"the search was ended from outside; kept {self.result.digits:,} digits"
-                )
+                return Ending("search lost", 1, f"the search was killed; kept {self.result.digits:,} digits")
             *lines, buffer = (buffer + chunk).split(b"\n")
             for line in lines:
                 if ending := self._take(json.loads(line)):
                     return ending
 
     def _take(self, line: dict[str, object]) -> Ending | None:
-        kept = f"kept {self.result.digits:,} digits found before"
+        kept = f"kept {self.result.digits:,} digits found so far"
         if "wrong" in line:
             return Ending("wrong digits", 1, f"{line['wrong']}; {kept}")
         if "failed" in line:
@@ -145,7 +145,7 @@ class Keeper:
 
 
 def usable_cores() -> int:
-    """The processor cores that this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -155,14 +155,14 @@ def _by_signal(number: int) -> Ending:
     return Ending(signal.Signals(number).name, 128 + number)
 
 
-def _be_the_search(parent: int, folder: Path, stem: str, cores: int, deadline: float, pipe: int) -> None:
-    """The child's whole life."""
+def _run_search(parent: int, folder: Path, stem: str, cores: int, deadline: float, pipe: int) -> None:
+    """Run the search in the forked child; never returns."""
     code = 1
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        from pie import search, text  # loads FLINT, which the keeper must not wait for
+        from pie import search, text  # loads FLINT, which the parent must not wait for
 
         text.end_with_parent(parent)
         search.search(folder, stem, cores, deadline, pipe)

@@ -1,4 +1,4 @@
-"""The command `pie SECONDS OUTPUT`: words in, one line and an exit code out."""
+"""The command `pie SECONDS OUTPUT`: parse the arguments, print one line, return the exit code."""
 
 import math
 import sys
@@ -11,22 +11,22 @@ from pie.record import sentence
 USAGE = """\
 usage: pie SECONDS OUTPUT
 
-As many correct digits of pi as fit in SECONDS (a number above 0, start and writing included), on all cores that this
-process may use. OUTPUT gets `3.`, the digits and a newline; the same name with .json says how many, by what method, and
-what was checked.
+Compute as many correct digits of pi as fit in SECONDS (a number above 0, start and writing included), on all available
+cores. OUTPUT gets `3.`, the digits and a newline; the same name with .json says how many, by what method, and what was
+checked.
 
-exit codes: 0 done; 1 a file could not be written, or a check failed (the last good file stays); 2 this command line;
-143 ended by SIGTERM and 130 by Ctrl-C (the best whole file stays)
+exit codes: 0 success; 1 a file could not be written, or a check failed (the last good file stays); 2 wrong command line;
+143 ended by SIGTERM and 130 by Ctrl-C (the best complete file stays)
 """
 LONGEST = 30 * 86400
 
 
 class BadArguments(ValueError):
-    """The command line can not be followed; the message says why."""
+    """The command line is wrong; the message says why."""
 
 
 def parse(arguments: list[str]) -> tuple[float, Path]:
-    """SECONDS and OUTPUT. Raises BadArguments."""
+    """Return SECONDS and OUTPUT. Raises BadArguments."""
     if len(arguments) != 2:
         raise BadArguments(f"needs SECONDS and OUTPUT, got {len(arguments)} arguments")
     try:
@@ -37,14 +37,14 @@ def parse(arguments: list[str]) -> tuple[float, Path]:
         raise BadArguments(f"SECONDS must be above 0 and at most {LONGEST}, not {arguments[0]}")
     output = Path(arguments[1])
     if not arguments[1] or arguments[1].endswith("/") or output.is_dir():
-        raise BadArguments(f"OUTPUT must be a file, and {arguments[1]!r} is a folder")
+        raise BadArguments(f"OUTPUT must be a file; {arguments[1]!r} is a folder")
     if output.suffix == ".json":
-        raise BadArguments("OUTPUT must not end in .json: that name is for what is known of the digits")
+        raise BadArguments("OUTPUT must not end in .json: that name is used for the description of the digits")
     return seconds, output
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command; its exit code."""
+    """Run the command and return its exit code."""
     signals = Signals()
     if any(a in ("-h", "--help") for a in arguments):
         sys.stdout.write(USAGE)
@@ -68,7 +68,7 @@ def main(arguments: list[str]) -> int:
 
 
 def run() -> None:
-    """The installed command."""
+    """Entry point of the installed command."""
     sys.exit(main(sys.argv[1:]))
 
 

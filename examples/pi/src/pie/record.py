@@ -1,4 +1,4 @@
-"""The two files a run leaves: digits, and a small JSON beside them. Written whole, by a new name and a rename."""
+"""Write the two files of a run: the digits and a small JSON beside them. Each is written whole and then renamed."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ FORMAT = 1
 
 @dataclass(slots=True)
 class Result:
-    """One whole file of digits; `checked`: entries of `what` was checked, `from` and `to` which digit (from 1)."""
+    """One complete file of digits; `checked` lists `what` was checked, `from` and `to` which digit (counted from 1)."""
 
     digits: int
     sha256: str
@@ -20,13 +20,13 @@ class Result:
 
     @property
     def second(self) -> int:
-        """How many digits, from the first on, a second formula confirmed."""
+        """Number of digits, from the first, that a second formula confirmed."""
         return max((int(str(c["to"])) for c in self.checked if "second formula" in str(c["what"])), default=0)
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Seconds asked for and used since the process began, whether that is late, cores, and what ended the search."""
+    """Seconds requested and used since the process started, whether that is late, cores, and what ended the search."""
 
     asked: float
     used: float
@@ -36,7 +36,7 @@ class Spent:
 
 
 def describe(result: Result, spent: Spent) -> dict[str, object]:
-    """The JSON beside the digits."""
+    """Return the JSON beside the digits."""
     rest = []
     if result.second < result.digits:
         what = "by a second formula; these rest on one computation and its proved error bound"
@@ -57,7 +57,7 @@ def describe(result: Result, spent: Spent) -> dict[str, object]:
 
 
 def sentence(result: Result, spent: Spent) -> str:
-    """One line for people, which claims no more than `checked` does."""
+    """Return one line for people that claims no more than `checked` does."""
     start = f"{result.digits:,} digits of pi in {spent.used:.1f} s"
     if result.second >= result.digits:
         return f"{start}, all confirmed by a second formula"
@@ -65,7 +65,7 @@ def sentence(result: Result, spent: Spent) -> str:
 
 
 def write_small(path: Path, data: bytes) -> str:
-    """Replace `path` by `data`, whole and on the disk; the SHA-256 in hex. Raises OSError."""
+    """Replace `path` by `data` atomically and durably; return the SHA-256 in hex. Raises OSError."""
     part = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         with part.open("wb") as file:
@@ -84,7 +84,7 @@ def write_description(path: Path, result: Result, spent: Spent) -> None:
 
 
 def move(part: Path, path: Path) -> None:
-    """Give a file that is on the disk its name, and bring the name to the disk too. Raises OSError."""
+    """Rename a file that is on disk to its final name, durably. Raises OSError."""
     os.replace(part, path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:

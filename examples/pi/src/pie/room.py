@@ -1,23 +1,23 @@
-"""How many digits this machine has room for: memory and disk. Reads what the kernel says; decides nothing else."""
+"""How many digits fit into this machine's memory and disk, as the kernel reports them. Decides nothing else."""
 
 import os
 from pathlib import Path
 
-BYTES_PER_DIGIT = 20  # of memory at the peak, all processes together: measured 23 at 5 million digits, 13 at 30 million
+BYTES_PER_DIGIT = 20  # peak memory of all processes together; measured 23 at 5 million digits, 13 at 30 million
 MEMORY_SHARE = 0.7
 DISK_SHARE = 0.8
 UNLIMITED = 1 << 50
 
 
 def largest(folder: Path) -> tuple[int, str]:
-    """The most digits that a result in `folder` may have now, and what limits them: `memory` or `disk`."""
+    """Return the most digits that a result in `folder` may have, and what limits them: `memory` or `disk`."""
     memory = int(min(memory_left(), group_memory_left()) * MEMORY_SHARE / BYTES_PER_DIGIT)
     disk = int(disk_left(folder) * DISK_SHARE)
     return min((memory, "memory"), (disk, "disk"))
 
 
 def memory_left() -> int:
-    """Bytes of memory that can be had without swapping; elsewhere than on Linux half of what is built in."""
+    """Return bytes of memory available without swapping; on systems other than Linux, half of the installed memory."""
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
@@ -28,7 +28,7 @@ def memory_left() -> int:
 
 
 def group_memory_left() -> int:
-    """Bytes left under the memory limits of this process's control groups; UNLIMITED where there are none."""
+    """Return bytes left under the memory limits of this process's control groups; UNLIMITED if there are none."""
     left = UNLIMITED
     try:
         own = [line for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")]
@@ -46,7 +46,7 @@ def group_memory_left() -> int:
 
 
 def disk_left(folder: Path) -> int:
-    """Bytes that may still be written to the file system of `folder`."""
+    """Return bytes that can still be written to the file system of `folder`."""
     try:
         return os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize
     except OSError:

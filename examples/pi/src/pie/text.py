@@ -1,7 +1,7 @@
-"""From a binary fraction to a checked file of decimal digits: cut in pieces, written and read back on all cores.
+"""Convert a binary fraction to a checked file of decimal digits: cut into pieces, written and read back on all cores.
 
-Knows nothing of pi: any fraction below 1 will do. The file is whole and on the disk when `write_checked` returns;
-giving it its final name is the caller's.
+Works for any fraction below 1, not only pi. The file is complete and on disk when `write_checked` returns; the caller
+renames it.
 """
 
 import ctypes
@@ -19,7 +19,7 @@ from flint import ctx, fmpz
 
 from pie.compute import Fraction, Unclear
 
-PRIME = (1 << 61) - 1  # residues modulo this tie the file to the fraction
+PRIME = (1 << 61) - 1  # residues modulo this prime compare the file with the fraction
 HEAD = b"3."
 _PARALLEL_FROM = 100_000  # digits; below it a fork costs more than it saves
 _MARGIN_BITS = 50
@@ -27,7 +27,7 @@ _CHUNK = 1 << 30
 
 
 class WrongDigits(Exception):
-    """What the file holds is not what was computed."""
+    """The file does not hold what was computed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Cut:
 
 
 def cut(fraction: Fraction, digits: int, count: int) -> Cut:
-    """The first `digits` digits in about `count` pieces. Raises Unclear where the fraction's error could change one."""
+    """Return the first `digits` digits in about `count` pieces. Raises Unclear if the fraction's error could change one."""
     step = -(-digits // count)
     sizes = [min(step, digits - at) for at in range(0, digits, step)]
     rest, bits = fraction.numerator, fraction.bits
@@ -55,19 +55,22 @@ def cut(fraction: Fraction, digits: int, count: int) -> Cut:
         pieces.append(piece)
     edge = fmpz(1) << (bits - _MARGIN_BITS)
     if not edge < rest < (fmpz(1) << bits) - edge:
-        raise Unclear(f"the error bound does not decide digit {digits}")
+        raise Unclear(f"the error bound does not determine digit {digits}")
     return Cut(tuple(pieces), tuple(sizes), rest, bits)
 
 
 def write_checked(path: Path, fraction: Fraction, digits: int, cores: int) -> str:
-    """Write `3.`, the digits and a newline to `path`, on the disk, and read all of it back; its SHA-256 in hex.
+    """Write `3.`, the digits and a newline durably to `path`, read all of it back, and return its SHA-256 in hex.
 
     Raises WrongDigits if the digits in the file are not the pieces computed, or do not satisfy, modulo PRIME,
-    `fraction * 10**digits = digits as a number + rest`. Raises OSError where the disk says no.
+    `fraction * 10**digits = digits as a number + rest`. Raises OSError if writing fails.
     """
     ctx.threads = cores
-    parts = cut(fraction, digits, cores if digits >= _PARALLEL_FROM and can_fork() else 1)
-    ctx.threads = 1  # ends FLINT's threads: a fork would lose them and wait for them for ever
+    count = 1
+    if digits >= _PARALLEL_FROM and can_fork():
+        count = cores
+    parts = cut(fraction, digits, count)
+    ctx.threads = 1  # ends FLINT's threads: a forked child would wait for them forever
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
     try:
         os.pwrite(file, HEAD, 0)
@@ -90,16 +93,16 @@ def check_identity(fraction: Fraction, digits: int, parts: Cut, residues: Sequen
 
 
 def write_piece(file: int, offset: int, piece: fmpz, size: int) -> int:
-    """Write one piece, zero-padded, and read it back. Its residue modulo PRIME; raises WrongDigits."""
+    """Write one piece, zero-padded, read it back and return its residue modulo PRIME. Raises WrongDigits."""
     _write_at(file, piece.str().zfill(size).encode(), offset)
     return read_piece(file, offset, piece, size)
 
 
 def read_piece(file: int, offset: int, piece: fmpz, size: int) -> int:
-    """The residue modulo PRIME of the digits at `offset`, parsed; raises WrongDigits if they are not `piece`."""
+    """Read the digits at `offset` and return their residue modulo PRIME. Raises WrongDigits if they are not `piece`."""
     text = _read_at(file, size, offset)
     if len(text) != size or not text.isdigit():
-        raise WrongDigits("the file holds something else than digits")
+        raise WrongDigits("the file holds characters that are not digits")
     number = fmpz(text.decode())
     if number != piece:
         raise WrongDigits("the digits in the file are not the number that was computed")
@@ -152,12 +155,12 @@ def _fork(act: Callable[..., None], *arguments: Any) -> int:
 
 
 def can_fork() -> bool:
-    """Whether a forked process can be made to end with its parent (Linux): without that we do not fork for speed."""
+    """Return whether a forked process can be made to end with its parent (Linux); without that, nothing is forked."""
     return sys.platform == "linux"
 
 
 def end_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when `parent` ends, so that nothing outlives it."""
+    """Ask the kernel to kill this process when `parent` ends."""
     if can_fork():
         ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL, 0, 0, 0)  # 1 is PR_SET_PDEATHSIG
     if os.getppid() != parent:
@@ -180,7 +183,7 @@ def _read_at(file: int, size: int, offset: int) -> bytes:
 
 
 def _settle(file: int) -> str:
-    """To the disk, and hash it meanwhile."""
+    """Flush the file to disk and hash it meanwhile; return the SHA-256 in hex."""
     failed: list[OSError] = []
 
     def sync() -> None:

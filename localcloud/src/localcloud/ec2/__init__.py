@@ -1,6 +1,6 @@
-"""An EC2 whose instances are real guests, put in the place of MiniStack's.
+"""An EC2 whose instances are guests that really run; it replaces MiniStack's EC2.
 
-Everything that AWS calls EC2 and that has a body here lives in this folder; the guests themselves are localcloud.guests.
+Everything of the EC2 API lives in this folder; the guests themselves live in localcloud.guests.
 """
 
 from localcloud.ec2.service import attach

@@ -1,4 +1,4 @@
-"""IAM for EC2 requests: each action judged on the resources it names, with the condition keys AWS gives it.
+"""IAM for EC2 requests: judges each action on the resources that it names, with the condition keys of AWS.
 
 MiniStack judges an EC2 request once, on a resource guessed from its parameters; for the actions that are ours that
 judgement is replaced by these. What the policies say is evaluated by MiniStack.
@@ -16,14 +16,14 @@ Keys = dict[str, Any]
 
 @dataclass(frozen=True)
 class Resource:
-    """What an action is judged on: the ARN and the condition keys (any case) that come with it."""
+    """A resource on which an action is judged: its ARN and its condition keys (any case)."""
 
     arn: str
     keys: Keys = field(default_factory=dict)
 
 
 class Caller:
-    """Who sent the present request, and what IAM says to what they ask."""
+    """The sender of a request; asks IAM what the sender may do."""
 
     def __init__(self, access_key: str, region: str, account: str) -> None:
         self._access_key = access_key
@@ -31,12 +31,14 @@ class Caller:
         self.account = account
 
     def arn(self, kind: str, identifier: str) -> str:
-        """The ARN of an EC2 resource of this account; images and snapshots belong to no account in their ARN."""
-        account = "" if kind in ("image", "snapshot") else self.account
+        """Return the ARN of an EC2 resource of this account; the ARNs of images and snapshots have no account."""
+        account = self.account
+        if kind in ("image", "snapshot"):
+            account = ""
         return f"arn:aws:ec2:{self.region}:{account}:{kind}/{identifier}"
 
     def require(self, action: str, resources: Iterable[Resource] = (Resource("*"),)) -> None:
-        """Raise Ec2Error (UnauthorizedOperation) unless `action` (such as "ec2:RunInstances") is allowed on every resource."""
+        """Raise Ec2Error (UnauthorizedOperation) unless `action`, such as "ec2:RunInstances", is allowed on all resources."""
         for resource in resources:
             keys = {key.lower(): value for key, value in resource.keys.items()} | {"ec2:region": self.region}
             service = action.split(":", 1)[0]
@@ -47,12 +49,12 @@ class Caller:
                 raise _refusal(denied, action, resource.arn)
 
     def pass_role(self, role_arn: str) -> None:
-        """Raise Ec2Error unless the caller may give this role to EC2."""
+        """Raise Ec2Error unless the caller may pass this role to EC2."""
         self.require("iam:PassRole", [Resource(role_arn, {"iam:PassedToService": "ec2.amazonaws.com"})])
 
 
 def request_tags(tags: dict[str, str]) -> Keys:
-    """Condition keys of a request that carries tags."""
+    """Return the condition keys of a request with tags."""
     keys: Keys = {f"aws:RequestTag/{key}": value for key, value in tags.items()}
     if tags:
         keys["aws:TagKeys"] = list(tags)
@@ -60,7 +62,7 @@ def request_tags(tags: dict[str, str]) -> Keys:
 
 
 def resource_tags(tags: dict[str, str]) -> Keys:
-    """Condition keys of a resource that has tags."""
+    """Return the condition keys of a resource with tags."""
     keys: Keys = {}
     for key, value in tags.items():
         keys[f"aws:ResourceTag/{key}"] = value

@@ -1,16 +1,16 @@
-"""Capacity made short on purpose: rules that let a launch fail the way AWS lets it fail.
+"""Artificial lack of capacity: rules that make a launch fail the way AWS makes it fail.
 
 `POST /_localcloud/ec2/capacity` with `{"rules": [RULE, ...]}` replaces all rules, `GET` lists them. A RULE:
 
     code      the error code, such as InsufficientInstanceCapacity (required)
-    message   its text; a fitting one by default
-    region, zone, type, market    patterns (`*`) of the pools it is for; everywhere by default
-    times     how often it refuses; for ever by default
-    action    CreateFleet or RunInstances: refuse the whole call with this code, whatever the pool
-    after     true, with `action`: the servers are launched, then the call answers the error (an unclear answer)
-    status    HTTP status of a whole call's refusal; 503 by default
+    message   its text; each code has a default
+    region, zone, type, market    patterns (`*`) of the pools that the rule applies to; all by default
+    times     how many launches it fails; no limit by default
+    action    CreateFleet or RunInstances: fail the whole call with this code, whatever the pool
+    after     true, with `action`: launch the servers, then answer with the error (an unclear answer)
+    status    HTTP status when the whole call fails; 503 by default
 
-How a launch treats a refusal does not live here.
+What a launch does about an error does not live here.
 """
 
 from dataclasses import asdict, dataclass, fields
@@ -35,7 +35,7 @@ _TEXTS = {
 
 @dataclass
 class Rule:
-    """One rule; the module's text says what each field means."""
+    """One rule; the module's docstring explains the fields. `times` counts down."""
 
     code: str
     message: str = ""
@@ -48,50 +48,58 @@ class Rule:
     after: bool = False
     status: int = 503
 
-    def text(self, kind: str, zone: str) -> str:
-        """The message of its refusal."""
-        return (self.message or _TEXTS.get(self.code, self.code)).replace("{type}", kind).replace("{zone}", zone)
+    def text(self, instance_type: str, zone: str) -> str:
+        """Return the message of its error."""
+        text = self.message or _TEXTS.get(self.code, self.code)
+        return text.replace("{type}", instance_type).replace("{zone}", zone)
+
+    def matches_pool(self, region: str, zone: str, instance_type: str, market: str) -> bool:
+        """Whether the rule applies to a pool."""
+        if self.action:
+            return False
+        pairs = ((region, self.region), (zone, self.zone), (instance_type, self.type), (market, self.market))
+        return all(fnmatchcase(value, pattern) for value, pattern in pairs)
+
+    def use(self) -> bool:
+        """Count one use; False when the rule is used up."""
+        if self.times is None:
+            return True
+        self.times -= 1
+        return self.times >= 0
 
 
 class Capacity:
-    """The rules in force, in their order; the first that fits refuses."""
+    """The rules in force, in order; the first that matches applies."""
 
     def __init__(self) -> None:
         self._rules: list[Rule] = []
 
-    def replace(self, said: Any) -> None:
-        """Take new rules from JSON. Raises ValueError with a sentence."""
-        names = {one.name for one in fields(Rule)}
-        if not isinstance(said, dict) or not isinstance(said.get("rules"), list):
+    def replace(self, document: Any) -> None:
+        """Replace all rules by those of a JSON document. Raises ValueError with a sentence for the caller."""
+        if not isinstance(document, dict) or not isinstance(document.get("rules"), list):
             raise ValueError('expected {"rules": [...]}')
-        rules = []
-        for one in said["rules"]:
-            if not isinstance(one, dict) or set(one) - names or not isinstance(one.get("code"), str):
-                raise ValueError(f"a rule has `code` and any of {', '.join(sorted(names - {'code'}))}: {one!r}")
-            rules.append(Rule(**one))
-        self._rules = rules
+        self._rules = [_parse(entry) for entry in document["rules"]]
 
     def listing(self) -> list[dict[str, Any]]:
-        """The rules as JSON, with `times` as what is left."""
+        """Return the rules as JSON; `times` is what is left."""
         return [asdict(rule) for rule in self._rules]
 
-    def pool(self, region: str, zone: str, kind: str, market: str) -> Ec2Error | None:
-        """Why this pool gives nothing now, or None."""
+    def pool_error(self, region: str, zone: str, instance_type: str, market: str) -> Ec2Error | None:
+        """Return the error with which this pool refuses a launch now, or None."""
         for rule in self._rules:
-            asked = ((rule.region, region), (rule.zone, zone), (rule.type, kind), (rule.market, market))
-            if not rule.action and all(fnmatchcase(held, pattern) for pattern, held in asked) and self._use(rule):
-                return Ec2Error(rule.code, rule.text(kind, zone))
+            if rule.matches_pool(region, zone, instance_type, market) and rule.use():
+                return Ec2Error(rule.code, rule.text(instance_type, zone))
         return None
 
-    def call(self, action: str, region: str, after: bool) -> None:
-        """Raise the Ec2Error that a rule has for the whole call, before or after its launches."""
+    def check_call(self, action: str, region: str, after: bool) -> None:
+        """Raise the Ec2Error that a rule has for a whole call, before or after its launches."""
         for rule in self._rules:
-            if rule.action == action and rule.after == after and fnmatchcase(region, rule.region) and self._use(rule):
+            if rule.action == action and rule.after == after and fnmatchcase(region, rule.region) and rule.use():
                 raise Ec2Error(rule.code, rule.text("", ""), rule.status)
 
-    @staticmethod
-    def _use(rule: Rule) -> bool:
-        if rule.times is None:
-            return True
-        rule.times -= 1
-        return rule.times >= 0
+
+def _parse(entry: Any) -> Rule:
+    names = {field.name for field in fields(Rule)}
+    if not isinstance(entry, dict) or set(entry) - names or not isinstance(entry.get("code"), str):
+        raise ValueError(f"a rule has `code` and any of {', '.join(sorted(names - {'code'}))}: {entry!r}")
+    return Rule(**entry)

@@ -1,6 +1,7 @@
-"""What can be launched and where: images, instance types, prices, regions, zones, VPCs, subnets, security groups. Reading only."""
+"""Describes what can be launched and where: images, instance types, prices, regions, zones, VPCs, subnets, security groups."""
 
 import datetime
+from dataclasses import dataclass
 from typing import Any
 
 from localcloud.ec2 import codec, types
@@ -13,8 +14,57 @@ from localcloud.services import images
 Record = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class _MiniStackRecords:
+    """Records that MiniStack keeps: their name there, their id, the error for an unknown id, their place in the answer."""
+
+    name: str
+    key: str
+    error: str
+    member: str
+    shape: str
+    shown: tuple[str, ...]
+
+
+_SUBNETS = _MiniStackRecords(
+    "subnets",
+    "SubnetId",
+    "InvalidSubnetID.NotFound",
+    "Subnets",
+    "Subnet",
+    (
+        "SubnetId",
+        "VpcId",
+        "CidrBlock",
+        "AvailabilityZone",
+        "AvailabilityZoneId",
+        "State",
+        "DefaultForAz",
+        "MapPublicIpOnLaunch",
+        "OwnerId",
+        "AvailableIpAddressCount",
+    ),
+)
+_VPCS = _MiniStackRecords(
+    "vpcs",
+    "VpcId",
+    "InvalidVpcID.NotFound",
+    "Vpcs",
+    "Vpc",
+    ("VpcId", "CidrBlock", "State", "IsDefault", "DhcpOptionsId", "InstanceTenancy", "OwnerId"),
+)
+_GROUPS = _MiniStackRecords(
+    "security_groups",
+    "GroupId",
+    "InvalidGroup.NotFound",
+    "SecurityGroups",
+    "SecurityGroup",
+    ("GroupId", "GroupName", "Description", "VpcId", "OwnerId", "IpPermissions", "IpPermissionsEgress"),
+)
+
+
 def describe_images(request: Request) -> Record:
-    """DescribeImages: the stock images; their tags say what really runs in a guest."""
+    """DescribeImages: the stock images; their tags tell what runs in a guest."""
     params = request.params
     request.caller.require("ec2:DescribeImages")
     found = images.images(request.region)
@@ -22,27 +72,27 @@ def describe_images(request: Request) -> Record:
         if images.by_id(request.region, identifier) is None:
             raise Ec2Error("InvalidAMIID.NotFound", f"The image id '[{identifier}]' does not exist")
     if params.get("ImageIds"):
-        found = [one for one in found if one.id in params["ImageIds"]]
+        found = [image for image in found if image.id in params["ImageIds"]]
     if params.get("Owners"):
-        found = [one for one in found if {one.owner, one.owner_alias} & set(params["Owners"])]
+        found = [image for image in found if {image.owner, image.owner_alias} & set(params["Owners"])]
     tags = {f"localcloud:{key}": value for key, value in request.context.facts.items()}
     getters: Getters[images.Image] = {
-        "architecture": lambda one: one.architecture,
-        "image-id": lambda one: one.id,
+        "architecture": lambda image: image.architecture,
+        "image-id": lambda image: image.id,
         "image-type": lambda _: "machine",
         "is-public": lambda _: True,
-        "name": lambda one: one.name,
-        "description": lambda one: one.description,
-        "owner-id": lambda one: one.owner,
-        "owner-alias": lambda one: one.owner_alias or None,
-        "root-device-name": lambda one: one.root_device,
+        "name": lambda image: image.name,
+        "description": lambda image: image.description,
+        "owner-id": lambda image: image.owner,
+        "owner-alias": lambda image: image.owner_alias or None,
+        "root-device-name": lambda image: image.root_device,
         "root-device-type": lambda _: "ebs",
         "state": lambda _: "available",
         "virtualization-type": lambda _: "hvm",
-        "creation-date": lambda one: one.created,
+        "creation-date": lambda image: image.created,
     }
     part, following = page(select(found, params.get("Filters"), getters, tags=lambda _: tags), params)
-    return {"Images": [_image(one, tags) for one in part], "NextToken": following}
+    return {"Images": [_image(image, tags) for image in part], "NextToken": following}
 
 
 def describe_types(request: Request) -> Record:
@@ -50,78 +100,71 @@ def describe_types(request: Request) -> Record:
     params = request.params
     request.caller.require("ec2:DescribeInstanceTypes")
     known = types.table()
-    wrong = [name for name in params.get("InstanceTypes") or () if name not in known]
-    if wrong:
-        text = f"The following supplied instance types do not exist: [{', '.join(wrong)}]"
+    names = params.get("InstanceTypes") or list(known)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        text = f"The following supplied instance types do not exist: [{', '.join(unknown)}]"
         raise Ec2Error("InvalidInstanceType", text)
-    chosen = [known[name] for name in params["InstanceTypes"]] if params.get("InstanceTypes") else list(known.values())
+    chosen = [known[name] for name in names]
     getters: Getters[types.InstanceType] = {
-        "instance-type": lambda one: one.name,
-        "processor-info.supported-architecture": lambda one: one.architecture,
-        "vcpu-info.default-vcpus": lambda one: one.cpus,
-        "memory-info.size-in-mib": lambda one: one.memory,
+        "instance-type": lambda instance_type: instance_type.name,
+        "processor-info.supported-architecture": lambda instance_type: instance_type.architecture,
+        "vcpu-info.default-vcpus": lambda instance_type: instance_type.cpus,
+        "memory-info.size-in-mib": lambda instance_type: instance_type.memory,
         "current-generation": lambda _: True,
         "bare-metal": lambda _: False,
         "supported-usage-class": lambda _: ["on-demand", "spot"],
-        "burstable-performance-supported": lambda one: one.name.startswith("t"),
+        "burstable-performance-supported": lambda instance_type: instance_type.name.startswith("t"),
         "instance-storage-supported": lambda _: False,
     }
     part, following = page(select(chosen, params.get("Filters"), getters), params)
-    return {"InstanceTypes": [_type(one) for one in part], "NextToken": following}
+    return {"InstanceTypes": [_type(instance_type) for instance_type in part], "NextToken": following}
 
 
 def describe_offerings(request: Request) -> Record:
-    """DescribeInstanceTypeOfferings: every type in every zone."""
+    """DescribeInstanceTypeOfferings: every zone offers every type."""
     params = request.params
     request.caller.require("ec2:DescribeInstanceTypeOfferings")
-    kind = params.get("LocationType") or "region"
+    location_type = params.get("LocationType") or "region"
     zones = request.context.network.zones(request.region)
     places = {
         "region": [request.region],
         "availability-zone": [name for name, _ in zones],
         "availability-zone-id": [identifier for _, identifier in zones],
     }
-    if kind not in places:
-        raise Ec2Error("InvalidParameterValue", f"The location type {kind} is not valid")
-    lines = [
-        {"InstanceType": name, "LocationType": kind, "Location": place}
-        for name in types.table()
-        for place in places[kind]
-    ]
+    if location_type not in places:
+        raise Ec2Error("InvalidParameterValue", f"The location type {location_type} is not valid")
+    lines: list[Record] = []
+    for name in types.table():
+        for place in places[location_type]:
+            lines.append({"InstanceType": name, "LocationType": location_type, "Location": place})
     getters: Getters[Record] = {
-        "instance-type": lambda one: one["InstanceType"],
-        "location": lambda one: one["Location"],
+        "instance-type": lambda line: line["InstanceType"],
+        "location": lambda line: line["Location"],
     }
     part, following = page(select(lines, params.get("Filters"), getters), params)
     return {"InstanceTypeOfferings": part, "NextToken": following}
 
 
 def describe_spot_prices(request: Request) -> Record:
-    """DescribeSpotPriceHistory: one illustrative price per type and zone, the same at all times."""
+    """DescribeSpotPriceHistory: one illustrative price per type and zone, which never changes."""
     params = request.params
     request.caller.require("ec2:DescribeSpotPriceHistory")
     chosen = [types.named(name) for name in params.get("InstanceTypes") or types.table()]
     products = params.get("ProductDescriptions") or ["Linux/UNIX"]
     since = str(params.get("StartTime") or iso(request.context.clock.now() - datetime.timedelta(hours=1)))
-    lines = [
-        {
-            "AvailabilityZone": zone,
-            "AvailabilityZoneId": zone_id,
-            "InstanceType": kind.name,
-            "ProductDescription": "Linux/UNIX",
-            "SpotPrice": f"{types.spot_dollars(kind, zone):.6f}",
-            "Timestamp": since,
-        }
-        for kind in chosen
-        for zone, zone_id in request.context.network.zones(request.region)
-        if params.get("AvailabilityZone") in (None, zone)
-        and any(product.startswith("Linux/UNIX") for product in products)
-    ]
+    zones = request.context.network.zones(request.region)
+    if params.get("AvailabilityZone"):
+        zones = [zone for zone in zones if zone[0] == params["AvailabilityZone"]]
+    lines = []
+    if any(product.startswith("Linux/UNIX") for product in products):
+        for instance_type in chosen:
+            lines += [_spot_price(instance_type, zone, zone_id, since) for zone, zone_id in zones]
     getters: Getters[Record] = {
-        "availability-zone": lambda one: one["AvailabilityZone"],
-        "instance-type": lambda one: one["InstanceType"],
-        "product-description": lambda one: one["ProductDescription"],
-        "spot-price": lambda one: one["SpotPrice"],
+        "availability-zone": lambda line: line["AvailabilityZone"],
+        "instance-type": lambda line: line["InstanceType"],
+        "product-description": lambda line: line["ProductDescription"],
+        "spot-price": lambda line: line["SpotPrice"],
     }
     part, following = page(select(lines, params.get("Filters"), getters), params, least=1)
     return {"SpotPriceHistory": part, "NextToken": following or ""}
@@ -130,18 +173,18 @@ def describe_spot_prices(request: Request) -> Record:
 def describe_regions(request: Request) -> Record:
     """DescribeRegions."""
     request.caller.require("ec2:DescribeRegions")
-    asked = request.params.get("RegionNames") or REGIONS
-    for name in asked:
+    names = request.params.get("RegionNames") or REGIONS
+    for name in names:
         if name not in REGIONS:
             raise Ec2Error("InvalidParameterValue", f"Invalid region name: {name}")
     lines = [
         {"RegionName": name, "Endpoint": f"ec2.{name}.amazonaws.com", "OptInStatus": "opt-in-not-required"}
-        for name in asked
+        for name in names
     ]
     getters: Getters[Record] = {
-        "region-name": lambda one: one["RegionName"],
-        "endpoint": lambda one: one["Endpoint"],
-        "opt-in-status": lambda one: one["OptInStatus"],
+        "region-name": lambda line: line["RegionName"],
+        "endpoint": lambda line: line["Endpoint"],
+        "opt-in-status": lambda line: line["OptInStatus"],
     }
     return {"Regions": select(lines, request.params.get("Filters"), getters)}
 
@@ -163,131 +206,140 @@ def describe_zones(request: Request) -> Record:
         }
         for name, identifier in request.context.network.zones(request.region)
     ]
-    for key, field in (("ZoneNames", "ZoneName"), ("ZoneIds", "ZoneId")):
-        if request.params.get(key):
-            known = {line[field] for line in lines}
-            for said in request.params[key]:
-                if said not in known:
-                    raise Ec2Error("InvalidParameterValue", f"Invalid availability zone: [{said}]")
-            lines = [line for line in lines if line[field] in request.params[key]]
+    for parameter, field in (("ZoneNames", "ZoneName"), ("ZoneIds", "ZoneId")):
+        if request.params.get(parameter):
+            lines = _zones_named(lines, field, request.params[parameter])
     getters: Getters[Record] = {
-        "zone-name": lambda one: one["ZoneName"],
-        "zone-id": lambda one: one["ZoneId"],
-        "zone-type": lambda one: one["ZoneType"],
-        "state": lambda one: one["State"],
-        "region-name": lambda one: one["RegionName"],
-        "group-name": lambda one: one["GroupName"],
-        "opt-in-status": lambda one: one["OptInStatus"],
+        "zone-name": lambda line: line["ZoneName"],
+        "zone-id": lambda line: line["ZoneId"],
+        "zone-type": lambda line: line["ZoneType"],
+        "state": lambda line: line["State"],
+        "region-name": lambda line: line["RegionName"],
+        "group-name": lambda line: line["GroupName"],
+        "opt-in-status": lambda line: line["OptInStatus"],
     }
     return {"AvailabilityZones": select(lines, request.params.get("Filters"), getters)}
+
+
+def _zones_named(lines: list[Record], field: str, values: list[str]) -> list[Record]:
+    known = {line[field] for line in lines}
+    for value in values:
+        if value not in known:
+            raise Ec2Error("InvalidParameterValue", f"Invalid availability zone: [{value}]")
+    return [line for line in lines if line[field] in values]
 
 
 def describe_subnets(request: Request) -> Record:
     """DescribeSubnets."""
     getters: Getters[Record] = {
-        "subnet-id": lambda one: one["SubnetId"],
-        "vpc-id": lambda one: one["VpcId"],
-        "availability-zone": lambda one: one["AvailabilityZone"],
-        "availabilityZone": lambda one: one["AvailabilityZone"],
-        "availability-zone-id": lambda one: one.get("AvailabilityZoneId"),
-        "default-for-az": lambda one: bool(one.get("DefaultForAz")),
-        "defaultForAz": lambda one: bool(one.get("DefaultForAz")),
-        "cidr-block": lambda one: one["CidrBlock"],
-        "state": lambda one: one["State"],
-        "map-public-ip-on-launch": lambda one: bool(one.get("MapPublicIpOnLaunch")),
-        "owner-id": lambda one: one["OwnerId"],
+        "subnet-id": lambda subnet: subnet["SubnetId"],
+        "vpc-id": lambda subnet: subnet["VpcId"],
+        "availability-zone": lambda subnet: subnet["AvailabilityZone"],
+        "availabilityZone": lambda subnet: subnet["AvailabilityZone"],
+        "availability-zone-id": lambda subnet: subnet.get("AvailabilityZoneId"),
+        "default-for-az": lambda subnet: bool(subnet.get("DefaultForAz")),
+        "defaultForAz": lambda subnet: bool(subnet.get("DefaultForAz")),
+        "cidr-block": lambda subnet: subnet["CidrBlock"],
+        "state": lambda subnet: subnet["State"],
+        "map-public-ip-on-launch": lambda subnet: bool(subnet.get("MapPublicIpOnLaunch")),
+        "owner-id": lambda subnet: subnet["OwnerId"],
     }
-    names = (
-        "SubnetId VpcId CidrBlock AvailabilityZone AvailabilityZoneId State DefaultForAz MapPublicIpOnLaunch OwnerId"
-        " AvailableIpAddressCount"
-    )
-    return _kept(request, "subnets", "SubnetId", "InvalidSubnetID.NotFound", getters, names.split())
+    return _describe_ministack(request, _SUBNETS, getters)
 
 
 def describe_vpcs(request: Request) -> Record:
     """DescribeVpcs."""
     getters: Getters[Record] = {
-        "vpc-id": lambda one: one["VpcId"],
-        "is-default": lambda one: bool(one.get("IsDefault")),
-        "isDefault": lambda one: bool(one.get("IsDefault")),
-        "cidr": lambda one: one["CidrBlock"],
-        "cidr-block": lambda one: one["CidrBlock"],
-        "state": lambda one: one["State"],
-        "owner-id": lambda one: one["OwnerId"],
-        "dhcp-options-id": lambda one: one.get("DhcpOptionsId"),
+        "vpc-id": lambda vpc: vpc["VpcId"],
+        "is-default": lambda vpc: bool(vpc.get("IsDefault")),
+        "isDefault": lambda vpc: bool(vpc.get("IsDefault")),
+        "cidr": lambda vpc: vpc["CidrBlock"],
+        "cidr-block": lambda vpc: vpc["CidrBlock"],
+        "state": lambda vpc: vpc["State"],
+        "owner-id": lambda vpc: vpc["OwnerId"],
+        "dhcp-options-id": lambda vpc: vpc.get("DhcpOptionsId"),
     }
-    names = ["VpcId", "CidrBlock", "State", "IsDefault", "DhcpOptionsId", "InstanceTenancy", "OwnerId"]
-    return _kept(request, "vpcs", "VpcId", "InvalidVpcID.NotFound", getters, names)
+    return _describe_ministack(request, _VPCS, getters)
 
 
 def describe_groups(request: Request) -> Record:
     """DescribeSecurityGroups."""
     getters: Getters[Record] = {
-        "group-id": lambda one: one["GroupId"],
-        "group-name": lambda one: one["GroupName"],
-        "vpc-id": lambda one: one.get("VpcId"),
-        "description": lambda one: one.get("Description"),
-        "owner-id": lambda one: one["OwnerId"],
+        "group-id": lambda group: group["GroupId"],
+        "group-name": lambda group: group["GroupName"],
+        "vpc-id": lambda group: group.get("VpcId"),
+        "description": lambda group: group.get("Description"),
+        "owner-id": lambda group: group["OwnerId"],
     }
-    names = ["GroupId", "GroupName", "Description", "VpcId", "OwnerId", "IpPermissions", "IpPermissionsEgress"]
     if request.params.get("GroupNames"):
         request.params.setdefault("Filters", []).append({"Name": "group-name", "Values": request.params["GroupNames"]})
-    return _kept(request, "security_groups", "GroupId", "InvalidGroup.NotFound", getters, names)
+    return _describe_ministack(request, _GROUPS, getters)
 
 
-def _kept(request: Request, store: str, key: str, code: str, getters: Getters[Record], names: list[str]) -> Record:
-    """Describe one of MiniStack's stores."""
+def _describe_ministack(request: Request, source: _MiniStackRecords, getters: Getters[Record]) -> Record:
+    """Describe records that MiniStack keeps."""
     params, region, network = request.params, request.region, request.context.network
     request.caller.require(f"ec2:{request.action}")
-    member = {"subnets": "Subnets", "vpcs": "Vpcs", "security_groups": "SecurityGroups"}[store]
-    shape = {"subnets": "Subnet", "vpcs": "Vpc", "security_groups": "SecurityGroup"}[store]
-    found = network.records(region, store)
-    asked = params.get(f"{key}s")
-    if asked:
-        for identifier in asked:
-            if identifier not in {one[key] for one in found}:
-                raise Ec2Error(code, f"The {key.removesuffix('Id').lower()} ID '{identifier}' does not exist")
-        found = [one for one in found if one[key] in asked]
-    chosen = select(found, params.get("Filters"), getters, tags=lambda one: network.tags(region, one[key]))
+    found = network.records(region, source.name)
+    identifiers = params.get(f"{source.key}s")
+    if identifiers:
+        known = {record[source.key] for record in found}
+        for identifier in identifiers:
+            if identifier not in known:
+                kind = source.key.removesuffix("Id").lower()
+                raise Ec2Error(source.error, f"The {kind} ID '{identifier}' does not exist")
+        found = [record for record in found if record[source.key] in identifiers]
+    chosen = select(found, params.get("Filters"), getters, tags=lambda record: network.tags(region, record[source.key]))
     part, following = page(chosen, params)
-    shown = [
-        codec.fitting(shape, {name: one[name] for name in names if name in one})
-        | {"Tags": tag_list(network.tags(region, one[key]))}
-        for one in part
-    ]
-    return {member: shown, "NextToken": following}
+    shown = []
+    for record in part:
+        values = {name: record[name] for name in source.shown if name in record}
+        tags = tag_list(network.tags(region, record[source.key]))
+        shown.append(codec.project(source.shape, values) | {"Tags": tags})
+    return {source.member: shown, "NextToken": following}
 
 
-def _image(one: images.Image, tags: dict[str, str]) -> Record:
-    disk = {"DeleteOnTermination": True, "Encrypted": False, "VolumeSize": one.size, "VolumeType": "gp3"}
+def _spot_price(instance_type: types.InstanceType, zone: str, zone_id: str, since: str) -> Record:
     return {
-        "ImageId": one.id,
-        "ImageLocation": f"{one.owner_alias or one.owner}/{one.name}",
-        "Name": one.name,
-        "Description": one.description,
-        "Architecture": one.architecture,
-        "CreationDate": one.created,
-        "OwnerId": one.owner,
-        "ImageOwnerAlias": one.owner_alias or None,
+        "AvailabilityZone": zone,
+        "AvailabilityZoneId": zone_id,
+        "InstanceType": instance_type.name,
+        "ProductDescription": "Linux/UNIX",
+        "SpotPrice": f"{types.spot_dollars(instance_type, zone):.6f}",
+        "Timestamp": since,
+    }
+
+
+def _image(image: images.Image, tags: dict[str, str]) -> Record:
+    disk = {"DeleteOnTermination": True, "Encrypted": False, "VolumeSize": image.size, "VolumeType": "gp3"}
+    return {
+        "ImageId": image.id,
+        "ImageLocation": f"{image.owner_alias or image.owner}/{image.name}",
+        "Name": image.name,
+        "Description": image.description,
+        "Architecture": image.architecture,
+        "CreationDate": image.created,
+        "OwnerId": image.owner,
+        "ImageOwnerAlias": image.owner_alias or None,
         "Public": True,
         "State": "available",
         "ImageType": "machine",
         "PlatformDetails": "Linux/UNIX",
         "UsageOperation": "RunInstances",
-        "RootDeviceName": one.root_device,
+        "RootDeviceName": image.root_device,
         "RootDeviceType": "ebs",
         "VirtualizationType": "hvm",
         "Hypervisor": "xen",
         "EnaSupport": True,
         "ImdsSupport": "v2.0",
-        "BlockDeviceMappings": [{"DeviceName": one.root_device, "Ebs": disk}],
+        "BlockDeviceMappings": [{"DeviceName": image.root_device, "Ebs": disk}],
         "Tags": tag_list(tags),
     }
 
 
-def _type(one: types.InstanceType) -> Record:
+def _type(instance_type: types.InstanceType) -> Record:
     return {
-        "InstanceType": one.name,
+        "InstanceType": instance_type.name,
         "CurrentGeneration": True,
         "FreeTierEligible": False,
         "SupportedUsageClasses": ["on-demand", "spot"],
@@ -295,15 +347,15 @@ def _type(one: types.InstanceType) -> Record:
         "SupportedVirtualizationTypes": ["hvm"],
         "BareMetal": False,
         "Hypervisor": "nitro",
-        "ProcessorInfo": {"SupportedArchitectures": [one.architecture]},
+        "ProcessorInfo": {"SupportedArchitectures": [instance_type.architecture]},
         "VCpuInfo": {
-            "DefaultVCpus": one.cpus,
-            "DefaultCores": one.cores,
-            "DefaultThreadsPerCore": max(1, one.cpus // one.cores),
+            "DefaultVCpus": instance_type.cpus,
+            "DefaultCores": instance_type.cores,
+            "DefaultThreadsPerCore": instance_type.threads_per_core,
         },
-        "MemoryInfo": {"SizeInMiB": one.memory},
+        "MemoryInfo": {"SizeInMiB": instance_type.memory},
         "InstanceStorageSupported": False,
-        "BurstablePerformanceSupported": one.name.startswith("t"),
+        "BurstablePerformanceSupported": instance_type.name.startswith("t"),
         "HibernationSupported": False,
         "AutoRecoverySupported": True,
     }

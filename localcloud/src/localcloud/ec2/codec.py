@@ -1,6 +1,6 @@
-"""The EC2 query protocol, read from the SDK's own service model: parameters in, structures out, structures in, XML out.
+"""The EC2 query protocol, from the SDK's service model: parses parameters into structures, renders structures as XML.
 
-What an action does lives elsewhere; a parameter that the model does not know is refused here, as AWS does.
+It refuses parameters that the model does not have, as AWS does. What an action does lives elsewhere.
 """
 
 import base64
@@ -18,15 +18,15 @@ _NAMESPACE = "http://ec2.amazonaws.com/doc/2016-11-15/"
 _COMMON = frozenset(
     {"Action", "Version", "AWSAccessKeyId", "Signature", "SignatureMethod", "SignatureVersion", "Timestamp"}
 )
-# New instance types come faster than models of them; what there is of them here is said by types.py.
-_OPEN = frozenset(("InstanceType",))
+# New instance types appear before the SDK's model has them; types.py decides which exist here.
+_OPEN_ENUMS = frozenset(("InstanceType",))
 
 Params = dict[str, Any]
 
 
 @cache
 def service() -> botocore.model.ServiceModel:
-    """The EC2 service model; about a fifth of a second the first time."""
+    """Return the EC2 service model. The first call takes about a fifth of a second."""
     loaded = botocore.loaders.Loader().load_service_model("ec2", "service-2")
     return botocore.model.ServiceModel(loaded, "ec2")
 
@@ -37,58 +37,57 @@ def knows(action: str) -> bool:
 
 
 def parse(action: str, query: dict[str, str]) -> Params:
-    """The structure that the flat query `{"Filter.1.Name": ...}` of `action` carries.
+    """Parse the flat query of an action, such as `{"Filter.1.Name": ...}`, into a structure.
 
-    Raises Ec2Error: UnknownParameter for a name the action does not have, InvalidParameterValue for a value of another type.
+    Raises Ec2Error: UnknownParameter for a name that the action does not have, InvalidParameterValue for a wrong type.
     """
     shape = service().operation_model(action).input_shape
     rest = {name: value for name, value in query.items() if name not in _COMMON and not name.startswith("X-Amz-")}
     if shape is None:
-        found: Params = {}
-    else:
-        found = _structure(shape, _nest(rest))
-    return found
+        return {}
+    return _structure(shape, _nest(rest))
 
 
 def coerce(shape_name: str, value: Any) -> Any:
-    """A JSON-like value, as a template may hold it, made to fit the named shape. Raises Ec2Error as `parse` does."""
+    """Convert a JSON value, for example from a template, to the named shape. Raises Ec2Error as `parse` does."""
     return _coerce(service().shape_for(shape_name), value, shape_name)
 
 
-def fitting(shape_name: str, value: Any) -> Any:
-    """What of a JSON-like value the named shape has a place for; for records that others keep."""
-    return _fitting(service().shape_for(shape_name), value)
+def project(shape_name: str, value: Any) -> Any:
+    """Return only those parts of a JSON value that the named shape has; for records that MiniStack keeps."""
+    return _project(service().shape_for(shape_name), value)
 
 
-def _fitting(shape: Any, value: Any) -> Any:
+def _project(shape: Any, value: Any) -> Any:
     if shape.type_name == "structure" and isinstance(value, dict):
         return {
-            name: _fitting(member, value[name])
+            name: _project(member, value[name])
             for name, member in shape.members.items()
             if value.get(name) not in (None, "")
         }
     if shape.type_name == "list" and isinstance(value, list):
-        return [_fitting(shape.member, one) for one in value]
+        return [_project(shape.member, item) for item in value]
     return value
 
 
 def render(action: str, answer: Params, request_id: str) -> bytes:
-    """The XML of a successful answer; raises KeyError when the model has no such member."""
+    """Return the XML of a successful answer. Raises KeyError for a member that the model does not have."""
     shape = service().operation_model(action).output_shape
-    inner = "" if shape is None else _members(shape, answer)
     if shape is None or not shape.members:
-        inner += "<return>true</return>"
+        content = "<return>true</return>"
+    else:
+        content = _members(shape, answer)
     return (
         f'<?xml version="1.0" encoding="UTF-8"?>\n<{action}Response xmlns="{_NAMESPACE}">'
-        f"<requestId>{request_id}</requestId>{inner}</{action}Response>"
+        f"<requestId>{request_id}</requestId>{content}</{action}Response>"
     ).encode()
 
 
-def render_error(refusal: Ec2Error, request_id: str) -> bytes:
-    """The XML of an error answer."""
+def render_error(error: Ec2Error, request_id: str) -> bytes:
+    """Return the XML of an error answer."""
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n<Response><Errors><Error>'
-        f"<Code>{escape(refusal.code)}</Code><Message>{escape(refusal.message)}</Message>"
+        f"<Code>{escape(error.code)}</Code><Message>{escape(error.message)}</Message>"
         f"</Error></Errors><RequestID>{request_id}</RequestID></Response>"
     ).encode()
 
@@ -108,13 +107,13 @@ def _nest(flat: dict[str, str]) -> dict[str, Any]:
 
 
 def _query_name(name: str, shape: Any) -> str:
-    """How a member is called in a query: its queryName, else its locationName with a capital, else its own name."""
+    """Return a member's name in a query: its queryName, or its locationName with a capital letter, or its own name."""
     serialized = shape.serialization
     if "queryName" in serialized:
         return str(serialized["queryName"])
     if "name" in serialized:
-        given = str(serialized["name"])
-        return given[0].upper() + given[1:]
+        location = str(serialized["name"])
+        return location[0].upper() + location[1:]
     return name
 
 
@@ -124,11 +123,11 @@ def _structure(shape: Any, nested: Any, where: str = "") -> Params:
     members = {_query_name(name, member): (name, member) for name, member in shape.members.items()}
     found: Params = {}
     for key, value in nested.items():
+        path = f"{where}.{key}".removeprefix(".")
         if key not in members:
-            path = f"{where}.{key}" if where else key
             raise Ec2Error("UnknownParameter", f"The parameter {path} is not recognized")
         name, member = members[key]
-        found[name] = _value(member, value, f"{where}.{key}" if where else key)
+        found[name] = _value(member, value, path)
     return found
 
 
@@ -154,17 +153,23 @@ def _scalar(shape: Any, value: Any, where: str) -> Any:
             case "float" | "double":
                 return float(value)
             case "blob":
-                return base64.b64decode(value, validate=True) if isinstance(value, str) else value
+                return _blob(value)
             case _:
-                return _word(shape, value if isinstance(value, str) else str(value))
+                return _text(shape, str(value))
     except (KeyError, ValueError, TypeError) as error:
         raise Ec2Error("InvalidParameterValue", f"Invalid value '{value}' for {where}.") from error
 
 
-def _word(shape: Any, value: str) -> str:
-    """Raises ValueError for a word that is not of those the model allows."""
+def _blob(value: Any) -> Any:
+    if isinstance(value, str):
+        return base64.b64decode(value, validate=True)
+    return value
+
+
+def _text(shape: Any, value: str) -> str:
+    """Return the text. Raises ValueError if it is not one of the enum's values."""
     allowed = getattr(shape, "enum", ())
-    if allowed and shape.name not in _OPEN and value not in allowed:
+    if allowed and shape.name not in _OPEN_ENUMS and value not in allowed:
         raise ValueError(value)
     return value
 
@@ -174,17 +179,23 @@ def _coerce(shape: Any, value: Any, where: str) -> Any:
         if not isinstance(value, dict):
             raise Ec2Error("InvalidParameterValue", f"{where} must be a structure")
         found = {}
-        for key, below in value.items():
-            name = next((n for n, m in shape.members.items() if key in (n, _query_name(n, m))), None)
-            if name is None:
-                raise Ec2Error("UnknownParameter", f"{where} has no property {key}")
-            found[name] = _coerce(shape.members[name], below, f"{where}.{key}")
+        for key, item in value.items():
+            name = _member_name(shape, key, where)
+            found[name] = _coerce(shape.members[name], item, f"{where}.{key}")
         return found
     if shape.type_name == "list":
         if not isinstance(value, list):
             raise Ec2Error("InvalidParameterValue", f"{where} must be a list")
-        return [_coerce(shape.member, below, where) for below in value]
+        return [_coerce(shape.member, item, where) for item in value]
     return _scalar(shape, value, where)
+
+
+def _member_name(shape: Any, key: str, where: str) -> str:
+    """Return the member that a template's key names, by its own name or by its name in a query. Raises Ec2Error."""
+    for name, member in shape.members.items():
+        if key in (name, _query_name(name, member)):
+            return str(name)
+    raise Ec2Error("UnknownParameter", f"{where} has no property {key}")
 
 
 def _members(shape: Any, answer: Params) -> str:
@@ -207,7 +218,7 @@ def _content(shape: Any, value: Any) -> str:
         tag = shape.member.serialization.get("name", "item")
         return "".join(f"<{tag}>{_content(shape.member, item)}</{tag}>" for item in value)
     if isinstance(value, bool):
-        return "true" if value else "false"
+        return str(value).lower()
     if isinstance(value, datetime.datetime):
         return value.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond // 1000:03d}Z"
     if isinstance(value, bytes):

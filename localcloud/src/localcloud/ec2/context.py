@@ -1,4 +1,4 @@
-"""What every part of our EC2 works with: the records, the network, the capacity rules, the clock, and the supervisor of guests.
+"""What every action of EC2 works with: the context of one account, and one request in it.
 
 No action of the API lives here.
 """
@@ -17,28 +17,28 @@ from localcloud.ec2.records import Instance, RecordStore, RegionRecords
 
 
 class Supervisor(Protocol):
-    """Where guests run."""
+    """Runs the guests of instances (see supervisor.py)."""
 
     def launch(self, region: str, instance: Instance) -> None:
-        """Start, or queue, the guest of a pending instance."""
+        """Start or queue the guest of a pending instance."""
         ...
 
     def end(self, instance: Instance) -> None:
-        """Press the power button of its guest; a queued one just goes."""
+        """Press the power button of the guest, or remove it from the queue."""
         ...
 
     def reboot(self, instance: Instance) -> None:
-        """Press the button and boot again."""
+        """Press the power button of the guest and boot it again."""
         ...
 
     def console(self, instance: Instance) -> bytes:
-        """The newest part of what it printed."""
+        """Return the newest part of what the guest printed."""
         ...
 
 
 @dataclass(frozen=True)
 class Context:
-    """One account's EC2."""
+    """The EC2 of one account. `facts`: what runs in a guest (kind, python, architecture)."""
 
     account: str
     store: RecordStore
@@ -51,7 +51,7 @@ class Context:
 
 @dataclass(frozen=True)
 class Request:
-    """One request at the context: its parsed parameters and who asks."""
+    """One request: its action, its parsed parameters, and who sent it."""
 
     context: Context
     caller: Caller
@@ -60,7 +60,7 @@ class Request:
 
     @property
     def region(self) -> str:
-        """The name of the region it was sent to."""
+        """The name of the request's region."""
         return self.caller.region
 
     @property
@@ -74,18 +74,19 @@ class Request:
 
 
 Handler = Callable[[Request], dict[str, Any]]
+"""An action: returns the members of its answer, or raises Ec2Error."""
 
 
 def new_id(prefix: str) -> str:
-    """A fresh id such as `i-0123456789abcdef0`."""
+    """Return a new id such as `i-0123456789abcdef0`."""
     return f"{prefix}-0{secrets.token_hex(8)}"
 
 
 def iso(moment: datetime.datetime) -> str:
-    """ISO 8601 in UTC, to the second."""
+    """Format a time as ISO 8601 in UTC, to the second."""
     return moment.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def tag_list(tags: dict[str, str]) -> list[dict[str, str]]:
-    """Tags in the shape of answers."""
+    """Return tags in the shape of answers, sorted by key."""
     return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]

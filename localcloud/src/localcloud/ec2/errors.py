@@ -1,11 +1,11 @@
-"""How EC2 says no: one exception with the code, the message and the HTTP status of the real service.
+"""EC2's errors: one exception with the code, message and HTTP status of the real service.
 
-The rules that lead to a refusal do not live here.
+The rules that lead to an error do not live here.
 """
 
 
 class Ec2Error(Exception):
-    """An EC2 error answer."""
+    """An error answer of EC2."""
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
         super().__init__(f"{code}: {message}")
@@ -15,21 +15,21 @@ class Ec2Error(Exception):
 
 
 def missing(parameter: str) -> Ec2Error:
-    """A required parameter is not there."""
+    """Return the error for a required parameter that is missing."""
     return Ec2Error("MissingParameter", f"The request must contain the parameter {parameter}")
 
 
 def invalid(value: object, parameter: str, why: str = "") -> Ec2Error:
-    """A parameter's value is not one of those allowed."""
+    """Return the error for a value that a parameter does not allow."""
     text = f"Value ({value}) for parameter {parameter} is invalid."
     return Ec2Error("InvalidParameterValue", f"{text} {why}".rstrip())
 
 
 def not_supported(what: str) -> Ec2Error:
-    """AWS has this; the local cloud does not play it and says so rather than to pretend."""
+    """Return the error for something that AWS has and the local cloud does not imitate."""
     return Ec2Error("UnsupportedOperation", f"{what} is not part of the local cloud's EC2.")
 
 
 def dry_run() -> Ec2Error:
-    """The answer to a DryRun that would have been allowed."""
+    """Return the answer to a DryRun that would have succeeded."""
     return Ec2Error("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)

@@ -1,6 +1,6 @@
-"""Tells EventBridge when an instance changes its state, and when its spot market takes it back.
+"""Sends EC2's events to EventBridge: state changes, spot interruption warnings and rebalance recommendations.
 
-Like AWS it is best effort: truth is what DescribeInstances says. What a rule does with an event is MiniStack's.
+As on AWS, events are best effort, and DescribeInstances tells the truth. MiniStack applies the rules.
 """
 
 import asyncio
@@ -17,30 +17,30 @@ _log = logging.getLogger("localcloud.ec2")
 
 
 class InstanceEvents:
-    """Puts EC2's events on the default bus of one account, in the order in which they happened."""
+    """Puts events on the default bus of one account, in the order in which they happened. Call it from any thread."""
 
     def __init__(self, account: str, loop: asyncio.AbstractEventLoop) -> None:
         self._account = account
         self._loop = loop
 
     def state_changed(self, region: str, instance: str, state: str) -> None:
-        """`EC2 Instance State-change Notification`. From any thread."""
-        self._tell(region, instance, "EC2 Instance State-change Notification", {"state": state})
+        """Send `EC2 Instance State-change Notification`."""
+        self._send(region, instance, "EC2 Instance State-change Notification", {"state": state})
 
-    def spot_warning(self, region: str, one: Instance) -> None:
-        """`EC2 Spot Instance Interruption Warning`. From any thread.
+    def spot_warning(self, region: str, instance: Instance) -> None:
+        """Send `EC2 Spot Instance Interruption Warning`.
 
-        Its resource has a form of its own: "EC2 User Guide", Spot Instance interruption notices, the note on the ARN.
+        The ARN of its resource has a special form: "EC2 User Guide", Spot Instance interruption notices, the note on the ARN.
         """
-        arn = f"arn:aws:ec2:{one.zone}:instance/{one.id}"
-        self._tell(region, one.id, "EC2 Spot Instance Interruption Warning", {"instance-action": "terminate"}, arn)
+        arn = f"arn:aws:ec2:{instance.zone}:instance/{instance.id}"
+        self._send(region, instance.id, "EC2 Spot Instance Interruption Warning", {"instance-action": "terminate"}, arn)
 
     def rebalance(self, region: str, instance: str) -> None:
-        """`EC2 Instance Rebalance Recommendation`. From any thread."""
-        self._tell(region, instance, "EC2 Instance Rebalance Recommendation", {})
+        """Send `EC2 Instance Rebalance Recommendation`."""
+        self._send(region, instance, "EC2 Instance Rebalance Recommendation", {})
 
-    def _tell(self, region: str, instance: str, kind: str, more: dict[str, Any], arn: str = "") -> None:
-        # A loop that is closed has no bus to tell any more.
+    def _send(self, region: str, instance: str, kind: str, more: dict[str, Any], arn: str = "") -> None:
+        # RuntimeError: the loop is closed, and the bus with it.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._put, region, instance, kind, more, arn)
 

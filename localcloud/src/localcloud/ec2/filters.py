@@ -1,9 +1,8 @@
-"""Filters of the Describe actions: strict, because a filter that is not understood must never match everything.
+"""Filters and pages of the Describe actions. An unknown filter is an error: it must never match everything.
 
-Which names an action has is said by the action itself.
+Which filters an action has is defined by the action.
 """
 
-import fnmatch
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
@@ -15,34 +14,72 @@ Values = str | bool | int | None | Iterable[str]
 Getters = dict[str, Callable[[Thing], Values]]
 
 _MAX_VALUES = 200
+_PAGE_TOKEN = re.compile(r"p-(\d+)")
 
 
 def select(
     things: Iterable[Thing],
-    asked: Sequence[dict[str, Any]] | None,
+    filters: Sequence[dict[str, Any]] | None,
     getters: Getters[Thing],
     tags: Callable[[Thing], dict[str, str]] | None = None,
 ) -> list[Thing]:
-    """The things that match every filter (a filter matches when any of its values does; `*` and `?` are wildcards).
+    """Return the things that match all filters. A filter matches if any of its values does; `*` and `?` are wildcards.
 
-    Raises Ec2Error (InvalidParameterValue) for a filter name that is not in `getters` (nor a tag filter).
+    Raises Ec2Error (InvalidParameterValue) for a filter that is neither in `getters` nor a tag filter.
     """
-    tests = [_test(one, getters, tags) for one in asked or ()]
+    tests = [_test(entry, getters, tags) for entry in filters or ()]
     return [thing for thing in things if all(test(thing) for test in tests)]
 
 
+def require_no_ids(params: dict[str, Any], identifiers: str) -> None:
+    """Raise Ec2Error if the request has both ids and MaxResults.
+
+    Source: "EC2 API Reference", DescribeInstances, MaxResults (and others).
+    """
+    if params.get(identifiers) and params.get("MaxResults") is not None:
+        text = f"The parameter {identifiers} cannot be used with the parameter maxResults"
+        raise Ec2Error("InvalidParameterCombination", text)
+
+
+def page(things: Sequence[Thing], params: dict[str, Any], least: int = 5) -> tuple[list[Thing], str | None]:
+    """Return the page of MaxResults and NextToken, and the token of the next page or None."""
+    start = _page_start(params.get("NextToken"))
+    size = params.get("MaxResults")
+    if size is None:
+        return list(things[start:]), None
+    if not least <= size <= 1000:
+        raise Ec2Error("InvalidParameterValue", f"Value ( {size} ) for parameter maxResults is invalid.")
+    end = start + size
+    if end >= len(things):
+        return list(things[start:end]), None
+    return list(things[start:end]), f"p-{end}"
+
+
+def _page_start(token: Any) -> int:
+    if not token:
+        return 0
+    match = _PAGE_TOKEN.fullmatch(str(token))
+    if match is None:
+        raise Ec2Error("InvalidNextToken", "The token is not valid")
+    return int(match[1])
+
+
 def _test(
-    asked: dict[str, Any], getters: Getters[Thing], tags: Callable[[Thing], dict[str, str]] | None
+    entry: dict[str, Any], getters: Getters[Thing], tags: Callable[[Thing], dict[str, str]] | None
 ) -> Callable[[Thing], bool]:
-    name = asked.get("Name", "")
-    values = [str(value) for value in asked.get("Values", [])]
+    name = entry.get("Name", "")
+    values = [str(value) for value in entry.get("Values", [])]
     if not values:
         raise Ec2Error("InvalidParameterValue", f"The filter '{name}' has no values")
     if len(values) > _MAX_VALUES:
         raise Ec2Error("FilterLimitExceeded", "The maximum number of filter values specified on a single call is 200")
     get = _getter(name, getters, tags)
     patterns = [_pattern(value) for value in values]
-    return lambda thing: any(pattern.match(held) for held in _held(get(thing)) for pattern in patterns)
+
+    def test(thing: Thing) -> bool:
+        return any(pattern.match(text) for text in _texts(get(thing)) for pattern in patterns)
+
+    return test
 
 
 def _getter(
@@ -51,65 +88,34 @@ def _getter(
     if name in getters:
         return getters[name]
     if tags is not None:
-        held = tags
+        get_tags = tags
         if name.startswith("tag:"):
             key = name.removeprefix("tag:")
-            return lambda thing: held(thing).get(key)
+            return lambda thing: get_tags(thing).get(key)
         if name == "tag-key":
-            return lambda thing: list(held(thing))
+            return lambda thing: list(get_tags(thing))
         if name == "tag-value":
-            return lambda thing: list(held(thing).values())
+            return lambda thing: list(get_tags(thing).values())
     raise Ec2Error("InvalidParameterValue", f"The filter '{name}' is invalid")
 
 
-def _held(values: Values) -> list[str]:
+def _texts(values: Values) -> list[str]:
     if values is None:
         return []
     if isinstance(values, bool):
-        return ["true" if values else "false"]
+        return [str(values).lower()]
     if isinstance(values, (str, int)):
         return [str(values)]
     return list(values)
 
 
 def _pattern(value: str) -> re.Pattern[str]:
-    r"""AWS: `*` any text, `?` one character, a backslash takes their meaning; brackets mean themselves."""
-    out = []
-    position = 0
-    while position < len(value):
-        character = value[position]
-        if character == "\\" and position + 1 < len(value):
-            position += 1
-            out.append(re.escape(value[position]))
-        elif character == "*":
-            out.append(".*")
-        elif character == "?":
-            out.append(".")
+    r"""Compile a filter value: `*` matches any text, `?` one character, a backslash quotes; brackets are literal."""
+    wildcards = {"*": ".*", "?": "."}
+    parts = []
+    for escaped, character in re.findall(r"\\(.)|(.)", value, re.DOTALL):
+        if escaped:
+            parts.append(re.escape(escaped))
         else:
-            out.append(re.escape(character))
-        position += 1
-    return re.compile("".join(out) + r"\Z", re.DOTALL)
-
-
-def not_with_ids(asked: dict[str, Any], identifiers: str) -> None:
-    """Raise Ec2Error for MaxResults beside ids. Source: "EC2 API Reference", DescribeInstances, MaxResults (and others)."""
-    if asked.get(identifiers) and asked.get("MaxResults") is not None:
-        text = f"The parameter {identifiers} cannot be used with the parameter maxResults"
-        raise Ec2Error("InvalidParameterCombination", text)
-
-
-def page(things: Sequence[Thing], asked: dict[str, Any], least: int = 5) -> tuple[list[Thing], str | None]:
-    """One page of a listing by MaxResults and NextToken, and the token of the next."""
-    start = 0
-    if asked.get("NextToken"):
-        said = str(asked["NextToken"])
-        if not fnmatch.fnmatchcase(said, "p-*") or not said[2:].isdigit():
-            raise Ec2Error("InvalidNextToken", "The token is not valid")
-        start = int(said[2:])
-    size = asked.get("MaxResults")
-    if size is None:
-        return list(things[start:]), None
-    if not least <= size <= 1000:
-        raise Ec2Error("InvalidParameterValue", f"Value ( {size} ) for parameter maxResults is invalid.")
-    end = start + size
-    return list(things[start:end]), (f"p-{end}" if end < len(things) else None)
+            parts.append(wildcards.get(character) or re.escape(character))
+    return re.compile("".join(parts) + r"\Z", re.DOTALL)

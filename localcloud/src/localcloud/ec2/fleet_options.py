@@ -1,4 +1,4 @@
-"""What an instant fleet may ask for beside its templates: capacity, market, weights, ceilings; the rest is refused.
+"""The options of an instant fleet besides its templates: capacity, market, weights, maximum prices. All others are refused.
 
 Source: "EC2 API Reference", CreateFleet, SpotOptionsRequest, OnDemandOptionsRequest, FleetLaunchTemplateOverridesRequest.
 """
@@ -7,7 +7,7 @@ from typing import Any
 
 from localcloud.ec2.errors import Ec2Error, invalid, missing, not_supported
 from localcloud.ec2.records import ON_DEMAND, SPOT
-from localcloud.ec2.supported import dollars, only
+from localcloud.ec2.supported import dollars, require_supported
 
 _FLEET = (
     "ClientToken",
@@ -19,7 +19,7 @@ _FLEET = (
     "TargetCapacitySpecification",
     "Type",
 )
-# All servers of a fleet here are launched in one pool, or none is: of one type and in one zone they are in any case.
+# A fleet here launches all servers in one pool or none, so they always have one type and one zone.
 _OPTIONS = ("AllocationStrategy", "MaxTotalPrice", "MinTargetCapacity", "SingleAvailabilityZone", "SingleInstanceType")
 _OVERRIDE = (
     "AvailabilityZone",
@@ -40,58 +40,75 @@ _CAPACITY = ("DefaultTargetCapacityType", "OnDemandTargetCapacity", "SpotTargetC
 
 
 def check(params: dict[str, Any]) -> None:
-    """Raise Ec2Error for what an instant fleet does not have, or this cloud does not play."""
-    only(params, _FLEET, "The fleet parameter")
-    only(params.get("TargetCapacitySpecification") or {}, _CAPACITY, "The target capacity's")
+    """Raise Ec2Error for options that an instant fleet does not have, or that the local cloud does not support."""
+    require_supported(params, _FLEET, "The fleet parameter")
+    require_supported(params.get("TargetCapacitySpecification") or {}, _CAPACITY, "The target capacity's")
     for name in ("SpotOptions", "OnDemandOptions"):
-        options = dict(params.get(name) or {})
-        if options.get("InstanceInterruptionBehavior", "terminate") != "terminate":
-            text = "An instant fleet has no interruption behavior but `terminate`."
-            raise Ec2Error("InvalidParameterCombination", text)
-        options.pop("InstanceInterruptionBehavior", None)
-        only(options, _OPTIONS, f"The option of {name}")
-        if "MaxTotalPrice" in options:
-            dollars(options["MaxTotalPrice"], f"{name}.MaxTotalPrice")
-        _check_least(params, options, name)
+        _check_market_options(params, name)
     for configuration in params.get("LaunchTemplateConfigs") or ():
         for override in configuration.get("Overrides") or ():
             _check_override(override)
 
 
 def target(params: dict[str, Any]) -> tuple[int, str]:
-    """(units of capacity, market) that a fleet asks for. Raises Ec2Error."""
-    said = params.get("TargetCapacitySpecification")
-    if not said or "TotalTargetCapacity" not in said:
+    """Return (units of capacity, market) of a fleet request. Raises Ec2Error."""
+    specification = params.get("TargetCapacitySpecification")
+    if not specification or "TotalTargetCapacity" not in specification:
         raise missing("TargetCapacitySpecification.TotalTargetCapacity")
-    total, spot = said["TotalTargetCapacity"], said.get("SpotTargetCapacity", 0)
-    on_demand = said.get("OnDemandTargetCapacity", 0)
+    total = specification["TotalTargetCapacity"]
     if total < 1:
         raise invalid(total, "TotalTargetCapacity")
-    if spot and on_demand:
-        raise not_supported("A fleet of both markets")
-    if spot or on_demand:
-        return total, SPOT if spot else ON_DEMAND
-    market = said.get("DefaultTargetCapacityType", ON_DEMAND)
-    if market not in (SPOT, ON_DEMAND):
-        raise invalid(market, "DefaultTargetCapacityType")
-    return total, market
+    return total, _market(specification)
+
+
+def market_options(params: dict[str, Any], market: str) -> dict[str, Any]:
+    """Return SpotOptions or OnDemandOptions."""
+    name = {SPOT: "SpotOptions", ON_DEMAND: "OnDemandOptions"}[market]
+    return params.get(name) or {}
 
 
 def weight(override: dict[str, Any]) -> float:
-    """How many units of capacity one server of an override is."""
+    """Return how many units of capacity one server of an override counts."""
     return float(override.get("WeightedCapacity") or 1)
 
 
-def total_ceiling(params: dict[str, Any]) -> float | None:
-    """The dollars per hour that all servers of the fleet together may cost."""
-    options = params.get("SpotOptions" if target(params)[1] == SPOT else "OnDemandOptions") or {}
-    return dollars(options["MaxTotalPrice"], "MaxTotalPrice") if "MaxTotalPrice" in options else None
+def max_total_price(params: dict[str, Any]) -> float | None:
+    """Return the dollars per hour that all servers of the fleet together may cost, or None."""
+    options = market_options(params, target(params)[1])
+    if "MaxTotalPrice" not in options:
+        return None
+    return dollars(options["MaxTotalPrice"], "MaxTotalPrice")
 
 
-def check_total(ceiling: float | None, cost: float) -> None:
-    """Raise Ec2Error when servers of that many dollars per hour are more than the fleet may cost."""
-    if ceiling is not None and cost > ceiling:
-        raise Ec2Error("MaxTotalPriceExceeded", f"The servers cost {cost:.4f} USD per hour, more than {ceiling:g}.")
+def check_total_price(maximum: float | None, price: float) -> None:
+    """Raise Ec2Error if servers of that price per hour cost more than the fleet may."""
+    if maximum is not None and price > maximum:
+        raise Ec2Error("MaxTotalPriceExceeded", f"The servers cost {price:.4f} USD per hour, more than {maximum:g}.")
+
+
+def _market(specification: dict[str, Any]) -> str:
+    spot, on_demand = specification.get("SpotTargetCapacity", 0), specification.get("OnDemandTargetCapacity", 0)
+    if spot and on_demand:
+        raise not_supported("A fleet of both markets")
+    if spot:
+        return SPOT
+    if on_demand:
+        return ON_DEMAND
+    market = specification.get("DefaultTargetCapacityType", ON_DEMAND)
+    if market not in (SPOT, ON_DEMAND):
+        raise invalid(market, "DefaultTargetCapacityType")
+    return str(market)
+
+
+def _check_market_options(params: dict[str, Any], name: str) -> None:
+    options = dict(params.get(name) or {})
+    if options.pop("InstanceInterruptionBehavior", "terminate") != "terminate":
+        text = "The only interruption behavior of an instant fleet is `terminate`."
+        raise Ec2Error("InvalidParameterCombination", text)
+    require_supported(options, _OPTIONS, f"The option of {name}")
+    if "MaxTotalPrice" in options:
+        dollars(options["MaxTotalPrice"], f"{name}.MaxTotalPrice")
+    _check_least(params, options, name)
 
 
 def _check_least(params: dict[str, Any], options: dict[str, Any], name: str) -> None:
@@ -108,7 +125,7 @@ def _check_least(params: dict[str, Any], options: dict[str, Any], name: str) -> 
 def _check_override(override: dict[str, Any]) -> None:
     if override.get("InstanceRequirements"):
         raise not_supported("Attribute-based instance selection")
-    only(override, _OVERRIDE, "The override's")
+    require_supported(override, _OVERRIDE, "The override's")
     if "MaxPrice" in override:
         dollars(override["MaxPrice"], "MaxPrice")
     if not override.get("WeightedCapacity", 1) > 0:

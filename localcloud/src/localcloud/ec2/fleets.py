@@ -1,83 +1,63 @@
 """Instant fleets: CreateFleet, DescribeFleets, DeleteFleets, DescribeFleetInstances.
 
-The other fleet types, which keep capacity over time, are refused.
+The other types of fleets, which maintain capacity over time, are refused. Pools live in fleet_pools.py, options in
+fleet_options.py.
 """
 
 import math
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
-from localcloud.ec2 import fleet_options, instances, launch, templates, types
+from localcloud.ec2 import fleet_options, fleet_pools, instances, templates
 from localcloud.ec2.authorize import Resource, request_tags, resource_tags
 from localcloud.ec2.context import Handler, Request, iso, tag_list
-from localcloud.ec2.errors import Ec2Error, dry_run, invalid, missing, not_supported
+from localcloud.ec2.errors import Ec2Error, dry_run, missing, not_supported
 from localcloud.ec2.filters import page, select
-from localcloud.ec2.launch_requests import Draft, draft, merged, tags_of
-from localcloud.ec2.records import ON_DEMAND, SHUTTING_DOWN, SPOT, TERMINATED, Fleet, Instance
-from localcloud.ec2.supported import check_ceiling
+from localcloud.ec2.fleet_pools import Pool
+from localcloud.ec2.launch import start_instances
+from localcloud.ec2.launch_requests import LaunchRequest, tags_of
+from localcloud.ec2.records import SHUTTING_DOWN, TERMINATED, Fleet, Instance
+from localcloud.ec2.tokens import client_token
 
-_SPOT_STRATEGIES = (
-    "price-capacity-optimized",
-    "capacity-optimized",
-    "capacity-optimized-prioritized",
-    "diversified",
-    "lowest-price",
-)
+_NOT_IN_DESCRIBE = ("AvailabilityZone", "AvailabilityZoneId", "SubnetId")
 
-
-# What was launched and what was refused, in the shapes of the answer.
 _Record = Callable[[list[dict[str, Any]], list[dict[str, Any]]], None]
-
-
-@dataclass(frozen=True)
-class _Pool:
-    """One override of one template: what is asked, and the draft or the refusal that became of it."""
-
-    specification: dict[str, Any]
-    override: dict[str, Any]
-    draft: Draft | None
-    refusal: Ec2Error | None
-
-    def named(self) -> dict[str, Any]:
-        """How answers name it."""
-        return {"LaunchTemplateSpecification": self.specification, "Overrides": self.override}
+"""Puts (launched, errors), in the shapes of the answer, into the records."""
 
 
 def create(request: Request) -> dict[str, Any]:
-    """CreateFleet of type instant. Raises Ec2Error; a pool's refusal is an entry of `Errors` in an answer with status 200."""
+    """CreateFleet of type instant. Raises Ec2Error; the error of a pool is an entry of `Errors` in an answer of status 200."""
     params = request.params
     if params.get("Type") != "instant":
         raise not_supported(f"A fleet of type {params.get('Type', 'maintain')}")
     fleet_options.check(params)
     total, market = fleet_options.target(params)
-    tags = tags_of(params.get("TagSpecifications"))
-    key, digest = launch.token_key("CreateFleet", params)
-    _judge_fleet(request, tags.get("fleet", {}), key in request.records.tokens)
+    tags = tags_of(params.get("TagSpecifications")).get("fleet", {})
+    token = client_token("CreateFleet", params)
+    _authorize(request, tags, token.is_known(request))
     if params.get("DryRun"):
         raise dry_run()
-    known = launch.replayed(request, key, digest)
-    if known is not None:
-        return known
-    request.context.capacity.call("CreateFleet", request.region, after=False)
-    pools = _pools(request, market)
-    fleet = Fleet(f"fleet-{uuid.uuid4()}", iso(request.context.clock.now()), params, {}, tags.get("fleet", {}))
+    answer = token.answer(request)
+    if answer is not None:
+        return answer
+    request.context.capacity.check_call("CreateFleet", request.region, after=False)
+    pools = fleet_pools.pools(request, market)
+    fleet = Fleet(f"fleet-{uuid.uuid4()}", iso(request.context.clock.now()), params, {}, tags)
 
     def record(launched: list[dict[str, Any]], errors: list[dict[str, Any]]) -> None:
         fleet.answer = {"FleetId": fleet.id, "Errors": errors, "Instances": launched}
         request.records.fleets[fleet.id] = fleet
-        launch.bind_token(request, key, digest, fleet.answer)
+        token.remember(request, fleet.answer)
 
-    if not _fill(request, fleet.id, _ordered(params, market, pools), total, record):
+    if not _launch(request, fleet.id, fleet_pools.ordered(params, market, pools), total, record):
         request.save()
-    request.context.capacity.call("CreateFleet", request.region, after=True)
+    request.context.capacity.check_call("CreateFleet", request.region, after=True)
     return fleet.answer
 
 
 def describe(request: Request) -> dict[str, Any]:
-    """DescribeFleets: instant fleets are shown only when asked for by id."""
+    """DescribeFleets: instant fleets are listed only by id."""
     params = request.params
     request.caller.require("ec2:DescribeFleets")
     found = []
@@ -86,12 +66,12 @@ def describe(request: Request) -> dict[str, Any]:
             raise Ec2Error("InvalidFleetId.NotFound", f"The fleet ID '{identifier}' does not exist")
         found.append(request.records.fleets[identifier])
     shown = select(
-        [_shown(request, one) for one in found],
+        [_render(request, fleet) for fleet in found],
         params.get("Filters"),
         {
-            "activity-status": lambda one: one["ActivityStatus"],
-            "fleet-state": lambda one: one["FleetState"],
-            "type": lambda one: one["Type"],
+            "activity-status": lambda fleet: fleet["ActivityStatus"],
+            "fleet-state": lambda fleet: fleet["FleetState"],
+            "type": lambda fleet: fleet["Type"],
             "excess-capacity-termination-policy": lambda _: None,
         },
     )
@@ -100,64 +80,65 @@ def describe(request: Request) -> dict[str, Any]:
 
 
 def describe_instances(request: Request) -> dict[str, Any]:
-    """DescribeFleetInstances is refused for instant fleets, as AWS refuses it."""
+    """DescribeFleetInstances: refused for instant fleets, as on AWS."""
     request.caller.require("ec2:DescribeFleetInstances")
-    raise Ec2Error(
-        "Unsupported", "DescribeFleetInstances is not supported for fleets of type instant; use DescribeFleets."
-    )
+    text = "DescribeFleetInstances is not supported for fleets of type instant; use DescribeFleets."
+    raise Ec2Error("Unsupported", text)
 
 
 def delete(request: Request) -> dict[str, Any]:
-    """DeleteFleets: an instant fleet goes with its instances; one with a protected instance stays."""
+    """DeleteFleets: deletes instant fleets together with their instances, but none with a protected instance."""
     params, records = request.params, request.records
     if not params.get("FleetIds"):
         raise missing("FleetId")
     if not params.get("TerminateInstances"):
         raise Ec2Error("InvalidParameterValue", "An instant fleet cannot be deleted without its instances.")
-    asked = list(dict.fromkeys(params["FleetIds"]))
-    members = {
-        identifier: [one for one in records.instances.values() if one.fleet == identifier and one.state != TERMINATED]
-        for identifier in asked
-        if identifier in records.fleets
-    }
+    identifiers = list(dict.fromkeys(params["FleetIds"]))
+    members = {identifier: _members(request, identifier) for identifier in identifiers if identifier in records.fleets}
     for identifier, servers in members.items():
         fleet = Resource(request.caller.arn("fleet", identifier), resource_tags(records.fleets[identifier].tags))
         request.caller.require("ec2:DeleteFleets", [fleet])
-        request.caller.require("ec2:TerminateInstances", [instances.resource(request, one) for one in servers])
+        request.caller.require("ec2:TerminateInstances", [instances.resource(request, server) for server in servers])
     if params.get("DryRun"):
         raise dry_run()
-    done, left = [], []
-    for identifier in asked:
-        why = _why_kept(identifier, members)
-        if why:
-            left.append({"FleetId": identifier, "Error": why})
+    deleted, kept = [], []
+    for identifier in identifiers:
+        error = _delete_error(identifier, members)
+        if error:
+            kept.append({"FleetId": identifier, "Error": error})
             continue
-        for one in members[identifier]:
-            instances.moved(request, one, SHUTTING_DOWN)
+        for server in members[identifier]:
+            instances.change_state(request, server, SHUTTING_DOWN)
         del records.fleets[identifier]
-        done.append({"FleetId": identifier, "CurrentFleetState": "deleted_terminating", "PreviousFleetState": "active"})
+        states = {"CurrentFleetState": "deleted_terminating", "PreviousFleetState": "active"}
+        deleted.append({"FleetId": identifier, **states})
     request.save()
-    return {"SuccessfulFleetDeletions": done, "UnsuccessfulFleetDeletions": left}
+    return {"SuccessfulFleetDeletions": deleted, "UnsuccessfulFleetDeletions": kept}
 
 
-def _why_kept(identifier: str, members: dict[str, list[Instance]]) -> dict[str, str]:
+def _members(request: Request, identifier: str) -> list[Instance]:
+    found = request.records.instances.values()
+    return [instance for instance in found if instance.fleet == identifier and instance.state != TERMINATED]
+
+
+def _delete_error(identifier: str, members: dict[str, list[Instance]]) -> dict[str, str]:
     if identifier not in members:
         return {"Code": "fleetIdDoesNotExist", "Message": f"The fleet ID '{identifier}' does not exist"}
-    for one in members[identifier]:
-        if one.api_termination_disabled:
-            return {"Code": "unexpectedError", "Message": f"The instance '{one.id}' may not be terminated."}
+    for instance in members[identifier]:
+        if instance.api_termination_disabled:
+            return {"Code": "unexpectedError", "Message": f"The instance '{instance.id}' may not be terminated."}
     return {}
 
 
-def _judge_fleet(request: Request, tags: dict[str, str], again: bool) -> None:
-    """`again`: the token is known, so that a template that is gone by now is not asked for."""
+def _authorize(request: Request, tags: dict[str, str], is_replay: bool) -> None:
+    """Raise Ec2Error unless the caller may create this fleet. A replay does not fail if its template is gone by now."""
     arn = request.caller.arn
     resources = [Resource(arn("fleet", "*"), request_tags(tags))]
     for configuration in request.params.get("LaunchTemplateConfigs") or ():
         try:
             template = templates.find(request.records, configuration.get("LaunchTemplateSpecification") or {})
         except Ec2Error:
-            if again:
+            if is_replay:
                 continue
             raise
         resources.append(Resource(arn("launch-template", template.id), resource_tags(template.tags)))
@@ -167,159 +148,87 @@ def _judge_fleet(request: Request, tags: dict[str, str], again: bool) -> None:
         request.caller.require("ec2:CreateTags", [Resource(arn("fleet", "*"), keys)])
 
 
-def _pools(request: Request, market: str) -> list[_Pool]:
-    configurations = request.params.get("LaunchTemplateConfigs")
-    if not configurations:
-        raise missing("LaunchTemplateConfigs")
-    found = []
-    for configuration in configurations:
-        said = configuration.get("LaunchTemplateSpecification") or {}
-        template = templates.find(request.records, said)
-        if not said.get("Version"):
-            raise missing("LaunchTemplateSpecification.Version")
-        number = templates.version(template, said["Version"])
-        data = dict(template.versions[number]["data"])
-        if said.get("LaunchTemplateSpecificationUserData"):
-            data["UserData"] = said["LaunchTemplateSpecificationUserData"]
-        if data.get("InstanceMarketOptions"):
-            text = "A fleet's launch template must not have InstanceMarketOptions."
-            raise Ec2Error("InvalidFleetConfig", text)
-        specification = {"LaunchTemplateId": template.id, "LaunchTemplateName": template.name, "Version": number}
-        for override in configuration.get("Overrides") or [{}]:
-            found.append(_pool(request, market, specification, data, override))
-    return found
-
-
-def _pool(
-    request: Request, market: str, specification: dict[str, Any], data: dict[str, Any], override: dict[str, Any]
-) -> _Pool:
-    own = {key: value for key, value in override.items() if key not in ("MaxPrice", "WeightedCapacity", "Priority")}
-    place = {key: own.pop(key) for key in ("AvailabilityZone", "AvailabilityZoneId") if key in own}
-    if place:
-        own["Placement"] = {**(own.get("Placement") or {}), **place}
-    asked = {
-        "TagSpecifications": [
-            s for s in request.params.get("TagSpecifications") or () if s.get("ResourceType") != "fleet"
-        ]
-    }
-    if own.get("SubnetId") and data.get("NetworkInterfaces"):
-        # A fleet's subnet replaces the one of the template's interface.
-        card = {**data["NetworkInterfaces"][0], "SubnetId": own.pop("SubnetId")}
-        data = {**data, "NetworkInterfaces": [card]}
-    shown = {
-        key: value
-        for key, value in override.items()
-        if key in ("InstanceType", "MaxPrice", "Priority", "SubnetId", "WeightedCapacity")
-    }
-    shown.setdefault("InstanceType", data.get("InstanceType"))
-    try:
-        one = draft(request, merged(merged(data, own), asked), market)
-        one = replace(one, template=specification["LaunchTemplateId"], template_version=specification["Version"])
-        shown["AvailabilityZone"] = one.subnet.zone
-        if market == SPOT:
-            check_ceiling(override.get("MaxPrice"), "MaxPrice", one.kind, one.subnet.zone)
-        launch.authorize(request, one, "CreateFleet")
-    except Ec2Error as refusal:
-        return _Pool(specification, shown, None, refusal)
-    return _Pool(specification, shown, one, None)
-
-
-def _ordered(params: dict[str, Any], market: str, pools: list[_Pool]) -> list[_Pool]:
-    """The pools in the order in which they are tried; the sort is stable, so equal ones keep the request's order."""
-    options = params.get("SpotOptions" if market == SPOT else "OnDemandOptions") or {}
-    strategy = options.get("AllocationStrategy", "lowest-price")
-    if market == SPOT and strategy not in _SPOT_STRATEGIES:
-        raise invalid(strategy, "SpotOptions.AllocationStrategy")
-    if market == ON_DEMAND and strategy not in ("lowest-price", "prioritized"):
-        raise invalid(strategy, "OnDemandOptions.AllocationStrategy")
-    if strategy in ("prioritized", "capacity-optimized-prioritized"):
-        return sorted(pools, key=lambda pool: float(pool.override.get("Priority", "inf")))
-    return sorted(pools, key=lambda pool: _price(pool, market) / fleet_options.weight(pool.override))
-
-
-def _price(pool: _Pool, market: str) -> float:
-    if pool.draft is None:
-        return 0.0
-    one = pool.draft
-    return types.spot_dollars(one.kind, one.subnet.zone) if market == SPOT else one.kind.dollars
-
-
-def _fill(request: Request, fleet: str, pools: list[_Pool], total: int, record: _Record) -> bool:
-    """Launch in the first pool that gives; whether one did. What the ones before it answered is recorded with it."""
+def _launch(request: Request, fleet: str, pools: list[Pool], total: int, record: _Record) -> bool:
+    """Launch in the first pool that has room, and record the errors of the pools before it. False if none has."""
     errors: list[dict[str, Any]] = []
-    ceiling = fleet_options.total_ceiling(request.params)
+    market = fleet_options.target(request.params)[1]
     for pool in pools:
-        refusal, one = pool.refusal, pool.draft
-        if one is not None:
-            refusal = request.context.capacity.pool(request.region, one.subnet.zone, one.kind.name, one.market)
-        if refusal is None and one is not None:
-            count = math.ceil(total / fleet_options.weight(pool.override))
-            try:
-                fleet_options.check_total(ceiling, count * _price(pool, one.market))
-                launch.start(request, one, (count, count), partial(_record_launch, pool, one, errors, record), fleet)
-            except Ec2Error as full:
-                refusal = full
-            else:
-                return True
-        if refusal is not None:
-            market = one.market if one is not None else fleet_options.target(request.params)[1]
+        try:
+            _launch_in(request, fleet, pool, total, errors, record)
+        except Ec2Error as error:
             errors.append(
                 {
-                    "LaunchTemplateAndOverrides": pool.named(),
+                    "LaunchTemplateAndOverrides": pool.rendered(),
                     "Lifecycle": market,
-                    "ErrorCode": refusal.code,
-                    "ErrorMessage": refusal.message,
+                    "ErrorCode": error.code,
+                    "ErrorMessage": error.message,
                 }
             )
+        else:
+            return True
     record([], errors)
     return False
 
 
-def _record_launch(
-    pool: _Pool, one: Draft, errors: list[dict[str, Any]], record: _Record, made: list[Instance]
+def _launch_in(
+    request: Request, fleet: str, pool: Pool, total: int, errors: list[dict[str, Any]], record: _Record
 ) -> None:
-    answer = {
-        "LaunchTemplateAndOverrides": pool.named(),
-        "Lifecycle": one.market,
+    """Launch in one pool. Raises Ec2Error if the pool cannot."""
+    launch = pool.require_launch()
+    error = request.context.capacity.pool_error(
+        request.region, launch.subnet.zone, launch.instance_type.name, launch.market
+    )
+    if error is not None:
+        raise error
+    count = math.ceil(total / fleet_options.weight(pool.override))
+    fleet_options.check_total_price(fleet_options.max_total_price(request.params), count * pool.price)
+
+    def record_launch(made: list[Instance]) -> None:
+        record([_launched(pool, launch, made)], errors)
+
+    start_instances(request, launch, (count, count), record_launch, fleet)
+
+
+def _launched(pool: Pool, launch: LaunchRequest, made: list[Instance]) -> dict[str, Any]:
+    return {
+        "LaunchTemplateAndOverrides": pool.rendered(),
+        "Lifecycle": launch.market,
         "InstanceIds": [instance.id for instance in made],
-        "InstanceType": one.kind.name,
-        "AvailabilityZone": one.subnet.zone,
-        "AvailabilityZoneId": one.subnet.zone_id,
-        "SubnetId": one.subnet.id,
+        "InstanceType": launch.instance_type.name,
+        "AvailabilityZone": launch.subnet.zone,
+        "AvailabilityZoneId": launch.subnet.zone_id,
+        "SubnetId": launch.subnet.id,
     }
-    record([answer], errors)
 
 
-def _shown(request: Request, fleet: Fleet) -> dict[str, Any]:
-    ids = [one for entry in fleet.answer["Instances"] for one in entry["InstanceIds"]]
-    alive = [
-        fleet_options.weight(entry["LaunchTemplateAndOverrides"]["Overrides"])
-        for entry in fleet.answer["Instances"]
-        for one in entry["InstanceIds"]
-        if one in request.records.instances and request.records.instances[one].state != TERMINATED
-    ]
-    said = fleet.request["TargetCapacitySpecification"]
-    instances = [
-        {
-            key: value
-            for key, value in entry.items()
-            if key not in ("AvailabilityZone", "AvailabilityZoneId", "SubnetId")
-        }
-        for entry in fleet.answer["Instances"]
-    ]
+def _render(request: Request, fleet: Fleet) -> dict[str, Any]:
+    entries = fleet.answer["Instances"]
+    specification = fleet.request["TargetCapacitySpecification"]
+    market = fleet_options.target(fleet.request)[1]
     return {
         "FleetId": fleet.id,
         "CreateTime": fleet.created,
         "FleetState": "active",
-        "ActivityStatus": "fulfilled" if ids else "error",
+        "ActivityStatus": "fulfilled" if any(entry["InstanceIds"] for entry in entries) else "error",
         "ClientToken": fleet.request.get("ClientToken"),
         "Type": "instant",
-        "FulfilledCapacity": float(sum(alive)),
-        "TargetCapacitySpecification": {"DefaultTargetCapacityType": fleet_options.target(fleet.request)[1], **said},
+        "FulfilledCapacity": sum((_capacity(request, entry) for entry in entries), 0.0),
+        "TargetCapacitySpecification": {"DefaultTargetCapacityType": market, **specification},
         "Tags": tag_list(fleet.tags),
         "Errors": fleet.answer["Errors"],
-        "Instances": instances,
+        "Instances": [_without_place(entry) for entry in entries],
     }
+
+
+def _capacity(request: Request, entry: dict[str, Any]) -> float:
+    """Return the units of capacity of an entry's instances that are not terminated."""
+    existing = request.records.existing(entry["InstanceIds"])
+    count = sum(instance.state != TERMINATED for instance in existing)
+    return count * fleet_options.weight(entry["LaunchTemplateAndOverrides"]["Overrides"])
+
+
+def _without_place(entry: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if key not in _NOT_IN_DESCRIBE}
 
 
 HANDLERS: dict[str, Handler] = {

@@ -1,6 +1,6 @@
-"""What an instance may learn about itself: the facts and the role credentials that its metadata service hands out.
+"""What an instance learns about itself from its metadata: its facts and the credentials of its role.
 
-How they are asked over HTTP is metadata.py.
+The metadata service itself, which speaks HTTP, lives in metadata.py.
 """
 
 import base64
@@ -12,15 +12,15 @@ from typing import Any
 from localcloud.ec2 import rendering
 from localcloud.ec2.metadata import Facts
 from localcloud.ec2.network import Network
-from localcloud.ec2.records import RecordStore
+from localcloud.ec2.records import Instance, RecordStore
 from localcloud.services.iam import roles
 
 _EARLY = 1800.0
-"""Credentials are made anew this many seconds before they end, so a reader always gets some that last."""
+"""Credentials are renewed this many seconds before they expire, so every reader gets some that last."""
 
 
 class RoleKeys:
-    """The credentials of each instance's role. Their ages are the machine's: a guest lives by its clock."""
+    """The credentials of each instance's role. They expire by the machine's clock, which is also the guests' clock."""
 
     def __init__(
         self,
@@ -36,22 +36,17 @@ class RoleKeys:
         self._sessions: dict[str, tuple[float, roles.Session]] = {}
 
     def document(self, instance: str) -> dict[str, str]:
-        """The document of the instance's role: keys of a session named as the instance, or why there are none."""
+        """Return the credentials document: keys of a session with the instance's name, or the reason why there are none."""
         now = self._seconds()
-        said = {"LastUpdated": _iso(now)}
-        made, session = self._sessions.get(instance, (now, None))
         found = self._store.find(instance)
         if found is None or not found[1].profile.get("role_arn"):
-            return said | {"Code": "Failed", "Message": "No role is attached to this instance."}
-        region, one = found
-        if session is None or session.expires - now < _EARLY:
-            arn = f"arn:aws:ec2:{region}:{self._account}:instance/{instance}"
-            keys: dict[str, Any] = {"aws:sourceaccount": self._account, "aws:sourcearn": arn}
-            try:
-                made, session = now, self._assume(one.profile["role_arn"], "ec2.amazonaws.com", instance, keys)
-            except roles.RoleRefused as refused:
-                return said | {"Code": "AssumeRoleUnauthorizedAccess", "Message": str(refused)}
-            self._sessions[instance] = made, session
+            message = "No role is attached to this instance."
+            return {"LastUpdated": _iso(now), "Code": "Failed", "Message": message}
+        region, record = found
+        try:
+            made, session = self._session(region, instance, record.profile["role_arn"], now)
+        except roles.RoleRefused as refused:
+            return {"LastUpdated": _iso(now), "Code": "AssumeRoleUnauthorizedAccess", "Message": str(refused)}
         return {
             "Code": "Success",
             "LastUpdated": _iso(made),
@@ -60,6 +55,17 @@ class RoleKeys:
             "Token": session.token,
             "Expiration": _iso(session.expires),
         }
+
+    def _session(self, region: str, instance: str, role_arn: str, now: float) -> tuple[float, roles.Session]:
+        """Return (time it was made, session), a new one if the last one expires soon. Raises RoleRefused."""
+        kept = self._sessions.get(instance)
+        if kept is not None and kept[1].expires - now >= _EARLY:
+            return kept
+        arn = f"arn:aws:ec2:{region}:{self._account}:instance/{instance}"
+        keys: dict[str, Any] = {"aws:sourceaccount": self._account, "aws:sourcearn": arn}
+        session = self._assume(role_arn, "ec2.amazonaws.com", instance, keys)
+        self._sessions[instance] = now, session
+        return now, session
 
 
 class Identity:
@@ -73,61 +79,64 @@ class Identity:
         self._notices: dict[str, dict[str, str]] = {}
         self._rebalances: dict[str, str] = {}
 
-    def notice(self, instance: str, said: dict[str, str] | None) -> None:
-        """Set or take back the spot notice of an instance."""
-        if said is None:
-            self._notices.pop(instance, None)
-        else:
-            self._notices[instance] = said
+    def set_spot_notice(self, instance: str, notice: dict[str, str]) -> None:
+        """Set the spot interruption notice of an instance."""
+        self._notices[instance] = notice
 
-    def rebalance(self, instance: str, moment: str) -> None:
-        """Set the time of a rebalance recommendation."""
+    def set_rebalance_time(self, instance: str, moment: str) -> None:
+        """Set the time of an instance's rebalance recommendation, ISO 8601."""
         self._rebalances[instance] = moment
 
     def credentials(self, instance: str) -> dict[str, str]:
-        """The credentials of the instance's role, as `RoleKeys.document` has them."""
+        """Return the credentials document of an instance's role."""
         return self._keys.document(instance)
 
     def facts(self, instance: str) -> Facts | None:
-        """The facts of an instance, or None when there is none of that id."""
+        """Return the facts of an instance, or None if there is no instance of that id."""
         found = self._store.find(instance)
         if found is None:
             return None
-        region, one = found
-        subnet = self._network.subnet(region, one.subnet)
+        region, record = found
+        subnet = self._network.subnet(region, record.subnet)
         return Facts(
-            instance=one.id,
-            instance_type=one.kind,
-            image=one.image,
-            architecture=one.architecture,
+            instance=record.id,
+            instance_type=record.instance_type,
+            image=record.image,
+            architecture=record.architecture,
             account=self._account,
             region=region,
-            zone=one.zone,
-            zone_id=one.zone_id,
-            address=one.address,
-            hostname=rendering.private_name(region, one),
-            mac=one.mac,
-            vpc=one.vpc,
-            subnet=one.subnet,
+            zone=record.zone,
+            zone_id=record.zone_id,
+            address=record.address,
+            hostname=rendering.private_name(region, record),
+            mac=record.mac,
+            vpc=record.vpc,
+            subnet=record.subnet,
             subnet_cidr=subnet.cidr,
-            security_groups=self._network.group_names(region, one.groups),
-            market=one.market,
-            reservation=one.reservation,
-            launched=one.launched,
-            user_data=base64.b64decode(one.user_data),
-            enabled=one.metadata["HttpEndpoint"] == "enabled",
-            tokens_required=one.metadata["HttpTokens"] == "required",
-            tags=dict(one.tags) if one.metadata["InstanceMetadataTags"] == "enabled" else None,
-            profile_arn=one.profile.get("arn", ""),
-            profile_id=one.profile.get("id", ""),
-            role=one.profile.get("role", ""),
+            security_groups=self._network.group_names(region, record.groups),
+            market=record.market,
+            reservation=record.reservation,
+            launched=record.launched,
+            user_data=base64.b64decode(record.user_data),
+            enabled=record.metadata["HttpEndpoint"] == "enabled",
+            tokens_required=record.metadata["HttpTokens"] == "required",
+            tags=_visible_tags(record),
+            profile_arn=record.profile.get("arn", ""),
+            profile_id=record.profile.get("id", ""),
+            role=record.profile.get("role", ""),
             spot_notice=self._notices.get(instance),
             rebalance=self._rebalances.get(instance, ""),
-            vpc_cidrs=self._network.vpc_cidrs(region, one.vpc),
-            root_device=one.volume.device,
-            index=one.index,
-            monitored=one.monitoring,
+            vpc_cidrs=self._network.vpc_cidrs(region, record.vpc),
+            root_device=record.volume.device,
+            index=record.index,
+            monitored=record.monitoring,
         )
+
+
+def _visible_tags(record: Instance) -> dict[str, str] | None:
+    if record.metadata["InstanceMetadataTags"] != "enabled":
+        return None
+    return dict(record.tags)
 
 
 def _iso(seconds: float) -> str:

@@ -1,33 +1,49 @@
-"""A launch request made whole: the template's data and the request's own merged, every name looked up, every value checked.
+"""Resolves launch requests: merges the data of template and request, looks up every name, checks every value.
 
-Nothing is launched here and no capacity is asked.
+Nothing here launches an instance or asks for capacity.
 """
 
 import base64
 import binascii
 import importlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from localcloud.ec2 import supported, types
 from localcloud.ec2.authorize import Caller, Resource
 from localcloud.ec2.context import Context, Request
 from localcloud.ec2.errors import Ec2Error, invalid, missing, not_supported
-from localcloud.ec2.network import Subnet, own_address
+from localcloud.ec2.network import Subnet, check_address
 from localcloud.ec2.records import ON_DEMAND, SPOT
-from localcloud.ec2.volumes import root_volume
+from localcloud.ec2.volumes import RootVolume, root_volume
 from localcloud.ministack import seams
 from localcloud.services import images
 
 _USER_DATA_LIMIT = 16384
+_MAX_TAGS = 50
 _METADATA_KEY = re.compile(r"^[A-Za-z0-9+\-=.,_:@]{1,256}$")
-_TAGGED = ("instance", "volume", "network-interface", "spot-instances-request", "fleet", "elastic-gpu")
+_TAGGABLE = ("instance", "volume", "network-interface", "spot-instances-request", "fleet", "elastic-gpu")
+
+
+_METADATA_DEFAULTS: dict[str, Any] = {
+    "HttpTokens": "required",
+    "HttpEndpoint": "enabled",
+    "HttpPutResponseHopLimit": 2,
+    "HttpProtocolIpv6": "disabled",
+    "InstanceMetadataTags": "disabled",
+}
+_METADATA_VALUES = {
+    "HttpTokens": ("optional", "required"),
+    "HttpEndpoint": ("enabled", "disabled"),
+    "HttpProtocolIpv6": ("enabled", "disabled"),
+    "InstanceMetadataTags": ("enabled", "disabled"),
+}
 
 
 @dataclass(frozen=True)
 class Profile:
-    """An instance profile and the role in it."""
+    """An instance profile and its role; `role` and `role_arn` are "" if it has none."""
 
     name: str
     arn: str
@@ -37,30 +53,30 @@ class Profile:
 
 
 @dataclass(frozen=True)
-class Draft:
-    """An instance that may be launched: everything is known but its id and address."""
+class LaunchRequest:
+    """A checked launch: everything about the instance but its id and address.
+
+    `groups` maps ids of security groups to names, `tags` maps resource types to tags, `data` is the merged launch data.
+    """
 
     image: images.Image
-    kind: types.InstanceType
+    instance_type: types.InstanceType
     subnet: Subnet
     groups: dict[str, str]
     market: str
     shutdown: str
-    user_data: bytes
     profile: Profile | None
     metadata: dict[str, Any]
-    volume: dict[str, Any]
+    volume: RootVolume
     tags: dict[str, dict[str, str]]
     data: dict[str, Any]
     template: str = ""
     template_version: str = ""
-    image_parameter: str = ""
     private_address: str = ""
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Launch data `base` with the request's `over` it: a parameter of the request wins, tags and options are joined."""
+    """Return launch data `base` overridden by `over`; options are merged and tags are joined."""
     found = {**base, **over}
     for name in ("MetadataOptions", "Placement"):
         if name in base and name in over:
@@ -71,109 +87,117 @@ def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 
 def tags_of(specifications: list[dict[str, Any]] | None) -> dict[str, dict[str, str]]:
-    """Tags per resource type; a later value of a key wins. Raises Ec2Error for what AWS does not take as a tag."""
+    """Return the tags per resource type; the last value of a key wins. Raises Ec2Error for tags that AWS refuses."""
     found: dict[str, dict[str, str]] = {}
-    for one in specifications or ():
-        kind = one.get("ResourceType", "")
-        if kind not in _TAGGED:
-            raise Ec2Error(
-                "InvalidParameterValue", f"'{kind}' is not a valid taggable resource type for this operation."
-            )
-        keys = [tag.get("Key", "") for tag in one.get("Tags", ())]
+    for specification in specifications or ():
+        kind, tags = specification.get("ResourceType", ""), specification.get("Tags", ())
+        if kind not in _TAGGABLE:
+            text = f"'{kind}' is not a valid taggable resource type for this operation."
+            raise Ec2Error("InvalidParameterValue", text)
+        keys = [tag.get("Key", "") for tag in tags]
         for key in keys:
             if keys.count(key) > 1:
                 raise Ec2Error("InvalidParameterValue", f"Duplicate tag key '{key}' specified.")
-        for tag in one.get("Tags", ()):
+        for tag in tags:
             check_tag(tag.get("Key", ""), tag.get("Value", ""))
             found.setdefault(kind, {})[tag["Key"]] = tag.get("Value", "")
     for tags in found.values():
-        if len(tags) > 50:
+        if len(tags) > _MAX_TAGS:
             raise Ec2Error("TagLimitExceeded", "The maximum number of Tags for a resource has been reached.")
     return found
 
 
 def check_tag(key: str, value: str) -> None:
-    """Raise Ec2Error for a tag AWS would not take."""
+    """Raise Ec2Error for a tag that AWS refuses."""
     if not key or len(key) > 128 or len(value) > 256:
         raise Ec2Error("InvalidParameterValue", "Tag keys have 1 to 128 characters, values at most 256.")
     if key.lower().startswith("aws:"):
         raise Ec2Error("InvalidParameterValue", f"Tag keys starting with 'aws:' are reserved for internal use: {key}")
 
 
-def draft(request: Request, data: dict[str, Any], market: str) -> Draft:
-    """Check launch data for one market. Raises Ec2Error as RunInstances would."""
+def resolve(request: Request, data: dict[str, Any], market: str) -> LaunchRequest:
+    """Return the checked launch of launch data in one market. Raises Ec2Error as RunInstances does."""
     context, region = request.context, request.region
     supported.check_launch(data)
-    image, parameter = _image(request, data)
-    kind = types.named(data.get("InstanceType", "m1.small"))
-    if kind.architecture != image.architecture:
-        text = (
-            f"The architecture '{kind.architecture}' of the specified instance type does not match "
-            f"the architecture '{image.architecture}' of the specified AMI. Specify an instance type and an AMI that "
-            "have matching architectures, and try again."
-        )
-        raise Ec2Error("InvalidParameterValue", text)
-    card = supported.card(data)
-    subnet = _subnet(context, region, data, card)
+    image = _image(request, data)
+    instance_type = types.named(data.get("InstanceType", "m1.small"))
+    _check_architecture(instance_type, image)
+    interface = supported.network_interface(data)
+    subnet = _subnet(context, region, data, interface)
     supported.check_spot(data, market)
     spot = (data.get("InstanceMarketOptions") or {}).get("SpotOptions") or {}
-    supported.check_ceiling(spot.get("MaxPrice"), "SpotOptions.MaxPrice", kind, subnet.zone)
-    groups = context.network.groups(
-        region,
-        [*data.get("SecurityGroupIds", ()), *card.get("Groups", ())],
-        data.get("SecurityGroups", ()),
-        subnet.vpc,
-    )
+    supported.check_max_price(spot.get("MaxPrice"), "SpotOptions.MaxPrice", instance_type, subnet.zone)
+    group_ids = [*data.get("SecurityGroupIds", ()), *interface.get("Groups", ())]
+    groups = context.network.groups(region, group_ids, data.get("SecurityGroups", ()), subnet.vpc)
     if data.get("KeyName"):
-        # No action here makes key pairs, so there is none.
+        # No action here makes key pairs, so there are none.
         raise Ec2Error("InvalidKeyPair.NotFound", f"The key pair '{data['KeyName']}' does not exist")
     tags = tags_of(data.get("TagSpecifications"))
     metadata = metadata_options(data.get("MetadataOptions") or {}, tags.get("instance", {}))
-    return Draft(
+    shutdown = _shutdown(data, market)
+    check_user_data(data)
+    address = data.get("PrivateIpAddress") or interface.get("PrivateIpAddress") or ""
+    return LaunchRequest(
         image=image,
-        kind=kind,
+        instance_type=instance_type,
         subnet=subnet,
         groups=groups,
         market=market,
-        shutdown=_shutdown(data, market),
-        user_data=_user_data(data),
+        shutdown=shutdown,
         profile=_profile(request.caller, data),
         metadata=metadata,
         volume=root_volume(image, data),
         tags=tags,
         data=data,
-        image_parameter=parameter,
-        private_address=own_address(subnet, data.get("PrivateIpAddress") or card.get("PrivateIpAddress") or ""),
+        private_address=check_address(subnet, address),
     )
 
 
 def market_of(data: dict[str, Any]) -> str:
-    """The market that RunInstances' or a template's InstanceMarketOptions ask for."""
+    """Return the market in the InstanceMarketOptions of launch data."""
     options = data.get("InstanceMarketOptions") or {}
-    said = options.get("MarketType", ON_DEMAND)
-    if said not in (SPOT, ON_DEMAND):
-        raise not_supported(f"The market type {said}")
-    return str(said)
+    market = options.get("MarketType", ON_DEMAND)
+    if market not in (SPOT, ON_DEMAND):
+        raise not_supported(f"The market type {market}")
+    return str(market)
 
 
-def _image(request: Request, data: dict[str, Any]) -> tuple[images.Image, str]:
-    said = data.get("ImageId", "")
-    if not said:
+def check_user_data(data: dict[str, Any]) -> None:
+    """Raise Ec2Error for user data that is not base64, or too large."""
+    try:
+        decoded = base64.b64decode(data.get("UserData") or "", validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise Ec2Error("InvalidUserData.Malformed", "Invalid BASE64 encoding of user data.") from error
+    if len(decoded) > _USER_DATA_LIMIT:
+        raise Ec2Error("InvalidParameterValue", "User data is limited to 16384 bytes")
+
+
+def _image(request: Request, data: dict[str, Any]) -> images.Image:
+    identifier = data.get("ImageId", "")
+    if not identifier:
         raise missing("ImageId")
-    parameter = ""
-    if said.startswith("resolve:ssm:"):
-        parameter = said.removeprefix("resolve:ssm:")
-        said = _parameter(request, parameter)
-    if not re.fullmatch(r"ami-[0-9a-f]{8}(?:[0-9a-f]{9})?", said):
-        raise Ec2Error("InvalidAMIID.Malformed", f'Invalid id: "{said}"')
-    image = images.by_id(request.region, said)
+    if identifier.startswith("resolve:ssm:"):
+        identifier = _parameter(request, identifier.removeprefix("resolve:ssm:"))
+    if not re.fullmatch(r"ami-[0-9a-f]{8}(?:[0-9a-f]{9})?", identifier):
+        raise Ec2Error("InvalidAMIID.Malformed", f'Invalid id: "{identifier}"')
+    image = images.by_id(request.region, identifier)
     if image is None:
-        raise Ec2Error("InvalidAMIID.NotFound", f"The image id '[{said}]' does not exist")
-    return image, parameter
+        raise Ec2Error("InvalidAMIID.NotFound", f"The image id '[{identifier}]' does not exist")
+    return image
+
+
+def _check_architecture(instance_type: types.InstanceType, image: images.Image) -> None:
+    if instance_type.architecture != image.architecture:
+        text = (
+            f"The architecture '{instance_type.architecture}' of the specified instance type does not match "
+            f"the architecture '{image.architecture}' of the specified AMI. Specify an instance type and an AMI that "
+            "have matching architectures, and try again."
+        )
+        raise Ec2Error("InvalidParameterValue", text)
 
 
 def _parameter(request: Request, name: str) -> str:
-    """The value of an SSM parameter, a public one or one of the account, read as the caller."""
+    """Return the value of an SSM parameter, a public one or one of the account. The caller must be allowed to read it."""
     plain = name.split(":")[0]
     region, account = request.region, request.caller.account
     public = images.parameters(region)
@@ -190,13 +214,14 @@ def _parameter(request: Request, name: str) -> str:
     return str(kept["Value"])
 
 
-def _subnet(context: Context, region: str, data: dict[str, Any], card: dict[str, Any]) -> Subnet:
+def _subnet(context: Context, region: str, data: dict[str, Any], interface: dict[str, Any]) -> Subnet:
     placement = data.get("Placement") or {}
     zone = placement.get("AvailabilityZone", "")
-    if placement.get("AvailabilityZoneId"):
+    zone_id = placement.get("AvailabilityZoneId")
+    if zone_id:
         names = {identifier: name for name, identifier in context.network.zones(region)}
-        zone = names.get(placement["AvailabilityZoneId"], placement["AvailabilityZoneId"])
-    identifier = data.get("SubnetId") or card.get("SubnetId")
+        zone = names.get(zone_id, zone_id)
+    identifier = data.get("SubnetId") or interface.get("SubnetId")
     if not identifier:
         return context.network.default_subnet(region, zone)
     subnet = context.network.subnet(region, identifier)
@@ -206,57 +231,38 @@ def _subnet(context: Context, region: str, data: dict[str, Any], card: dict[str,
 
 
 def _shutdown(data: dict[str, Any], market: str) -> str:
-    said = data.get("InstanceInitiatedShutdownBehavior")
-    if said not in (None, "stop", "terminate"):
-        raise invalid(said, "instanceInitiatedShutdownBehavior")
+    behavior = data.get("InstanceInitiatedShutdownBehavior")
+    if behavior not in (None, "stop", "terminate"):
+        raise invalid(behavior, "instanceInitiatedShutdownBehavior")
     if market == SPOT:
-        if said == "stop":
+        if behavior == "stop":
             text = "You can't specify the stop shutdown behavior for a one-time Spot Instance request."
             raise Ec2Error("InvalidParameterCombination", text)
         return "terminate"
-    return said or "stop"
-
-
-def _user_data(data: dict[str, Any]) -> bytes:
-    try:
-        found = base64.b64decode(data.get("UserData") or "", validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise Ec2Error("InvalidUserData.Malformed", "Invalid BASE64 encoding of user data.") from error
-    if len(found) > _USER_DATA_LIMIT:
-        raise Ec2Error("InvalidParameterValue", "User data is limited to 16384 bytes")
-    return found
+    return behavior or "stop"
 
 
 def _profile(caller: Caller, data: dict[str, Any]) -> Profile | None:
-    said = data.get("IamInstanceProfile") or {}
-    name, arn = said.get("Name", ""), said.get("Arn", "")
+    wanted = data.get("IamInstanceProfile") or {}
+    name, arn = wanted.get("Name", ""), wanted.get("Arn", "")
     if not name and not arn:
         return None
     iam = seams.module("iam")
     with importlib.import_module("ministack.core.responses").request_scope(caller.account, caller.region):
         found = iam._lookup_instance_profile(name=name, arn=arn)
-        role_name = next(iter(found.get("Roles") or ()), "") if found else ""
-        role = iam._roles.get(role_name) if role_name else None
-    if found is None:
-        part, value = ("name", name) if name else ("arn", arn)
-        raise invalid(value, f"iamInstanceProfile.{part}", f"Invalid IAM Instance Profile {part}")
-    role_arn = role["Arn"] if role else ""
-    return Profile(found["InstanceProfileName"], found["Arn"], found["InstanceProfileId"], role_name, role_arn)
+        if found is None:
+            part = "name" if name else "arn"
+            raise invalid(name or arn, f"iamInstanceProfile.{part}", f"Invalid IAM Instance Profile {part}")
+        role_name = next(iter(found.get("Roles") or ()), "")
+        role = iam._roles.get(role_name) or {}
+    arn, identifier = found["Arn"], found["InstanceProfileId"]
+    return Profile(found["InstanceProfileName"], arn, identifier, role_name, role.get("Arn", ""))
 
 
-def metadata_options(said: dict[str, Any], tags: dict[str, str]) -> dict[str, Any]:
-    """The metadata options of an instance with these tags, the defaults filled in. Raises Ec2Error."""
-    found = {
-        "HttpTokens": said.get("HttpTokens", "required"),
-        "HttpEndpoint": said.get("HttpEndpoint", "enabled"),
-        "HttpPutResponseHopLimit": said.get("HttpPutResponseHopLimit", 2),
-        "HttpProtocolIpv6": said.get("HttpProtocolIpv6", "disabled"),
-        "InstanceMetadataTags": said.get("InstanceMetadataTags", "disabled"),
-    }
-    allowed = {"HttpTokens": ("optional", "required")} | dict.fromkeys(
-        ("HttpEndpoint", "HttpProtocolIpv6", "InstanceMetadataTags"), ("enabled", "disabled")
-    )
-    for name, values in allowed.items():
+def metadata_options(chosen: dict[str, Any], tags: dict[str, str]) -> dict[str, Any]:
+    """Return the chosen metadata options with all defaults, for an instance with these tags. Raises Ec2Error."""
+    found = {name: chosen.get(name, default) for name, default in _METADATA_DEFAULTS.items()}
+    for name, values in _METADATA_VALUES.items():
         if found[name] not in values:
             raise invalid(found[name], name)
     if not 1 <= found["HttpPutResponseHopLimit"] <= 64:
@@ -268,7 +274,7 @@ def metadata_options(said: dict[str, Any], tags: dict[str, str]) -> dict[str, An
 
 
 def check_metadata_key(key: str) -> None:
-    """Raise Ec2Error for a tag key that cannot be a path of instance metadata."""
+    """Raise Ec2Error for a tag key that cannot be a path in the instance metadata."""
     if not _METADATA_KEY.match(key) or key in (".", "..", "_index"):
         text = (
             f"'{key}' is not a valid tag key. Tag keys must match pattern ([0-9a-zA-Z\\-_+=,.@:]{{1,256}}), "

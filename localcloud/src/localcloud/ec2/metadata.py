@@ -1,6 +1,6 @@
-"""The instance metadata service, version 2, for one guest at a time: what answers at 169.254.169.254.
+"""The instance metadata service, version 2, which answers a guest at 169.254.169.254.
 
-Where the facts come from (EC2's records) and how credentials are made do not live here.
+The facts come from EC2's records and the credentials from IAM (identity.py); neither lives here.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from email.utils import formatdate
 from typing import Any
 
 _MAX_TTL = 21600
-# The builds that AWS lists at /; each answers as `latest` does. Source: "Use the Instance Metadata Service to access
+# The versions that AWS lists at /; each answers like `latest`. Source: "Use the Instance Metadata Service to access
 # instance metadata", Get the available versions; "Instance metadata categories" for the later ones.
 _VERSIONS = (
     "1.0",
@@ -47,13 +47,13 @@ _VERSIONS = (
     "2022-09-24",
     "latest",
 )
-_OF_A_VERSION = re.compile(r"^/\d[\d.-]*/")
+_VERSION_PATH = re.compile(r"^/\d[\d.-]*/")
 _HEAD_LIMIT = 16 * 1024
 
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything a guest may ask about its own instance."""
+    """Everything that a guest can learn about its instance. `tags` is None when metadata does not show them."""
 
     instance: str
     instance_type: str
@@ -82,7 +82,7 @@ class Facts:
     role: str = ""
     spot_notice: dict[str, str] | None = None
     rebalance: str = ""
-    """When a rebalance recommendation was given, ISO 8601 in UTC; "" before."""
+    """When a rebalance recommendation was given, ISO 8601 in UTC; "" if it was not."""
     vpc_cidrs: tuple[str, ...] = ()
     root_device: str = "/dev/xvda"
     index: int = 0
@@ -91,7 +91,7 @@ class Facts:
 
 FactsOf = Callable[[str], Facts | None]
 CredentialsOf = Callable[[str], dict[str, str]]
-"""Keys of an instance's role as the document has them: Code, LastUpdated, AccessKeyId, SecretAccessKey, Token, Expiration."""
+"""Returns the credentials document of an instance's role: Code, LastUpdated, AccessKeyId, SecretAccessKey, Token, Expiration."""
 
 
 class MetadataService:
@@ -102,19 +102,36 @@ class MetadataService:
         self._credentials = credentials
 
     async def serve(self, instance: str, listener: socket.socket) -> Callable[[], None]:
-        """Answer for `instance` at `listener`; the result closes it."""
-        answering = _Answering(instance, self._facts, self._credentials)
-        server = await asyncio.start_server(answering.connection, sock=listener, limit=_HEAD_LIMIT)
+        """Answer for `instance` at `listener`. Returns a function that closes it."""
+        guest = _GuestServer(instance, self._facts, self._credentials)
+        server = await asyncio.start_server(guest.serve_connection, sock=listener, limit=_HEAD_LIMIT)
 
         def close() -> None:
             server.close()
-            for writer in list(answering.open):
+            for writer in list(guest.open):
                 writer.transport.abort()
 
         return close
 
 
-class _Answering:
+@dataclass(frozen=True)
+class _Request:
+    method: str
+    path: str
+    headers: dict[str, str]
+    keep_alive: bool
+
+
+@dataclass(frozen=True)
+class _Answer:
+    status: int
+    body: bytes
+    headers: dict[str, str]
+
+
+class _GuestServer:
+    """Answers one guest; a token is valid only here."""
+
     def __init__(self, instance: str, facts: FactsOf, credentials: CredentialsOf) -> None:
         self._instance = instance
         self._facts = facts
@@ -122,7 +139,7 @@ class _Answering:
         self._tokens: dict[str, float] = {}
         self.open: set[asyncio.StreamWriter] = set()
 
-    async def connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.open.add(writer)
         try:
             while await self._exchange(reader, writer):
@@ -135,50 +152,55 @@ class _Answering:
                 writer.close()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        method, target, protocol = head[0].split(" ", 2)
-        headers = {}
-        for line in head[1:]:
-            name, _, value = line.partition(":")
-            headers[name.strip().lower()] = value.strip()
-        await reader.readexactly(int(headers.get("content-length") or 0))
-        status, body, extra = self._answer(method, target.partition("?")[0], headers)
-        keep = protocol != "HTTP/1.0" and headers.get("connection", "").lower() != "close"
-        writer.write(_head(status, len(body), keep, extra) + (b"" if method == "HEAD" else body))
+        """Answer one request. False if the connection closes after it."""
+        request = _parse_head(await reader.readuntil(b"\r\n\r\n"))
+        await reader.readexactly(int(request.headers.get("content-length") or 0))
+        answer = self._answer(request)
+        writer.write(_head(answer, request.keep_alive))
+        if request.method != "HEAD":
+            writer.write(answer.body)
         await writer.drain()
-        return keep
+        return request.keep_alive
 
-    def _answer(self, method: str, path: str, headers: dict[str, str]) -> tuple[int, bytes, dict[str, str]]:
+    def _answer(self, request: _Request) -> _Answer:
         facts = self._facts(self._instance)
         if facts is None or not facts.enabled:
-            return 403, _page(403), {}
-        if method == "PUT":
-            return self._token(path, headers)
-        if method not in ("GET", "HEAD"):
-            return 405, _page(405), {"Allow": "GET, HEAD, PUT"}
-        token = headers.get("x-aws-ec2-metadata-token")
-        if token is None and facts.tokens_required:
-            return 401, _page(401), {}
-        if token is not None and self._tokens.get(token, 0.0) < time.monotonic():
-            return 401, _page(401), {}
-        found = self._find(path, facts)
-        kind = {"Content-Type": "application/octet-stream"} if path.rstrip("/").endswith("/user-data") else {}
-        return (404, _page(404), {}) if found is None else (200, found, kind)
+            return _error(403)
+        if request.method == "PUT":
+            return self._new_token(request)
+        if request.method not in ("GET", "HEAD"):
+            return _error(405, {"Allow": "GET, HEAD, PUT"})
+        if not self._is_authorized(request, facts):
+            return _error(401)
+        found = self._find(request.path, facts)
+        if found is None:
+            return _error(404)
+        if request.path.rstrip("/").endswith("/user-data"):
+            return _Answer(200, found, {"Content-Type": "application/octet-stream"})
+        return _Answer(200, found, {})
 
-    def _token(self, path: str, headers: dict[str, str]) -> tuple[int, bytes, dict[str, str]]:
-        if path.rstrip("/") != "/latest/api/token":
-            # "Access instance metadata for an EC2 instance": PUT to a path of a version is forbidden, tokens have none.
-            return (403, _page(403), {}) if _OF_A_VERSION.match(path) else (405, _page(405), {"Allow": "GET, HEAD"})
-        if "x-forwarded-for" in headers:
-            return 403, _page(403), {}
-        said = headers.get("x-aws-ec2-metadata-token-ttl-seconds", "")
-        if not said.isdigit() or not 1 <= int(said) <= _MAX_TTL:
-            return 400, _page(400), {}
+    def _is_authorized(self, request: _Request, facts: Facts) -> bool:
+        token = request.headers.get("x-aws-ec2-metadata-token")
+        if token is None:
+            return not facts.tokens_required
+        return self._tokens.get(token, 0.0) >= time.monotonic()
+
+    def _new_token(self, request: _Request) -> _Answer:
+        if request.path.rstrip("/") != "/latest/api/token":
+            # "Access instance metadata for an EC2 instance": PUT to a path with a version is forbidden; tokens have no version.
+            if _VERSION_PATH.match(request.path):
+                return _error(403)
+            return _error(405, {"Allow": "GET, HEAD"})
+        if "x-forwarded-for" in request.headers:
+            return _error(403)
+        ttl = request.headers.get("x-aws-ec2-metadata-token-ttl-seconds", "")
+        if not ttl.isdigit() or not 1 <= int(ttl) <= _MAX_TTL:
+            return _error(400)
         now = time.monotonic()
         self._tokens = {token: end for token, end in self._tokens.items() if end > now}
         token = secrets.token_urlsafe(40) + "=="
-        self._tokens[token] = now + int(said)
-        return 200, token.encode(), {"X-Aws-Ec2-Metadata-Token-Ttl-Seconds": said}
+        self._tokens[token] = now + int(ttl)
+        return _Answer(200, token.encode(), {"X-Aws-Ec2-Metadata-Token-Ttl-Seconds": ttl})
 
     def _find(self, path: str, facts: Facts) -> bytes | None:
         parts = [part for part in path.split("/") if part]
@@ -187,22 +209,25 @@ class _Answering:
         if parts[0] not in _VERSIONS:
             return None
         if len(parts) == 1:
-            # The one listing whose names have no slash.
+            # In this listing no name has a slash.
             return "\n".join(_tree(facts)).encode()
         if parts[1:] == ["user-data"]:
             return facts.user_data or None
-        if parts[1:3] == ["meta-data", "iam"] and len(parts) > 4 and parts[3] == "security-credentials":
-            if parts[4:] != [facts.role] or not facts.role:
-                return None
-            return json.dumps({"Type": "AWS-HMAC"} | self._credentials(self._instance), indent=2).encode()
+        if parts[1:4] == ["meta-data", "iam", "security-credentials"] and len(parts) > 4:
+            return self._credentials_of(parts[4:], facts)
         return _walk(_tree(facts), parts[1:])
+
+    def _credentials_of(self, role: list[str], facts: Facts) -> bytes | None:
+        if not facts.role or role != [facts.role]:
+            return None
+        return json.dumps({"Type": "AWS-HMAC"} | self._credentials(self._instance), indent=2).encode()
 
 
 def _tree(facts: Facts) -> dict[str, Any]:
-    """All that is served of a guest, as names below names; a leaf is its text.
+    """Return all metadata of a guest as a tree of names; a leaf is its text.
 
-    Source: "Instance metadata categories". Left out: the signatures of the identity document, since nobody could check a
-    signature of ours by AWS's certificate, and the credentials of the instance identity role.
+    Source: "Instance metadata categories". It lacks the signatures of the identity document, because no signature made here
+    could be verified by AWS's certificate, and the credentials of the instance identity role.
     """
     meta = _basics(facts)
     if facts.tags is not None:
@@ -220,14 +245,17 @@ def _tree(facts: Facts) -> dict[str, Any]:
             "instance-action": json.dumps(facts.spot_notice),
             "termination-time": facts.spot_notice.get("time", ""),
         }
-    return {
+    monitoring = "enabled" if facts.monitored else "disabled"
+    tree: dict[str, Any] = {
         "dynamic": {
-            "fws": {"instance-monitoring": "enabled" if facts.monitored else "disabled"},
+            "fws": {"instance-monitoring": monitoring},
             "instance-identity": {"document": json.dumps(_identity(facts), indent=2)},
         },
         "meta-data": dict(sorted(meta.items())),
-        **({"user-data": ""} if facts.user_data else {}),
     }
+    if facts.user_data:
+        tree["user-data"] = ""
+    return tree
 
 
 def _basics(facts: Facts) -> dict[str, Any]:
@@ -249,7 +277,7 @@ def _basics(facts: Facts) -> dict[str, Any]:
         "local-ipv4": facts.address,
         "mac": facts.mac,
         "metrics": {"vhostmd": '<?xml version="1.0" encoding="UTF-8"?>'},
-        "network": {"interfaces": {"macs": {facts.mac: _card(facts)}}},
+        "network": {"interfaces": {"macs": {facts.mac: _interface(facts)}}},
         "placement": {
             "availability-zone": facts.zone,
             "availability-zone-id": facts.zone_id,
@@ -263,7 +291,7 @@ def _basics(facts: Facts) -> dict[str, Any]:
     }
 
 
-def _card(facts: Facts) -> dict[str, str]:
+def _interface(facts: Facts) -> dict[str, str]:
     return {
         "device-number": "0",
         "interface-id": "eni-" + facts.instance.removeprefix("i-"),
@@ -277,7 +305,7 @@ def _card(facts: Facts) -> dict[str, str]:
         "subnet-id": facts.subnet,
         "subnet-ipv4-cidr-block": facts.subnet_cidr,
         "vpc-id": facts.vpc,
-        "vpc-ipv4-cidr-block": facts.vpc_cidrs[0] if facts.vpc_cidrs else "",
+        "vpc-ipv4-cidr-block": next(iter(facts.vpc_cidrs), ""),
         "vpc-ipv4-cidr-blocks": "\n".join(facts.vpc_cidrs),
     }
 
@@ -301,15 +329,32 @@ def _identity(facts: Facts) -> dict[str, Any]:
 
 
 def _walk(tree: dict[str, Any], parts: list[str]) -> bytes | None:
-    """The value at a path, or the names below it; a tag's key may hold no slash, so parts are keys."""
-    here: Any = tree
+    """Return the text at a path, or the names below it. No name has a slash, not even a tag's key, so parts are names."""
+    node: Any = tree
     for part in parts:
-        if not isinstance(here, dict) or part not in here:
+        if not isinstance(node, dict) or part not in node:
             return None
-        here = here[part]
-    if isinstance(here, dict):
-        return "\n".join(f"{name}/" if isinstance(below, dict) else name for name, below in here.items()).encode()
-    return str(here).encode()
+        node = node[part]
+    if not isinstance(node, dict):
+        return str(node).encode()
+    return "\n".join(_listed(name, below) for name, below in node.items()).encode()
+
+
+def _listed(name: str, below: Any) -> str:
+    if isinstance(below, dict):
+        return f"{name}/"
+    return name
+
+
+def _parse_head(data: bytes) -> _Request:
+    lines = data.decode("latin-1").split("\r\n")
+    method, target, protocol = lines[0].split(" ", 2)
+    headers = {}
+    for line in lines[1:]:
+        name, _, value = line.partition(":")
+        headers[name.strip().lower()] = value.strip()
+    keep_alive = protocol != "HTTP/1.0" and headers.get("connection", "").lower() != "close"
+    return _Request(method, target.partition("?")[0], headers, keep_alive)
 
 
 _PHRASES = {
@@ -322,18 +367,19 @@ _PHRASES = {
 }
 
 
-def _page(status: int) -> bytes:
-    return f"<html><body><h1>{status} - {_PHRASES[status]}</h1></body></html>".encode()
+def _error(status: int, headers: dict[str, str] | None = None) -> _Answer:
+    page = f"<html><body><h1>{status} - {_PHRASES[status]}</h1></body></html>"
+    return _Answer(status, page.encode(), {"Content-Type": "text/html"} | (headers or {}))
 
 
-def _head(status: int, length: int, keep: bool, extra: dict[str, str]) -> bytes:
-    lines = {
-        "Content-Type": "text/plain" if status == 200 else "text/html",
-        "Content-Length": str(length),
+def _head(answer: _Answer, keep_alive: bool) -> bytes:
+    headers = {
+        "Content-Type": "text/plain",
+        "Content-Length": str(len(answer.body)),
         "Date": formatdate(usegmt=True),
         "Server": "EC2ws",
-        "Connection": "keep-alive" if keep else "close",
-    } | extra
-    return "\r\n".join(
-        [f"HTTP/1.1 {status} {_PHRASES[status]}", *(f"{k}: {v}" for k, v in lines.items()), "", ""]
-    ).encode()
+        "Connection": "keep-alive" if keep_alive else "close",
+    } | answer.headers
+    lines = [f"HTTP/1.1 {answer.status} {_PHRASES[answer.status]}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode()

@@ -1,6 +1,6 @@
-"""Zones, subnets and security groups: MiniStack keeps them, this reads them for our EC2.
+"""Zones, VPCs, subnets and security groups, read from MiniStack's records.
 
-Only reading; making and changing them stays MiniStack's.
+MiniStack makes and changes them; only their tags are written here.
 """
 
 import importlib
@@ -37,7 +37,7 @@ _LETTERS = "abc"
 
 @dataclass(frozen=True)
 class Subnet:
-    """Where an instance stands."""
+    """A subnet and its place."""
 
     id: str
     vpc: str
@@ -48,7 +48,7 @@ class Subnet:
 
 
 class Network:
-    """MiniStack's VPC records of one account."""
+    """MiniStack's VPC records for one account."""
 
     def __init__(self, account: str) -> None:
         self._account = account
@@ -62,53 +62,57 @@ class Network:
             yield
 
     def zones(self, region: str) -> list[tuple[str, str]]:
-        """(name, id) of each zone."""
+        """Return (name, id) of each zone."""
         names = [region + letter for letter in _LETTERS]
         return [(name, self._records._az_id_for_zone_name(name)) for name in names]
 
     def records(self, region: str, kind: str) -> list[dict[str, Any]]:
-        """Copies of MiniStack's `vpcs`, `subnets` or `security_groups` of a region."""
+        """Return copies of MiniStack's `vpcs`, `subnets` or `security_groups` of a region."""
         with self._scope(region):
-            return [dict(one) for one in getattr(self._records, f"_{kind}").values()]
+            return [dict(record) for record in getattr(self._records, f"_{kind}").values()]
 
     def tags(self, region: str, resource: str) -> dict[str, str]:
-        """The tags that MiniStack keeps for one of its resources."""
+        """Return the tags of one of MiniStack's resources."""
         with self._scope(region):
             return {tag["Key"]: tag["Value"] for tag in self._records._tags.get(resource) or []}
 
     def set_tags(self, region: str, resource: str, tags: dict[str, str]) -> None:
-        """Replace those tags."""
+        """Replace the tags of one of MiniStack's resources."""
         with self._scope(region):
             self._records._tags[resource] = [{"Key": key, "Value": value} for key, value in tags.items()]
 
     def tagged(self, region: str) -> dict[str, dict[str, str]]:
-        """Every tagged resource of MiniStack's in a region."""
+        """Return the tags of all of MiniStack's tagged resources in a region, by id."""
         with self._scope(region):
             return {key: {tag["Key"]: tag["Value"] for tag in tags} for key, tags in self._records._tags.items()}
 
     def subnet(self, region: str, identifier: str) -> Subnet:
-        """The subnet of that id. Raises Ec2Error (InvalidSubnetID.NotFound)."""
-        for one in self.records(region, "subnets"):
-            if one["SubnetId"] == identifier:
-                return _subnet(one)
+        """Return the subnet of that id. Raises Ec2Error (InvalidSubnetID.NotFound)."""
+        for record in self.records(region, "subnets"):
+            if record["SubnetId"] == identifier:
+                return _subnet(record)
         raise Ec2Error("InvalidSubnetID.NotFound", f"The subnet ID '{identifier}' does not exist")
 
     def default_subnet(self, region: str, zone: str = "") -> Subnet:
-        """The default subnet of a zone, or of the region's first zone. Raises Ec2Error."""
+        """Return the default subnet of a zone, or of the region's first zone. Raises Ec2Error."""
         if zone and zone not in dict(self.zones(region)):
             raise Ec2Error("InvalidParameterValue", f"Invalid availability zone: [{zone}]")
-        for one in sorted(self.records(region, "subnets"), key=lambda record: str(record["AvailabilityZone"])):
-            if one.get("DefaultForAz") and zone in ("", one["AvailabilityZone"]):
-                return _subnet(one)
+        for record in sorted(self.records(region, "subnets"), key=lambda record: str(record["AvailabilityZone"])):
+            if record.get("DefaultForAz") and zone in ("", record["AvailabilityZone"]):
+                return _subnet(record)
         raise Ec2Error("MissingInput", "No subnets found for the default VPC. Please specify a subnet.")
 
     def vpc_cidrs(self, region: str, identifier: str) -> tuple[str, ...]:
-        """The IPv4 blocks of a VPC, the primary one first; none for one that is gone."""
-        return tuple(one["CidrBlock"] for one in self.records(region, "vpcs") if one["VpcId"] == identifier)
+        """Return the IPv4 blocks of a VPC, the primary one first; () for a VPC that is gone."""
+        return tuple(vpc["CidrBlock"] for vpc in self.records(region, "vpcs") if vpc["VpcId"] == identifier)
 
     def groups(self, region: str, identifiers: Iterable[str], names: Iterable[str], vpc: str) -> dict[str, str]:
-        """id -> name of the security groups asked for, or of the VPC's default one. Raises Ec2Error (InvalidGroup.NotFound)."""
-        known = {one["GroupId"]: one for one in self.records(region, "security_groups")}
+        """Return id -> name of the named security groups, or of the VPC's default group. Raises Ec2Error (InvalidGroup.NotFound)."""
+        known = {group["GroupId"]: group for group in self.records(region, "security_groups")}
+        in_vpc: dict[str, str] = {}
+        for key, group in known.items():
+            if group.get("VpcId") == vpc:
+                in_vpc.setdefault(group["GroupName"], key)
         found: dict[str, str] = {}
         for identifier in identifiers:
             if identifier not in known:
@@ -118,23 +122,21 @@ class Network:
                 raise Ec2Error("InvalidParameter", text)
             found[identifier] = known[identifier]["GroupName"]
         for name in names:
-            match = [key for key, one in known.items() if one["GroupName"] == name and one.get("VpcId") == vpc]
-            if not match:
+            if name not in in_vpc:
                 raise Ec2Error("InvalidGroup.NotFound", f"The security group '{name}' does not exist in VPC '{vpc}'")
-            found[match[0]] = name
-        if not found:
-            default = [key for key, one in known.items() if one["GroupName"] == "default" and one.get("VpcId") == vpc]
-            found = {default[0]: "default"} if default else {}
+            found[in_vpc[name]] = name
+        if not found and "default" in in_vpc:
+            found[in_vpc["default"]] = "default"
         return found
 
     def group_names(self, region: str, identifiers: Iterable[str]) -> dict[str, str]:
-        """id -> name, for ids that may be gone by now."""
-        known = {one["GroupId"]: one["GroupName"] for one in self.records(region, "security_groups")}
+        """Return id -> name; a group that is gone by now has its id as name."""
+        known = {group["GroupId"]: group["GroupName"] for group in self.records(region, "security_groups")}
         return {identifier: known.get(identifier, identifier) for identifier in identifiers}
 
 
 def free_address(subnet: Subnet, taken: set[str]) -> str:
-    """The first free address of a subnet; AWS keeps the first four and the last. Raises Ec2Error."""
+    """Return the first free address of a subnet. AWS reserves the first four and the last. Raises Ec2Error."""
     network = ipaddress.ip_network(subnet.cidr)
     for offset in range(10, network.num_addresses - 1):
         address = str(network[offset])
@@ -144,19 +146,19 @@ def free_address(subnet: Subnet, taken: set[str]) -> str:
     raise Ec2Error("InsufficientFreeAddressesInSubnet", text)
 
 
-def own_address(subnet: Subnet, said: str) -> str:
-    """An address that a launch asks for, or "". Raises Ec2Error for one that the subnet cannot give: AWS keeps five of each."""
-    if not said:
+def check_address(subnet: Subnet, address: str) -> str:
+    """Return the address of a launch, or "". Raises Ec2Error for one that the subnet does not have; AWS reserves five of each."""
+    if not address:
         return ""
     network = ipaddress.ip_network(subnet.cidr)
     try:
-        found = ipaddress.ip_address(said)
+        found = ipaddress.ip_address(address)
     except ValueError as error:
-        raise Ec2Error("InvalidParameterValue", f"Invalid IP address: {said}") from error
+        raise Ec2Error("InvalidParameterValue", f"Invalid IP address: {address}") from error
     if found not in network:
         raise Ec2Error("InvalidParameterValue", "Address does not fall within the subnet's address range")
     if not 4 <= int(found) - int(network[0]) < network.num_addresses - 1:
-        raise Ec2Error("InvalidParameterValue", f"Address {said} is in subnet's reserved address range")
+        raise Ec2Error("InvalidParameterValue", f"Address {address} is in subnet's reserved address range")
     return str(found)
 
 

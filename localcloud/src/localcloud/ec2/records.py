@@ -1,6 +1,6 @@
-"""What EC2 remembers: instances, launch templates, fleets and answered tokens, per region, on disk at each change.
+"""EC2's records per region: instances, launch templates, fleets and answered client tokens, saved at each change.
 
-Plain data and its file; no rule of EC2 lives here, and no process.
+Plain data and its files: no rule of EC2 and no process lives here.
 """
 
 import json
@@ -21,12 +21,12 @@ SPOT, ON_DEMAND = "spot", "on-demand"
 
 @dataclass
 class Volume:
-    """The root volume of an instance, as a record: what the guest wrote lies in its own directory."""
+    """The record of an instance's root volume, sizes in GiB. What the guest wrote is in the guest's directory."""
 
     id: str
     device: str
     size: int
-    kind: str
+    volume_type: str
     encrypted: bool
     delete_on_termination: bool
     created: str
@@ -37,15 +37,16 @@ class Volume:
 
 @dataclass
 class Instance:
-    """One instance; `index` is its place in its reservation.
+    """The record of an instance.
 
-    Times are ISO 8601 in UTC with seconds; `ended` is epoch seconds of its termination.
+    Times are ISO 8601 in UTC with seconds, but `ended` is the termination in epoch seconds. `index` is the place in the
+    reservation, `boots` counts the boots so far, `transition` is StateTransitionReason.
     """
 
     id: str
     reservation: str
     image: str
-    kind: str
+    instance_type: str
     architecture: str
     state: str
     launched: str
@@ -82,18 +83,13 @@ class Instance:
 
     @property
     def hostname(self) -> str:
-        """The name its operating system has."""
+        """The host name of its operating system."""
         return "ip-" + self.address.replace(".", "-")
-
-    @property
-    def alive(self) -> bool:
-        """Whether it is, or will be, running."""
-        return self.state in (PENDING, RUNNING)
 
 
 @dataclass
 class Template:
-    """A launch template and its versions: number (text) -> {data, description, created}."""
+    """A launch template. `versions`: number as text -> {data, description, created}."""
 
     id: str
     name: str
@@ -106,7 +102,7 @@ class Template:
 
 @dataclass
 class Fleet:
-    """An instant fleet: the request it came from and what it answered."""
+    """An instant fleet: the request and its answer."""
 
     id: str
     created: str
@@ -117,7 +113,7 @@ class Fleet:
 
 @dataclass
 class RegionRecords:
-    """Everything of one region. `tokens`: key -> {digest, answer, at (epoch seconds)}."""
+    """All records of one region. `tokens`: key -> {digest, answer, at (epoch seconds)}."""
 
     instances: dict[str, Instance] = field(default_factory=dict)
     templates: dict[str, Template] = field(default_factory=dict)
@@ -125,70 +121,89 @@ class RegionRecords:
     tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def launched_by(self, token: str) -> list[Instance]:
-        """The instances, of those still known, that the answer to a token names."""
+        """Return the instances in the answer to a token, as far as their records still exist."""
         answer = self.tokens[token]["answer"] or {}
-        fleet = [one for entry in answer.get("Instances", ()) for one in entry["InstanceIds"]]
-        return [self.instances[one] for one in (*answer.get("instances", ()), *fleet) if one in self.instances]
+        ids = list(answer.get("instances", ()))
+        for entry in answer.get("Instances", ()):
+            ids += entry["InstanceIds"]
+        return self.existing(ids)
+
+    def existing(self, identifiers: list[str]) -> list[Instance]:
+        """Return the instances of these ids whose records still exist."""
+        return [self.instances[identifier] for identifier in identifiers if identifier in self.instances]
+
+    def not_terminated(self) -> list[Instance]:
+        """Return the instances that are not terminated."""
+        return [instance for instance in self.instances.values() if instance.ended is None]
 
 
 class RecordStore:
-    """All regions. `lock` is held by whoever changes a record: CloudFormation works on threads of its own.
+    """The records of all regions, in memory and on disk.
 
-    `on_change(region, instance, state)` is called after the disk has a new state of an instance.
+    Hold `lock` while you change a record, because CloudFormation works on its own threads.
+    `on_change(region, instance id, state)` is called after a new state of an instance was written.
     """
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._directory = directory
         self._regions: dict[str, RegionRecords] = {}
-        self._told: dict[str, str] = {}
+        self._reported: dict[str, str] = {}
         self.on_change: Callable[[str, str, str], None] = lambda *_: None
         self.lock = threading.RLock()
         for path in sorted(directory.glob("*.json")):
             self._regions[path.stem] = _read(path)
-            self._told |= {one.id: one.state for one in self._regions[path.stem].instances.values()}
+            self._reported |= _states(self._regions[path.stem])
 
     def region(self, name: str) -> RegionRecords:
-        """The records of a region; empty ones at first."""
+        """Return the records of a region; empty ones at first."""
         return self._regions.setdefault(name, RegionRecords())
 
     def regions(self) -> dict[str, RegionRecords]:
-        """Every region that was ever used."""
+        """Return the records of every region that was ever used."""
         return dict(self._regions)
 
     def save(self, name: str) -> None:
-        """Write a region to disk, whole or not at all."""
+        """Write a region to disk, whole or not at all. Raises OSError."""
         with self.lock:
             write_whole(self._directory / f"{name}.json", json.dumps(asdict(self.region(name))).encode())
-            changed = [one for one in self.region(name).instances.values() if self._told.get(one.id) != one.state]
-            self._told |= {one.id: one.state for one in changed}
-            known = {one for region in self._regions.values() for one in region.instances}
-            self._told = {one: state for one, state in self._told.items() if one in known}
-        for one in changed:
-            self.on_change(name, one.id, one.state)
+            states = _states(self.region(name))
+            changed = {key: state for key, state in states.items() if self._reported.get(key) != state}
+            self._reported |= changed
+            self._forget_deleted()
+        for instance, state in changed.items():
+            self.on_change(name, instance, state)
 
     def find(self, instance: str) -> tuple[str, Instance] | None:
-        """The region and the record of an instance."""
+        """Return (region, record) of an instance, or None."""
         for name, region in self._regions.items():
             if instance in region.instances:
                 return name, region.instances[instance]
         return None
 
+    def _forget_deleted(self) -> None:
+        self._reported = {key: state for key, state in self._reported.items() if self.find(key) is not None}
+
+
+def _states(region: RegionRecords) -> dict[str, str]:
+    return {instance.id: instance.state for instance in region.instances.values()}
+
 
 def _read(path: Path) -> RegionRecords:
     try:
-        return _region(json.loads(path.read_text()))
+        return _parse(json.loads(path.read_text()))
     except (ValueError, KeyError, TypeError) as error:
-        remedy = "Remove it to forget this region's servers, or the state directory to begin a new cloud."
+        remedy = "Delete it to forget this region's servers, or delete the state directory to start a new cloud."
         raise CloudError(f"{path} cannot be read: {error}.", remedy) from error
 
 
-def _region(said: dict[str, Any]) -> RegionRecords:
+def _parse(values: dict[str, Any]) -> RegionRecords:
+    instances = {}
+    for key, record in values["instances"].items():
+        instances[key] = Instance(**(record | {"volume": Volume(**record["volume"])}))
     return RegionRecords(
-        instances={
-            key: Instance(**(one | {"volume": Volume(**one["volume"])})) for key, one in said["instances"].items()
-        },
-        templates={key: Template(**one) for key, one in said["templates"].items()},
-        fleets={key: Fleet(**one) for key, one in said["fleets"].items()},
-        tokens=said["tokens"],
+        instances=instances,
+        templates={key: Template(**record) for key, record in values["templates"].items()},
+        fleets={key: Fleet(**record) for key, record in values["fleets"].items()},
+        tokens=values["tokens"],
     )

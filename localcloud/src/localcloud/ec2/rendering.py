@@ -1,4 +1,4 @@
-"""How records look in answers: reservations, instances, volumes. No rule lives here."""
+"""The shape of records in answers: reservations, instances, volumes. No rule lives here."""
 
 from typing import Any
 
@@ -8,136 +8,151 @@ from localcloud.ec2.records import CODES, SPOT, TERMINATED, Instance
 
 
 def reservation(request: Request, instances: list[Instance]) -> dict[str, Any]:
-    """Instances launched together."""
+    """Return the reservation of instances that were launched together."""
     return {
         "ReservationId": instances[0].reservation,
         "OwnerId": request.caller.account,
         "Groups": [],
-        "Instances": [instance(request, one) for one in instances],
+        "Instances": [render_instance(request, instance) for instance in instances],
     }
 
 
 def state(name: str) -> dict[str, Any]:
-    """A state with its code."""
+    """Return a state with its code."""
     return {"Code": CODES[name], "Name": name}
 
 
-def instance(request: Request, one: Instance) -> dict[str, Any]:
-    """One instance as DescribeInstances shows it; a terminated one has no network and no volume any more."""
-    gone = one.state == TERMINATED
-    kind = types.named(one.kind)
-    shown: dict[str, Any] = {
-        "InstanceId": one.id,
-        "ImageId": one.image,
-        "State": state(one.state),
-        "PrivateDnsName": "" if gone else private_name(request.region, one),
+def render_instance(request: Request, instance: Instance) -> dict[str, Any]:
+    """Return an instance as in DescribeInstances. A terminated one no longer has a network, a volume or a profile."""
+    shown = _always_shown(instance) | _optional(instance)
+    if instance.state == TERMINATED:
+        return shown
+    shown["PrivateDnsName"] = private_name(request.region, instance)
+    if instance.profile:
+        shown["IamInstanceProfile"] = {"Arn": instance.profile["arn"], "Id": instance.profile["id"]}
+    return shown | _network_and_volume(request, instance)
+
+
+def private_name(region: str, instance: Instance) -> str:
+    """Return the instance's name in the DNS of its VPC."""
+    if region == "us-east-1":
+        return f"{instance.hostname}.ec2.internal"
+    return f"{instance.hostname}.{region}.compute.internal"
+
+
+def render_volume(request: Request, instance: Instance) -> dict[str, Any]:
+    """Return the root volume of an instance that is not terminated."""
+    volume = instance.volume
+    shown = {
+        "VolumeId": volume.id,
+        "Size": volume.size,
+        "VolumeType": volume.volume_type,
+        "Iops": volume.iops,
+        "Throughput": volume.throughput,
+        "Encrypted": volume.encrypted,
+        "AvailabilityZone": instance.zone,
+        "AvailabilityZoneId": instance.zone_id,
+        "CreateTime": volume.created,
+        "State": "in-use",
+        "SnapshotId": "",
+        "MultiAttachEnabled": False,
+        "Tags": tag_list(volume.tags),
+        "Attachments": [
+            {
+                "AttachTime": volume.created,
+                "DeleteOnTermination": volume.delete_on_termination,
+                "Device": volume.device,
+                "InstanceId": instance.id,
+                "State": "attached",
+                "VolumeId": volume.id,
+            }
+        ],
+    }
+    if volume.encrypted:
+        shown["KmsKeyId"] = f"arn:aws:kms:{request.region}:{request.caller.account}:alias/aws/ebs"
+    return shown
+
+
+def _always_shown(instance: Instance) -> dict[str, Any]:
+    instance_type = types.named(instance.instance_type)
+    return {
+        "InstanceId": instance.id,
+        "ImageId": instance.image,
+        "State": state(instance.state),
+        "PrivateDnsName": "",
         "PublicDnsName": "",
-        "StateTransitionReason": one.transition,
-        "AmiLaunchIndex": one.index,
+        "StateTransitionReason": instance.transition,
+        "AmiLaunchIndex": instance.index,
         "ProductCodes": [],
-        "InstanceType": one.kind,
-        "LaunchTime": one.launched,
+        "InstanceType": instance.instance_type,
+        "LaunchTime": instance.launched,
         "Placement": {
-            "AvailabilityZone": one.zone,
-            "AvailabilityZoneId": one.zone_id,
+            "AvailabilityZone": instance.zone,
+            "AvailabilityZoneId": instance.zone_id,
             "GroupName": "",
             "Tenancy": "default",
         },
-        "Monitoring": {"State": "enabled" if one.monitoring else "disabled"},
-        "Architecture": one.architecture,
-        "ClientToken": one.token,
-        "EbsOptimized": one.ebs_optimized,
+        "Monitoring": {"State": "enabled" if instance.monitoring else "disabled"},
+        "Architecture": instance.architecture,
+        "ClientToken": instance.token,
+        "EbsOptimized": instance.ebs_optimized,
         "EnaSupport": True,
         "Hypervisor": "xen",
-        "RootDeviceName": one.volume.device,
+        "RootDeviceName": instance.volume.device,
         "RootDeviceType": "ebs",
         "SourceDestCheck": True,
         "VirtualizationType": "hvm",
-        "CpuOptions": {"CoreCount": kind.cores, "ThreadsPerCore": max(1, kind.cpus // kind.cores)},
-        "MetadataOptions": {"State": "applied", **one.metadata},
-        "MaintenanceOptions": {"AutoRecovery": one.auto_recovery},
+        "CpuOptions": {"CoreCount": instance_type.cores, "ThreadsPerCore": instance_type.threads_per_core},
+        "MetadataOptions": {"State": "applied", **instance.metadata},
+        "MaintenanceOptions": {"AutoRecovery": instance.auto_recovery},
         "PlatformDetails": "Linux/UNIX",
         "UsageOperation": "RunInstances",
-        "Tags": tag_list(one.tags),
+        "Tags": tag_list(instance.tags),
         "BlockDeviceMappings": [],
         "NetworkInterfaces": [],
         "SecurityGroups": [],
     }
-    if one.reason_code:
-        shown["StateReason"] = {"Code": one.reason_code, "Message": one.reason}
-    if one.key:
-        shown["KeyName"] = one.key
-    if one.market == SPOT:
-        shown |= {"InstanceLifecycle": "spot", "SpotInstanceRequestId": one.spot_request}
-    if one.profile and not gone:
-        shown["IamInstanceProfile"] = {"Arn": one.profile["arn"], "Id": one.profile["id"]}
-    return shown if gone else shown | _attached(request, one)
 
 
-def private_name(region: str, one: Instance) -> str:
-    """The name in the VPC's DNS."""
-    return f"{one.hostname}.ec2.internal" if region == "us-east-1" else f"{one.hostname}.{region}.compute.internal"
+def _optional(instance: Instance) -> dict[str, Any]:
+    shown: dict[str, Any] = {}
+    if instance.reason_code:
+        shown["StateReason"] = {"Code": instance.reason_code, "Message": instance.reason}
+    if instance.key:
+        shown["KeyName"] = instance.key
+    if instance.market == SPOT:
+        shown |= {"InstanceLifecycle": "spot", "SpotInstanceRequestId": instance.spot_request}
+    return shown
 
 
-def _attached(request: Request, one: Instance) -> dict[str, Any]:
-    names = request.context.network.group_names(request.region, one.groups)
+def _network_and_volume(request: Request, instance: Instance) -> dict[str, Any]:
+    names = request.context.network.group_names(request.region, instance.groups)
     groups = [{"GroupId": identifier, "GroupName": name} for identifier, name in names.items()]
-    disk = {
-        "AttachTime": one.volume.created,
-        "DeleteOnTermination": one.volume.delete_on_termination,
+    volume = {
+        "AttachTime": instance.volume.created,
+        "DeleteOnTermination": instance.volume.delete_on_termination,
         "Status": "attached",
-        "VolumeId": one.volume.id,
+        "VolumeId": instance.volume.id,
     }
-    card = {
-        "NetworkInterfaceId": "eni-" + one.id.removeprefix("i-"),
+    interface = {
+        "NetworkInterfaceId": "eni-" + instance.id.removeprefix("i-"),
         "Description": "",
         "Groups": groups,
         "InterfaceType": "interface",
-        "MacAddress": one.mac,
+        "MacAddress": instance.mac,
         "OwnerId": request.caller.account,
-        "PrivateIpAddress": one.address,
-        "PrivateIpAddresses": [{"Primary": True, "PrivateIpAddress": one.address}],
+        "PrivateIpAddress": instance.address,
+        "PrivateIpAddresses": [{"Primary": True, "PrivateIpAddress": instance.address}],
         "SourceDestCheck": True,
         "Status": "in-use",
-        "SubnetId": one.subnet,
-        "VpcId": one.vpc,
+        "SubnetId": instance.subnet,
+        "VpcId": instance.vpc,
     }
     return {
-        "SubnetId": one.subnet,
-        "VpcId": one.vpc,
-        "PrivateIpAddress": one.address,
+        "SubnetId": instance.subnet,
+        "VpcId": instance.vpc,
+        "PrivateIpAddress": instance.address,
         "SecurityGroups": groups,
-        "NetworkInterfaces": [card],
-        "BlockDeviceMappings": [{"DeviceName": one.volume.device, "Ebs": disk}],
-    }
-
-
-def volume(request: Request, one: Instance) -> dict[str, Any]:
-    """The root volume of an instance that is not terminated."""
-    disk = one.volume
-    return {
-        "VolumeId": disk.id,
-        "Size": disk.size,
-        "VolumeType": disk.kind,
-        "Iops": disk.iops,
-        "Throughput": disk.throughput,
-        "Encrypted": disk.encrypted,
-        "KmsKeyId": f"arn:aws:kms:{request.region}:{request.caller.account}:alias/aws/ebs" if disk.encrypted else None,
-        "AvailabilityZone": one.zone,
-        "AvailabilityZoneId": one.zone_id,
-        "CreateTime": disk.created,
-        "State": "in-use",
-        "SnapshotId": "",
-        "MultiAttachEnabled": False,
-        "Tags": tag_list(disk.tags),
-        "Attachments": [
-            {
-                "AttachTime": disk.created,
-                "DeleteOnTermination": disk.delete_on_termination,
-                "Device": disk.device,
-                "InstanceId": one.id,
-                "State": "attached",
-                "VolumeId": disk.id,
-            }
-        ],
+        "NetworkInterfaces": [interface],
+        "BlockDeviceMappings": [{"DeviceName": instance.volume.device, "Ebs": volume}],
     }

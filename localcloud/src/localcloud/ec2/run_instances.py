@@ -1,16 +1,19 @@
-"""RunInstances: one type, one place, one market."""
+"""RunInstances: instances of one type, in one place, from one market."""
 
 from dataclasses import replace
 from typing import Any
 
-from localcloud.ec2 import launch, templates
+from localcloud.ec2 import templates
 from localcloud.ec2.authorize import Resource, request_tags
 from localcloud.ec2.context import Handler, Request
 from localcloud.ec2.errors import Ec2Error, dry_run, missing
 from localcloud.ec2.instances import resource
-from localcloud.ec2.launch_requests import Draft, draft, market_of, merged
+from localcloud.ec2.launch import start_instances
+from localcloud.ec2.launch_authorization import authorize_launch
+from localcloud.ec2.launch_requests import LaunchRequest, market_of, merged, resolve
 from localcloud.ec2.records import TERMINATED, Instance
 from localcloud.ec2.rendering import reservation
+from localcloud.ec2.tokens import answer_in_any_zone, client_token
 
 _NOT_DATA = ("MinCount", "MaxCount", "ClientToken", "DryRun", "LaunchTemplate")
 
@@ -18,86 +21,105 @@ _NOT_DATA = ("MinCount", "MaxCount", "ClientToken", "DryRun", "LaunchTemplate")
 def run_instances(request: Request) -> dict[str, Any]:
     """RunInstances. Raises Ec2Error."""
     params = request.params
-    least, most = params.get("MinCount"), params.get("MaxCount")
-    if least is None or most is None:
-        raise missing("MinCount" if least is None else "MaxCount")
-    if not 1 <= least <= most:
-        raise Ec2Error("InvalidParameterValue", f"Invalid value '{least}' for InstanceCount")
+    count = _count(params)
     try:
-        one = _draft(request)
+        launch = _launch_request(request)
     except Ec2Error:
-        known = None if params.get("DryRun") else _known(request)
-        if known is None:
+        answer = _earlier_answer(request)
+        if answer is None:
             raise
-        _judge_again(request, known)
-        return _again(request, known)
-    if one.private_address and most > 1:
+        _authorize_replay(request, answer)
+        return _replay(request, answer)
+    if launch.private_address and count[1] > 1:
         text = "A private IP address can be given to one instance only."
         raise Ec2Error("InvalidParameterCombination", text)
-    launch.authorize(request, one, "RunInstances")
+    authorize_launch(request, launch, "RunInstances")
     if params.get("DryRun"):
         raise dry_run()
-    # A request that names a place is one request per zone: the same token may launch once in each.
-    key, digest = launch.token_key("RunInstances", params, one.subnet.zone if _placed(params) else "")
-    known = launch.replayed(request, key, digest)
-    if known is not None:
-        return _again(request, known)
-    launch.bind_token(request, key, digest, None)
+    token = client_token("RunInstances", params, _token_zone(params, launch))
+    answer = token.answer(request)
+    if answer is not None:
+        return _replay(request, answer)
+    token.remember(request, None)
     request.save()
-    request.context.capacity.call("RunInstances", request.region, after=False)
-    refused = request.context.capacity.pool(request.region, one.subnet.zone, one.kind.name, one.market)
-    if refused is not None:
-        raise Ec2Error(refused.code, refused.message, 500 if refused.code == "InsufficientInstanceCapacity" else 400)
+    capacity = request.context.capacity
+    capacity.check_call("RunInstances", request.region, after=False)
+    _check_pool(request, launch)
 
-    def bind(made: list[Instance]) -> None:
-        launch.bind_token(request, key, digest, {"instances": [instance.id for instance in made]})
+    def record(made: list[Instance]) -> None:
+        token.remember(request, {"instances": [instance.id for instance in made]})
 
-    made = launch.start(request, one, (least, most), bind)
-    request.context.capacity.call("RunInstances", request.region, after=True)
+    made = start_instances(request, launch, count, record)
+    capacity.check_call("RunInstances", request.region, after=True)
     return reservation(request, made)
 
 
-def _draft(request: Request) -> Draft:
+def _count(params: dict[str, Any]) -> tuple[int, int]:
+    for name in ("MinCount", "MaxCount"):
+        if params.get(name) is None:
+            raise missing(name)
+    least, most = params["MinCount"], params["MaxCount"]
+    if not 1 <= least <= most:
+        raise Ec2Error("InvalidParameterValue", f"Invalid value '{least}' for InstanceCount")
+    return least, most
+
+
+def _launch_request(request: Request) -> LaunchRequest:
     params = request.params
     data = {key: value for key, value in params.items() if key not in _NOT_DATA}
-    said = params.get("LaunchTemplate")
-    if not said:
-        return draft(request, data, market_of(data))
-    template = templates.find(request.records, said)
-    number = templates.version(template, said.get("Version") or "$Default")
+    specification = params.get("LaunchTemplate")
+    if not specification:
+        return resolve(request, data, market_of(data))
+    template = templates.find(request.records, specification)
+    number = templates.version(template, specification.get("Version") or "$Default")
     data = merged(template.versions[number]["data"], data)
-    return replace(draft(request, data, market_of(data)), template=template.id, template_version=number)
+    launch = resolve(request, data, market_of(data))
+    return replace(launch, template=template.id, template_version=number)
 
 
-def _placed(params: dict[str, Any]) -> bool:
-    placement, cards = params.get("Placement") or {}, params.get("NetworkInterfaces") or ()
-    zone = placement.get("AvailabilityZone") or placement.get("AvailabilityZoneId")
-    return bool(zone or params.get("SubnetId") or any(card.get("SubnetId") for card in cards))
-
-
-def _known(request: Request) -> dict[str, Any] | None:
-    """What this very request was answered, when what it names, such as its template, is gone by now."""
-    _, digest = launch.token_key("RunInstances", request.params)
-    for key, one in request.records.tokens.items():
-        action, _, token = key.split(" ", 2)
-        if (action, token, one["digest"]) == ("RunInstances", request.params.get("ClientToken"), digest):
-            answer: dict[str, Any] | None = one["answer"]
-            return answer
-    return None
-
-
-def _judge_again(request: Request, known: dict[str, Any]) -> None:
-    """Of a launch that can no longer be drafted, judge what is left of it: the instances it made."""
-    made = [request.records.instances[one] for one in known["instances"] if one in request.records.instances]
-    keys = [(resource(request, one), request_tags(one.tags)) for one in made]
-    request.caller.require("ec2:RunInstances", [Resource(one.arn, one.keys | tags) for one, tags in keys])
-
-
-def _again(request: Request, known: dict[str, Any]) -> dict[str, Any]:
-    found: list[Instance] = [
-        request.records.instances[one] for one in known["instances"] if one in request.records.instances
+def _token_zone(params: dict[str, Any], launch: LaunchRequest) -> str:
+    """Return the zone of a request that names a place: there the same token may launch once in each zone."""
+    placement = params.get("Placement") or {}
+    interfaces = params.get("NetworkInterfaces") or ()
+    places = [
+        placement.get("AvailabilityZone"),
+        placement.get("AvailabilityZoneId"),
+        params.get("SubnetId"),
+        *(interface.get("SubnetId") for interface in interfaces),
     ]
-    if len(found) < len(known["instances"]) or any(one.state == TERMINATED for one in found):
+    if any(places):
+        return launch.subnet.zone
+    return ""
+
+
+def _check_pool(request: Request, launch: LaunchRequest) -> None:
+    error = request.context.capacity.pool_error(
+        request.region, launch.subnet.zone, launch.instance_type.name, launch.market
+    )
+    if error is not None:
+        status = {"InsufficientInstanceCapacity": 500}.get(error.code, 400)
+        raise Ec2Error(error.code, error.message, status)
+
+
+def _earlier_answer(request: Request) -> dict[str, Any] | None:
+    """Return the earlier answer to this exact request: what it names, such as a template, may be gone by now."""
+    if request.params.get("DryRun"):
+        return None
+    return answer_in_any_zone(request)
+
+
+def _authorize_replay(request: Request, answer: dict[str, Any]) -> None:
+    """Authorize a launch that can no longer be resolved by what is left of it: the instances that it made."""
+    resources = []
+    for instance in request.records.existing(answer["instances"]):
+        existing = resource(request, instance)
+        resources.append(Resource(existing.arn, existing.keys | request_tags(instance.tags)))
+    request.caller.require("ec2:RunInstances", resources)
+
+
+def _replay(request: Request, answer: dict[str, Any]) -> dict[str, Any]:
+    found = request.records.existing(answer["instances"])
+    if len(found) < len(answer["instances"]) or any(instance.state == TERMINATED for instance in found):
         text = "The request had a client token of a previous request for which the instance has been terminated."
         raise Ec2Error("IdempotentInstanceTerminated", text)
     return reservation(request, found)

@@ -1,4 +1,4 @@
-"""The EC2 of one cloud, put together: requests in, answers out, guests behind them. See localcloud.cloud.Machines."""
+"""The EC2 of one cloud: dispatches requests to their actions and connects the actions with the guests."""
 
 import asyncio
 import importlib
@@ -12,9 +12,11 @@ from urllib.parse import parse_qsl
 
 from localcloud.cloud.facts import Cloud, Response
 from localcloud.ec2 import (
+    attributes,
     authorize,
     catalog,
     codec,
+    describe_instances,
     fleets,
     instances,
     rendering,
@@ -32,7 +34,7 @@ from localcloud.ec2.metadata import MetadataService
 from localcloud.ec2.network import Network
 from localcloud.ec2.records import Instance, RecordStore
 from localcloud.ec2.spot import SpotMarket
-from localcloud.ec2.supervisor import LONGEST_LIFE, MOST_GUESTS, GuestSupervisor
+from localcloud.ec2.supervisor import MAX_GUESTS, MAX_LIFE, GuestSupervisor
 from localcloud.guests import process
 from localcloud.guests.guest import VM, GuestBackend, Hardware
 from localcloud.services import stacks
@@ -42,13 +44,15 @@ HANDLERS: dict[str, Handler] = {
     **fleets.HANDLERS,
     **run_instances.HANDLERS,
     **instances.HANDLERS,
+    **describe_instances.HANDLERS,
+    **attributes.HANDLERS,
     **tags.HANDLERS,
     **catalog.HANDLERS,
 }
 
-# Left to MiniStack, which keeps networks; reading them is ours. Whatever else it has would speak of instances, images or
-# disks of its own that do not exist here, or take a filter it does not know for one that matches everything.
-LEFT = frozenset(
+# Actions of MiniStack, which keeps the networks; this EC2 describes them. MiniStack's other actions are not used: they would
+# report its own instances, images and disks, which do not exist here, or ignore a filter that they do not know.
+MINISTACK_ACTIONS = frozenset(
     (
         "CreateVpc",
         "DeleteVpc",
@@ -64,13 +68,13 @@ LEFT = frozenset(
         "RevokeSecurityGroupEgress",
     )
 )
-# An instance that is not terminated, though it be stopped, has a network interface, and that holds what it stands in.
-_HOLDS: dict[str, tuple[str, Callable[[Instance, str], bool]]] = {
-    "DeleteSecurityGroup": ("GroupId", lambda one, asked: asked in one.groups),
-    "DeleteSubnet": ("SubnetId", lambda one, asked: one.subnet == asked),
-    "DeleteVpc": ("VpcId", lambda one, asked: one.vpc == asked),
+# An instance that is not terminated, even a stopped one, has a network interface, which depends on these.
+_DEPENDS: dict[str, tuple[str, Callable[[Instance, str], bool]]] = {
+    "DeleteSecurityGroup": ("GroupId", lambda instance, group: group in instance.groups),
+    "DeleteSubnet": ("SubnetId", lambda instance, subnet: instance.subnet == subnet),
+    "DeleteVpc": ("VpcId", lambda instance, vpc: instance.vpc == vpc),
 }
-# Judged on no resource of their own, so that a dry run of them is answered alike.
+# IAM evaluates these without a resource, so their dry runs need no code of their own.
 _LISTINGS = frozenset(name for name in HANDLERS if name.startswith("Describe") and name != "DescribeInstanceAttribute")
 _FORGET_EVERY = 60.0
 _XML = {"Content-Type": "text/xml;charset=UTF-8"}
@@ -79,7 +83,7 @@ _log = logging.getLogger("localcloud.ec2")
 
 
 class Ec2:
-    """The machines of a cloud (localcloud.cloud.Machines)."""
+    """The EC2 of a cloud (localcloud.cloud.facts.Machines)."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
@@ -89,24 +93,24 @@ class Ec2:
         self._identity = Identity(cloud.account, self._store, self._network)
         self._metadata = MetadataService(self._identity.facts, self._identity.credentials)
         self._capacity = Capacity()
-        self._body: GuestBackend | None = None
-        self._most = MOST_GUESTS if cloud.max_guests is None else cloud.max_guests
-        self._longest = float(getattr(cloud, "max_life", None) or LONGEST_LIFE)
+        self._backend: GuestBackend | None = None
+        self._max_guests = MAX_GUESTS if cloud.max_guests is None else cloud.max_guests
+        self._max_life = float(getattr(cloud, "max_life", None) or MAX_LIFE)
         self._supervisor: GuestSupervisor | None = None
         self._context: Context | None = None
-        self._forgot = 0.0
+        self._forgot_at = 0.0
         self._router = importlib.import_module("ministack.core.router")
         self._responses = importlib.import_module("ministack.core.responses")
         authorize.install(frozenset(HANDLERS))
 
     async def start(self) -> None:
-        """Find out what guests can be made of here, and settle what the last cloud left."""
+        """Find out which guests this machine can have, and terminate what the last cloud left."""
         self._events = InstanceEvents(self._cloud.account, asyncio.get_running_loop())
         self._store.on_change = self._events.state_changed
         guests = self._cloud.state / "guests"
-        self._body = await self._find_body(guests)
+        self._backend = await self._find_backend(guests)
         self._supervisor = GuestSupervisor(
-            guests, self._store, self._cloud.clock, self._body, self._most, self._longest, self._hardware
+            guests, self._store, self._cloud.clock, self._backend, self._max_guests, self._max_life, self._hardware
         )
         self._supervisor.reconcile()
         self._market = SpotMarket(self._store, self._identity, self._events, self._cloud.clock, self._supervisor)
@@ -117,41 +121,41 @@ class Ec2:
             capacity=self._capacity,
             clock=self._cloud.clock,
             supervisor=self._supervisor,
-            facts=self._body.facts() | {"guests": self._body.kind},
+            facts=self._backend.facts() | {"guests": self._backend.kind},
         )
         context = self._context
         stacks.before_first_stack(lambda: templates.install(context))
-        # Reading the model takes a moment that the first request need not wait for.
+        # Loading the model takes a moment; without this the first request would wait for it.
         self._warming = asyncio.ensure_future(asyncio.to_thread(codec.service))
 
-    async def _find_body(self, guests: Path) -> GuestBackend:
-        """What this cloud's guests are made of. Raises CloudError when this machine cannot have such guests."""
+    async def _find_backend(self, guests: Path) -> GuestBackend:
+        """Return the backend of this cloud's guests. Raises CloudError if this machine cannot have such guests."""
         cloud, serve = self._cloud, self._metadata.serve
         if cloud.guests == VM:
-            # A cloud of processes needs nothing of it.
+            # Imported here, because process guests do not need it.
             from localcloud.guests.vm.backend import find_backend
 
-            body = await asyncio.to_thread(find_backend, cloud.port, cloud.internet, serve, cloud.max_guests)
+            backend = await asyncio.to_thread(find_backend, cloud.port, cloud.internet, serve, cloud.max_guests)
             if cloud.max_guests is None:
-                self._most = body.max_guests
-            return body
+                self._max_guests = backend.max_guests
+            return backend
         sandbox, _ = await asyncio.gather(
             asyncio.to_thread(process.can_sandbox), asyncio.to_thread(process.make_etc_template, guests)
         )
         return process.ProcessBackend(cloud.port, sandbox, cloud.internet, serve)
 
-    def _hardware(self, region: str, one: Instance) -> Hardware:
-        """The machine that an instance is said to be."""
-        kind = types.named(one.kind)
+    def _hardware(self, region: str, instance: Instance) -> Hardware:
+        """Return the hardware of an instance: that of its type, volume and subnet."""
+        instance_type = types.named(instance.instance_type)
         return Hardware(
-            instance_type=one.kind,
-            cpus=kind.cpus,
-            memory=kind.memory,
-            volume=one.volume.id,
-            disk=one.volume.size,
-            mac=one.mac,
-            cidr=self._network.subnet(region, one.subnet).cidr,
-            domain=rendering.private_name(region, one).partition(".")[2],
+            instance_type=instance.instance_type,
+            cpus=instance_type.cpus,
+            memory=instance_type.memory,
+            volume=instance.volume.id,
+            disk=instance.volume.size,
+            mac=instance.mac,
+            cidr=self._network.subnet(region, instance.subnet).cidr,
+            domain=rendering.private_name(region, instance).partition(".")[2],
         )
 
     async def close(self) -> None:
@@ -161,13 +165,13 @@ class Ec2:
 
     def describe(self) -> dict[str, Any]:
         """Facts for `up` and `status`."""
-        if self._body is None or self._supervisor is None:
+        if self._backend is None or self._supervisor is None:
             return {"guests": self._cloud.guests}
         running, waiting = self._supervisor.counts
-        return self._body.describe() | {
+        return self._backend.describe() | {
             "internet": self._cloud.internet,
-            "max_guests": self._most,
-            "max_life_hours": self._longest / 3600,
+            "max_guests": self._max_guests,
+            "max_life_hours": self._max_life / 3600,
             "guests_running": running,
             "guests_waiting": waiting,
             "guests_now": self._supervisor.facts(),
@@ -176,80 +180,88 @@ class Ec2:
     async def handle(
         self, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]
     ) -> Response | None:
-        """Answer an EC2 request; None leaves it to MiniStack (see LEFT)."""
+        """Answer an EC2 request, or return None for one of MINISTACK_ACTIONS."""
         del path
-        flat = {name: values[0] for name, values in query.items() if values}
+        params = {name: values[0] for name, values in query.items() if values}
         if method == "POST":
-            flat |= dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
-        action = flat.get("Action", "")
+            params |= dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
+        action = params.get("Action", "")
         identifier = str(uuid.uuid4())
         try:
             if action not in HANDLERS:
-                self._leave(action, flat)
+                self._check_ministack_action(action, params)
                 return None
             key = self._router.extract_access_key_id(headers, query)
-            answer = self._act(action, flat, key)
+            answer = self._act(action, params, key)
             return 200, dict(_XML), codec.render(action, answer, identifier)
-        except Ec2Error as refusal:
-            return refusal.status, dict(_XML), codec.render_error(refusal, identifier)
+        except Ec2Error as error:
+            return error.status, dict(_XML), codec.render_error(error, identifier)
         except Exception:
             _log.exception("%s failed", action)
             fault = Ec2Error("InternalError", "An internal error has occurred", 500)
             return 500, dict(_XML), codec.render_error(fault, identifier)
 
     async def control(self, method: str, path: str, body: bytes) -> Response:
-        """`/_localcloud/ec2/capacity` (see capacity.py), `/_localcloud/ec2/interrupt` and `.../rebalance` (see spot.py)."""
+        """Answer `/_localcloud/ec2/capacity` (see capacity.py), `.../interrupt` and `.../rebalance` (see spot.py)."""
         try:
-            said = json.loads(body or b"{}")
+            document = json.loads(body or b"{}")
             if path.endswith("/capacity"):
-                if method in ("POST", "PUT"):
-                    self._capacity.replace(said)
-                elif method == "DELETE":
-                    self._capacity.replace({"rules": []})
-                return _json(200, {"rules": self._capacity.listing()})
-            orders = {"interrupt": self._market.interrupt, "rebalance": self._market.rebalance}
-            order = orders.get(path.rpartition("/")[2])
-            if order is not None and method == "POST":
-                done = order(said)
-                return _json(200, done) if done else _json(404, {"error": "no running spot instance of that id"})
+                return self._control_capacity(method, document)
+            order = {"interrupt": self._market.interrupt, "rebalance": self._market.rebalance}.get(
+                path.rpartition("/")[2]
+            )
+            if order is None or method != "POST":
+                return _json(404, {"error": "no such control"})
+            done = order(document)
         except ValueError as error:
             return _json(400, {"error": str(error)})
-        return _json(404, {"error": "no such control"})
+        if done is None:
+            return _json(404, {"error": "no running spot instance has that id"})
+        return _json(200, done)
 
-    def _act(self, action: str, flat: dict[str, str], key: str) -> dict[str, Any]:
+    def _control_capacity(self, method: str, document: Any) -> Response:
+        if method in ("POST", "PUT"):
+            self._capacity.replace(document)
+        elif method == "DELETE":
+            self._capacity.replace({"rules": []})
+        return _json(200, {"rules": self._capacity.listing()})
+
+    def _act(self, action: str, params: dict[str, str], key: str) -> dict[str, Any]:
         if self._context is None or self._supervisor is None:
             raise Ec2Error("Unavailable", "The service is starting.", 503)
         now = self._cloud.clock.now().timestamp()
-        if abs(now - self._forgot) > _FORGET_EVERY:
-            self._forgot = now
+        if abs(now - self._forgot_at) > _FORGET_EVERY:
+            self._forgot_at = now
             self._supervisor.forget_old()
         caller = authorize.Caller(key, self._responses.get_region(), self._responses.get_account_id())
-        request = Request(self._context, caller, action, codec.parse(action, flat))
+        request = Request(self._context, caller, action, codec.parse(action, params))
         if action in _LISTINGS and request.params.get("DryRun"):
             caller.require(f"ec2:{action}")
             raise dry_run()
         with self._store.lock:
             return HANDLERS[action](request)
 
-    def _leave(self, action: str, flat: dict[str, str]) -> None:
-        """Raise Ec2Error for what must not be left to MiniStack: what is not offered, a dry run, a network in use."""
-        if action not in LEFT:
-            # Of what AWS has and this cloud has not it is said, so that nobody looks for a misspelling.
-            more = " It is not part of the local cloud's EC2." if codec.knows(action) else ""
-            raise Ec2Error("InvalidAction", f"The action {action} is not valid for this web service.{more}")
-        if codec.parse(action, flat).get("DryRun"):
+    def _check_ministack_action(self, action: str, params: dict[str, str]) -> None:
+        """Raise Ec2Error for an action that is not MiniStack's here, for a dry run, and for a network in use."""
+        if action not in MINISTACK_ACTIONS:
+            text = f"The action {action} is not valid for this web service."
+            if codec.knows(action):
+                # AWS has it, so the caller need not look for a typing error.
+                text += " It is not part of the local cloud's EC2."
+            raise Ec2Error("InvalidAction", text)
+        if codec.parse(action, params).get("DryRun"):
             raise dry_run()
-        if action in _HOLDS:
-            name, holds = _HOLDS[action]
-            region, asked = self._store.region(self._responses.get_region()), flat.get(name, "")
-            if any(holds(one, asked) for one in region.instances.values() if one.ended is None):
-                raise Ec2Error("DependencyViolation", f"resource {asked} has a dependent object")
+        if action in _DEPENDS:
+            name, depends = _DEPENDS[action]
+            region, identifier = self._store.region(self._responses.get_region()), params.get(name, "")
+            if any(depends(instance, identifier) for instance in region.not_terminated()):
+                raise Ec2Error("DependencyViolation", f"resource {identifier} has a dependent object")
 
 
-def _json(status: int, said: dict[str, Any]) -> Response:
-    return status, {"Content-Type": "application/json"}, json.dumps(said).encode()
+def _json(status: int, document: dict[str, Any]) -> Response:
+    return status, {"Content-Type": "application/json"}, json.dumps(document).encode()
 
 
 def attach(cloud: Cloud) -> Ec2:
-    """The EC2 of this cloud; MiniStack must be loaded."""
+    """Return the EC2 of this cloud. MiniStack must be loaded."""
     return Ec2(cloud)

@@ -1,6 +1,6 @@
-"""Which parameters of a launch this cloud plays, and the refusal of every other one: what is not played is never ignored.
+"""Which parameters of a launch the local cloud supports. It refuses all others, because it must never ignore a parameter.
 
-Looking up what the played ones name is in launch_requests.py, disks in volumes.py.
+Looking up what the parameters name lives in launch_requests.py, volumes in volumes.py.
 """
 
 import math
@@ -14,7 +14,7 @@ from localcloud.ec2.records import SPOT
 _LAUNCH = frozenset(
     (
         "BlockDeviceMappings",
-        # Taken, because a guest of any type is played by this machine: nothing of it would be seen.
+        # Accepted without effect: this machine stands in for every type, so credits would change nothing.
         "CreditSpecification",
         "DisableApiTermination",
         "EbsOptimized",
@@ -37,7 +37,7 @@ _LAUNCH = frozenset(
         "UserData",
     )
 )
-_NOTHING_ASKED: dict[str, tuple[Any, ...]] = {
+_WITHOUT_EFFECT: dict[str, tuple[Any, ...]] = {
     "CapacityReservationSpecification": (
         {"CapacityReservationPreference": "open"},
         {"CapacityReservationPreference": "none"},
@@ -46,63 +46,64 @@ _NOTHING_ASKED: dict[str, tuple[Any, ...]] = {
     "HibernationOptions": ({"Configured": False},),
     "PrivateDnsNameOptions": ({"HostnameType": "ip-name"},),
 }
+"""Values of unsupported parameters that request nothing."""
 _PLACEMENT = frozenset(("AvailabilityZone", "AvailabilityZoneId", "Tenancy"))
-# A public address is documented as never given, whatever is asked.
-_CARD = frozenset(
+# Instances here never have a public address, as the documentation says, so AssociatePublicIpAddress has no effect.
+_INTERFACE = frozenset(
     ("AssociatePublicIpAddress", "DeleteOnTermination", "DeviceIndex", "Groups", "PrivateIpAddress", "SubnetId")
 )
-_OF_SPOT = frozenset(("InstanceInterruptionBehavior", "MaxPrice", "SpotInstanceType"))
+_INSTANCE_LEVEL = ("SecurityGroupIds", "SecurityGroups", "SubnetId", "PrivateIpAddress")
+_SPOT_OPTIONS = frozenset(("InstanceInterruptionBehavior", "MaxPrice", "SpotInstanceType"))
 
 
-def only(said: dict[str, Any], played: Collection[str], what: str) -> None:
-    """Raise Ec2Error (UnsupportedOperation) for a key that is not played; one whose value asks for nothing is let pass."""
-    for name, value in said.items():
-        if name not in played and value and value not in _NOTHING_ASKED.get(name, ()):
+def require_supported(values: dict[str, Any], supported: Collection[str], what: str) -> None:
+    """Raise Ec2Error (UnsupportedOperation) for a key that is not supported, unless its value requests nothing."""
+    for name, value in values.items():
+        if name not in supported and value and value not in _WITHOUT_EFFECT.get(name, ()):
             raise not_supported(f"{what} {name}")
 
 
 def check_launch(data: dict[str, Any]) -> None:
-    """Raise Ec2Error for launch data that names what is not played, or combines what AWS does not let be combined."""
-    only(data, _LAUNCH, "The launch parameter")
+    """Raise Ec2Error for launch data with unsupported parameters, or with combinations that AWS refuses."""
+    require_supported(data, _LAUNCH, "The launch parameter")
     _check_placement(data.get("Placement") or {})
-    only(data.get("MaintenanceOptions") or {}, ("AutoRecovery",), "The maintenance option")
-    said = data.get("IamInstanceProfile") or {}
-    if said.get("Name") and said.get("Arn"):
-        raise Ec2Error(
-            "InvalidParameterCombination", "An instance profile is given by its name or by its ARN, not by both."
-        )
+    require_supported(data.get("MaintenanceOptions") or {}, ("AutoRecovery",), "The maintenance option")
+    profile = data.get("IamInstanceProfile") or {}
+    if profile.get("Name") and profile.get("Arn"):
+        text = "An instance profile is given by its name or by its ARN, not by both."
+        raise Ec2Error("InvalidParameterCombination", text)
 
 
-def card(data: dict[str, Any]) -> dict[str, Any]:
-    """The one network interface that launch data describes, or {}. Raises Ec2Error."""
-    cards = data.get("NetworkInterfaces") or []
-    if not cards:
+def network_interface(data: dict[str, Any]) -> dict[str, Any]:
+    """Return the only network interface in launch data, or {}. Raises Ec2Error."""
+    interfaces = data.get("NetworkInterfaces") or []
+    if not interfaces:
         return {}
-    if len(cards) > 1:
+    if len(interfaces) > 1:
         raise not_supported("A second network interface")
-    if any(data.get(name) for name in ("SecurityGroupIds", "SecurityGroups", "SubnetId", "PrivateIpAddress")):
+    if any(data.get(name) for name in _INSTANCE_LEVEL):
         text = "Network interfaces and an instance-level subnet ID or security groups may not be specified on the same request"
         raise Ec2Error("InvalidParameterCombination", text)
-    one = dict(cards[0])
-    if one.get("NetworkInterfaceId"):
-        text = f"The networkInterface ID '{one['NetworkInterfaceId']}' does not exist"
+    interface = dict(interfaces[0])
+    if interface.get("NetworkInterfaceId"):
+        text = f"The networkInterface ID '{interface['NetworkInterfaceId']}' does not exist"
         raise Ec2Error("InvalidNetworkInterfaceID.NotFound", text)
-    if one.get("InterfaceType") == "interface":
-        del one["InterfaceType"]
-    only(one, _CARD, "The network interface's")
-    if "DeviceIndex" not in one:
+    if interface.get("InterfaceType") == "interface":
+        del interface["InterfaceType"]
+    require_supported(interface, _INTERFACE, "The network interface's")
+    if "DeviceIndex" not in interface:
         raise missing("NetworkInterface.1.DeviceIndex")
-    if one["DeviceIndex"] != 0:
-        raise invalid(one["DeviceIndex"], "DeviceIndex", "The primary network interface has device index 0.")
-    if one.get("DeleteOnTermination", True) is not True:
+    if interface["DeviceIndex"] != 0:
+        raise invalid(interface["DeviceIndex"], "DeviceIndex", "The primary network interface has device index 0.")
+    if interface.get("DeleteOnTermination", True) is not True:
         raise not_supported("A network interface that is kept after its instance")
-    return one
+    return interface
 
 
 def check_spot(data: dict[str, Any], market: str) -> None:
     """Raise Ec2Error for spot options that a one-time request does not have.
 
-    Source: "EC2 API Reference", SpotMarketOptions: other behaviours need a persistent request, ValidUntil too.
+    Source: "EC2 API Reference", SpotMarketOptions: other behaviors and ValidUntil need a persistent request.
     """
     options = data.get("InstanceMarketOptions") or {}
     spot = options.get("SpotOptions") or {}
@@ -110,41 +111,40 @@ def check_spot(data: dict[str, Any], market: str) -> None:
         raise not_supported("A persistent spot request")
     if spot and market != SPOT:
         raise Ec2Error("InvalidParameterCombination", "SpotOptions need the MarketType `spot`.")
-    behaviour = spot.get("InstanceInterruptionBehavior", "terminate")
-    if behaviour != "terminate":
-        text = f"The interruption behavior {behaviour} is not supported for a one-time Spot Instance request."
+    behavior = spot.get("InstanceInterruptionBehavior", "terminate")
+    if behavior != "terminate":
+        text = f"The interruption behavior {behavior} is not supported for a one-time Spot Instance request."
         raise Ec2Error("InvalidParameterCombination", text)
     if spot.get("ValidUntil"):
-        raise Ec2Error(
-            "InvalidParameterCombination", "ValidUntil is not supported for a one-time Spot Instance request."
-        )
-    only(spot, _OF_SPOT, "The spot option")
+        text = "ValidUntil is not supported for a one-time Spot Instance request."
+        raise Ec2Error("InvalidParameterCombination", text)
+    require_supported(spot, _SPOT_OPTIONS, "The spot option")
 
 
-def check_ceiling(said: str | None, name: str, kind: types.InstanceType, zone: str) -> None:
-    """Raise Ec2Error when a spot price per hour that may not be exceeded is none, or below the price of the zone."""
-    if said is not None and dollars(said, name) < types.spot_dollars(kind, zone):
-        text = f"Your Spot request price of {said} is lower than the minimum required."
+def check_max_price(price: str | None, name: str, instance_type: types.InstanceType, zone: str) -> None:
+    """Raise Ec2Error if the maximum price per hour is not a price, or is below the spot price of the zone."""
+    if price is not None and dollars(price, name) < types.spot_dollars(instance_type, zone):
+        text = f"Your Spot request price of {price} is lower than the minimum required."
         raise Ec2Error("SpotMaxPriceTooLow", text)
 
 
-def dollars(said: str, name: str) -> float:
-    """A price in words as a number above 0. Raises Ec2Error."""
+def dollars(price: str, name: str) -> float:
+    """Parse a price above 0; `name` is the parameter. Raises Ec2Error."""
     try:
-        found = float(said)
+        found = float(price)
     except ValueError:
         found = 0.0
     if not math.isfinite(found) or found <= 0:
-        raise invalid(said, name, "It is a price in dollars.")
+        raise invalid(price, name, "It must be a price in dollars.")
     return found
 
 
-def _check_placement(said: dict[str, Any]) -> None:
+def _check_placement(placement: dict[str, Any]) -> None:
     for name in ("GroupName", "GroupId"):
-        if said.get(name):
-            raise Ec2Error("InvalidPlacementGroup.Unknown", f"The Placement Group '{said[name]}' is unknown.")
-    if said.get("HostId"):
-        raise Ec2Error("InvalidHostID.NotFound", f"The host ID '{said['HostId']}' does not exist")
-    if said.get("Tenancy", "default") != "default":
+        if placement.get(name):
+            raise Ec2Error("InvalidPlacementGroup.Unknown", f"The Placement Group '{placement[name]}' is unknown.")
+    if placement.get("HostId"):
+        raise Ec2Error("InvalidHostID.NotFound", f"The host ID '{placement['HostId']}' does not exist")
+    if placement.get("Tenancy", "default") != "default":
         raise not_supported("Dedicated tenancy")
-    only(said, _PLACEMENT, "The placement's")
+    require_supported(placement, _PLACEMENT, "The placement's")

@@ -1,4 +1,4 @@
-"""CreateTags, DeleteTags and DescribeTags, over our records and MiniStack's alike."""
+"""CreateTags, DeleteTags and DescribeTags, over the records of this EC2 and over MiniStack's."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +9,7 @@ from localcloud.ec2.errors import Ec2Error, dry_run, missing
 from localcloud.ec2.filters import page, select
 from localcloud.ec2.launch_requests import check_metadata_key, check_tag
 
+MAX_TAGS = 50
 _KINDS = {
     "i": "instance",
     "vol": "volume",
@@ -24,10 +25,16 @@ _KINDS = {
     "vpce": "vpc-endpoint",
     "key": "key-pair",
 }
+# Kind -> (MiniStack's records, the name of the id, the error for an unknown id).
+_MINISTACK_RECORDS = {
+    "security-group": ("security_groups", "GroupId", "InvalidGroup.NotFound"),
+    "subnet": ("subnets", "SubnetId", "InvalidSubnetID.NotFound"),
+    "vpc": ("vpcs", "VpcId", "InvalidVpcID.NotFound"),
+}
 
 
 @dataclass(frozen=True)
-class _Line:
+class _Tag:
     resource: str
     kind: str
     key: str
@@ -36,35 +43,34 @@ class _Line:
 
 def create(request: Request) -> dict[str, Any]:
     """CreateTags."""
-    said = {tag.get("Key", ""): tag.get("Value", "") for tag in request.params.get("Tags") or ()}
-    if not said:
+    new = {tag.get("Key", ""): tag.get("Value", "") for tag in request.params.get("Tags") or ()}
+    if not new:
         raise missing("Tag")
-    for key, value in said.items():
+    for key, value in new.items():
         check_tag(key, value)
-    held = _asked(request, said)
-    for identifier, tags in held.items():
-        if len(tags | said) > 50:
+    present = _authorized(request, new)
+    for identifier, tags in present.items():
+        if len(tags | new) > MAX_TAGS:
             raise Ec2Error("TagLimitExceeded", "The maximum number of Tags for a resource has been reached.")
         instance = request.records.instances.get(identifier)
         if instance is not None and instance.metadata.get("InstanceMetadataTags") == "enabled":
-            for key in said:
+            for key in new:
                 check_metadata_key(key)
-    for identifier, tags in held.items():
-        _set(request, identifier, tags | said)
+    for identifier, tags in present.items():
+        _set(request, identifier, tags | new)
     request.save()
     return {}
 
 
 def delete(request: Request) -> dict[str, Any]:
-    """DeleteTags: those named, by key or by key and value; all of a resource's own when none is named."""
-    asked = request.params.get("Tags")
-    said = {tag.get("Key", ""): tag.get("Value") for tag in asked or ()}
-    for identifier, tags in _asked(request, {}).items():
-        kept = {
-            key: value
-            for key, value in tags.items()
-            if key.startswith("aws:") or (asked and (key not in said or said[key] not in (None, value)))
-        }
+    """DeleteTags: the named tags, by key or by key and value; without names all but those of AWS."""
+    named = request.params.get("Tags") or ()
+    values = {tag.get("Key", ""): tag.get("Value") for tag in named}
+    for identifier, tags in _authorized(request, {}).items():
+        deleted = set(tags)
+        if values:
+            deleted = {key for key in tags if key in values and values[key] in (None, tags[key])}
+        kept = {key: value for key, value in tags.items() if key.startswith("aws:") or key not in deleted}
         _set(request, identifier, kept)
     request.save()
     return {}
@@ -73,43 +79,39 @@ def delete(request: Request) -> dict[str, Any]:
 def describe(request: Request) -> dict[str, Any]:
     """DescribeTags."""
     request.caller.require("ec2:DescribeTags")
-    lines = [
-        _Line(identifier, _kind(identifier), key, value)
-        for identifier, tags in _all(request).items()
-        for key, value in sorted(tags.items())
-    ]
+    lines = []
+    for identifier, tags in _all(request).items():
+        lines += [_Tag(identifier, _kind(identifier), key, value) for key, value in sorted(tags.items())]
     found = select(
         lines,
         request.params.get("Filters"),
         {
-            "resource-id": lambda line: line.resource,
-            "resource-type": lambda line: line.kind,
-            "key": lambda line: line.key,
-            "value": lambda line: line.value,
+            "resource-id": lambda tag: tag.resource,
+            "resource-type": lambda tag: tag.kind,
+            "key": lambda tag: tag.key,
+            "value": lambda tag: tag.value,
         },
-        tags=lambda line: {line.key: line.value},
+        tags=lambda tag: {tag.key: tag.value},
     )
     part, following = page(found, request.params)
-    shown = [
-        {"ResourceId": line.resource, "ResourceType": line.kind, "Key": line.key, "Value": line.value} for line in part
-    ]
+    shown = [{"ResourceId": tag.resource, "ResourceType": tag.kind, "Key": tag.key, "Value": tag.value} for tag in part]
     return {"Tags": shown, "NextToken": following}
 
 
-def _asked(request: Request, said: dict[str, str]) -> dict[str, dict[str, str]]:
-    """The tags of each resource that the request names, each of them judged."""
+def _authorized(request: Request, new: dict[str, str]) -> dict[str, dict[str, str]]:
+    """Return the tags of each resource that the request names. Raises Ec2Error unless the caller may change all of them."""
     identifiers = request.params.get("Resources")
     if not identifiers:
         raise missing("ResourceId")
-    held = {identifier: _held(request, identifier) for identifier in identifiers}
+    present = {identifier: _tags(request, identifier) for identifier in identifiers}
     resources = [
-        Resource(request.caller.arn(_kind(identifier), identifier), resource_tags(tags) | request_tags(said))
-        for identifier, tags in held.items()
+        Resource(request.caller.arn(_kind(identifier), identifier), resource_tags(tags) | request_tags(new))
+        for identifier, tags in present.items()
     ]
     request.caller.require(f"ec2:{request.action}", resources)
     if request.params.get("DryRun"):
         raise dry_run()
-    return held
+    return present
 
 
 def _kind(identifier: str) -> str:
@@ -122,23 +124,23 @@ def _kind(identifier: str) -> str:
 def _all(request: Request) -> dict[str, dict[str, str]]:
     records = request.records
     found = dict(request.context.network.tagged(request.region))
-    found |= {one.id: one.tags for one in records.instances.values()}
-    found |= {one.volume.id: one.volume.tags for one in records.instances.values() if one.ended is None}
-    found |= {one.id: one.tags for one in records.templates.values()}
-    found |= {one.id: one.tags for one in records.fleets.values()}
+    found |= {instance.id: instance.tags for instance in records.instances.values()}
+    found |= {instance.volume.id: instance.volume.tags for instance in records.not_terminated()}
+    found |= {template.id: template.tags for template in records.templates.values()}
+    found |= {fleet.id: fleet.tags for fleet in records.fleets.values()}
     return {identifier: tags for identifier, tags in found.items() if identifier.split("-", 1)[0] in _KINDS}
 
 
-def _held(request: Request, identifier: str) -> dict[str, str]:
+def _tags(request: Request, identifier: str) -> dict[str, str]:
     kind, records = _kind(identifier), request.records
     if kind == "instance":
         if identifier not in records.instances:
             raise Ec2Error("InvalidInstanceID.NotFound", f"The instance ID '{identifier}' does not exist")
         return records.instances[identifier].tags
     if kind == "volume":
-        for one in records.instances.values():
-            if one.volume.id == identifier and one.ended is None:
-                return one.volume.tags
+        for instance in records.not_terminated():
+            if instance.volume.id == identifier:
+                return instance.volume.tags
         raise Ec2Error("InvalidVolume.NotFound", f"The volume '{identifier}' does not exist.")
     if kind == "launch-template":
         if identifier not in records.templates:
@@ -148,23 +150,16 @@ def _held(request: Request, identifier: str) -> dict[str, str]:
         if identifier not in records.fleets:
             raise Ec2Error("InvalidFleetId.NotFound", f"The fleet ID '{identifier}' does not exist")
         return records.fleets[identifier].tags
-    return _foreign(request, kind, identifier)
+    return _ministack_tags(request, kind, identifier)
 
 
-def _foreign(request: Request, kind: str, identifier: str) -> dict[str, str]:
-    stores = {
-        "security-group": ("security_groups", "GroupId"),
-        "subnet": ("subnets", "SubnetId"),
-        "vpc": ("vpcs", "VpcId"),
-    }
-    if kind in stores:
-        store, name = stores[kind]
-        if identifier not in {one[name] for one in request.context.network.records(request.region, store)}:
-            code = {"security-group": "InvalidGroup.NotFound", "subnet": "InvalidSubnetID.NotFound"}.get(
-                kind, "InvalidVpcID.NotFound"
-            )
+def _ministack_tags(request: Request, kind: str, identifier: str) -> dict[str, str]:
+    network = request.context.network
+    if kind in _MINISTACK_RECORDS:
+        records, name, code = _MINISTACK_RECORDS[kind]
+        if identifier not in {record[name] for record in network.records(request.region, records)}:
             raise Ec2Error(code, f"The {kind} '{identifier}' does not exist")
-    return request.context.network.tags(request.region, identifier)
+    return network.tags(request.region, identifier)
 
 
 def _set(request: Request, identifier: str, tags: dict[str, str]) -> None:
@@ -176,7 +171,8 @@ def _set(request: Request, identifier: str, tags: dict[str, str]) -> None:
     elif identifier in records.fleets:
         records.fleets[identifier].tags = tags
     elif identifier.startswith("vol-"):
-        next(one for one in records.instances.values() if one.volume.id == identifier).volume.tags = tags
+        volumes = {instance.volume.id: instance.volume for instance in records.instances.values()}
+        volumes[identifier].tags = tags
     else:
         request.context.network.set_tags(request.region, identifier, tags)
 

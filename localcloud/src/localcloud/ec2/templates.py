@@ -1,6 +1,6 @@
-"""Launch templates: making, changing and reading them, by the API and by CloudFormation.
+"""Launch templates: creates, changes and describes them, for the API and for CloudFormation.
 
-What a launch makes of a template is in launch_requests.py.
+How a launch uses a template lives in launch_requests.py.
 """
 
 import base64
@@ -8,13 +8,14 @@ import importlib
 import re
 from typing import Any
 
-from localcloud.ec2 import codec, launch
+from localcloud.ec2 import codec
 from localcloud.ec2.authorize import Resource, request_tags, resource_tags
 from localcloud.ec2.context import Context, Handler, Request, iso, new_id, tag_list
 from localcloud.ec2.errors import Ec2Error, dry_run, invalid, missing
 from localcloud.ec2.filters import page, select
 from localcloud.ec2.launch_requests import check_tag, tags_of
 from localcloud.ec2.records import RegionRecords, Template
+from localcloud.ec2.tokens import client_token
 
 _NAME = re.compile(r"^[a-zA-Z0-9().\-/_]{3,128}$")
 _DATA_SHAPE = "RequestLaunchTemplateData"
@@ -32,15 +33,15 @@ def create(request: Request) -> dict[str, Any]:
         request.caller.require("ec2:CreateTags", [Resource(resource.arn, keys)])
     if params.get("DryRun"):
         raise dry_run()
-    key, digest = launch.token_key("CreateLaunchTemplate", params)
-    known = launch.replayed(request, key, digest)
-    if known is not None and known["id"] in request.records.templates:
-        return {"LaunchTemplate": _summary(request, request.records.templates[known["id"]])}
+    token = client_token("CreateLaunchTemplate", params)
+    answer = token.answer(request)
+    if answer is not None and answer["id"] in request.records.templates:
+        return {"LaunchTemplate": _summary(request, request.records.templates[answer["id"]])}
     template = _new(
         request.context, request.region, name, params.get("LaunchTemplateData"), params.get("VersionDescription")
     )
     template.tags.update(tags)
-    launch.bind_token(request, key, digest, {"id": template.id})
+    token.remember(request, {"id": template.id})
     request.save()
     return {"LaunchTemplate": _summary(request, template)}
 
@@ -48,8 +49,7 @@ def create(request: Request) -> dict[str, Any]:
 def create_version(request: Request) -> dict[str, Any]:
     """CreateLaunchTemplateVersion."""
     params = request.params
-    template = _asked(request)
-    _require(request, template)
+    template = _authorized(request)
     data = checked_data(params.get("LaunchTemplateData"))
     if params.get("SourceVersion"):
         source = version(template, params["SourceVersion"])
@@ -60,9 +60,8 @@ def create_version(request: Request) -> dict[str, Any]:
 
 
 def modify(request: Request) -> dict[str, Any]:
-    """ModifyLaunchTemplate: the default version."""
-    template = _asked(request)
-    _require(request, template)
+    """ModifyLaunchTemplate: sets the default version."""
+    template = _authorized(request)
     template.default = int(version(template, request.params.get("DefaultVersion") or ""))
     request.save()
     return {"LaunchTemplate": _summary(request, template)}
@@ -70,33 +69,39 @@ def modify(request: Request) -> dict[str, Any]:
 
 def delete(request: Request) -> dict[str, Any]:
     """DeleteLaunchTemplate."""
-    template = _asked(request)
-    _require(request, template)
+    template = _authorized(request)
     del request.records.templates[template.id]
     request.save()
     return {"LaunchTemplate": _summary(request, template)}
 
 
 def delete_versions(request: Request) -> dict[str, Any]:
-    """DeleteLaunchTemplateVersions: the default one stays."""
-    template = _asked(request)
-    _require(request, template)
-    done, left = [], []
-    for said in request.params.get("Versions") or ():
-        if not said.isdigit():
-            raise invalid(said, "launchTemplateVersion")
-        line = {"LaunchTemplateId": template.id, "LaunchTemplateName": template.name, "VersionNumber": int(said)}
-        if said in template.versions and int(said) != template.default:
-            del template.versions[said]
-            done.append(line)
+    """DeleteLaunchTemplateVersions: deletes all of the named versions but the default."""
+    template = _authorized(request)
+    deleted, kept = [], []
+    for number in request.params.get("Versions") or ():
+        if not number.isdigit():
+            raise invalid(number, "launchTemplateVersion")
+        line = {"LaunchTemplateId": template.id, "LaunchTemplateName": template.name, "VersionNumber": int(number)}
+        code = _delete_error(template, number)
+        if code:
+            kept.append(line | {"ResponseError": {"Code": code, "Message": "It is the default, or does not exist."}})
         else:
-            code = "launchTemplateVersionDoesNotExist" if said not in template.versions else "unexpectedError"
-            left.append(line | {"ResponseError": {"Code": code, "Message": "It is the default, or does not exist."}})
+            del template.versions[number]
+            deleted.append(line)
     request.save()
     return {
-        "SuccessfullyDeletedLaunchTemplateVersions": done,
-        "UnsuccessfullyDeletedLaunchTemplateVersions": left,
+        "SuccessfullyDeletedLaunchTemplateVersions": deleted,
+        "UnsuccessfullyDeletedLaunchTemplateVersions": kept,
     }
+
+
+def _delete_error(template: Template, number: str) -> str:
+    if number not in template.versions:
+        return "launchTemplateVersionDoesNotExist"
+    if int(number) == template.default:
+        return "unexpectedError"
+    return ""
 
 
 def describe(request: Request) -> dict[str, Any]:
@@ -109,43 +114,42 @@ def describe(request: Request) -> dict[str, Any]:
     for name in params.get("LaunchTemplateNames") or ():
         find(request.records, {"LaunchTemplateName": name})
     if params.get("LaunchTemplateIds"):
-        found = [one for one in found if one.id in params["LaunchTemplateIds"]]
+        found = [template for template in found if template.id in params["LaunchTemplateIds"]]
     if params.get("LaunchTemplateNames"):
-        found = [one for one in found if one.name in params["LaunchTemplateNames"]]
+        found = [template for template in found if template.name in params["LaunchTemplateNames"]]
     found = select(
         found,
         params.get("Filters"),
-        {"launch-template-name": lambda one: one.name, "create-time": lambda one: one.created},
-        tags=lambda one: one.tags,
+        {"launch-template-name": lambda template: template.name, "create-time": lambda template: template.created},
+        tags=lambda template: template.tags,
     )
     part, following = page(found, params, least=1)
-    return {"LaunchTemplates": [_summary(request, one) for one in part], "NextToken": following}
+    return {"LaunchTemplates": [_summary(request, template) for template in part], "NextToken": following}
 
 
 def describe_versions(request: Request) -> dict[str, Any]:
     """DescribeLaunchTemplateVersions of one template."""
     request.caller.require("ec2:DescribeLaunchTemplateVersions")
-    template = _asked(request)
+    template = find(request.records, request.params)
     numbers = sorted(template.versions, key=int)
     if request.params.get("Versions"):
-        numbers = [version(template, said) for said in request.params["Versions"]]
-    shown = [_version(request, template, number) for number in numbers]
+        numbers = [version(template, wanted) for wanted in request.params["Versions"]]
     shown = select(
-        shown,
+        [_version(request, template, number) for number in numbers],
         request.params.get("Filters"),
         {
-            "is-default-version": lambda one: one["DefaultVersion"],
-            "image-id": lambda one: one["LaunchTemplateData"].get("ImageId"),
-            "instance-type": lambda one: one["LaunchTemplateData"].get("InstanceType"),
+            "is-default-version": lambda shown: shown["DefaultVersion"],
+            "image-id": lambda shown: shown["LaunchTemplateData"].get("ImageId"),
+            "instance-type": lambda shown: shown["LaunchTemplateData"].get("InstanceType"),
         },
     )
     part, following = page(shown, request.params, least=1)
     return {"LaunchTemplateVersions": part, "NextToken": following}
 
 
-def find(records: RegionRecords, said: dict[str, Any]) -> Template:
-    """The template by LaunchTemplateId or LaunchTemplateName. Raises Ec2Error as AWS does."""
-    identifier, name = said.get("LaunchTemplateId"), said.get("LaunchTemplateName")
+def find(records: RegionRecords, specification: dict[str, Any]) -> Template:
+    """Return the template of a LaunchTemplateId or LaunchTemplateName. Raises Ec2Error as AWS does."""
+    identifier, name = specification.get("LaunchTemplateId"), specification.get("LaunchTemplateName")
     if bool(identifier) == bool(name):
         raise Ec2Error("MissingParameter", "Either a launch template ID or a launch template name must be specified.")
     if identifier:
@@ -153,27 +157,27 @@ def find(records: RegionRecords, said: dict[str, Any]) -> Template:
             text = f"The specified launch template, with template ID {identifier}, does not exist."
             raise Ec2Error("InvalidLaunchTemplateId.NotFound", text)
         return records.templates[identifier]
-    for one in records.templates.values():
-        if one.name == name:
-            return one
+    for template in records.templates.values():
+        if template.name == name:
+            return template
     text = f"The specified launch template, with template name {name}, does not exist."
     raise Ec2Error("InvalidLaunchTemplateName.NotFoundException", text)
 
 
-def version(template: Template, said: str) -> str:
-    """The number that a version word (`$Latest`, `$Default`, a number) names. Raises Ec2Error."""
-    number = {"$Latest": str(template.latest), "$Default": str(template.default)}.get(str(said), str(said))
+def version(template: Template, wanted: str) -> str:
+    """Return the number of a version: `$Latest`, `$Default` or a number. Raises Ec2Error."""
+    number = {"$Latest": str(template.latest), "$Default": str(template.default)}.get(str(wanted), str(wanted))
     if number not in template.versions:
-        text = f"Could not find the specified version {said} for the launch template with ID {template.id}."
+        text = f"Could not find the specified version {wanted} for the launch template with ID {template.id}."
         raise Ec2Error("InvalidLaunchTemplateId.VersionNotFound", text)
     return number
 
 
-def checked_data(said: Any) -> dict[str, Any]:
-    """Launch template data that fits the model. Raises Ec2Error."""
-    if not said:
+def checked_data(document: Any) -> dict[str, Any]:
+    """Return the data of a launch template, converted to the model's shape. Raises Ec2Error."""
+    if not document:
         raise missing("LaunchTemplateData")
-    data: dict[str, Any] = codec.coerce(_DATA_SHAPE, said)
+    data: dict[str, Any] = codec.coerce(_DATA_SHAPE, document)
     tags_of(data.get("TagSpecifications"))
     if len(base64.b64decode(data.get("UserData") or "")) > 16384:
         raise Ec2Error("InvalidParameterValue", "User data is limited to 16384 bytes")
@@ -181,7 +185,7 @@ def checked_data(said: Any) -> dict[str, Any]:
 
 
 def install(context: Context) -> None:
-    """Let CloudFormation make its launch templates here instead of in MiniStack's own records."""
+    """Have CloudFormation create launch templates here instead of in MiniStack's records."""
     provisioners = importlib.import_module("ministack.services.cloudformation.provisioners")
     responses = importlib.import_module("ministack.core.responses")
 
@@ -237,8 +241,8 @@ def _as_value_error(act: Any) -> Any:
     def wrapped(*arguments: Any, **named: Any) -> Any:
         try:
             return act(*arguments, **named)
-        except Ec2Error as refusal:
-            raise ValueError(f"{refusal.message} (Service: Ec2, Error Code: {refusal.code})") from refusal
+        except Ec2Error as error:
+            raise ValueError(f"{error.message} (Service: Ec2, Error Code: {error.code})") from error
 
     return wrapped
 
@@ -247,7 +251,7 @@ def _new(context: Context, region: str, name: str, data: Any, description: str |
     if not _NAME.match(name):
         raise invalid(name, "launchTemplateName")
     records = context.store.region(region)
-    if any(one.name == name for one in records.templates.values()):
+    if any(template.name == name for template in records.templates.values()):
         raise Ec2Error("InvalidLaunchTemplateName.AlreadyExistsException", "Launch template name already in use.")
     template = Template(new_id("lt"), name, iso(context.clock.now()), 1, 0, {})
     _add_version(context, template, checked_data(data), description)
@@ -268,26 +272,24 @@ def _add_version(context: Context, template: Template, data: dict[str, Any], des
 
 def _own_tags(specifications: list[dict[str, Any]] | None) -> dict[str, str]:
     found: dict[str, str] = {}
-    for one in specifications or ():
-        if one.get("ResourceType") != "launch-template":
-            raise Ec2Error(
-                "InvalidParameterValue", f"'{one.get('ResourceType')}' is not a valid taggable resource type"
-            )
-        for tag in one.get("Tags", ()):
+    for specification in specifications or ():
+        kind = specification.get("ResourceType")
+        if kind != "launch-template":
+            raise Ec2Error("InvalidParameterValue", f"'{kind}' is not a valid taggable resource type")
+        for tag in specification.get("Tags", ()):
             check_tag(str(tag.get("Key", "")), str(tag.get("Value", "")))
             found[str(tag["Key"])] = str(tag.get("Value", ""))
     return found
 
 
-def _asked(request: Request) -> Template:
-    return find(request.records, request.params)
-
-
-def _require(request: Request, template: Template) -> None:
+def _authorized(request: Request) -> Template:
+    """Return the template that the request names. Raises Ec2Error unless the caller may change it."""
+    template = find(request.records, request.params)
     resource = Resource(request.caller.arn("launch-template", template.id), resource_tags(template.tags))
     request.caller.require(f"ec2:{request.action}", [resource])
     if request.params.get("DryRun"):
         raise dry_run()
+    return template
 
 
 def _summary(request: Request, template: Template) -> dict[str, Any]:
@@ -303,16 +305,16 @@ def _summary(request: Request, template: Template) -> dict[str, Any]:
 
 
 def _version(request: Request, template: Template, number: str) -> dict[str, Any]:
-    one = template.versions[number]
+    record = template.versions[number]
     return {
         "LaunchTemplateId": template.id,
         "LaunchTemplateName": template.name,
         "VersionNumber": int(number),
-        "VersionDescription": one["description"] or None,
-        "CreateTime": one["created"],
+        "VersionDescription": record["description"] or None,
+        "CreateTime": record["created"],
         "CreatedBy": f"arn:aws:iam::{request.caller.account}:root",
         "DefaultVersion": int(number) == template.default,
-        "LaunchTemplateData": one["data"],
+        "LaunchTemplateData": record["data"],
     }
 
 

@@ -1,7 +1,7 @@
-"""The instance types this cloud knows: virtual CPUs, memory, architecture, and an illustrative price.
+"""The instance types of the local cloud: virtual CPUs, memory, architecture, and an illustrative price.
 
-All of them are played by this machine; nothing here limits a guest. Prices are made up but stable: they order types as
-AWS does (larger costs more, spot less than on-demand) and are nobody's bill.
+This machine stands in for all of them; nothing here limits a guest. Prices are invented but stable: they order types as on
+AWS (a larger type costs more, spot costs less than on-demand) and appear on no bill.
 """
 
 import hashlib
@@ -12,6 +12,7 @@ from localcloud.ec2.errors import Ec2Error
 
 X86, ARM = "x86_64", "arm64"
 _T_SIZES = {"nano": 0.5, "micro": 1, "small": 2, "medium": 4, "large": 8, "xlarge": 16, "2xlarge": 32}
+_T_CPUS = {"xlarge": 4, "2xlarge": 8}
 _CPUS = {
     "medium": 1,
     "large": 2,
@@ -25,6 +26,7 @@ _CPUS = {
 _LARGE_CPUS = {"24xlarge": 96, "48xlarge": 192}
 _GIB_PER_CPU = {"c": 2, "m": 4, "r": 8}
 _CENTS_PER_CPU = {"c": 4.0, "m": 4.8, "r": 6.1}
+_PRICE_FACTOR = {X86: 1.0, ARM: 0.85}
 _FAMILIES = {
     "c6g": ARM,
     "m6g": ARM,
@@ -57,39 +59,60 @@ class InstanceType:
 
     @property
     def cores(self) -> int:
-        """Physical cores: Graviton has one thread a core, the others two."""
-        return self.cpus if self.architecture == ARM else max(1, self.cpus // 2)
+        """Physical cores: Graviton has one thread per core, other processors have two."""
+        if self.architecture == ARM:
+            return self.cpus
+        return max(1, self.cpus // 2)
+
+    @property
+    def threads_per_core(self) -> int:
+        """Virtual CPUs per physical core."""
+        return max(1, self.cpus // self.cores)
 
 
 @cache
 def table() -> dict[str, InstanceType]:
-    """Every type by its name."""
+    """Return every type by its name."""
     found = []
     for family, architecture in _BURSTABLE.items():
-        for size, gib in _T_SIZES.items():
-            cpus = {"xlarge": 4, "2xlarge": 8}.get(size, 2)
-            found.append(InstanceType(f"{family}.{size}", cpus, int(gib * 1024), architecture, 0.0052 * gib * 2))
+        found += _burstable(family, architecture)
     for family, architecture in _FAMILIES.items():
-        sizes = dict(_CPUS) | (_LARGE_CPUS if family[1] == "8" or architecture == X86 else {})
-        if architecture == X86:
-            del sizes["medium"]
-        saving = 0.85 if architecture == ARM else 1.0
-        for size, cpus in sizes.items():
-            memory = cpus * _GIB_PER_CPU[family[0]] * 1024
-            dollars = cpus * _CENTS_PER_CPU[family[0]] * saving / 100
-            found.append(InstanceType(f"{family}.{size}", cpus, memory, architecture, round(dollars, 4)))
-    return {one.name: one for one in found}
+        found += _fixed(family, architecture)
+    return {instance_type.name: instance_type for instance_type in found}
 
 
 def named(name: str) -> InstanceType:
-    """The type of that name. Raises Ec2Error (InvalidParameterValue)."""
+    """Return the type of that name. Raises Ec2Error (InvalidParameterValue)."""
     found = table().get(name)
     if found is None:
         raise Ec2Error("InvalidParameterValue", f"Invalid value '{name}' for InstanceType.")
     return found
 
 
-def spot_dollars(kind: InstanceType, zone: str) -> float:
-    """The spot price per hour in a zone: between 30 and 45 percent of the on-demand price, the same for ever."""
-    share = int.from_bytes(hashlib.sha256(f"{kind.name} {zone}".encode()).digest()[:2], "big") / 65535
-    return round(kind.dollars * (0.30 + 0.15 * share), 4)
+def spot_dollars(instance_type: InstanceType, zone: str) -> float:
+    """Return the spot price per hour in a zone: 30 to 45 percent of the on-demand price, always the same."""
+    digest = hashlib.sha256(f"{instance_type.name} {zone}".encode()).digest()
+    share = int.from_bytes(digest[:2], "big") / 65535
+    return round(instance_type.dollars * (0.30 + 0.15 * share), 4)
+
+
+def _burstable(family: str, architecture: str) -> list[InstanceType]:
+    return [
+        InstanceType(f"{family}.{size}", _T_CPUS.get(size, 2), int(gib * 1024), architecture, 0.0052 * gib * 2)
+        for size, gib in _T_SIZES.items()
+    ]
+
+
+def _fixed(family: str, architecture: str) -> list[InstanceType]:
+    series, generation = family[0], family[1]
+    sizes = dict(_CPUS)
+    if generation == "8" or architecture == X86:
+        sizes |= _LARGE_CPUS
+    if architecture == X86:
+        del sizes["medium"]
+    found = []
+    for size, cpus in sizes.items():
+        memory = cpus * _GIB_PER_CPU[series] * 1024
+        dollars = cpus * _CENTS_PER_CPU[series] * _PRICE_FACTOR[architecture] / 100
+        found.append(InstanceType(f"{family}.{size}", cpus, memory, architecture, round(dollars, 4)))
+    return found

@@ -28,14 +28,14 @@ _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SCRIPTS = "var/lib/cloud/instance/scripts"
 _HOOKS = "var/lib/cloud/instance/boothooks"
 _LIMITS = (
-    "no cloud-init, systemd, package manager or second user: #! scripts and boothooks of the user data are run,"
-    " with this machine's own programs"
+    "no cloud-init, systemd, package manager or second user: the #! scripts and boothooks of the user data run with this"
+    " machine's own programs"
 )
 _LIMITS_WITHOUT_SANDBOX = (
-    "no namespaces here: guests share this user's files, processes and network; metadata only by"
-    " AWS_EC2_METADATA_SERVICE_ENDPOINT, power-off only by the commands on PATH"
+    "no namespaces here: guests share this user's files, processes and network; metadata is only at"
+    " AWS_EC2_METADATA_SERVICE_ENDPOINT, and only the commands on PATH power off"
 )
-_LIMITS_WITH_INTERNET = "guests share this machine's network; metadata by AWS_EC2_METADATA_SERVICE_ENDPOINT"
+_LIMITS_WITH_INTERNET = "guests share this machine's network; metadata is at AWS_EC2_METADATA_SERVICE_ENDPOINT"
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class ProcessBackend:
     def disk_problem(self, directory: Path) -> str:
         """Return a reason if a VM guest wrote the disk."""
         if (directory / disks.VM_DISK).exists():
-            return "its disk is that of a vm guest; it starts in a local cloud whose guests are machines"
+            return "its disk was written by a vm guest; start it in a local cloud with vm guests"
         return ""
 
     def facts(self) -> dict[str, str]:

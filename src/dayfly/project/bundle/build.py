@@ -23,6 +23,7 @@ from dayfly.errors import FileError
 from dayfly.project.bundle import files as folders
 from dayfly.project.bundle import wheels
 from dayfly.project.bundle.wheels import Target as Target
+from dayfly.project.screens import formatting
 
 LIMIT_BYTES = 500_000_000
 """Of the packed bundle: every run's boot downloads it."""
@@ -263,9 +264,9 @@ def _too_large(entries: Sequence[_Entry], limit: int, where: str) -> FileError:
         lines.append(("or", "put data in S3 and read it from there"))
     if len(own) < len(largest):
         lines.append(("or" if own else "do", "fewer or smaller packages: .dayfly/site holds your dependencies"))
-    total = _bytes(sum(sizes.values()))
+    total = formatting.size(sum(sizes.values()))
     return FileError(
-        f"{where} is {total} of files; packed it passes the limit of {_bytes(limit)} (every run's boot downloads it)",
+        f"{where} is {total} of files; packed it passes the limit of {formatting.size(limit)} (every run's boot downloads it)",
         lines=tuple(lines),
     )
 
@@ -286,12 +287,4 @@ def _largest(sizes: dict[str, int]) -> list[tuple[str, int, int]]:
 
 
 def _shown(name: str, size: int, count: int) -> str:
-    return f"{name} {_bytes(size)}" + (f", {count} files" if count > 1 else "")
-
-
-def _bytes(size: int) -> str:
-    """Decimal units, as in the file: 500 MB."""
-    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if size >= factor:
-            return f"{size / factor:.1f} {unit}".replace(".0 ", " ")
-    return f"{size} bytes"
+    return f"{name} {formatting.size(size)}" + (f", {count} files" if count > 1 else "")

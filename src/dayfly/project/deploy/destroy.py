@@ -77,21 +77,33 @@ def take_inventory(scope: Scope) -> Flow[Inventory]:
 
 def destroy(scope: Scope, *, keep: bool) -> Flow[Destroyed]:
     """Ends everything and looks again. `keep`: the bucket stays, with all results."""
-    why = ""
     if keep and (yield from bucket_exists(scope)):
         yield from retire(scope)
     removed = yield from remove_schedules()
     yield from ask(Log(f"schedules {removed}", {}))
     yield from _end_servers(scope)
-    stack = yield from ask(FindStack(scope.stack))
-    if stack is not None:
-        why = yield from _try_to_delete(stack, scope.poll_s)
-        # A launch may have been under way when the schedules went. With the stack the right to launch is gone.
-        yield from _end_servers(scope)
+    why = yield from _end_stack(scope)
     if not keep and (yield from bucket_exists(scope)):
         yield from delete_bucket(scope)
         yield from ask(Log("bucket", {}))
     return Destroyed(left=(yield from take_inventory(scope)), why=why)
+
+
+def _end_stack(scope: Scope) -> Flow[str]:
+    """Deletes the stack. Returns why it is left, or an empty string.
+
+    A launch may have been under way when the schedules went; with the stack goes the right to launch. So servers are ended once
+    more, and if there was one, it may have been what kept the stack.
+    """
+    why = ""
+    for _ in range(2):
+        stack = yield from ask(FindStack(scope.stack))
+        if stack is None:
+            return ""
+        why = yield from _try_to_delete(stack, scope.poll_s)
+        if not (yield from _end_servers(scope)):
+            break
+    return why
 
 
 def _try_to_delete(stack: Stack, poll_s: float) -> Flow[str]:
@@ -110,8 +122,8 @@ def _live_servers() -> Flow[tuple[Server, ...]]:
     return tuple(server for server in servers if not server.gone)
 
 
-def _end_servers(scope: Scope) -> Flow[None]:
-    """Terminates all servers of the project and waits until EC2 shows them as gone, or the time is up."""
+def _end_servers(scope: Scope) -> Flow[int]:
+    """Terminates all servers of the project and waits until EC2 shows them as gone, or the time is up. Returns how many."""
     ended: set[str] = set()
 
     def end() -> Flow[tuple[Server, ...]]:
@@ -125,3 +137,4 @@ def _end_servers(scope: Scope) -> Flow[None]:
     yield from ask_until(lambda live: not live, end, every_s=scope.poll_s, within_s=GONE_WITHIN_S)
     if ended:
         yield from ask(Log(f"servers ended {len(ended)}", {}))
+    return len(ended)

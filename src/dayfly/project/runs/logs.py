@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from dayfly.core import names
 from dayfly.core.facts import Attempt, Facts
 from dayfly.errors import NotFoundError, Unclear
-from dayfly.flows.calls import Emit, Flow, Get, Sleep, ask
+from dayfly.flows.calls import Emit, Flow, Get, List, Sleep, ask
 from dayfly.flows.gather import gather
-from dayfly.project.runs.look import log_pieces
-from dayfly.project.screens import ending, words
+from dayfly.project.runs.details import out_prefix
+from dayfly.project.runs.references import unique_name
+from dayfly.project.screens.outcome import outcome_of
 
 UNCLEAR_AT_MOST = 20
 """How many looks in a row may have no clear answer before following ends."""
@@ -59,6 +60,14 @@ def _read_on(run: names.RunName, read: Tail, *, follow: bool) -> Flow[None]:
     read.is_over = is_over(attempt)
 
 
+def log_pieces(run: names.RunName, attempt: Attempt) -> Flow[tuple[str, ...]]:
+    """Return the keys of the pieces of the attempt's log, in order, up to the first that is missing."""
+    prefix = out_prefix(run, attempt)
+    if prefix is None:
+        return ()
+    return names.log_pieces(prefix, (yield from ask(List(f"{prefix}log/"))))
+
+
 def _piece(key: str) -> Flow[bytes]:
     """One piece of a log, at most 4 MiB. Raises NotFoundError when it was removed."""
     stored = yield from ask(Get(key))
@@ -74,8 +83,8 @@ def log_attempt(facts: Facts, *, follow: bool) -> Attempt | None:
     with_server = [one for one in facts.attempts if one.elected is not None]
     if with_server:
         return with_server[-1]
-    why = ending(facts, local=False).why or "it has no server yet"
-    raise NotFoundError(f"{facts.run} has no log: {why}", hint=f"dayfly show {words.name(facts.run)}")
+    why = outcome_of(facts, local=False).why or "it has no server yet"
+    raise NotFoundError(f"{facts.run} has no log: {why}", hint=f"dayfly show {unique_name(facts.run)}")
 
 
 def _may_get_a_server(facts: Facts) -> bool:

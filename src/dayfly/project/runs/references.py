@@ -1,6 +1,6 @@
-"""How people name runs: `ingest`, `ingest@2026-11-24`, `ingest@2026-11-24T02:30`, with Z for UTC, and how screens shorten them.
+"""How people name runs: `ingest`, `ingest@2026-11-24`, `ingest@2026-11-24T02:30`, with Z for UTC; and how screens shorten names.
 
-The full name is core/names.py's. Which runs there are comes as values; nothing is looked up here.
+The full name is core/names.py's. The runs to choose from come as values; nothing is looked up here.
 """
 
 from __future__ import annotations
@@ -15,111 +15,139 @@ from dayfly.core.names import JOB_NAME, RunName
 from dayfly.errors import FileError, NotFoundError
 
 _WHEN = re.compile(r"(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d)(:\d\d)?(Z?))?", re.ASCII)
-_LISTED = 5
+_MOST_LISTED = 5
 
 
 @dataclass(frozen=True, slots=True)
-class RunRef:
-    """What somebody typed. `day` alone: a date in the job's zone. `moment`: with zone UTC when it had a Z, else without
-    zone, of the job's; `to_the_minute` when it had no seconds. Neither: the newest run.
+class RunReference:
+    """A RUN argument. `when`: the day or the time of the run that it means; None: the job's newest run.
+
+    A time given with Z is in UTC; a time without, and a day, is in the job's zone. `to_the_minute`: the time had no seconds.
     """
 
     text: str
     job: str
-    day: date | None = None
-    moment: datetime | None = None
+    when: date | datetime | None = None
     to_the_minute: bool = False
 
+    @property
+    def day(self) -> date | None:
+        """The day that it names, or the day of its time."""
+        if isinstance(self.when, datetime):
+            return self.when.date()
+        return self.when
 
-def parse(text: str) -> RunRef:
-    """`JOB`, `JOB@2026-11-24`, `JOB@2026-11-24T02:30[:00][Z]` -> RunRef. Raises FileError for any other form."""
+
+def parse(text: str) -> RunReference:
+    """Parse `JOB`, `JOB@2026-11-24` or `JOB@2026-11-24T02:30[:00][Z]`. Raises FileError for any other form."""
     job, at, when = text.partition("@")
     if not JOB_NAME.fullmatch(job):
-        raise _malformed(text, f'"{job}" can not be the name of a job')
+        raise _malformed(text, f'"{job}" cannot be the name of a job')
     if not at:
-        return RunRef(text, job)
+        return RunReference(text, job)
     found = _WHEN.fullmatch(when)
     if not found:
-        raise _malformed(text, f'"{when}" is no date and no time')
+        raise _malformed(text, f'"{when}" is neither a date nor a time')
     day, minute, second, utc = found.groups()
     try:
         if minute is None:
-            return RunRef(text, job, day=date.fromisoformat(day))
+            return RunReference(text, job, date.fromisoformat(day))
         moment = datetime.fromisoformat(f"{day}T{minute}{second or ':00'}")
     except ValueError:
         raise _malformed(text, f'"{when}" is not in the calendar') from None
-    return RunRef(text, job, moment=moment.replace(tzinfo=UTC) if utc else moment, to_the_minute=second is None)
+    if utc:
+        moment = moment.replace(tzinfo=UTC)
+    return RunReference(text, job, moment, to_the_minute=second is None)
 
 
-def resolve(ref: RunRef, runs: Iterable[RunName], zone: tzinfo) -> RunName:
-    """The one of these runs that is meant; `zone` is the job's. A job alone means its newest run.
+def resolve(reference: RunReference, runs: Iterable[RunName], zone: tzinfo) -> RunName:
+    """Return the run that the reference means, out of these; `zone` is the job's.
 
-    Raises NotFoundError when none or more than one fits, with the nearest names.
+    Raises NotFoundError if none or more than one matches, with the nearest names.
     """
-    own = sorted({run for run in runs if run.job == ref.job}, key=lambda run: run.tick)
+    own = sorted({run for run in runs if run.job == reference.job}, key=lambda run: run.tick)
     if not own:
-        raise NotFoundError(f"{ref.job} has no run yet", hint=f"dayfly run {ref.job}")
-    if ref.day is None and ref.moment is None:
+        raise NotFoundError(f"{reference.job} has no runs yet", hint=f"dayfly run {reference.job}")
+    if reference.when is None:
         return own[-1]
-    fitting = [run for run in own if _fits(ref, run, zone)]
-    if len(fitting) == 1:
-        return fitting[0]
-    if fitting:
+    matching = [run for run in own if _matches(reference, run, zone)]
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
         raise NotFoundError(
-            f"{ref.text} may be {len(fitting)} runs; name one",
-            lines=_listed(fitting[-_LISTED:], own),
-            hint=_show(fitting, own),
+            f"{reference.text} matches {len(matching)} runs; pick one",
+            lines=_choices(matching[-_MOST_LISTED:], own),
+            hint=_show(matching, own),
         )
-    near = _nearest(ref, own, zone)
-    raise NotFoundError(f"there is no run {ref.text}", lines=_listed(near, own), hint=_show(near, own))
+    near = _nearest(reference.when, own, zone)
+    raise NotFoundError(f"there is no run {reference.text}", lines=_choices(near, own), hint=_show(near, own))
 
 
 def known_job(name: str, jobs: Iterable[str]) -> str:
-    """`name` if it is one of these jobs. Raises NotFoundError with the nearest names."""
+    """Return the name if it is one of these jobs. Raises NotFoundError with the nearest name."""
     known = sorted(jobs)
     if name in known:
         return name
-    close = difflib.get_close_matches(name, known, n=1)
-    words = f"did you mean {close[0]}?" if close else f"jobs: {', '.join(known) or 'none'}"
-    raise NotFoundError(f"there is no job {name}", hint=words)
+    hint = f"jobs: {', '.join(known) or 'none'}"
+    for close in difflib.get_close_matches(name, known, n=1):
+        hint = f"did you mean {close}?"
+    raise NotFoundError(f"there is no job {name}", hint=hint)
 
 
 def short(run: RunName, others: Iterable[RunName] = ()) -> str:
-    """The name on screens, `ingest@2026-11-24T01:30Z`; with seconds when another run of the job has the same minute."""
+    """The name for screens, `ingest@2026-11-24T01:30Z`; with seconds if another of these runs has the same minute."""
     minute = _minute(run.tick)
     if any(other != run and other.job == run.job and _minute(other.tick) == minute for other in others):
         return str(run)
     return f"{run.job}@{minute:%Y-%m-%dT%H:%MZ}"
 
 
-def _fits(ref: RunRef, run: RunName, zone: tzinfo) -> bool:
+def unique_name(run: RunName) -> str:
+    """The shortest name that means this run whatever other runs exist: without seconds on a whole minute."""
+    if run.tick.second:
+        return str(run)
+    return short(run)
+
+
+def _matches(reference: RunReference, run: RunName, zone: tzinfo) -> bool:
     local = run.tick.astimezone(zone)
-    if ref.moment is None:
-        return local.date() == ref.day
-    tick = run.tick if ref.moment.tzinfo else local.replace(tzinfo=None, fold=0)
-    return (_minute(tick) if ref.to_the_minute else tick) == ref.moment
+    if not isinstance(reference.when, datetime):
+        return local.date() == reference.when
+    tick = local.replace(tzinfo=None, fold=0)
+    if reference.when.tzinfo is not None:
+        tick = run.tick
+    if reference.to_the_minute:
+        tick = _minute(tick)
+    return tick == reference.when
 
 
 def _minute(moment: datetime) -> datetime:
     return moment.replace(second=0, microsecond=0)
 
 
-def _nearest(ref: RunRef, own: Sequence[RunName], zone: tzinfo) -> list[RunName]:
-    """Up to three runs around the named time, oldest first."""
-    if ref.moment is None:
-        assert ref.day is not None
-        asked = datetime(ref.day.year, ref.day.month, ref.day.day, 12, tzinfo=zone)
-    else:
-        asked = ref.moment if ref.moment.tzinfo else ref.moment.replace(tzinfo=zone)
+def _nearest(when: date | datetime, own: Sequence[RunName], zone: tzinfo) -> list[RunName]:
+    """Return up to three runs around a day or a time, oldest first."""
+    middle = _middle(when, zone)
 
     def distance(run: RunName) -> timedelta:
-        return abs(run.tick - asked)
+        return abs(run.tick - middle)
 
     return sorted(sorted(own, key=distance)[:3], key=lambda run: run.tick)
 
 
-def _listed(runs: Sequence[RunName], own: Sequence[RunName]) -> tuple[tuple[str, str], ...]:
-    return tuple(("or" if number else "is", short(run, own)) for number, run in enumerate(runs))
+def _middle(when: date | datetime, zone: tzinfo) -> datetime:
+    """The time itself, or the noon of the day."""
+    if not isinstance(when, datetime):
+        return datetime(when.year, when.month, when.day, 12, tzinfo=zone)
+    if when.tzinfo is None:
+        return when.replace(tzinfo=zone)
+    return when
+
+
+def _choices(runs: Sequence[RunName], own: Sequence[RunName]) -> tuple[tuple[str, str], ...]:
+    """The runs as further lines of an error: `is` before the first, `or` before the others."""
+    labels = ["is", *("or" for _ in runs[1:])]
+    return tuple((label, short(run, own)) for label, run in zip(labels, runs, strict=False))
 
 
 def _show(runs: Sequence[RunName], own: Sequence[RunName]) -> str:
@@ -127,5 +155,6 @@ def _show(runs: Sequence[RunName], own: Sequence[RunName]) -> str:
 
 
 def _malformed(text: str, why: str) -> FileError:
-    form = "JOB, JOB@2026-11-24 or JOB@2026-11-24T01:30Z"
-    return FileError(f"{text!r} is not the name of a run: {why}", hint=f"a run is {form}")
+    return FileError(
+        f"{text!r} is not the name of a run: {why}", hint="a run is JOB, JOB@2026-11-24 or JOB@2026-11-24T01:30Z"
+    )

@@ -1,4 +1,4 @@
-"""`check`: what a dayfly.toml means: each job's next tick, its servers and its limit; warnings; what travels to the server."""
+"""Screen of `check`: each job's next tick, servers and limits; the warnings; and what each server's bundle holds."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ from dayfly.core import names, schedule
 from dayfly.core.model import Job, Project
 from dayfly.project.file import durations
 from dayfly.project.file.problems import Problem
-from dayfly.project.screens import words
+from dayfly.project.screens import formatting
 
 Zones = Callable[[str], ZoneInfo]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Packed:
-    """What the servers of these jobs get. `platform` in words, None: no Python was asked; `unknown`: why it was not built here."""
+class BundleSummary:
+    """The bundle that the servers of these jobs get.
+
+    `platform`: what its packages were built for, None if Python is not wanted; `source`: the file that names them. `unknown`: why
+    the bundle was not built here; then the rest is not known.
+    """
 
     jobs: tuple[str, ...]
     files: int = 0
@@ -33,31 +37,32 @@ class Packed:
 def check_lines(
     project: Project, warnings: Sequence[Problem], errors: int, now: datetime, zones: Zones
 ) -> tuple[str, ...]:
-    """Title, table and warnings. `errors`: problems found beside the file itself (bundles)."""
-    counted = [
-        words.count(len(project.jobs), "job"),
-        words.count(len(project.regions), "region"),
-        words.count(errors, "error") if errors else "no errors",
-        words.count(len(warnings), "warning") if warnings else "no warnings",
+    """Title, table and warnings. `errors`: how many problems were found outside the file itself (in bundles)."""
+    counts = [
+        formatting.number_of(len(project.jobs), "job"),
+        formatting.number_of(len(project.regions), "region"),
+        _number_or_no(errors, "error"),
+        _number_or_no(len(warnings), "warning"),
     ]
-    lines = [f"dayfly.toml  {', '.join(counted)}", "", *_table(project, now, zones), ""]
+    lines = [f"dayfly.toml  {', '.join(counts)}", "", *_table(project, now, zones), ""]
     for warning in warnings:
-        (label, text), *more = warning.lines("warning")
-        lines += [f"{label:<8} {text}", *(f"{'':<8} {label:<3} {text}" for label, text in more)]
+        (label, first), *more = warning.lines("warning")
+        lines.append(formatting.labelled(label, first))
+        lines += [formatting.labelled(label, line, width=3, indent=9) for label, line in more]
     return tuple(lines)
 
 
-def packed_lines(packed: Sequence[Packed]) -> tuple[str, ...]:
-    """A line per different bundle; the jobs are named when there is more than one."""
-    return tuple(
-        f"{'bundle':<8} {', '.join(one.jobs) + ': ' if len(packed) > 1 else ''}{_packed(one)}" for one in packed
-    )
+def bundle_lines(bundles: Sequence[BundleSummary]) -> tuple[str, ...]:
+    """One line per bundle; names its jobs if there is more than one bundle."""
+    if len(bundles) == 1:
+        return (formatting.labelled("bundle", _describe(bundles[0])),)
+    return tuple(formatting.labelled("bundle", f"{', '.join(one.jobs)}: {_describe(one)}") for one in bundles)
 
 
 def check_document(
-    project: Project, warnings: Sequence[Problem], packed: Sequence[Packed], now: datetime, zones: Zones
+    project: Project, warnings: Sequence[Problem], bundles: Sequence[BundleSummary], now: datetime, zones: Zones
 ) -> dict[str, Any]:
-    """The same for programs; times in UTC."""
+    """The same as JSON, with times in UTC and null for what is unknown."""
     return {
         "project": project.name,
         "account": project.account,
@@ -66,58 +71,56 @@ def check_document(
         "warnings": [
             {"path": each.path, "message": each.message, "remedies": list(each.remedies)} for each in warnings
         ],
-        "bundles": [
-            {
-                "jobs": list(one.jobs),
-                "files": None if one.unknown else one.files,
-                "bytes": None if one.unknown else one.size,
-                "wheels": None if one.unknown else one.wheels,
-                "platform": one.platform,
-                "source": one.source,
-                "reason": one.unknown or None,
-            }
-            for one in packed
-        ],
+        "bundles": [_bundle_document(one) for one in bundles],
     }
 
 
+def _number_or_no(count: int, noun: str) -> str:
+    if count == 0:
+        return f"no {noun}s"
+    return formatting.number_of(count, noun)
+
+
 def _table(project: Project, now: datetime, zones: Zones) -> tuple[str, ...]:
-    shared = {job.timezone for job in project.jobs.values()}
-    zone = shared.pop() if len(shared) == 1 else None
-    rows: list[tuple[str, ...]] = [
-        ("JOB", f"NEXT ({zone})" if zone else "NEXT", "UTC", "THEN", "SERVER", "LIMIT", "GONE BY")
-    ]
-    for job in project.jobs.values():
-        meant = schedule.parse(job.schedule, zones(job.timezone))
-        ticks = schedule.next_ticks(meant, now, 1)
-        next_, utc = "-", "-"
-        if ticks:
-            next_ = words.day_time(ticks[0], meant.zone, now) + ("" if zone else f" {job.timezone}")
-            utc = words.utc_day_time(ticks[0], UTC)
-        rows.append(
-            (
-                job.name,
-                next_,
-                utc,
-                schedule.describe(meant),
-                " or ".join(job.servers),
-                durations.text(job.time_limit_s),
-                f"+{durations.text(job.lifetime_s)}",
-            )
-        )
-    if all(row[2] == row[1] == "-" for row in rows[1:]) or zone == "UTC":
-        rows = [(*row[:2], *row[3:]) for row in rows]
-    return words.table(rows)
+    """The jobs. Names the zone in the title if all jobs share it; leaves out UTC times if no row needs them."""
+    jobs = project.jobs.values()
+    shared = {job.timezone for job in jobs}
+    title = "NEXT"
+    if len(shared) == 1:
+        title = f"NEXT ({min(shared)})"
+    rows = [("JOB", title, "UTC", "THEN", "SERVER", "LIMIT", "GONE BY")]
+    rows += [_job_row(job, now, zones, name_zone=len(shared) > 1) for job in jobs]
+    if shared == {"UTC"} or all(row[2] == "-" for row in rows[1:]):
+        return formatting.table([(*row[:2], *row[3:]) for row in rows])
+    return formatting.table(rows)
+
+
+def _job_row(job: Job, now: datetime, zones: Zones, *, name_zone: bool) -> tuple[str, str, str, str, str, str, str]:
+    parsed = schedule.parse(job.schedule, zones(job.timezone))
+    due, utc = "-", "-"
+    for tick in schedule.next_ticks(parsed, now, 1):
+        due, utc = formatting.day_time(tick, parsed.zone, now), formatting.date_time(tick, UTC)
+        if name_zone:
+            due += f" {job.timezone}"
+    return (
+        job.name,
+        due,
+        utc,
+        schedule.describe(parsed),
+        " or ".join(job.servers),
+        durations.text(job.time_limit_s),
+        f"+{durations.text(job.lifetime_s)}",
+    )
 
 
 def _job_document(job: Job, now: datetime, zones: Zones) -> dict[str, Any]:
-    meant = schedule.parse(job.schedule, zones(job.timezone))
-    ticks = schedule.next_ticks(meant, now, 1)
+    parsed = schedule.parse(job.schedule, zones(job.timezone))
+    ticks = [names.utc_text(tick) for tick in schedule.next_ticks(parsed, now, 1)]
     return {
         "name": job.name,
-        "next": names.utc_text(ticks[0]) if ticks else None,
+        "next": next(iter(ticks), None),
         "schedule": list(job.schedule),
-        "expressions": list(schedule.expressions(meant)),
+        "expressions": list(schedule.expressions(parsed)),
         "timezone": job.timezone,
         "servers": list(job.servers),
         "market": job.market,
@@ -126,15 +129,32 @@ def _job_document(job: Job, now: datetime, zones: Zones) -> dict[str, Any]:
     }
 
 
-def _packed(one: Packed) -> str:
-    if one.unknown:
-        return one.unknown
-    if not one.files and not one.wheels:
-        return "nothing: the server gets the command alone"
-    said = f"{words.count(one.files, 'file')}, {words.size(one.size)}"
-    if one.platform is None:
-        return f'{said}; no dependencies (python = "none")'
-    if not one.wheels:
-        return f"{said}; no dependencies found; for {one.platform}"
-    source = f" (from {one.source})" if one.source else ""
-    return f"{said}, with {words.count(one.wheels, 'wheel')} for {one.platform}{source}"
+def _bundle_document(bundle: BundleSummary) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "jobs": list(bundle.jobs),
+        "files": bundle.files,
+        "bytes": bundle.size,
+        "wheels": bundle.wheels,
+        "platform": bundle.platform,
+        "source": bundle.source,
+        "reason": None,
+    }
+    if bundle.unknown:
+        document |= {"files": None, "bytes": None, "wheels": None, "reason": bundle.unknown}
+    return document
+
+
+def _describe(bundle: BundleSummary) -> str:
+    if bundle.unknown:
+        return bundle.unknown
+    if not bundle.files and not bundle.wheels:
+        return "empty: the server gets only the command"
+    files = f"{formatting.number_of(bundle.files, 'file')}, {formatting.size(bundle.size)}"
+    if bundle.platform is None:
+        return f'{files}; no dependencies (python = "none")'
+    if not bundle.wheels:
+        return f"{files}; no dependencies; built for {bundle.platform}"
+    wheels = f"{files}, and {formatting.number_of(bundle.wheels, 'wheel')} for {bundle.platform}"
+    if bundle.source:
+        return f"{wheels} (from {bundle.source})"
+    return wheels

@@ -1,72 +1,90 @@
-"""Outcomes and reasons in sentences: one place, so that `run --wait`, `show` and `runs` say the same. No layout here."""
+"""Outcomes and their reasons in sentences, so that `run --wait`, `show` and `runs` use the same words. No layout here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from dayfly.core.records import Cause, EndReason, NoServer
 from dayfly.project.file import durations
+from dayfly.project.screens import formatting
 
-_FIXED: Mapping[str, str] = {
-    "no-capacity": "EC2 had no server in any of the pools that were asked",
-    "quota": "a quota of this account is too small for such a server",
-    "no-rights": "EC2 refused the launch for want of a right",
-    "image-gone": "its image does not exist (any more)",
-    "no-network": "the server could not fetch the job's code",
-    "setup": "the server could not be made ready for the command",
+_SENTENCES: Mapping[str, str] = {
+    "interrupted": "EC2 reclaimed its spot server",
+    "lost": "its server went away before it reported an end",
+    "stalled": "the command hung",
+    "unknown": "how it ended is unknown",
+}
+_SENTENCES_WITH_DETAIL: Mapping[str, str] = {
+    "no-capacity": "EC2 had no capacity in any of the pools asked",
+    "quota": "a quota of this account is too small for the server",
+    "no-rights": "EC2 refused the launch: a permission is missing",
+    "image-gone": "its image does not exist",
+    "no-network": "the server could not download the job's code",
+    "setup": "the server could not be prepared for the command",
     "out-of-memory": "the command ran out of memory",
     "disk-full": "the server's disk was full",
-    "stalled": "the command hung",
-    "not-saved": "what the command made could not be stored whole",
-    "interrupted": "EC2 took its spot server back",
-    "lost": "its server went without a last word",
-    "unknown": "what became of it is not known",
+    "not-saved": "not everything that the command wrote could be stored",
 }
-_DETAILED = {"no-capacity", "quota", "no-rights", "image-gone", "no-network", "setup", "out-of-memory", "disk-full",
-             "not-saved"}  # fmt: skip
 
 
 def outcome_words(outcome: str) -> str:
-    """`timed-out` of keys and JSON is `timed out` on screens."""
+    """`timed-out` in keys and JSON is `timed out` on screens."""
     return outcome.replace("-", " ")
 
 
-def sentence(
-    outcome: str,
-    reason: str,
-    detail: str,
-    *,
-    limit_s: int | None = None,
-    missing: Sequence[str] = (),
-    refused: bool = False,
+def explain(
+    outcome: str, reason: str, detail: str, *, time_limit_s: int | None = None, missing: Sequence[str] = ()
 ) -> str:
-    """Why, as a clause that follows the run's name; empty for success. `refused`: EC2 said no to the launch."""
+    """Why a run ended like this, as a clause that follows its name; empty for success.
+
+    `missing`: the declared outputs that matched nothing.
+    """
     match outcome:
         case "succeeded":
             return ""
+        case "timed-out" if time_limit_s:
+            return f"the command did not end within its time_limit of {durations.text(time_limit_s)}"
         case "timed-out":
-            limit = f" of {durations.text(limit_s)}" if limit_s else ""
-            return f"the command did not end within its time_limit{limit}"
+            return "the command did not end within its time_limit"
+        case "cancelled" if detail.startswith("before"):
+            return f"cancelled {detail}"
         case "cancelled":
-            return "cancelled" + (f" {detail}" if detail.startswith("before") else "")
+            return "cancelled"
+        case "missed" if reason == "late":
+            return formatting.with_detail("too late", detail)
         case "missed":
-            return f"too late: {detail}" if reason == "late" else detail or "it never started"
+            return detail or "it never started"
         case "skipped":
-            return f"not run: {detail}" if detail else "not run"
+            return formatting.with_detail("not run", detail)
+        case _:
+            return _explain_failure(reason, detail, missing)
+
+
+def explain_no_server(none: NoServer) -> str:
+    """Why an attempt that was not cancelled has no server."""
+    if none.cause == Cause.REFUSED and none.reason == EndReason.UNKNOWN and none.detail:
+        return f"EC2 refused the launch: {none.detail}"
+    return _explain_failure(none.reason, none.detail, ())
+
+
+def _explain_failure(reason: str, detail: str, missing: Sequence[str]) -> str:
+    if reason.startswith("exit ") and detail:
+        return f"the command exited with {reason.removeprefix('exit ')} ({detail})"
     if reason.startswith("exit "):
-        said = f" ({detail})" if detail else ""
-        return f"the command exited with {reason.removeprefix('exit ')}{said}"
+        return f"the command exited with {reason.removeprefix('exit ')}"
     if reason.startswith("killed by signal "):
         return f"the command was {reason}"
     if reason == "output-missing":
         return f"the command exited with 0, but {' and '.join(missing) or 'a declared output'} matched nothing"
     if reason in ("lost", "unknown") and detail:
-        return f"EC2 refused the launch: {detail}" if refused else detail
-    words = _FIXED.get(reason, reason or "it failed")
-    return f"{words}: {detail}" if reason in _DETAILED and detail else words
+        return detail
+    if reason in _SENTENCES_WITH_DETAIL:
+        return formatting.with_detail(_SENTENCES_WITH_DETAIL[reason], detail)
+    return _SENTENCES.get(reason, reason or "it failed")
 
 
-def note(outcome: str, reason: str, detail: str) -> str:
-    """A few words for a column; empty for success."""
+def short_note(outcome: str, reason: str, detail: str) -> str:
+    """The reason in a few words for a column; empty if the outcome says it all."""
     if outcome in ("succeeded", "timed-out", "cancelled"):
         return ""
     if outcome in ("skipped", "missed"):

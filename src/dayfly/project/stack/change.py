@@ -113,7 +113,7 @@ def _refuse_unfit(stack: Stack) -> None:
 
 
 def _busy(name: str, state: str) -> LeftError:
-    return LeftError(f"stack {name} is {state}", hint="dayfly deploy, when it has settled")
+    return LeftError(f"stack {name} is {state}; wait until it has settled", hint="dayfly deploy")
 
 
 def _request(wanted: StackWanted) -> Flow[dict[str, Any]]:

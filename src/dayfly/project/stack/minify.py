@@ -1,7 +1,7 @@
-"""Python source made small for travel: the same program, as text for Python 3.9 and later.
+"""Minify Python source: the same program in fewer bytes, for Python 3.9 and later.
 
-Goes: docstrings, comments, annotations, imports that are then unused. Local names and private names become short. Strings
-and public names stay. It knows nothing of what the program does.
+It removes docstrings, comments, annotations and the imports that are then unused, and shortens local and private names. Strings and
+public names stay. It knows nothing of what the program does.
 """
 
 from __future__ import annotations
@@ -14,35 +14,36 @@ from itertools import chain, product
 from string import ascii_letters
 from typing import cast
 
-OLDEST = (3, 9)
+OLDEST_PYTHON = (3, 9)
 _PRIVATE = re.compile(r"(?<!\w)_[A-Za-z]\w+")
 
 
-def shrink(sources: Mapping[str, str]) -> dict[str, str]:
-    """Modules of one program, by any name, all at once: a private name is shortened alike in all of them.
+def minify(sources: Mapping[str, str]) -> dict[str, str]:
+    """Return the modules of one program, by name, minified together, so that a private name is the same in all of them.
 
-    Not for sources that reach names as text (`getattr(x, "_name")`). Raises SyntaxError.
+    Sources must not look up private names as text (`getattr(x, "_name")`). Raises SyntaxError, and ValueError for what it cannot
+    rename safely.
     """
-    trees = {name: ast.parse(source, feature_version=OLDEST) for name, source in sources.items()}
+    trees = {name: ast.parse(source, feature_version=OLDEST_PYTHON) for name, source in sources.items()}
     private = _private_names(trees.values(), "\n".join(sources.values()))
-    calls = (place for tree in trees.values() for place in ast.walk(tree) if isinstance(place, ast.Call))
-    keywords = {word.arg for call in calls for word in call.keywords}
-    small = {}
+    calls = (node for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.Call))
+    keywords = {keyword.arg for call in calls for keyword in call.keywords}
+    minified = {}
     for name, tree in trees.items():
-        _Bare().visit(tree)
+        _Stripped().visit(tree)
         ast.fix_missing_locations(tree)
         _pack_imports(tree)
         for function in _outermost(tree.body):
             _shorten_locals(function, keywords, _globals(tree))
         text = re.sub(r"^(?:    )+", lambda found: "\t" * (len(found[0]) // 4), ast.unparse(tree), flags=re.MULTILINE)
         text = _PRIVATE.sub(lambda found: private.get(found[0], found[0]), re.sub(r"\n+", "\n", text))
-        ast.parse(text, feature_version=OLDEST)
-        small[name] = text
-    return small
+        ast.parse(text, feature_version=OLDEST_PYTHON)
+        minified[name] = text
+    return minified
 
 
 def _globals(tree: ast.Module) -> set[str]:
-    """Names bound at the top of a module."""
+    """Return the names that a module binds at its top level."""
     found = {line.name for line in tree.body if isinstance(line, (ast.FunctionDef, ast.ClassDef))}
     for line in tree.body:
         if isinstance(line, (ast.Import, ast.ImportFrom)):
@@ -52,13 +53,13 @@ def _globals(tree: ast.Module) -> set[str]:
     return found
 
 
-class _Bare(ast.NodeTransformer):
-    """Without docstrings and annotations; f-strings become calls of format, whose text is the same for every Python."""
+class _Stripped(ast.NodeTransformer):
+    """Removes docstrings and annotations. Turns f-strings into calls of format, which every Python unparses alike."""
 
     def visit(self, node: ast.AST) -> ast.AST | None:
         body = getattr(node, "body", None)
         if isinstance(body, list):
-            node.body = [line for line in body if not _is_text(line)] or [ast.Pass()]  # type: ignore[attr-defined]
+            node.body = [line for line in body if not _is_docstring(line)] or [ast.Pass()]  # type: ignore[attr-defined]
         return super().visit(node)  # type: ignore[no-any-return]
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
@@ -72,53 +73,66 @@ class _Bare(ast.NodeTransformer):
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         for line in node.body:
             if isinstance(line, ast.AnnAssign):
-                line.annotation = ast.Name("int", ast.Load())  # fields need one; which does not matter at run time
+                line.annotation = ast.Name("int", ast.Load())  # a field needs an annotation; at run time any will do
         return self.generic_visit(node)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
-        field = (
-            isinstance(node.annotation, ast.Name) and node.annotation.id == "int" and isinstance(node.target, ast.Name)
-        )
-        if field:
-            return self.generic_visit(node)
-        return None if node.value is None else self.generic_visit(ast.Assign([node.target], node.value))
+        if isinstance(node.annotation, ast.Name) and node.annotation.id == "int" and isinstance(node.target, ast.Name):
+            return self.generic_visit(node)  # a field of a class, see visit_ClassDef
+        if node.value is None:
+            return None
+        return self.generic_visit(ast.Assign([node.target], node.value))
 
     def visit_Raise(self, node: ast.Raise) -> ast.AST:
-        if isinstance(node.cause, ast.Name):  # the traceback shows it all the same
+        if isinstance(node.cause, ast.Name):  # the traceback shows the cause anyway
             node.cause = None
         return self.generic_visit(node)
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
-        return None if node.module == "__future__" else node
+        if node.module == "__future__":
+            return None
+        return node
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
         text = ""
         values: list[ast.expr] = []
         for part in node.values:
             if isinstance(part, ast.FormattedValue):
-                spec = _constant(part.format_spec)
-                text += "{" + ("!" + chr(part.conversion) if part.conversion > 0 else "") + (spec and ":" + spec) + "}"
+                text += _placeholder(part)
                 values.append(cast(ast.expr, self.visit(part.value)))
             elif isinstance(part, ast.Constant):
                 text += str(part.value).replace("{", "{{").replace("}", "}}")
         return ast.Call(ast.Attribute(ast.Constant(text), "format", ast.Load()), values, [])
 
 
-def _constant(spec: ast.expr | None) -> str:
-    """The text of a format's specification. Raises ValueError where values stand in it."""
-    parts = spec.values if isinstance(spec, ast.JoinedStr) else []
-    if not all(isinstance(part, ast.Constant) for part in parts):
-        raise ValueError("a format whose specification is computed")
-    return "".join(str(part.value) for part in parts if isinstance(part, ast.Constant))
+def _placeholder(value: ast.FormattedValue) -> str:
+    """Return what stands for the value in the text of format: `{}`, `{!r}`, `{:04d}`. Raises ValueError."""
+    text = ""
+    if value.conversion > 0:
+        text += "!" + chr(value.conversion)
+    if value.format_spec is not None:
+        text += ":" + _constant(value.format_spec)
+    return "{" + text + "}"
 
 
-def _is_text(line: ast.AST) -> bool:
+def _constant(spec: ast.expr) -> str:
+    """Return the text of a format specification. Raises ValueError if it is computed."""
+    text = ""
+    for part in ast.walk(spec):
+        if isinstance(part, ast.Constant):
+            text += str(part.value)
+        elif not isinstance(part, ast.JoinedStr):
+            raise ValueError("a computed format specification")
+    return text
+
+
+def _is_docstring(line: ast.AST) -> bool:
     return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
 
 
 def _pack_imports(tree: ast.Module) -> None:
-    """One line for all plain imports; names that are not used are not imported."""
-    used = {place.id for place in ast.walk(tree) if isinstance(place, ast.Name)}
+    """Join all plain imports in one line, and drop the imported names that are not used."""
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     plain = ast.Import([])
     rest: list[ast.stmt] = []
     for line in tree.body:
@@ -128,10 +142,13 @@ def _pack_imports(tree: ast.Module) -> None:
             plain.names += line.names
         elif not isinstance(line, ast.ImportFrom) or line.names:
             rest.append(line)
-    tree.body = [plain, *rest] if plain.names else rest
+    if plain.names:
+        rest.insert(0, plain)
+    tree.body = rest
 
 
 def _outermost(body: list[ast.stmt]) -> Iterator[ast.FunctionDef]:
+    """Yield the functions and methods that are not inside another function."""
     for line in body:
         if isinstance(line, ast.FunctionDef):
             yield line
@@ -140,59 +157,57 @@ def _outermost(body: list[ast.stmt]) -> Iterator[ast.FunctionDef]:
 
 
 def _shorten_locals(function: ast.FunctionDef, keep: set[str | None], outside: set[str]) -> None:
-    """All names bound in it, closures included, in order of their first use; never one that any call uses as keyword.
+    """Shorten all names that a function binds, closures included, in order of first use; but none in `keep`.
 
-    Raises ValueError for what this simple view of scopes would get wrong.
+    Raises ValueError if it binds a name of `outside`, or uses `global` or `nonlocal`: scopes are not tracked.
     """
     bound: dict[str, str] = {}
     others: set[str | None] = set(keep)
-    places = list(ast.walk(function))
-    for place in places:
-        for name in _bindings(place, function):
+    nodes = list(ast.walk(function))
+    for node in nodes:
+        for name in _bindings(node, function):
             bound.setdefault(name, name)
-    if outside & set(bound) or any(isinstance(place, (ast.Global, ast.Nonlocal)) for place in places):
+    if outside & set(bound) or any(isinstance(node, (ast.Global, ast.Nonlocal)) for node in nodes):
         raise ValueError(f"{function.name}: a local name hides a global one: {sorted(outside & set(bound))}")
-    others |= {place.id for place in places if isinstance(place, ast.Name)} - set(bound)
+    others |= {node.id for node in nodes if isinstance(node, ast.Name)} - set(bound)
     free = (name for name in _short_names() if name not in others)
     for name in bound:
         if name not in keep:
             bound[name] = next(free)
-    for place in places:
-        if isinstance(place, ast.Name):
-            place.id = bound.get(place.id, place.id)
-        elif isinstance(place, ast.arg):
-            place.arg = bound[place.arg]
-        elif (isinstance(place, ast.ExceptHandler) and place.name) or (
-            isinstance(place, ast.FunctionDef) and place is not function
-        ):
-            place.name = bound[str(place.name)]
+    for node in nodes:
+        if isinstance(node, ast.Name):
+            node.id = bound.get(node.id, node.id)
+        elif isinstance(node, ast.arg):
+            node.arg = bound[node.arg]
+        elif node is not function and isinstance(node, (ast.ExceptHandler, ast.FunctionDef)) and node.name:
+            node.name = bound[node.name]
 
 
-def _bindings(place: ast.AST, function: ast.FunctionDef) -> Iterator[str]:
-    if isinstance(place, ast.arg):
-        yield place.arg
-    elif isinstance(place, ast.Name) and isinstance(place.ctx, ast.Store):
-        yield place.id
-    elif (isinstance(place, ast.ExceptHandler) and place.name) or (
-        isinstance(place, ast.FunctionDef) and place is not function
-    ):
-        yield str(place.name)
+def _bindings(node: ast.AST, function: ast.FunctionDef) -> Iterator[str]:
+    """Yield the name that a node inside the function binds, if it binds one."""
+    if isinstance(node, ast.arg):
+        yield node.arg
+    elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        yield node.id
+    elif node is not function and isinstance(node, (ast.ExceptHandler, ast.FunctionDef)) and node.name:
+        yield node.name
 
 
 def _private_names(trees: Iterable[ast.Module], text: str) -> dict[str, str]:
-    """Every name with one leading underscore that the program itself defines, and its short form: the shortest for the commonest."""
+    """Map each name with one leading underscore that the program defines to a short one, the shortest to the most frequent."""
     found: set[str] = set()
-    for place in chain.from_iterable(ast.walk(tree) for tree in trees):
-        if isinstance(place, (ast.FunctionDef, ast.ClassDef)):
-            found.add(place.name)
-        elif isinstance(place, ast.Attribute) and isinstance(place.ctx, ast.Store):
-            found.add(place.attr)
-        elif isinstance(place, ast.Name) and isinstance(place.ctx, ast.Store):
-            found.add(place.id)
+    for node in chain.from_iterable(ast.walk(tree) for tree in trees):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            found.add(node.name)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            found.add(node.attr)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
     count = Counter(_PRIVATE.findall(text))
-    mine = sorted((name for name in found if _PRIVATE.fullmatch(name)), key=lambda name: (-count[name], name))
-    return dict(zip(mine, ("_" + name for name in _short_names()), strict=False))
+    ordered = sorted((name for name in found if _PRIVATE.fullmatch(name)), key=lambda name: (-count[name], name))
+    return dict(zip(ordered, ("_" + name for name in _short_names()), strict=False))
 
 
 def _short_names() -> Iterator[str]:
+    """Yield a, b, ..., aa, ab, ..., in this order."""
     return map("".join, chain(product(ascii_letters), product(ascii_letters, repeat=2)))

@@ -1,7 +1,7 @@
-"""What each role may do, and nothing more: security reads this file alone. Derived from the calls that flows make.
+"""What each role may do, and nothing more. For a security review this file is enough: it follows the calls that flows make.
 
-Policy documents as values for CloudFormation (ARNs by `Fn::Sub`). The launcher starts servers and ends none; the sweeper starts
-none but through a run that was opened; a server writes under its own aws:userid and reads its own go.json.
+Policy documents as values for CloudFormation (ARNs by `Fn::Sub`). The launcher starts servers and terminates none; the sweeper
+starts one only for a run that was opened; a server writes under its own aws:userid and reads its own go.json.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ Statement = dict[str, Any]
 Document = dict[str, Any]
 
 LAUNCHED = ("instance", "volume", "network-interface", "fleet", "spot-instances-request")
+"""The kinds of resources that a launch creates."""
 
 
 def document(*statements: Statement) -> Document:
+    """A policy document of these statements."""
     return {"Version": "2012-10-17", "Statement": list(statements)}
 
 
 def trust(service: str, group: str | None = None) -> Document:
-    """Who may become the role: one AWS service; for Scheduler only for schedules of this project's group."""
+    """Who may assume the role: one AWS service. With `group` only for the schedules of this schedule group."""
     statement: Statement = {
         "Effect": "Allow",
         "Principal": {"Service": f"{service}.amazonaws.com"},
@@ -36,17 +38,18 @@ def trust(service: str, group: str | None = None) -> Document:
 
 
 def launcher(project: str, bucket: str, roles: Mapping[str, Any], owners: Sequence[str]) -> Document:
-    """The launcher: opens and walks runs, starts servers from the project's templates, arms kill schedules. Ends nothing.
+    """The launcher: opens and walks runs, starts servers from the project's templates, arms kill schedules. Terminates nothing.
 
-    `roles`: CloudFormation references to the roles `server` and `kill` and to the queue `dead_letters`. `owners`: account ids of
-    the owners of the project's images.
+    `roles`: CloudFormation references to the roles `server` and `kill` and to the queue `dead_letters`. `owners`: account ids or
+    aliases of the owners of the project's images.
     """
-    starter = _starter(project, roles, owners)
-    return document(*_walker(project, bucket), *starter, *_logs(project), *_dead_letters(roles))
+    return document(
+        *_walker(project, bucket), *_starter(project, roles, owners), *_logs(project), *_dead_letters(roles)
+    )
 
 
 def sweeper(project: str, bucket: str, roles: Mapping[str, Any], owners: Sequence[str]) -> Document:
-    """The sweeper: all that the launcher may (it carries on what a launcher left), and ends this project's servers only."""
+    """The sweeper: everything that the launcher may (it continues what a launcher left), and terminates this project's servers."""
     return document(
         *_walker(project, bucket),
         *_starter(project, roles, owners),
@@ -62,16 +65,16 @@ def sweeper(project: str, bucket: str, roles: Mapping[str, Any], owners: Sequenc
 
 
 def server(bucket: str) -> Document:
-    """A server: writes under its own id, reads its own go. No list, no read of any run's output, no EC2."""
-    mine = "${!aws:userid}"
+    """A server: writes under its own id, reads its own go.json. No list, no read of any run's output, no EC2."""
+    own = "${!aws:userid}"
     return document(
-        _allow(["s3:PutObject", "s3:AbortMultipartUpload"], [_objects(bucket, f"out/*/{mine}/*")]),
-        _allow(["s3:GetObject"], [_objects(bucket, f"go/{mine}/go.json")]),
+        _allow(["s3:PutObject", "s3:AbortMultipartUpload"], [_objects(bucket, f"out/*/{own}/*")]),
+        _allow(["s3:GetObject"], [_objects(bucket, f"go/{own}/go.json")]),
     )
 
 
 def schedules(project: str, roles: Mapping[str, Any]) -> Document:
-    """The role of the schedules: invokes the two functions, nothing else."""
+    """The role of the schedules: invokes the two functions."""
     functions = [
         _sub(f"arn:${{AWS::Partition}}:lambda:${{AWS::Region}}:${{AWS::AccountId}}:function:{name}")
         for name in (names.launcher_function(project), names.sweeper_function(project))
@@ -80,12 +83,12 @@ def schedules(project: str, roles: Mapping[str, Any]) -> Document:
 
 
 def kill(project: str, roles: Mapping[str, Any]) -> Document:
-    """The role of the kill schedules: ends servers of this project, nothing else."""
-    return document(*_ender(project, ("ec2:TerminateInstances",)), *_dead_letters(roles))
+    """The role of the kill schedules: terminates servers of this project."""
+    return document(*_ender(project), *_dead_letters(roles))
 
 
 def bucket_policy(bucket: str, partition: str = "aws") -> Document:
-    """On the bucket itself: no plain HTTP for anyone, and no server's word is ever written twice."""
+    """The policy of the bucket itself: nobody uses plain HTTP, and nothing that a server wrote is overwritten."""
     arn = f"arn:{partition}:s3:::{bucket}"
     return document(
         {
@@ -97,7 +100,7 @@ def bucket_policy(bucket: str, partition: str = "aws") -> Document:
             "Condition": {"Bool": {"aws:SecureTransport": "false"}},
         },
         {
-            "Sid": "WordsOfServersAreWrittenOnce",
+            "Sid": "OutputIsWrittenOnce",
             "Effect": "Deny",
             "Principal": "*",
             "Action": "s3:PutObject",
@@ -108,7 +111,7 @@ def bucket_policy(bucket: str, partition: str = "aws") -> Document:
 
 
 def _walker(project: str, bucket: str) -> list[Statement]:
-    """What whoever walks a run needs of the bucket and of EC2's and Scheduler's eyes."""
+    """What walking a run needs: records in the bucket, a look at EC2 and at kill schedules."""
     reads = ("open/*", "requests/*", "slots/*", "runs/*", "go/*", "jobs/*", "out/*", "latest/*", "done/*", "bundles/*")
     writes = ("open/*", "requests/*", "slots/*", "runs/*", "go/*", "latest/*", "done/*")
     kills = _schedule(project, names.KILL_PREFIX + "*")
@@ -124,12 +127,12 @@ def _walker(project: str, bucket: str) -> list[Statement]:
 
 
 def _starter(project: str, roles: Mapping[str, Any], owners: Sequence[str]) -> list[Statement]:
-    """Starting a server: only from the project's templates, tagged as the project's, with the project's role."""
+    """Starting a server: only from the project's templates, with the project's tag and the project's role."""
     launch = ["ec2:CreateFleet", "ec2:RunInstances"]
     created = {"StringEquals": {f"aws:RequestTag/{names.TAG_PROJECT}": project}}
     owned = {"StringEquals": {"ec2:Owner": [*owners, {"Ref": "AWS::AccountId"}]}}
     once = {"StringEquals": {**created["StringEquals"], "ec2:CreateAction": ["RunInstances", "CreateFleet"]}}
-    things = [_ec2(f"{kind}/*") for kind in LAUNCHED]
+    created_with_it = [_ec2(f"{kind}/*") for kind in LAUNCHED]
     passing = {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}
     arming = {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
     return [
@@ -139,8 +142,8 @@ def _starter(project: str, roles: Mapping[str, Any], owners: Sequence[str]) -> l
         _allow(
             launch, [_ec2("launch-template/*")], {"StringEquals": {f"aws:ResourceTag/{names.TAG_PROJECT}": project}}
         ),
-        _allow(launch, things, created),
-        _allow(["ec2:CreateTags"], things, once),
+        _allow(launch, created_with_it, created),
+        _allow(["ec2:CreateTags"], created_with_it, once),
         _allow(["ssm:GetParameters"], [_sub("arn:${AWS::Partition}:ssm:${AWS::Region}::parameter/aws/service/*")]),
         _allow(["iam:PassRole"], [roles["server"]], passing),
         _allow(["scheduler:CreateSchedule"], [_schedule(project, names.KILL_PREFIX + "*")]),
@@ -148,8 +151,8 @@ def _starter(project: str, roles: Mapping[str, Any], owners: Sequence[str]) -> l
     ]
 
 
-def _ender(project: str, actions: tuple[str, ...] = ("ec2:TerminateInstances",)) -> list[Statement]:
-    return [_allow(list(actions), [_ec2("instance/*")], _tagged(project))]
+def _ender(project: str) -> list[Statement]:
+    return [_allow(["ec2:TerminateInstances"], [_ec2("instance/*")], _tagged(project))]
 
 
 def _dead_letters(roles: Mapping[str, Any]) -> list[Statement]:
@@ -163,7 +166,9 @@ def _logs(project: str) -> list[Statement]:
 
 def _allow(actions: list[str], resources: list[Any], condition: Mapping[str, Any] | None = None) -> Statement:
     statement: Statement = {"Effect": "Allow", "Action": actions, "Resource": resources}
-    return {**statement, "Condition": dict(condition)} if condition else statement
+    if condition is not None:
+        statement["Condition"] = dict(condition)
+    return statement
 
 
 def _sub(text: str) -> dict[str, str]:

@@ -25,7 +25,10 @@ _STEP = 0.5
 
 
 def main() -> None:
-    """Run `VERB CONTROL KIND`; the verbs are arm (at boot), start and agent (start the agent, be it), check, and watch."""
+    """Run `VERB CONTROL KIND` of the command line.
+
+    Verbs: `arm` (at boot), `watch` and `check` (the switch itself), `start` (start the agent), `agent` (run the agent in this process).
+    """
     verb, control, kind = sys.argv[1:4]
     if verb == "check":
         sys.exit(check(control))
@@ -97,7 +100,10 @@ def _arm_timer(control: str, environ: Mapping[str, str]) -> None:
 
 
 def check(control: str) -> str | None:
-    """Ten minutes after boot under systemd: return why the server must power off, or None. As exit text: exit 1, on stderr."""
+    """Return why the server must power off, or None. systemd runs this ten minutes after boot.
+
+    sys.exit prints the reason on stderr and exits with 1, or exits with 0.
+    """
     if not os.path.exists(control + "/armed"):
         return "lifetime unknown"
     if os.path.exists(control + "/agent.lock"):
@@ -193,7 +199,7 @@ def start(control: str, kind: str, environ: Mapping[str, str]) -> None:
 
 
 def _detach(verb: str, control: str, kind: str) -> None:
-    """Start a verb as a process that outlives this one and writes to the console, where a guest's output goes already."""
+    """Start a verb as a process that outlives this one. It writes to the console; a guest's output goes there anyway."""
     streams: dict[str, Any] = {}
     if kind != power.GUEST:
         with contextlib.suppress(OSError):

@@ -10,7 +10,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,7 @@ class VmGuest:
             "qemu_started_after_s": self._started_after,
         }
 
-    def _spawn_task(self, work: Any) -> None:
+    def _spawn_task(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.get_running_loop().create_task(work))
 
     async def _begin(self) -> None:

@@ -1,7 +1,6 @@
-"""The article's system in other people's interpreter: the AWS CLI, the lines of its README, and a local cloud of either guest.
+"""The article's system, deployed by the AWS CLI with the commands of its README, on a local cloud of either guest kind.
 
-What is done is done by the command line; boto3 looks at what came of it. Nothing of dayfly is used here. `lives_once` is
-the whole story for one guest kind.
+The AWS CLI acts and boto3 checks the effect. Nothing of dayfly is used here. `run_once` is the whole story for one guest kind.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _BLOCK = r"^```sh {name}\n(.*?)^```$"
 
 
 def pi(count: int) -> str:
-    """`count` digits of pi, "3.14...", by the means of Gauss and Legendre: not as the example computes them."""
+    """Return `count` digits of pi, "3.14...", by Gauss-Legendre, another formula than the example's."""
     with localcontext() as context:
         context.prec = count + 20
         a, b, t, p = Decimal(1), 1 / Decimal(2).sqrt(), Decimal(1) / 4, 1
@@ -39,19 +38,19 @@ def pi(count: int) -> str:
 
 
 @dataclass
-class Outside:
-    """One deployed copy of the example in one cloud; `home` holds the copy, `answer.json` and the cloud's state."""
+class ArticleSystem:
+    """One deployed copy of the example on one local cloud; `home` holds the copy, `answer.json` and the cloud's state."""
 
     home: Path
     guest: str = "process"
     stack: str = "pi"
     environment: dict[str, str] = field(default_factory=dict)
     by_hand: set[str] = field(default_factory=set)
-    """The servers that `answered` told of."""
+    """The servers that `answered` returned."""
     _clients: dict[str, Any] = field(default_factory=dict)
 
     def up(self, *words: str) -> None:
-        """Start the local cloud, and learn what `env` tells a shell."""
+        """Start the local cloud, and read the variables that `env` exports."""
         shutil.copytree(EXAMPLE, self.home, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".localcloud"))
         self.environment = {
             "PATH": f"{BIN}:{os.environ['PATH']}",
@@ -59,7 +58,7 @@ class Outside:
             "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
             "STACK": self.stack,
             "ARTIFACTS": "artifacts",
-            # The guests' image is the user's; their AWS configuration is not for a test.
+            # The guest image may be the user's; the user's AWS configuration must not reach a test.
             "XDG_CACHE_HOME": str(Path.home() / ".cache"),
         } | {name: os.environ[name] for name in ("XDG_CACHE_HOME", "LOCALCLOUD_CACHE") if name in os.environ}
         kind = ["--guests", self.guest] if self.guest != "process" else []
@@ -69,11 +68,11 @@ class Outside:
         self.environment |= dict(pairs)
 
     def down(self) -> None:
-        """End the cloud and every guest."""
+        """Stop the local cloud and every guest."""
         self.shell("python -m localcloud down")
 
     def shell(self, text: str, limit: float = 120) -> str:
-        """Run lines of bash in the example's folder; what they printed. A line that fails fails the test."""
+        """Run lines of bash in the example's folder and return what they print. A line that fails fails the test."""
         line = ["bash", "-euo", "pipefail", "-c", text]
         done = subprocess.run(
             line, cwd=self.home, env=self.environment, capture_output=True, text=True, timeout=limit, check=False
@@ -81,12 +80,12 @@ class Outside:
         assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
-    def readme(self, block: str, **instead: str) -> str:
-        """Run a named block of the README as it stands there, but for the words to put in place of others."""
+    def readme(self, block: str, **replacements: str) -> str:
+        """Run a named block of the README unchanged, except for the given replacements."""
         found = re.search(_BLOCK.format(name=block), (EXAMPLE / "README.md").read_text(), re.MULTILINE | re.DOTALL)
         assert found, f"the README has no block {block}"
         text = found[1]
-        for old, new in instead.items():
+        for old, new in replacements.items():
             word = old.replace("_", "=")
             assert text.count(word) == 1, f"{word} is not in the block {block}"
             text = text.replace(word, new)
@@ -97,7 +96,7 @@ class Outside:
         self.readme("deploy", Duration_10=f"Duration={duration} 'Schedule={schedule}'")
 
     def client(self, service: str) -> Any:
-        """A boto3 client of the cloud's administrator."""
+        """A boto3 client with the administrator's keys."""
         if service not in self._clients:
             said = self.environment
             self._clients[service] = boto3.client(
@@ -111,17 +110,17 @@ class Outside:
         return self._clients[service]
 
     def output(self, name: str) -> str:
-        """An output of the stack."""
+        """Return an output of the stack."""
         [stack] = self.client("cloudformation").describe_stacks(StackName=self.stack)["Stacks"]
         return next(str(one["OutputValue"]) for one in stack["Outputs"] if one["OutputKey"] == name)
 
     def resource(self, name: str) -> str:
-        """The physical id of a resource of the stack."""
+        """Return the physical id of a resource of the stack."""
         found = self.client("cloudformation").describe_stack_resource(StackName=self.stack, LogicalResourceId=name)
         return str(found["StackResourceDetail"]["PhysicalResourceId"])
 
     def invoke(self, event: Any) -> dict[str, Any]:
-        """Fire the function by hand with an event; its answer."""
+        """Invoke the function with an event and return its answer."""
         (self.home / "event.json").write_text(json.dumps(event))
         said = self.shell(
             f"aws lambda invoke --function-name {self.output('Function')} --payload fileb://event.json answer.json"
@@ -130,13 +129,13 @@ class Outside:
         return self.answered()
 
     def answered(self) -> dict[str, Any]:
-        """What the function answered last to the command line."""
+        """Return what the function last answered to the AWS CLI."""
         answer: dict[str, Any] = json.loads((self.home / "answer.json").read_text())
         self.by_hand.add(answer["instance"])
         return answer
 
     def servers(self) -> dict[str, dict[str, Any]]:
-        """Every server of the stack, by id."""
+        """Return every server of the stack, by id."""
         mine = [{"Name": "tag:stack", "Values": [self.stack]}]
         found = self.client("ec2").describe_instances(Filters=mine)["Reservations"]
         return {one["InstanceId"]: one for each in found for one in each["Instances"]}
@@ -146,37 +145,37 @@ class Outside:
         until(lambda: self.servers()[server]["State"]["Name"] == "terminated", limit, lambda: self.console(server))
 
     def console(self, server: str) -> str:
-        """What a server printed."""
+        """Return a server's console output."""
         return str(self.client("ec2").get_console_output(InstanceId=server).get("Output", ""))
 
     def clock(self, said: Any = None) -> Any:
-        """Ask what time it is in the cloud, or turn its clock by {"advance": seconds}."""
+        """Return the local cloud's time, or advance its clock by {"advance": seconds}."""
         body = None if said is None else json.dumps(said).encode()
         address = f"{self.environment['AWS_ENDPOINT_URL']}/_localcloud/clock"
         with urllib.request.urlopen(urllib.request.Request(address, body), timeout=120) as answer:
             return json.load(answer)
 
     def result(self, server: str) -> str:
-        """What a server stored."""
+        """Return what a server stored."""
         found = self.client("s3").get_object(Bucket=self.output("Bucket"), Key=f"pi/{server}.txt")
         return str(found["Body"].read().decode())
 
     def log(self) -> list[str]:
-        """The lines of the function."""
+        """Return the function's log lines."""
         events = self.client("logs").filter_log_events(logGroupName=self.resource("LauncherLog"))["events"]
         return [str(event["message"]) for event in events]
 
 
 def until(true: Callable[[], bool], limit: float, said: Callable[[], str] = lambda: "") -> None:
-    """Wait for something; fails after `limit` seconds with what `said` tells."""
+    """Wait until something is true; fail after `limit` seconds with the text of `said`."""
     deadline = time.monotonic() + limit
     while not true():
-        assert time.monotonic() < deadline, f"it did not happen in {limit:.0f} s\n{said()}"
+        assert time.monotonic() < deadline, f"not true after {limit:.0f} s\n{said()}"
         time.sleep(0.2)
 
 
-def has_computed(system: Outside, server: str) -> None:
-    """The server stored digits of pi, all of them right, and ended itself."""
+def check_result(system: ArticleSystem, server: str) -> None:
+    """Check that the server stored correct digits of pi and shut itself down."""
     seen = system.servers()[server]
     assert seen["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown", system.console(server)
     digits = system.result(server)
@@ -185,15 +184,15 @@ def has_computed(system: Outside, server: str) -> None:
     assert f"stored s3://{system.output('Bucket')}/pi/{server}.txt" in system.console(server)
 
 
-def lives_once(home: Path, guest: str, limit: float = 120) -> None:
-    """Deploy into a cloud of one guest kind ("process" or "vm"), fire once, see the result, remove. `limit`: a server's life."""
-    system = Outside(home, guest)
+def run_once(home: Path, guest: str, limit: float = 120) -> None:
+    """Deploy on one guest kind ("process" or "vm"), invoke once, check the result, remove. `limit`: seconds of a server's life."""
+    system = ArticleSystem(home, guest)
     system.up()
     try:
         system.deploy()
         server = system.invoke({})["instance"]
         system.gone(server, limit)
-        has_computed(system, server)
+        check_result(system, server)
         system.readme("remove")
     finally:
         system.down()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dayfly.project.stack import user_data
-from dayfly.project.stack.minify import shrink
+from dayfly.project.stack.minify import minify
 
 AGENT = Path(__file__).parents[2] / "src" / "dayfly" / "remote" / "agent"
 BOOTHOOK = (AGENT / "boothook.sh").read_text()
@@ -33,24 +33,24 @@ def test_boothook_comes_before_the_script() -> None:
 
 def test_user_data_that_is_too_long_is_refused() -> None:
     noise = "\n".join(f"x{n} = {hash((n, 'noise'))}" for n in range(2000))
-    with pytest.raises(ValueError, match="at most 12288"):
+    with pytest.raises(ValueError, match="the limit is 12288"):
         user_data.build(BOOTHOOK, {**SOURCES, "noise.py": noise})
 
 
 @pytest.mark.parametrize("boothook", ["#!/bin/sh\n", "#!/bin/sh\n#agent#\n#agent#\n"])
-def test_boothook_needs_exactly_one_placeholder(boothook: str) -> None:
+def test_boothook_needs_exactly_one_nodeholder(boothook: str) -> None:
     with pytest.raises(ValueError, match="#agent#"):
         user_data.build(boothook, SOURCES)
 
 
 def test_file_name_that_is_not_a_module_is_refused() -> None:
-    with pytest.raises(ValueError, match="not names of modules"):
+    with pytest.raises(ValueError, match="not file names of modules"):
         user_data.build(BOOTHOOK, {"../x.py": ""})
 
 
 def run(source: str) -> dict[str, object]:
     found: dict[str, object] = {}
-    exec(compile(shrink({"m.py": source})["m.py"], "m.py", "exec"), found)  # noqa: S102 - the program under test
+    exec(compile(minify({"m.py": source})["m.py"], "m.py", "exec"), found)  # noqa: S102 - the program under test
     return found
 
 
@@ -99,39 +99,39 @@ EMPTY = f"plain {{x}}"
 def test_minified_program_does_the_same() -> None:
     full: dict[str, object] = {}
     exec(compile(PROGRAM, "m.py", "exec"), full)  # noqa: S102 - the program under test
-    small = run(PROGRAM)
-    assert small["RESULT"] == full["RESULT"] == "'n' {} 0021 x 50%[22, 23]_TABLEAU    "
-    assert small["EMPTY"] == full["EMPTY"]
-    assert small["Pair"](1) == (1, None)  # type: ignore[operator]
+    minified = run(PROGRAM)
+    assert minified["RESULT"] == full["RESULT"] == "'n' {} 0021 x 50%[22, 23]_TABLEAU    "
+    assert minified["EMPTY"] == full["EMPTY"]
+    assert minified["Pair"](1) == (1, None)  # type: ignore[operator]
 
 
 def test_minified_program_has_no_docstrings_or_f_strings() -> None:
-    small = shrink({"m.py": PROGRAM})["m.py"]
-    assert "About" not in small
-    assert "Twice" not in small
-    assert "annotations" not in small
-    assert "problem" not in small
-    assert not any(isinstance(place, ast.JoinedStr) for place in ast.walk(ast.parse(small)))
-    assert len(small) < 0.75 * len(PROGRAM)
+    minified = minify({"m.py": PROGRAM})["m.py"]
+    assert "About" not in minified
+    assert "Twice" not in minified
+    assert "annotations" not in minified
+    assert "problem" not in minified
+    assert not any(isinstance(node, ast.JoinedStr) for node in ast.walk(ast.parse(minified)))
+    assert len(minified) < 0.75 * len(PROGRAM)
 
 
 def test_private_name_is_shortened_alike_in_all_modules() -> None:
-    small = shrink({"a.py": "class A:\n    _held_thing = 1\n", "b.py": "def f(x):\n    return x._held_thing\n"})
-    name = small["a.py"].split("\n")[1].split()[0]
+    minified = minify({"a.py": "class A:\n    _held_thing = 1\n", "b.py": "def f(x):\n    return x._held_thing\n"})
+    name = minified["a.py"].split("\n")[1].split()[0]
     assert name != "_held_thing"
-    assert f".{name}" in small["b.py"]
+    assert f".{name}" in minified["b.py"]
 
 
 def test_local_that_hides_a_global_is_refused() -> None:
     with pytest.raises(ValueError, match="hides a global"):
-        shrink({"m.py": "import os\ndef f():\n    return [os for os in (1,)] + [os.sep]\n"})
+        minify({"m.py": "import os\ndef f():\n    return [os for os in (1,)] + [os.sep]\n"})
 
 
 def test_syntax_newer_than_python_3_9_is_refused() -> None:
     with pytest.raises(SyntaxError):
-        shrink({"m.py": "match 1:\n    case 1:\n        pass\n"})
+        minify({"m.py": "match 1:\n    case 1:\n        pass\n"})
 
 
 def test_minified_agent_parses_as_python_3_9() -> None:
-    for text in shrink(SOURCES).values():
+    for text in minify(SOURCES).values():
         ast.parse(text, feature_version=(3, 9))

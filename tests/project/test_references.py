@@ -1,4 +1,4 @@
-"""Names of runs as people type them, in the job's zone and in UTC."""
+"""Names of runs as people type them, in the job's zone or in UTC."""
 
 from __future__ import annotations
 
@@ -37,26 +37,26 @@ def resolve(text: str, runs: list[RunName] = RUNS) -> RunName:
         ("ingest@2026-11-25T14:03", BY_HAND),
     ],
 )
-def test_a_run_has_many_short_names(text: str, run: RunName) -> None:
+def test_run_has_many_short_names(text: str, run: RunName) -> None:
     assert resolve(text) == run
 
 
-def test_a_day_is_a_day_of_the_job_s_zone() -> None:
+def test_day_is_in_the_jobs_zone() -> None:
     late = run_name("ingest@2026-11-23T23:30:00Z")
     assert resolve("ingest@2026-11-24", [late]) == late
 
 
-def test_a_time_to_the_minute_finds_no_run_of_another_minute() -> None:
+def test_time_to_the_minute_matches_that_minute_only() -> None:
     with pytest.raises(NotFoundError):
         resolve("ingest@2026-11-25T13:04Z")
 
 
-def test_a_time_with_seconds_must_fit_to_the_second() -> None:
+def test_time_with_seconds_matches_to_the_second() -> None:
     with pytest.raises(NotFoundError):
         resolve("ingest@2026-11-25T13:03:00Z")
 
 
-def test_two_runs_that_fit_are_both_listed() -> None:
+def test_two_matching_runs_are_both_listed() -> None:
     twin = run_name("ingest@2026-11-25T13:03:23Z")
     with pytest.raises(NotFoundError) as caught:
         resolve("ingest@2026-11-25T13:03Z", [*RUNS, twin])
@@ -64,7 +64,7 @@ def test_two_runs_that_fit_are_both_listed() -> None:
     assert [text for _, text in caught.value.lines] == [str(BY_HAND), str(twin)]
 
 
-def test_a_local_time_that_came_twice_names_both_runs() -> None:
+def test_local_time_that_occurred_twice_names_both_runs() -> None:
     # 25 October 2026: 02:30 in Berlin was 00:30 and 01:30 UTC.
     runs = [run_name("ingest@2026-10-25T00:30:00Z"), run_name("ingest@2026-10-25T01:30:00Z")]
     with pytest.raises(NotFoundError, match="2 runs"):
@@ -72,19 +72,19 @@ def test_a_local_time_that_came_twice_names_both_runs() -> None:
     assert resolve("ingest@2026-10-25T01:30Z", runs) == runs[1]
 
 
-def test_a_run_that_is_not_there_names_the_nearest() -> None:
+def test_unknown_run_names_the_nearest() -> None:
     with pytest.raises(NotFoundError) as caught:
         resolve("ingest@2026-11-22")
     assert caught.value.lines[0][1] == "ingest@2026-11-23T01:30Z"
     assert "other" not in str(caught.value.lines)
 
 
-def test_a_job_without_a_run_says_so() -> None:
-    with pytest.raises(NotFoundError, match="has no run yet"):
+def test_job_without_runs_says_so() -> None:
+    with pytest.raises(NotFoundError, match="has no runs yet"):
         resolve("train")
 
 
-def test_an_unknown_job_names_the_nearest() -> None:
+def test_unknown_job_names_the_nearest() -> None:
     assert references.known_job("ingest", ["ingest", "train"]) == "ingest"
     with pytest.raises(NotFoundError) as caught:
         references.known_job("ingset", ["ingest", "train"])
@@ -96,12 +96,12 @@ def test_an_unknown_job_names_the_nearest() -> None:
     ["", "@2026-11-24", "in gest", "ingest@", "ingest@yesterday", "ingest@2026-13-01", "ingest@2026-02-30T01:00Z",
      "ingest@2026-11-24Z", "ingest@2026-11-24T1:30", "ingest@2026-11-24T01:30Z/eu-west-1", "ingest@２０２６-11-24"],
 )  # fmt: skip
-def test_what_is_no_name_of_a_run_is_refused(text: str) -> None:
+def test_malformed_run_name_is_refused(text: str) -> None:
     with pytest.raises(FileError, match="not the name of a run"):
         references.parse(text)
 
 
-def test_a_short_name_has_seconds_only_where_two_would_look_alike() -> None:
+def test_short_name_has_seconds_only_if_needed() -> None:
     twin = run_name("ingest@2026-11-25T13:03:23Z")
     assert references.short(BY_HAND, RUNS) == "ingest@2026-11-25T13:03Z"
     assert references.short(BY_HAND, [*RUNS, twin]) == "ingest@2026-11-25T13:03:22Z"

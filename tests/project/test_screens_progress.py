@@ -1,4 +1,4 @@
-"""The picture of a run and its closing block, whole, for every way a run can go."""
+"""The steps of a run and its closing block, compared whole, for every way a run can end."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ from dayfly.core.records import (
     Opened,
     SpotRefused,
 )
-from dayfly.project.screens import end_lines, ending, live_state, run_lines, steps
+from dayfly.project.runs.state import state
+from dayfly.project.screens.outcome import outcome_lines, outcome_of
+from dayfly.project.screens.progress import progress_lines, step_lines
 from project.sample_runs import RUN, SERVER, STARTED, TEXT, VERSION, WHOLE, at, attempt, claim, closed, ended
 
 
-def test_the_demos_picture_has_tenths_and_every_step():
-    assert "\n".join(run_lines(WHOLE, UTC, tenths=True)) == (
+def test_demo_shows_every_step_with_tenths():
+    assert "\n".join(progress_lines(WHOLE, UTC, tenths=True)) == (
         "  tick          22:41:00.0            due by its schedule\n"
         "  claimed       22:41:00.6   +0.6 s   pi@2026-11-24T22:41Z\n"
         "  server        22:41:01.3   +1.3 s   i-0c2f81d6a7e94b350, gone by 22:57:01 whatever happens\n"
@@ -38,15 +40,15 @@ def test_the_demos_picture_has_tenths_and_every_step():
     )
 
 
-def test_clock_and_distance_are_cut_alike():
+def test_clock_and_distance_agree():
     late = replace(WHOLE, claim=claim(at=at(1.68)), attempts=())
-    assert run_lines(late, UTC, tenths=True)[1].startswith("  claimed       22:41:01.6   +1.6 s")
-    assert run_lines(late, UTC, tenths=False)[1].startswith("  22:41:01       +1s  claimed")
+    assert progress_lines(late, UTC, tenths=True)[1].startswith("  claimed       22:41:01.6   +1.6 s")
+    assert progress_lines(late, UTC, tenths=False)[1].startswith("  22:41:01       +1s  claimed")
 
 
-def test_a_run_by_hand_is_counted_from_its_claim_in_the_jobs_zone():
+def test_run_by_hand_counts_from_its_claim():
     by_hand = replace(WHOLE, claim=claim(source="hand", at=at(0.2)))
-    lines = run_lines(by_hand, ZoneInfo("Europe/Berlin"), tenths=False)
+    lines = progress_lines(by_hand, ZoneInfo("Europe/Berlin"), tenths=False)
     assert lines[0] == "  23:41:00            claimed"
     assert (
         lines[1]
@@ -55,7 +57,7 @@ def test_a_run_by_hand_is_counted_from_its_claim_in_the_jobs_zone():
     assert lines[-1] == "  23:41:13      +13s  gone         lived 11 s for a job of 9 s"
 
 
-def test_the_picture_only_grows_at_its_end_as_facts_come():
+def test_new_facts_only_append_lines():
     def seen(**parts) -> Facts:
         return replace(WHOLE, attempts=(attempt(**parts),))
 
@@ -69,10 +71,10 @@ def test_the_picture_only_grows_at_its_end_as_facts_come():
         seen(started=STARTED, ended=ended()),
         WHOLE,
     ]
-    pictures = [run_lines(facts, UTC, tenths=True) for facts in growing]
-    for before, after in pairwise(pictures):
+    views = [progress_lines(facts, UTC, tenths=True) for facts in growing]
+    for before, after in pairwise(views):
         assert after[: len(before)] == before
-    assert [live_state(facts) for facts in growing] == [
+    assert [state(facts) for facts in growing] == [
         "waiting",
         "starting",
         "starting",
@@ -83,33 +85,33 @@ def test_the_picture_only_grows_at_its_end_as_facts_come():
     ]
 
 
-def test_a_server_that_ec2_dates_before_its_claim_is_not_shown_before_it():
+def test_server_is_not_shown_before_its_claim():
     early = replace(WHOLE, attempts=(attempt(election=replace(attempt().elected, launched=at(0))),))
-    assert [line.at for line in steps(early)] == [at(0), at(0.6), at(0.6)]
+    assert [line.at for line in step_lines(early)] == [at(0), at(0.6), at(0.6)]
 
 
-def test_a_server_is_not_gone_before_its_own_last_word():
+def test_server_is_not_gone_before_its_agents_report():
     early = replace(WHOLE, attempts=(replace(WHOLE.attempts[0], closed=closed(gone=at(12))),))
-    assert run_lines(early, UTC, tenths=True)[-1] == (
+    assert progress_lines(early, UTC, tenths=True)[-1] == (
         "  server gone   22:41:12.8  +12.8 s   lived 11.5 s for a job of 9.9 s"
     )
 
 
-def test_success_ends_with_what_to_fetch():
+def test_success_ends_with_the_fetch_command():
     moved = Kept(etag="e", record=Latest(run=str(RUN), attempt=1, at=at(14), prefix="p/", outputs=()))
-    assert end_lines(replace(WHOLE, latest=moved), UTC, {}, local=True) == (
+    assert outcome_lines(replace(WHOLE, latest=moved), UTC, {}, local=True) == (
         "succeeded  pi@2026-11-24T22:41:00Z",
         "next       dayfly fetch pi@2026-11-24T22:41Z --local",
     )
-    assert ending(replace(WHOLE, latest=moved), local=True).latest_moved
-    assert ending(WHOLE, local=True).exit_code == 0
+    assert outcome_of(replace(WHOLE, latest=moved), local=True).latest_moved
+    assert outcome_of(WHOLE, local=True).exit_code == 0
 
 
 def failed(end: Ended | None, shut: Closed, **parts) -> Facts:
     return replace(WHOLE, attempts=(attempt(started=STARTED, ended=end, closed=shut, **parts),))
 
 
-def test_a_failed_command_shows_its_last_lines_what_is_kept_and_what_to_do():
+def test_failed_command_shows_log_kept_files_and_remedy():
     end = ended(
         outcome="failed",
         reason="exit 3",
@@ -120,47 +122,47 @@ def test_a_failed_command_shows_its_last_lines_what_is_kept_and_what_to_do():
         job_peak_memory_mb=None,
     )
     facts = failed(end, closed(outcome="failed", reason="exit 3", exit=3))
-    assert run_lines(facts, UTC, tenths=False)[4:6] == (
+    assert progress_lines(facts, UTC, tenths=False)[4:6] == (
         "  22:41:12      +12s  job ended    exit 3 after 9 s",
         "  22:41:12      +12s  stored       log 41 lines; outputs: out/pi.txt matched nothing",
     )
-    assert end_lines(facts, UTC, {}) == (
+    assert outcome_lines(facts, UTC, {}) == (
         "last 2 of 41 lines",
         '  |   File "ingest/load.py", line 88, in load',
         "  | KeyError: 'customer_id'",
         "failed     pi@2026-11-24T22:41:00Z: the command exited with 3",
-        "kept       its log; `latest` did not move",
+        "kept       the log; `latest` is unchanged",
         "next       dayfly logs pi@2026-11-24T22:41Z      after a fix: dayfly deploy, then dayfly retry pi@2026-11-24T22:41Z",
     )
-    assert end_lines(facts, UTC, {}, local=True)[-1] == (
+    assert outcome_lines(facts, UTC, {}, local=True)[-1] == (
         "next       dayfly logs pi@2026-11-24T22:41Z --local      after a fix: dayfly run pi --wait --local"
     )
-    assert ending(facts, local=False).exit_code == 1
+    assert outcome_of(facts, local=False).exit_code == 1
 
 
-def test_a_missing_output_is_named():
+def test_missing_output_is_named():
     end = ended(outcome="failed", reason="output-missing", outputs=(), missing=("out/*.txt",), log=Log())
     facts = failed(end, closed(outcome="failed", reason="output-missing"))
-    assert end_lines(facts, UTC, {})[0] == (
+    assert outcome_lines(facts, UTC, {})[0] == (
         "failed     pi@2026-11-24T22:41:00Z: the command exited with 0, but out/*.txt matched nothing"
     )
-    assert end_lines(facts, UTC, {})[1] == "kept       nothing; `latest` did not move"
+    assert outcome_lines(facts, UTC, {})[1] == "kept       nothing; `latest` is unchanged"
 
 
-def test_a_time_limit_says_how_far_the_deadline_was():
+def test_timed_out_run_says_how_far_its_deadline_was():
     end = ended(outcome="timed-out", exit=None, signal=9, job_ended=at(92.5), stored_at=at(93), at=at(93), log=Log())
     facts = failed(end, closed(outcome="timed-out", exit=None, gone=at(94)))
-    assert run_lines(facts, UTC, tenths=False)[4] == (
-        "  22:42:32    +1m32s  job ended    TERM at its time limit of 1m00s, gone after 1m30s, peak memory 0.6 of 4 GB"
+    assert progress_lines(facts, UTC, tenths=False)[4] == (
+        "  22:42:32    +1m32s  job ended    TERM at the time limit of 1m, gone after 1m30s, peak memory 0.6 of 4 GB"
     )
-    assert end_lines(facts, UTC, {})[:3] == (
+    assert outcome_lines(facts, UTC, {})[:3] == (
         "timed out  pi@2026-11-24T22:41:00Z: the command did not end within its time_limit of 1m",
-        "kept       2 files that it left; `latest` did not move",
+        "kept       2 files; `latest` is unchanged",
         "server     gone 22:42:34, 14m27s before its deadline of 22:57:01",
     )
 
 
-def test_a_server_without_a_last_word_says_what_ended_it():
+def test_lost_server_says_what_ended_it():
     console = ("[ 20.1] dayfly switch: powering off: the agent is gone",)
     shut = closed(
         outcome="failed",
@@ -170,18 +172,18 @@ def test_a_server_without_a_last_word_says_what_ended_it():
         console=console,
     )
     facts = failed(None, shut)
-    assert run_lines(facts, UTC, tenths=False)[-1] == (
+    assert progress_lines(facts, UTC, tenths=False)[-1] == (
         "  22:41:13      +13s  gone         lived 11 s; ended by switch: the agent is gone"
     )
-    assert end_lines(facts, UTC, None) == (
-        "what dayfly's own parts said on the server's console",
+    assert outcome_lines(facts, UTC, None) == (
+        "dayfly's last lines on the server's console",
         "  | [ 20.1] dayfly switch: powering off: the agent is gone",
         "failed     pi@2026-11-24T22:41:00Z: its server went without a last word"
         " (switch: the agent is gone); the job had started",
-        "kept       its log so far; `latest` did not move",
+        "kept       the log so far; `latest` is unchanged",
         "ended by   switch: the agent is gone",
         "server     gone 22:41:13, 15m48s before its deadline of 22:57:01",
-        "receipt    not written yet; the sweeper does it within 5 minutes",
+        "receipt    not written yet; the sweeper writes it within 5 min",
         "next       dayfly retry pi@2026-11-24T22:41Z",
     )
 
@@ -209,34 +211,34 @@ def test_no_capacity_names_the_pools_and_exits_5():
             attempt(election=none, spot_refused=SpotRefused(at=at(1.5), errors=errors), closed=shut, receipt=True),
         ),
     )
-    assert run_lines(facts, UTC, tenths=False)[2:] == (
-        "  22:41:01       +1s  no spot      InsufficientInstanceCapacity in 1 pool; asked on demand",
-        "  22:41:02       +2s  no server    EC2 had no server in any of the pools that were asked:"
+    assert progress_lines(facts, UTC, tenths=False)[2:] == (
+        "  22:41:01       +1s  no spot      InsufficientInstanceCapacity in 1 pool; on-demand is next",
+        "  22:41:02       +2s  no server    EC2 had no capacity in any of the pools asked:"
         " spot c8g.large eu-west-1a: InsufficientInstanceCapacity",
     )
-    assert ending(facts, local=False).exit_code == 5
+    assert outcome_of(facts, local=False).exit_code == 5
     odd = replace(none, reason="unknown", detail="NewCodeOfTheirs")
     facts = replace(
         facts,
         attempts=(replace(facts.attempts[0], election=odd, closed=replace(shut, reason="unknown", detail=odd.detail)),),
     )
-    assert ending(facts, local=False).why == "EC2 refused the launch: NewCodeOfTheirs"
+    assert outcome_of(facts, local=False).why == "EC2 refused the launch: NewCodeOfTheirs"
     facts = replace(facts, attempts=(attempt(election=none, closed=shut, receipt=True),))
-    assert end_lines(facts, UTC, {})[-1] == "next       dayfly retry pi@2026-11-24T22:41Z"
+    assert outcome_lines(facts, UTC, {})[-1] == "next       dayfly retry pi@2026-11-24T22:41Z"
 
 
-def test_a_cancelled_run_shows_when_and_by_whom():
+def test_cancelled_run_shows_when_and_by_whom():
     end = ended(
         outcome="failed", reason="killed by signal 15", exit=None, signal=15, job_ended=at(8), outputs=(), log=Log()
     )
     shut = closed(outcome="cancelled", reason="cancelled", detail="")
     order = EndOrder(at=at(5.2), by="cli:anna", why="cancelled", server=SERVER)
     facts = replace(failed(end, shut, end_order=order), cancel=Cancel(at=at(5), by="cli:anna"))
-    assert run_lines(facts, UTC, tenths=False)[4:6] == (
+    assert progress_lines(facts, UTC, tenths=False)[4:6] == (
         "  22:41:05       +5s  cancelled    by cli:anna",
         "  22:41:08       +8s  job ended    killed by signal 15 after 5 s, peak memory 0.6 of 4 GB",
     )
-    assert end_lines(facts, UTC, {})[0] == "cancelled  pi@2026-11-24T22:41:00Z: cancelled"
+    assert outcome_lines(facts, UTC, {})[0] == "cancelled  pi@2026-11-24T22:41:00Z: cancelled"
 
 
 @pytest.mark.parametrize(
@@ -246,32 +248,32 @@ def test_a_cancelled_run_shows_when_and_by_whom():
         ("missed", "late", "delivered 7200.0 s after the tick; start_within is 3600 s", "dayfly run pi"),
     ],
 )
-def test_a_tick_that_was_not_run_says_why(decision, reason, why, last):
+def test_tick_that_was_not_run_says_why(decision, reason, why, last):
     facts = Facts(run=RUN, claim=claim(decision=decision, reason=reason, why=why), versions=(VERSION,))
-    lines = end_lines(facts, UTC, None)
+    lines = outcome_lines(facts, UTC, None)
     assert lines[0].startswith(f"{decision:<10} pi@2026-11-24T22:41:00Z: ")
     assert why in lines[0]
     assert lines[-1] == f"next       {last}"
-    assert ending(facts, local=False).exit_code == 1
+    assert outcome_of(facts, local=False).exit_code == 1
 
 
-def test_a_second_attempt_is_counted_from_its_own_start():
+def test_second_attempt_counts_from_its_own_start():
     again = attempt(number=2, started=STARTED)
     again = replace(
         again, intent=replace(again.intent, attempt=2, at=at(100)), election=replace(again.elected, launched=at(101))
     )
     facts = replace(WHOLE, attempts=(WHOLE.attempts[0], replace(again, started=replace(STARTED, at=at(103)))))
-    assert run_lines(facts, UTC, tenths=False, attempt=2) == (
+    assert progress_lines(facts, UTC, tenths=False, attempt=2) == (
         "  22:42:40            retry        attempt 2",
         "  22:42:41       +1s  server       i-0c2f81d6a7e94b350, c8g.large spot in eu-west-1a, gone by 22:57:01",
         "  22:42:43       +3s  job started  pie 10 out/pi.txt",
     )
-    assert run_lines(facts, UTC, tenths=False)[:7] == run_lines(WHOLE, UTC, tenths=False)
+    assert progress_lines(facts, UTC, tenths=False)[:7] == progress_lines(WHOLE, UTC, tenths=False)
 
 
-def test_a_run_that_goes_on_has_no_ending_yet():
+def test_live_run_has_no_outcome_yet():
     facts = replace(WHOLE, attempts=(attempt(started=STARTED, servers=(_server(),)),))
-    assert end_lines(facts, UTC, None) == (
+    assert outcome_lines(facts, UTC, None) == (
         "running    pi@2026-11-24T22:41:00Z",
         "next       dayfly logs pi@2026-11-24T22:41Z -f",
     )

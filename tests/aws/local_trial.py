@@ -1,4 +1,4 @@
-"""Running the acceptance trial on a local cloud, and looking at what is left there. No test lives here."""
+"""Run the acceptance trial on a local cloud, and check what it left ttrial. No test lives trial."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from acceptance import left
-from acceptance.place import Place, on_this_machine
+from acceptance import leftovers
+from acceptance.target import Target, on_this_machine
 
 ACCOUNT = "000000000000"
 REGION = "eu-west-1"
@@ -19,8 +19,8 @@ TRIAL = [sys.executable, "-m", "acceptance", "--account", ACCOUNT]
 
 
 @dataclass
-class Here:
-    """A folder with a local cloud, and the trial run on it."""
+class LocalTrial:
+    """A folder with a local cloud, and the trial on it."""
 
     folder: Path
 
@@ -44,25 +44,25 @@ class Here:
         out, err = process.communicate(timeout=400)
         return process.returncode, out, err
 
-    def left(self) -> list[left.Left]:
-        return left.found(self.place())
+    def left(self) -> list[leftovers.Leftover]:
+        return leftovers.found(self.target())
 
-    def place(self, region: str = REGION) -> Place:
+    def target(self, region: str = REGION) -> Target:
         return on_this_machine(self.folder, ACCOUNT, region)
 
     def client(self, service: str) -> Any:
-        return self.place().client(service)
+        return self.target().client(service)
 
 
-def killed_at(here: Here, words: str) -> None:
-    """Starts a trial and kills it, hard, as soon as it has said `words`."""
-    process = here.start()
+def kill_at(trial: LocalTrial, words: str) -> None:
+    """Start a trial and kill it (SIGKILL) as soon as it prints a line that starts with `words`."""
+    process = trial.start()
     assert process.stderr is not None
     try:
         for line in process.stderr:
             if line.startswith(words):
                 return
-        pytest.fail(f"the trial never said {words!r}")
+        pytest.fail(f"the trial never printed {words!r}")
     finally:
         process.kill()
         process.wait(timeout=30)
@@ -71,16 +71,16 @@ def killed_at(here: Here, words: str) -> None:
         process.stdout.close()
 
 
-def nothing_is_left(here: Here) -> None:
-    """Looked at with plain calls, not with those that `--clean` itself looks by."""
-    shown = here.client("ec2").describe_instances()["Reservations"]
+def check_nothing_left(trial: LocalTrial) -> None:
+    """Check with plain calls to AWS, not with the code of `--clean`."""
+    shown = trial.client("ec2").describe_instances()["Reservations"]
     servers = [one for group in shown for one in group["Instances"] if one["State"]["Name"] != "terminated"]
     assert servers == []
-    assert here.client("ec2").describe_launch_templates()["LaunchTemplates"] == []
-    assert [one for one in here.client("s3").list_buckets()["Buckets"] if "accept-" in one["Name"]] == []
-    assert [one for one in here.client("iam").list_roles()["Roles"] if "accept-" in one["RoleName"]] == []
-    assert here.client("iam").list_instance_profiles()["InstanceProfiles"] == []
-    stacks = here.client("cloudformation").describe_stacks()["Stacks"]
+    assert trial.client("ec2").describe_launch_templates()["LaunchTemplates"] == []
+    assert [one for one in trial.client("s3").list_buckets()["Buckets"] if "accept-" in one["Name"]] == []
+    assert [one for one in trial.client("iam").list_roles()["Roles"] if "accept-" in one["RoleName"]] == []
+    assert trial.client("iam").list_instance_profiles()["InstanceProfiles"] == []
+    stacks = trial.client("cloudformation").describe_stacks()["Stacks"]
     assert [one["StackName"] for one in stacks if one["StackStatus"] != "DELETE_COMPLETE"] == []
-    groups = here.client("scheduler").list_schedule_groups()["ScheduleGroups"]
+    groups = trial.client("scheduler").list_schedule_groups()["ScheduleGroups"]
     assert [one["Name"] for one in groups if "accept-" in one["Name"]] == []

@@ -1,4 +1,4 @@
-"""runs, show, logs, fetch and ps as typed, on a real local cloud: what they print, what they write, their exit codes."""
+"""runs, show, logs, fetch and ps on a local cloud: what they print, what they write, their exit codes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ command = "echo first; sleep 12; echo last"
 
 @pytest.fixture(scope="module")
 def project(cloud):
-    """The folder with the project deployed, and one good run by hand."""
+    """A folder with the project deployed, and one successful run by hand."""
     cloud.write(FILE)
     cloud.good = cloud.json("run", "good", "--local", "--wait")["run"]
     return cloud
@@ -43,12 +43,12 @@ def project(cloud):
 
 @pytest.fixture(autouse=True)
 def own_file(request):
-    """Other test files of this folder write their own dayfly.toml into the same cloud's folder."""
+    """Write this file's dayfly.toml: other test files put theirs into the same folder."""
     if "project" in request.fixturenames:
         request.getfixturevalue("project").write(FILE)
 
 
-def test_fetch_writes_every_file_whole_and_says_where(project):
+def test_fetch_writes_every_file_whole(project):
     done = project.dayfly("fetch", project.good, "--local")
     assert done.returncode == 0, done.stderr
     home = project.path / ".dayfly" / "results" / project.good / "out"
@@ -60,7 +60,7 @@ def test_fetch_writes_every_file_whole_and_says_where(project):
     assert not [path for path in home.parents[1].iterdir() if path.name.startswith(".")]
 
 
-def test_fetch_writes_nothing_over_a_folder_that_holds_something(project):
+def test_fetch_refuses_a_folder_that_is_not_empty(project):
     (project.path / "mine").mkdir()
     (project.path / "mine" / "notes").write_text("keep")
     done = project.dayfly("fetch", project.good, "--to", "mine", "--local")
@@ -68,7 +68,7 @@ def test_fetch_writes_nothing_over_a_folder_that_holds_something(project):
     assert [path.name for path in (project.path / "mine").iterdir()] == ["notes"]
 
 
-def test_fetch_keeps_nothing_of_a_file_that_is_not_what_was_stored(project):
+def test_fetch_discards_a_file_with_another_hash(project):
     s3 = project.client("s3")
     [bucket] = [each["Name"] for each in s3.list_buckets()["Buckets"] if "-looking-" in each["Name"]]
     job, _, tick = project.good.partition("@")
@@ -82,13 +82,13 @@ def test_fetch_keeps_nothing_of_a_file_that_is_not_what_was_stored(project):
     assert not (project.path / "fresh").exists()
 
 
-def test_a_bare_job_without_a_scheduled_result_names_the_run_by_hand_and_exits_4(project):
+def test_fetch_job_without_latest_names_the_run_by_hand(project):
     done = project.dayfly("fetch", "good", "--local")
     assert done.returncode == 4
     assert f"dayfly fetch {project.good} --local" in done.stderr
 
 
-def test_logs_gives_the_very_bytes_and_a_failed_run_still_exits_0(project):
+def test_logs_prints_the_exact_bytes_of_a_failed_run(project):
     run = project.json("run", "bytes", "--local", "--wait", code=1)["run"]
     done = subprocess.run(
         [*DAYFLY, "logs", run, "--local"], cwd=project.path, capture_output=True, timeout=60, check=False
@@ -104,7 +104,7 @@ def test_logs_gives_the_very_bytes_and_a_failed_run_still_exits_0(project):
 
 
 @pytest.mark.slow
-def test_a_live_run_is_seen_by_ps_show_and_logs_while_it_goes_on(project):
+def test_ps_show_and_logs_follow_a_running_run(project):
     run = project.json("run", "slow", "--local")["run"]
     until = time.monotonic() + 8
     while project.json("show", run, "--local")["outcome"] != "running" and time.monotonic() < until:
@@ -115,13 +115,13 @@ def test_a_live_run_is_seen_by_ps_show_and_logs_while_it_goes_on(project):
     assert server["sweeper"] == "leave"
     shown = project.dayfly("show", run, "--local").stdout
     assert "switch         armed for 960 s after boot" in shown
-    assert f"kill schedule  kill-{server['id']} is there" in shown
+    assert f"kill schedule  armed (kill-{server['id']})" in shown
     followed = project.dayfly("logs", run, "-f", "--local", timeout=60)
     assert followed.returncode == 0
     assert followed.stdout == "first\nlast\n"
 
 
-def test_runs_lists_what_there_was_and_its_document_has_the_same(project):
+def test_runs_prints_and_documents_the_same_runs(project):
     shown = project.dayfly("runs", "good", "--local")
     assert shown.returncode == 0
     assert "succeeded" in shown.stdout.splitlines()[2]
@@ -131,13 +131,13 @@ def test_runs_lists_what_there_was_and_its_document_has_the_same(project):
     assert project.dayfly("runs", "nightly", "--local").returncode == 4
 
 
-def test_a_run_that_is_not_there_names_the_nearest_and_exits_4(project):
+def test_unknown_run_names_the_nearest_one(project):
     done = project.dayfly("show", "good@2020-01-01", "--local")
     assert done.returncode == 4
     assert project.good[:16] in done.stderr
 
 
-def test_a_project_that_was_never_deployed_says_so(project):
+def test_project_never_deployed_is_reported(project):
     project.write(FILE.replace('"looking"', '"other"'))
     for words in (["runs"], ["logs", "good"]):
         done = project.dayfly(*words, "--local")

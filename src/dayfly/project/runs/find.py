@@ -1,0 +1,71 @@
+"""Find the run that a person names: a RUN argument, or a job's newest run with a good result. Flows that only read.
+
+The forms of a RUN argument are references.py's.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from zoneinfo import ZoneInfo
+
+from dayfly.core import names
+from dayfly.core.records import Latest, Outcome
+from dayfly.errors import NotFoundError
+from dayfly.flows.calls import Flow
+from dayfly.flows.gather import record
+from dayfly.project.runs import references
+from dayfly.project.runs.list_runs import finished_days, finished_on, open_runs, runs_with_records
+from dayfly.project.runs.references import RunReference
+
+_DAY = timedelta(days=1)
+
+
+def find_run(reference: RunReference, zone: ZoneInfo) -> Flow[names.RunName]:
+    """Return the run that the reference means; `zone` is the job's. Raises NotFoundError with the nearest names."""
+    opened = yield from open_runs(reference.job)
+    day = reference.day
+    if day is None:
+        newest = yield from _newest_finished(reference.job)
+        return references.resolve(reference, (*opened, *newest), zone)
+    near = yield from _around(reference.job, day)
+    try:
+        return references.resolve(reference, (*opened, *near), zone)
+    except NotFoundError:
+        every = yield from runs_with_records(reference.job)
+        return references.resolve(reference, (*opened, *every), zone)
+
+
+def _around(job: str, day: date) -> Flow[tuple[names.RunName, ...]]:
+    """Return the runs of the UTC days that a day of any zone can touch."""
+    found: tuple[names.RunName, ...] = ()
+    for each in (day - _DAY, day, day + _DAY):
+        found += yield from runs_with_records(job, each.isoformat())
+    return found
+
+
+def _newest_finished(job: str) -> Flow[tuple[names.RunName, ...]]:
+    """Return the finished runs of the newest day that has one of this job."""
+    for day in (yield from finished_days()):
+        found = tuple(done.run for done in (yield from finished_on(day)) if done.run.job == job)
+        if found:
+            return found
+    return ()
+
+
+def newest_good(job: str) -> Flow[names.RunName]:
+    """Return the run that `latest` names.
+
+    Raises NotFoundError; its hint names a run by hand that succeeded, if there is one.
+    """
+    latest = yield from record(Latest, names.latest_key(job))
+    if latest is not None:
+        return names.run_name(latest.run)
+    for day in (yield from finished_days()):
+        for done in reversed((yield from finished_on(day))):
+            if done.run.job == job and done.outcome == Outcome.SUCCEEDED:
+                name = references.unique_name(done.run)
+                raise NotFoundError(
+                    f"no scheduled run of {job} has succeeded yet; {name}, started by hand, did",
+                    hint=f"dayfly fetch {name}",
+                )
+    raise NotFoundError(f"no run of {job} has succeeded yet", hint=f"dayfly runs {job}")

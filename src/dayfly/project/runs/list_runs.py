@@ -1,0 +1,174 @@
+"""List runs: those that are open, those that are finished, and the ticks that never became a run. Flows that only read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from dayfly.core import names, ticks
+from dayfly.core.model import Deployed
+from dayfly.core.records import Claim, Latest
+from dayfly.core.ticks import Zones
+from dayfly.flows.calls import Flow, Get, List, Now, ask
+from dayfly.flows.gather import gather, read, record
+from dayfly.project.runs import rows
+from dayfly.project.runs.rows import RunRow
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MOST_TICKS = 20_000
+"""Expected ticks looked at per job: two weeks of one a minute. Older ones are left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunQuery:
+    """Which runs to list: ticks from `since` to before `until`, of one job or (None) of all.
+
+    `details`: how many of the newest get their details. `keep_s`: older runs were removed, so no tick counts as missed there.
+    """
+
+    since: datetime
+    until: datetime
+    keep_s: int
+    details: int
+    job: str | None = None
+
+
+def list_runs(query: RunQuery, zones: Zones) -> Flow[tuple[RunRow, ...]]:
+    """Return a row per run and per missed tick, newest first."""
+    found: dict[names.RunName, RunRow] = {}
+    for row in (yield from _finished(query)):
+        known = found.get(row.run)
+        if known is None or known.attempt < row.attempt:
+            found[row.run] = row
+    for run in (yield from open_runs(query.job)):
+        facts = yield from gather(run)
+        # It may have been finished since it was listed. Then its marker under done/ knows more.
+        if facts.opened is not None or run not in found:
+            found[run] = rows.from_facts(facts, (yield from ask(Now())))
+    for job in (yield from _jobs(query)):
+        for row in (yield from _missed(job, query, zones, found)):
+            found[row.run] = row
+    newest = sorted(found.values(), key=lambda row: (row.run.tick, row.run.job), reverse=True)
+    for number, row in enumerate(newest[: query.details]):
+        if not row.detailed:
+            newest[number] = yield from _detailed(row)
+    latest = yield from _latest({row.run.job for row in newest})
+    return tuple(replace(row, latest=latest.get(row.run.job) == str(row.run)) for row in newest)
+
+
+def open_runs(job: str | None = None) -> Flow[tuple[names.RunName, ...]]:
+    """Return every run that is not finished, of one job or of all."""
+    prefix = names.OPEN
+    if job is not None:
+        prefix += f"{job}@"
+    keys = yield from ask(List(prefix))
+    return tuple(_run_names(key.removeprefix(names.OPEN) for key in keys))
+
+
+def runs_with_records(job: str, day: str = "") -> Flow[tuple[names.RunName, ...]]:
+    """Return the runs of a job that have any record: those of a day (UTC, `2026-11-24`), or all."""
+    root = names.run_prefix(names.RunName(job, _EPOCH)).removesuffix(f"{names.utc_text(_EPOCH)}/")
+    folders = yield from ask(List(root + day, folders=True))
+    return tuple(_run_names(f"{job}@{folder.removeprefix(root).rstrip('/')}" for folder in folders))
+
+
+def finished_days() -> Flow[tuple[str, ...]]:
+    """Return the folders under `done/`, one per day (UTC) that has a finished run, newest first."""
+    days = yield from ask(List(names.DONE, folders=True))
+    return tuple(reversed(days))
+
+
+def finished_on(day: str) -> Flow[tuple[names.DoneName, ...]]:
+    """Return the finished attempts in one of the folders of `finished_days`."""
+    keys = yield from ask(List(day))
+    return tuple(names.done_name(key) for key in keys)
+
+
+def _run_names(texts: Iterable[str]) -> Iterator[names.RunName]:
+    """Yield the runs that parts of keys name, and leave out what is not the name of a run."""
+    for text in texts:
+        with suppress(ValueError):
+            yield names.run_name(text)
+
+
+def _finished(query: RunQuery) -> Flow[list[RunRow]]:
+    first, last = query.since.date().isoformat(), query.until.date().isoformat()
+    found: list[RunRow] = []
+    for day in (yield from finished_days()):
+        if not first <= day.removeprefix(names.DONE).rstrip("/") <= last:
+            continue
+        for done in (yield from finished_on(day)):
+            if query.job in (None, done.run.job) and query.since <= done.run.tick < query.until:
+                found.append(RunRow(run=done.run, outcome=done.outcome, attempt=done.attempt))
+    return found
+
+
+def _detailed(row: RunRow) -> Flow[RunRow]:
+    """Add what the receipt knows, or the claim of a run without an attempt."""
+    if row.attempt:
+        stored = yield from ask(Get(names.attempt_key(row.run, row.attempt, "receipt")))
+        if stored is None:
+            return row
+        return rows.from_receipt(row, json.loads(stored.body))
+    claim = yield from record(Claim, names.claim_key(row.run))
+    if claim is None:
+        return row
+    return replace(row, detailed=True, source=claim.source, reason=claim.reason, detail=claim.why)
+
+
+def _jobs(query: RunQuery) -> Flow[tuple[str, ...]]:
+    """Return the jobs that were ever deployed, or the one asked for."""
+    if query.job is not None:
+        return (query.job,)
+    folders = yield from ask(List(names.VERSIONS, folders=True))
+    return tuple(folder.removeprefix(names.VERSIONS).rstrip("/") for folder in folders)
+
+
+def _latest(jobs: Iterable[str]) -> Flow[dict[str, str]]:
+    """Return the run that `latest` names, by job."""
+    found: dict[str, str] = {}
+    for job in sorted(jobs):
+        latest = yield from record(Latest, names.latest_key(job))
+        if latest is not None:
+            found[job] = latest.run
+    return found
+
+
+# --- ticks that never became a run --------------------------------------------------------------------------------------
+
+
+def _missed(job: str, query: RunQuery, zones: Zones, known: Mapping[names.RunName, RunRow]) -> Flow[list[RunRow]]:
+    """Return the expected ticks that are not among the known runs and can no longer start."""
+    absent = [run for run in (yield from _expected(job, query, zones)) if run not in known]
+    recorded: set[names.RunName] = set()
+    for day in sorted({run.tick.date() for run in absent}):
+        recorded.update((yield from runs_with_records(job, day.isoformat())))
+    found = []
+    for run in absent:
+        if run not in recorded:
+            found.append(rows.never_started(run))
+            continue
+        # It has records, but no marker under open/ or done/: someone is between two steps, or the marker was lost.
+        facts = yield from gather(run)
+        found.append(rows.from_facts(facts, (yield from ask(Now()))))
+    return found
+
+
+def _expected(job: str, query: RunQuery, zones: Zones) -> Flow[list[names.RunName]]:
+    """Return the ticks of the schedules in force that are older than `start_within`, newest version first."""
+    now = yield from ask(Now())
+    oldest = max(query.since, now - timedelta(seconds=query.keep_s))
+    found: list[names.RunName] = []
+    keys = yield from ask(List(names.version_prefix(job)))
+    for period in reversed(ticks.periods(keys, query.until)):
+        start, end = max(period.start, oldest), min(period.end, query.until)
+        if start >= end or len(found) >= _MOST_TICKS:
+            continue
+        version = yield from read(period.key)
+        if isinstance(version, Deployed):
+            overdue = list(ticks.overdue(version, start, end, now, zones))
+            found += [names.RunName(job, tick) for tick in overdue[-_MOST_TICKS:]]
+    return found

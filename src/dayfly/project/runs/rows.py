@@ -1,0 +1,106 @@
+"""One run in a list of runs: what `runs` shows of it, made from its facts or from its stored receipt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from dayfly.core import names
+from dayfly.core.facts import Attempt, Facts
+from dayfly.core.records import Decision, Source, moment
+from dayfly.project.runs import state
+
+NEVER_STARTED = "never started"
+"""The reason of a tick that has no record at all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRow:
+    """A run, or a tick that did not become one. `outcome`: that of its newest attempt, or one of state.LIVE.
+
+    `detailed` False: only `run`, `outcome` and `attempt` were looked up. None means unknown. `job`: how long the command ran.
+    `before`: how the earlier attempts ended.
+    """
+
+    run: names.RunName
+    outcome: str
+    attempt: int = 0
+    detailed: bool = False
+    source: str | None = None
+    reason: str = ""
+    detail: str = ""
+    job: timedelta | None = None
+    server: str | None = None
+    market: str | None = None
+    gone_by: datetime | None = None
+    before: tuple[str, ...] = ()
+    latest: bool = False
+
+    @property
+    def live(self) -> bool:
+        """Whether the run is not over."""
+        return self.outcome in state.LIVE
+
+
+def never_started(run: names.RunName) -> RunRow:
+    """Return the row of a tick that has no record at all."""
+    return RunRow(
+        run=run,
+        outcome="missed",
+        detailed=True,
+        source=Source.SCHEDULE,
+        reason=NEVER_STARTED,
+        detail=NEVER_STARTED,
+    )
+
+
+def from_facts(facts: Facts, now: datetime) -> RunRow:
+    """Return the row of a run that has no marker under `done/` yet."""
+    row = RunRow(run=facts.run, outcome=state.state(facts), detailed=True, source=state.source(facts))
+    if facts.attempt is not None:
+        return _with_attempt(row, facts, facts.attempt, now)
+    if facts.claim is not None and facts.claim.decision != Decision.RUN:
+        return replace(row, reason=facts.claim.reason, detail=facts.claim.why)
+    return row
+
+
+def _with_attempt(row: RunRow, facts: Facts, attempt: Attempt, now: datetime) -> RunRow:
+    earlier = [one.closed for one in facts.attempts[:-1] if one.closed is not None]
+    row = replace(
+        row,
+        attempt=attempt.number,
+        job=state.job_duration(attempt),
+        before=tuple(closed.reason or closed.outcome for closed in earlier),
+    )
+    if attempt.elected is not None:
+        row = replace(row, server=attempt.elected.type, market=attempt.elected.market)
+    if attempt.closed is not None:
+        return replace(row, reason=attempt.closed.reason, detail=attempt.closed.detail)
+    if state.server_gone(attempt):
+        return replace(row, detail=state.CLOSING)
+    began = state.job_started(attempt)
+    if began is not None and attempt.ended is None:
+        row = replace(row, job=now - began)
+    return replace(row, gone_by=attempt.intent.deadline)
+
+
+def from_receipt(row: RunRow, receipt: Mapping[str, Any]) -> RunRow:
+    """Return the row with the details of its receipt, the JSON that core/receipt.py makes."""
+    times, server = receipt.get("times") or {}, receipt.get("server") or {}
+    earlier = (receipt.get("attempts") or [])[:-1]
+    row = replace(
+        row,
+        detailed=True,
+        source=receipt.get("source"),
+        reason=receipt.get("reason") or "",
+        detail=receipt.get("detail") or "",
+        server=server.get("type"),
+        market=server.get("market"),
+        before=tuple(one.get("reason") or one.get("outcome") or "" for one in earlier),
+    )
+    began, ended = times.get("job_started"), times.get("job_ended")
+    if began and ended:
+        return replace(row, job=moment(ended) - moment(began))
+    return row

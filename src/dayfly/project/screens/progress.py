@@ -1,0 +1,290 @@
+"""The steps of a run so far, a line each with the time it happened: for `run --wait`, `demo` and `show`.
+
+A line appears when its fact is known and does not change afterwards. How a run ended is outcome.py's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, tzinfo
+
+from dayfly.core.facts import Attempt, Facts
+from dayfly.core.records import Decision, Elected, Ended, NoServer, Outcome, Source
+from dayfly.project.file import durations
+from dayfly.project.runs import state
+from dayfly.project.runs.references import unique_name
+from dayfly.project.screens import formatting, reasons
+
+_AGENT = "agent: "
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepLine:
+    """One step that happened. `attempt` (0: the tick and its claim) and `name` identify it.
+
+    `line` is what every screen says of it, `more` what only `show` adds.
+    """
+
+    attempt: int
+    name: str
+    at: datetime
+    line: str = ""
+    more: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerLine(StepLine):
+    """A server was launched. `shape`: its type, market and zone, as far as known."""
+
+    server: str
+    shape: str
+    deadline: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoneLine(StepLine):
+    """The server is gone. `job`: how long the command ran; `ended_by`: empty if the agent ended the server."""
+
+    lived: timedelta
+    job: timedelta | None
+    ended_by: str
+
+
+def step_lines(facts: Facts, *, attempt: int = 1) -> tuple[StepLine, ...]:
+    """Everything that happened so far, oldest first, from this attempt on (1: with the tick and the claim).
+
+    No line is earlier than the one before it: EC2 gives whole seconds, and the clocks of three machines differ a little.
+    """
+    found: list[StepLine] = []
+    if attempt <= 1:
+        found += _tick_and_claim(facts)
+    for one in facts.attempts:
+        if one.number >= attempt:
+            found += _attempt(facts, one)
+    lines: list[StepLine] = []
+    for line in found:
+        if lines and line.at < lines[-1].at:
+            line = replace(line, at=lines[-1].at)
+        lines.append(line)
+    return tuple(lines)
+
+
+def _tick_and_claim(facts: Facts) -> Iterator[StepLine]:
+    claim = facts.claim
+    scheduled = state.source(facts) == Source.SCHEDULE
+    if claim is None and facts.order is not None and facts.order.retry is not None:
+        scheduled = False  # The order of a retry does not say what started the run.
+    if scheduled:
+        yield StepLine(attempt=0, name="tick", at=facts.run.tick, line="due by its schedule")
+    if claim is None:
+        return
+    name = unique_name(facts.run)
+    if claim.decision != Decision.RUN:
+        why = reasons.explain(claim.decision, claim.reason, claim.why)
+        yield StepLine(attempt=0, name=claim.decision, at=claim.at, line=f"{name}: {why}")
+    elif scheduled:
+        yield StepLine(attempt=0, name="claimed", at=claim.at, line=name, more=f"   {claim.why}")
+    else:  # The name of a run by hand was just printed.
+        yield StepLine(attempt=0, name="claimed", at=claim.at, more=claim.why)
+
+
+def _attempt(facts: Facts, attempt: Attempt) -> list[StepLine]:
+    lines: list[StepLine] = []
+    if attempt.number > 1:
+        lines.append(
+            StepLine(attempt=attempt.number, name="retry", at=attempt.intent.at, line=f"attempt {attempt.number}")
+        )
+    lines += _spot_refused(attempt)
+    lines += _server(attempt)
+    lines += _job(facts, attempt)
+    lines += _gone(attempt)
+    if facts.cancel is not None:  # A cancel can come at any step.
+        lines.sort(key=lambda line: line.at)
+    return lines
+
+
+def _spot_refused(attempt: Attempt) -> Iterator[StepLine]:
+    refused = attempt.spot_refused
+    if refused is None:
+        return
+    codes = ", ".join(dict.fromkeys(error.code for error in refused.errors))
+    line = f"{codes} in {formatting.number_of(len(refused.errors), 'pool')}"
+    if len(attempt.intent.markets) > 1:
+        line += "; on-demand is next"
+    yield StepLine(attempt=attempt.number, name="no spot", at=refused.at, line=line)
+
+
+def _server(attempt: Attempt) -> Iterator[StepLine]:
+    match attempt.election:
+        case NoServer(at=at) as none:
+            yield StepLine(attempt=attempt.number, name="no server", at=at, line=reasons.explain_no_server(none))
+        case Elected(launched=launched, server=server) as elected:
+            shape = formatting.joined(elected.type or "", elected.market or "", separator=" ")
+            yield ServerLine(
+                attempt=attempt.number,
+                name="server",
+                at=launched,
+                server=server,
+                shape=formatting.joined(shape, elected.zone or "", separator=" in "),
+                deadline=attempt.intent.deadline,
+            )
+
+
+def _job(facts: Facts, attempt: Attempt) -> Iterator[StepLine]:
+    number, order = attempt.number, attempt.end_order
+    began = state.job_started(attempt)
+    if began is not None:
+        yield StepLine(attempt=number, name="job started", at=began, line=_command(facts, attempt))
+    if facts.cancel is not None and attempt is facts.attempt:
+        yield StepLine(attempt=number, name="cancelled", at=facts.cancel.at, line=f"by {facts.cancel.by or 'hand'}")
+    if order is not None and order.why != "cancelled":
+        program = order.by.partition(":")[0] or "dayfly"
+        yield StepLine(attempt=number, name="ending", at=order.at, line=f"the {program} ends the server: {order.why}")
+    ended = attempt.ended
+    if ended is None:
+        return
+    if ended.job_ended is None:
+        why = reasons.explain(ended.outcome, ended.reason, ended.detail)
+        yield StepLine(attempt=number, name="not started", at=ended.at, line=why)
+    else:
+        yield StepLine(attempt=number, name="job ended", at=ended.job_ended, line=_describe_end(attempt, ended))
+    if ended.stored_at is not None and (ended.outputs or ended.log.bytes or ended.job_ended):
+        yield StepLine(attempt=number, name="stored", at=ended.stored_at, line=_describe_stored(ended))
+
+
+def _command(facts: Facts, attempt: Attempt) -> str:
+    version = facts.version(attempt.intent.version)
+    if version is None:
+        return ""
+    return formatting.one_line(version.job.command)
+
+
+def _describe_end(attempt: Attempt, ended: Ended) -> str:
+    total: int | None = None
+    if attempt.started is not None:
+        total = attempt.started.memory_mb
+    return formatting.joined(_describe_exit(attempt, ended), formatting.memory(ended.job_peak_memory_mb, total))
+
+
+def _describe_exit(attempt: Attempt, ended: Ended) -> str:
+    took = state.job_duration(attempt)
+    if ended.outcome == Outcome.TIMED_OUT:
+        limit_s = attempt.intent.time_limit_s
+        said = f"TERM at the time limit of {durations.text(limit_s)}"
+        if took is not None and took.total_seconds() >= limit_s + 1:
+            said += f", gone after {formatting.duration_phrase(took)}"
+        return said
+    said = "its exit was not seen"
+    if ended.exit is not None:
+        said = f"exit {ended.exit}"
+    elif ended.signal is not None:
+        said = f"killed by signal {ended.signal}"
+    if ended.exit != 0 and took is not None:
+        said += f" after {formatting.duration_phrase(took)}"
+    return said
+
+
+def _describe_stored(ended: Ended) -> str:
+    size = sum(output.size for output in ended.outputs)
+    if ended.outputs and not ended.missing:
+        return f"{formatting.number_of(len(ended.outputs), 'file')}, {formatting.size(size)}"
+    said = f"log {formatting.number_of(ended.log.lines, 'line')}"
+    if ended.missing:
+        said += f"; outputs: {' and '.join(ended.missing)} matched nothing"
+    if ended.outputs:
+        said += f", {formatting.number_of(len(ended.outputs), 'other file')} kept"
+    return said
+
+
+def _gone(attempt: Attempt) -> Iterator[StepLine]:
+    closed, elected = attempt.closed, attempt.elected
+    if closed is None or elected is None:
+        return
+    at = closed.gone or closed.at
+    if attempt.ended is not None:
+        # EC2 gives whole seconds: a server was not gone before its agent reported the end.
+        at = max(at, attempt.ended.at)
+    yield GoneLine(
+        attempt=attempt.number,
+        name="server gone",
+        at=at,
+        lived=at - elected.launched,
+        job=state.job_duration(attempt),
+        ended_by=not_by_agent(closed.ended_by),
+    )
+
+
+def not_by_agent(ended_by: str) -> str:
+    """What ended the server; empty if that was the agent, which is the normal end."""
+    if ended_by.startswith(_AGENT):
+        return ""
+    return ended_by
+
+
+def progress_lines(
+    facts: Facts, zone: tzinfo, *, tenths: bool, full: bool = False, attempt: int = 1
+) -> tuple[str, ...]:
+    """The run so far as lines of text. Later facts add lines at the end and change none.
+
+    `tenths`: the demo's form, with tenths of a second. `full`: with what only `show` says. `attempt`: the first one shown.
+    """
+    lines = step_lines(facts, attempt=attempt)
+    return tuple(format_step(line, lines[0].at, zone, tenths=tenths, full=full) for line in lines)
+
+
+def format_step(line: StepLine, base: datetime, zone: tzinfo, *, tenths: bool, full: bool = False) -> str:
+    """One step as a line of text: its time, and how long after `base` it was."""
+    at = formatting.clock(line.at, zone, tenths=tenths)
+    said = _describe(line, zone, tenths=tenths, full=full)
+    # Computed from the times as shown, so that they agree.
+    after = _cut(line.at, tenths=tenths) - _cut(base, tenths=tenths)
+    if tenths:
+        return f"  {line.name:<12}  {at:<10}  {_distance_in_tenths(line, after):>7}   {said}".rstrip()
+    name, distance = line.name, ""
+    if isinstance(line, GoneLine):
+        name = "gone"
+    if line.at > base:
+        distance = f"+{formatting.duration(after)}"
+    return f"  {at}  {distance:>8}  {name:<11}  {said}".rstrip()
+
+
+def _describe(step: StepLine, zone: tzinfo, *, tenths: bool, full: bool) -> str:
+    match step:
+        case ServerLine():
+            return _describe_server(step, zone, tenths=tenths)
+        case GoneLine():
+            return _describe_gone(step, tenths=tenths)
+    if full:
+        return step.line + step.more
+    return step.line
+
+
+def _describe_server(step: ServerLine, zone: tzinfo, *, tenths: bool) -> str:
+    gone_by = f"gone by {formatting.clock(step.deadline, zone)}"
+    if tenths:  # The demo named the type already, and its reader wants to know one thing.
+        return f"{step.server}, {gone_by} whatever happens"
+    return formatting.joined(step.server, step.shape, gone_by)
+
+
+def _describe_gone(step: GoneLine, *, tenths: bool) -> str:
+    said = f"lived {formatting.duration_phrase(step.lived, tenths=tenths)}"
+    if step.job is not None:
+        said += f" for a job of {formatting.duration_phrase(step.job, tenths=tenths)}"
+    if step.ended_by:
+        said += f"; ended by {step.ended_by}"
+    return said
+
+
+def _distance_in_tenths(line: StepLine, after: timedelta) -> str:
+    if line.name == "tick":
+        return ""
+    if after.total_seconds() >= 60:
+        return f"+{formatting.duration(after)}"
+    return f"+{after.total_seconds():.1f} s"
+
+
+def _cut(moment: datetime, *, tenths: bool) -> datetime:
+    if tenths:
+        return moment.replace(microsecond=moment.microsecond // 100_000 * 100_000)
+    return moment.replace(microsecond=0)

@@ -1,0 +1,247 @@
+"""Screen of `show RUN`: all that is known of one run, and what ends the server of a live one; as text and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta, tzinfo
+from typing import Any
+
+from dayfly.core import names, receipt
+from dayfly.core.facts import Attempt, Facts
+from dayfly.core.records import Elected, Heartbeat, NoServer, Source
+from dayfly.project.runs import state
+from dayfly.project.runs.details import RunDetails
+from dayfly.project.runs.references import unique_name
+from dayfly.project.screens import formatting, reasons
+from dayfly.project.screens.outcome import RECEIPT_PENDING, RunOutcome, last_lines, outcome_of
+from dayfly.project.screens.progress import progress_lines
+
+LATEST_END = timedelta(minutes=7)
+"""How long after its deadline the sweeper has ended a server at the latest, if it is the only layer left."""
+_SWEEP_OVERDUE = timedelta(minutes=15)
+_ARMED = "dayfly switch: armed"
+_MOST_FILES = 5
+_WIDTH = 9
+
+
+def show_lines(details: RunDetails, zone: tzinfo, *, local: bool = False) -> tuple[str, ...]:
+    """The screen below its target line, with times in `zone`."""
+    facts = details.facts
+    outcome = outcome_of(facts, local=local)
+    lines = [
+        formatting.with_detail(f"{outcome.run}   {reasons.outcome_words(outcome.outcome)}", outcome.why),
+        f"{_due(facts, zone, details.at)} {formatting.zone_name(zone)}",
+        "",
+        *progress_lines(facts, zone, tenths=False, full=True),
+        "",
+    ]
+    if facts.attempt is not None:
+        lines += _attempt(details, facts.attempt, outcome, zone)
+    elif not outcome.over:
+        lines.append(_labelled("server", "none yet"))
+    lines.append(_labelled("latest", _latest(details, zone)))
+    lines.append(_labelled("next", outcome.next))
+    return tuple(lines)
+
+
+def show_document(details: RunDetails, *, local: bool = False) -> dict[str, Any]:
+    """The same as JSON: the fields of the receipt once it is stored, before that what is known; null for the unknown."""
+    facts, attempt = details.facts, details.facts.attempt
+    outcome = outcome_of(facts, local=local)
+    content: dict[str, Any] = {"run": outcome.run, "job": facts.run.job, "tick": names.utc_text(facts.run.tick)}
+    if details.receipt is not None:
+        content = dict(details.receipt)
+    elif attempt is not None:
+        content |= {
+            "times": receipt.times(facts, attempt),
+            "deadline": names.utc_text(attempt.intent.deadline),
+            "server": _server_document(attempt),
+            "attempt": attempt.number,
+        }
+    content |= {
+        "outcome": outcome.outcome,
+        "reason": outcome.reason or None,
+        "over": outcome.over,
+        "why": outcome.why or None,
+        "claim": facts.claim and {"decision": facts.claim.decision, "why": facts.claim.why},
+        "log_last": None,
+        "latest": details.latest and details.latest.run,
+        "next": outcome.next,
+    }
+    if attempt is not None and attempt.ended is not None:
+        content["log_last"] = list(attempt.ended.log.last)
+    if attempt is not None and not outcome.over and not state.server_gone(attempt):
+        content["ends_by"] = _layers(details, attempt)
+    return content
+
+
+def _due(facts: Facts, zone: tzinfo, now: datetime) -> str:
+    due = formatting.day_time(facts.run.tick, zone, now)
+    if state.source(facts) == Source.SCHEDULE:
+        return f"due {due}"
+    return f"by hand {due}"
+
+
+def _server_document(attempt: Attempt) -> dict[str, Any] | None:
+    elected = attempt.elected
+    if elected is None:
+        return None
+    return {
+        "id": elected.server,
+        "type": elected.type,
+        "zone": elected.zone,
+        "market": elected.market,
+        "image": elected.image,
+        "state": attempt.server and attempt.server.state,
+    }
+
+
+def _attempt(details: RunDetails, attempt: Attempt, outcome: RunOutcome, zone: tzinfo) -> list[str]:
+    if outcome.over:
+        return [*_log(attempt), *_results(details, attempt, outcome)]
+    return _live_server(details, attempt, zone)
+
+
+# --- a live run ---------------------------------------------------------------------------------------------------------
+
+
+def _live_server(details: RunDetails, attempt: Attempt, zone: tzinfo) -> list[str]:
+    """The server and each layer that would end it, as looked up now."""
+    match attempt.election:
+        case None:
+            return [_labelled("server", "none yet")]
+        case NoServer():
+            return []
+        case Elected(server=server) if state.server_gone(attempt):
+            return [_labelled("server", f"{server}: {state.CLOSING}")]
+        case Elected(server=server):
+            return _live_elected(details, attempt, server, zone)
+
+
+def _live_elected(details: RunDetails, attempt: Attempt, server: str, zone: tzinfo) -> list[str]:
+    deadline = attempt.intent.deadline
+    seen = "not shown by EC2; its state is unknown"
+    if attempt.server is not None:
+        seen = attempt.server.state
+    latest = f"{formatting.clock(deadline + LATEST_END, zone)} at the latest"
+    return [
+        _labelled("server", f"{server} is {seen}"),
+        _labelled(
+            "ends by", f"{formatting.clock(deadline, zone)}, its deadline; {latest}, while any one of these works"
+        ),
+        *(_layer_line(name, layer) for name, layer in _layers(details, attempt).items()),
+    ]
+
+
+def _layer_line(name: str, layer: Mapping[str, Any]) -> str:
+    return formatting.labelled(name.replace("_", " "), layer["says"], width=14, indent=2)
+
+
+def _layers(details: RunDetails, attempt: Attempt) -> dict[str, dict[str, Any]]:
+    """What ends the server, by layer: `ok` (null: unknown) and `says`, the same in words."""
+    return {
+        "switch": _switch(details.console),
+        "kill_schedule": _kill_schedule(attempt),
+        "sweeper": _sweeper(details.heartbeat, details.at),
+    }
+
+
+def _switch(console: tuple[str, ...]) -> dict[str, Any]:
+    for line in reversed(console):
+        _, found, after = line.partition(_ARMED)
+        if found:
+            return {"ok": True, "says": f"armed{after.rstrip()} (from the server's console)"}
+    return {"ok": None, "says": "unknown: not on the server's console yet"}
+
+
+def _kill_schedule(attempt: Attempt) -> dict[str, Any]:
+    elected = attempt.elected
+    if elected is not None and elected.server in attempt.armed:
+        return {"ok": True, "says": f"armed ({names.kill_schedule(elected.server)})"}
+    return {"ok": False, "says": "MISSING; the next step of this run makes it"}
+
+
+def _sweeper(heartbeat: Heartbeat | None, now: datetime) -> dict[str, Any]:
+    if heartbeat is None:
+        return {"ok": None, "says": "unknown: it has not reported yet"}
+    age = now - heartbeat.at
+    said = f"last complete sweep {formatting.duration_phrase(age)} ago"
+    if age > _SWEEP_OVERDUE:
+        return {"ok": False, "says": f"SILENT: {said}; it is due every 5 minutes"}
+    return {"ok": True, "says": said}
+
+
+# --- a run that is over -------------------------------------------------------------------------------------------------
+
+
+def _log(attempt: Attempt) -> list[str]:
+    title, *lines = last_lines(attempt) or ("",)
+    if not title:
+        return []
+    return [_labelled("log", title), *lines]
+
+
+def _results(details: RunDetails, attempt: Attempt, outcome: RunOutcome) -> list[str]:
+    facts = details.facts
+    lines: list[str] = []
+    if outcome.ended_by:
+        lines.append(_labelled("ended by", outcome.ended_by))
+    lines.append(_labelled("code", _code(facts, attempt)))
+    if facts.claim is not None and facts.claim.env:
+        values = [f"{key}={value}" for key, value in sorted(facts.claim.env.items())]
+        lines.append(_labelled("env", " ".join(values)))
+    if len(facts.attempts) > 1:
+        ends = [_attempt_end(one) for one in facts.attempts if one.closed is not None]
+        lines.append(_labelled("attempts", "; ".join(ends)))
+    if attempt.ended is not None and attempt.ended.outputs:
+        files = [f"{one.path} {formatting.size(one.size)}" for one in attempt.ended.outputs]
+        lines.append(_labelled("files", _first_few(files)))
+    if details.receipt is None:
+        lines.append(_labelled("receipt", RECEIPT_PENDING))
+    return lines
+
+
+def _attempt_end(attempt: Attempt) -> str:
+    """`1 failed exit 3`."""
+    if attempt.closed is None:
+        return ""
+    outcome = reasons.outcome_words(attempt.closed.outcome)
+    return formatting.joined(str(attempt.number), outcome, attempt.closed.reason, separator=" ")
+
+
+def _first_few(files: list[str]) -> str:
+    shown = ", ".join(files[:_MOST_FILES])
+    if len(files) > _MOST_FILES:
+        return f"{shown}, and {len(files) - _MOST_FILES} more"
+    return shown
+
+
+def _code(facts: Facts, attempt: Attempt) -> str:
+    """The code and the image that the attempt ran: `3fa94c1 = commit 9f2c1ab (clean)      image debian-13 = ami-0d4e`."""
+    version = facts.version(attempt.intent.version)
+    if version is None:
+        return "unknown: the job's version was removed"
+    code, image = "none", version.job.image
+    if version.code is not None:
+        code = version.code.sha256[:7]
+    if version.code is not None and version.code.commit:
+        changes = {True: "changed since", False: "clean"}[version.code.dirty]
+        code += f" = commit {version.code.commit[:7]} ({changes})"
+    launched = attempt.elected and attempt.elected.image
+    if launched and launched != image:
+        image += f" = {launched}"
+    return f"{code}      image {image}"
+
+
+def _latest(details: RunDetails, zone: tzinfo) -> str:
+    """Which run `latest` names."""
+    if details.latest is None:
+        return f"none yet: no scheduled run of {details.facts.run.job} has succeeded"
+    run = names.run_name(details.latest.run)
+    if run == details.facts.run:
+        return "this run"
+    return f"{unique_name(run)}, of {formatting.day_time(run.tick, zone, details.at)}"
+
+
+def _labelled(label: str, line: str) -> str:
+    return formatting.labelled(label, line, width=_WIDTH)

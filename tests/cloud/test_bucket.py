@@ -1,0 +1,98 @@
+"""What S3's answers about the bucket and about whole files are taken to mean."""
+
+from __future__ import annotations
+
+import io
+from types import SimpleNamespace
+
+import pytest
+
+from cloud.answering import Client, answered, error
+from dayfly.cloud.clients import Aws
+from dayfly.errors import Refused, Unclear
+from dayfly.flows import calls
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [
+        ({}, "owned"),
+        (error("404", status=404), "absent"),
+        (error("NoSuchBucket", status=404), "absent"),
+        (error("403", status=403), "denied"),
+    ],
+)
+def test_bucket_is_owned_absent_or_denied(answer, state):
+    s3 = Client(head_bucket=answer)
+    assert answered(s3, calls.FindBucket("000000000000")) == state
+    assert s3.requests == [("head_bucket", {"Bucket": "b", "ExpectedBucketOwner": "000000000000"})]
+
+
+@pytest.mark.parametrize(
+    ("answer", "made"), [({}, True), (error("BucketAlreadyOwnedByYou"), True), (error("BucketAlreadyExists"), False)]
+)
+def test_bucket_that_is_there_already_counts_only_if_it_is_yours(answer, made):
+    assert answered(Client(create_bucket=answer), calls.MakeBucket()) is made
+
+
+def test_two_changes_of_a_bucket_at_once_are_unclear():
+    with pytest.raises(Unclear):
+        answered(Client(create_bucket=error("OperationAborted", status=409)), calls.MakeBucket())
+
+
+@pytest.mark.parametrize(
+    ("answer", "gone"), [({}, True), (error("BucketNotEmpty"), False), (error("NoSuchBucket"), True)]
+)
+def test_bucket_that_is_not_empty_is_not_deleted(answer, gone):
+    assert answered(Client(delete_bucket=answer), calls.DeleteBucket()) is gone
+
+
+def test_objects_are_deleted_a_page_at_a_time():
+    s3 = Client(list_objects_v2={"Contents": [{"Key": "a"}, {"Key": "b"}]}, delete_objects={})
+    assert answered(s3, calls.DeleteSomeObjects()) == 2
+    assert s3.requests[-1][1]["Delete"]["Objects"] == [{"Key": "a"}, {"Key": "b"}]
+    assert answered(Client(list_objects_v2={}), calls.DeleteSomeObjects()) == 0
+
+
+def test_object_that_s3_did_not_delete_is_unclear():
+    failed = {"Errors": [{"Key": "a", "Code": "InternalError"}]}
+    with pytest.raises(Unclear, match="a: InternalError"):
+        answered(Client(list_objects_v2={"Contents": [{"Key": "a"}]}, delete_objects=failed), calls.DeleteSomeObjects())
+
+
+def test_upload_that_is_gone_counts_as_aborted():
+    uploads = {"Uploads": [{"Key": "a", "UploadId": "1"}]}
+    s3 = Client(list_multipart_uploads=uploads, abort_multipart_upload=error("NoSuchUpload"))
+    assert answered(s3, calls.AbortSomeUploads()) == 1
+
+
+def test_object_is_downloaded_with_its_size_and_hash(tmp_path):
+    body = SimpleNamespace(iter_chunks=lambda size: iter(lambda: stream.read(min(size, 2)), b""))
+    stream = io.BytesIO(b"hello")
+    path = tmp_path / "out" / "a.txt"
+    found = answered(Client(get_object={"Body": body}), calls.Download("a", str(path)))
+    assert path.read_bytes() == b"hello"
+    assert found.size == 5
+    assert found.sha256.startswith("2cf24dba")
+    assert answered(Client(get_object=error("NoSuchKey")), calls.Download("a", str(path))) is None
+
+
+def test_file_whose_key_exists_is_not_uploaded_again(tmp_path):
+    assert answered(Client(head_object={}), calls.Upload("functions/a.zip", str(tmp_path / "absent"))) is False
+
+
+def test_upload_that_s3_refuses_is_refused(tmp_path):
+    path = tmp_path / "a.zip"
+    path.write_bytes(b"zip")
+    s3 = Client(head_object=error("404"))
+    s3.upload_fileobj = lambda file, _bucket, _key: (_ for _ in ()).throw(error("EntityTooLarge", file.name))
+    with pytest.raises(Refused, match="EntityTooLarge"):
+        answered(s3, calls.Upload("functions/a.zip", str(path)))
+
+
+def test_link_to_a_bundle_names_the_region_of_the_bucket(monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAX")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    bucket = "dayfly-pi-000000000000-eu-south-2"
+    link = answered(Aws(region="eu-south-2").client("s3"), calls.SignGet("bundles/a.zip", 900), bucket=bucket)
+    assert link.startswith(f"https://{bucket}.s3.eu-south-2.amazonaws.com/")

@@ -1,0 +1,101 @@
+"""What the answers of CloudFormation, Scheduler, EC2's catalogue and Lambda are taken to mean."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from cloud.answering import Client, answered, error
+from dayfly.errors import Refused, RightsError, SupplyError, Unclear
+from dayfly.flows import calls
+
+GONE = error("ValidationError", "Stack with id dayfly-pi does not exist")
+ABSENT = error("ResourceNotFoundException")
+SHOWN = {
+    "StackId": "arn:1",
+    "StackName": "dayfly-pi",
+    "StackStatus": "CREATE_COMPLETE",
+    "Outputs": [{"OutputKey": "Launcher", "OutputValue": "arn:launcher"}],
+    "Tags": [{"Key": "a", "Value": "b"}],
+}
+
+
+def test_stack_is_read_with_its_outputs_and_tags():
+    found = answered(Client(describe_stacks={"Stacks": [SHOWN]}), calls.FindStack("dayfly-pi"))
+    assert (found.id, found.status) == ("arn:1", "CREATE_COMPLETE")
+    assert (found.outputs, found.tags) == ({"Launcher": "arn:launcher"}, {"a": "b"})
+
+
+def test_stack_that_is_gone_is_none():
+    deleted = {"Stacks": [{**SHOWN, "StackStatus": "DELETE_COMPLETE"}]}
+    assert answered(Client(describe_stacks=GONE), calls.FindStack("dayfly-pi")) is None
+    assert answered(Client(describe_stacks=deleted), calls.FindStack("dayfly-pi")) is None
+    assert answered(Client(describe_stack_events=GONE), calls.StackEvents("dayfly-pi")) == ()
+
+
+def test_other_validation_error_is_refused():
+    with pytest.raises(Refused, match="1 validation error"):
+        answered(Client(describe_stacks=error("ValidationError", "1 validation error")), calls.FindStack("x"))
+
+
+def test_stack_that_exists_is_not_created_and_one_without_changes_not_updated():
+    assert answered(Client(create_stack=error("AlreadyExistsException")), calls.CreateStack({})) is False
+    unchanged = error("ValidationError", "No updates are to be performed.")
+    assert answered(Client(update_stack=unchanged), calls.UpdateStack({})) is False
+    assert answered(Client(update_stack={}), calls.UpdateStack({})) is True
+
+
+def test_schedules_without_their_group_are_none():
+    assert answered(Client(list_schedules=ABSENT), calls.ListSchedules()) == ()
+    assert answered(Client(get_schedule=ABSENT), calls.GetSchedule("pi")) is None
+    assert answered(Client(update_schedule=ABSENT), calls.UpdateSchedule({})) is False
+    answered(Client(delete_schedule=ABSENT), calls.DeleteSchedule("pi"))
+
+
+def test_schedule_without_a_group_is_not_created():
+    with pytest.raises(Refused):
+        answered(Client(create_schedule=ABSENT), calls.CreateSchedule({}))
+    assert answered(Client(create_schedule=error("ConflictException")), calls.CreateSchedule({})) is False
+
+
+def test_subnets_are_asked_by_filter():
+    ec2 = Client(describe_subnets=[{"Subnets": [{"SubnetId": "subnet-1", "VpcId": "vpc-1"}]}])
+    assert answered(ec2, calls.Subnets(("subnet-1", "subnet-2"))) == (calls.Subnet(id="subnet-1", vpc="vpc-1"),)
+    assert ec2.requests[0][1]["Filters"] == [{"Name": "subnet-id", "Values": ["subnet-1", "subnet-2"]}]
+
+
+@pytest.mark.parametrize("code", ["InvalidAMIID.NotFound", "InvalidAMIID.Malformed", "InvalidAMIID.Unavailable"])
+def test_image_that_ec2_does_not_show_is_none(code):
+    assert answered(Client(describe_images=error(code)), calls.FindImage("ami-1")) is None
+    assert answered(Client(describe_images={"Images": []}), calls.FindImage("ami-1")) is None
+
+
+@pytest.mark.parametrize("code", ["InvalidInput", "EntityAlreadyExists"])
+def test_linked_role_that_exists_is_fine(code):
+    answered(Client(create_service_linked_role=error(code)), calls.MakeLinkedRole("spot.amazonaws.com"))
+
+
+def test_function_that_raised_answers_with_its_error():
+    def payload(text: bytes) -> dict:
+        return {"Payload": io.BytesIO(text)}
+
+    good, bad = payload(b'{"run": "pi"}'), {**payload(b'{"errorMessage": "no"}'), "FunctionError": "Unhandled"}
+    assert answered(Client(invoke=good), calls.Invoke("f", "{}")) == calls.Invoked(answer={"run": "pi"})
+    assert answered(Client(invoke=bad), calls.Invoke("f", "{}")) == calls.Invoked(answer={}, error="no")
+    assert answered(Client(invoke=ABSENT), calls.Invoke("f", "{}")) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind"),
+    [
+        ("ThrottlingException", 400, Unclear),
+        ("Anything", 503, Unclear),
+        ("AccessDenied", 403, RightsError),
+        ("ServiceQuotaExceededException", 402, SupplyError),
+        ("ValidationException", 400, Refused),
+    ],
+)
+def test_error_becomes_the_class_whose_remedy_fits(code, status, kind):
+    with pytest.raises(kind):
+        answered(Client(list_schedules=error(code, "words", status)), calls.ListSchedules())

@@ -1,0 +1,95 @@
+"""Deploy and destroy on the model account, as the commands run them: look, plan, apply; inventory, end, look again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from dayfly.core import names
+from dayfly.core.model import Project, Version
+from dayfly.core.versions import read_version
+from dayfly.errors import DayflyError, Unclear
+from dayfly.flows.calls import Flow, Now, ask
+from dayfly.project.bundle.build import Built
+from dayfly.project.deploy import deploy as deploying
+from dayfly.project.deploy.destroy import Destroyed, destroy
+from dayfly.project.deploy.packages import Packages
+from dayfly.project.deploy.scope import Scope
+from dayfly.project.file import config
+from model.account import ACCOUNT, ModelAccount
+from model.cloud import PROJECT, REGION
+
+SCOPE = Scope(project=PROJECT, account=ACCOUNT, region=REGION, who="ben", poll_s=3)
+
+
+def file(lines: str = "", *, market: str = "spot-first") -> Project:
+    """A project with the job `pi` each hour, and further lines."""
+    text = f'''
+        project = "{PROJECT}"
+        regions = ["{REGION}"]
+        [jobs.pi]
+        command = "pie 600 out/pi.txt"
+        servers = ["c8g.large"]
+        schedule = "0 * * * *"
+        market = "{market}"
+        {lines}
+    '''
+    return config.read(text, zones=ZoneInfo, now=datetime(2026, 11, 24, tzinfo=UTC))
+
+
+def packages(project: Project, code: str = "code1", agent: str = "agent1") -> Packages:
+    """What a build would give, by names in place of hashes."""
+    return Packages(
+        bundles={name: _built(f"{name}-{code}") for name in project.jobs},
+        functions={name: _built(f"{name}-{agent}") for name in ("launcher", "sweeper")},
+    )
+
+
+def _built(name: str) -> Built:
+    return Built(path=Path(f"/cache/{name}.zip"), sha256=name, size=3, files=1)
+
+
+def deploy_flow(project: Project, scope: Scope = SCOPE, **built: str) -> Flow[deploying.Done]:
+    """A whole deploy: look, plan, apply."""
+    found = yield from deploying.look(scope, project)
+    now = yield from ask(Now())
+    prepared = deploying.make_plan(scope, project, found, packages(project, **built), ZoneInfo, now)
+    return (yield from deploying.apply(scope, prepared))
+
+
+def plan_of(account: ModelAccount, project: Project, **built: str) -> Any:
+    """What a deploy would change now."""
+    found = account.run(deploying.look(SCOPE, project))
+    return deploying.make_plan(SCOPE, project, found, packages(project, **built), ZoneInfo, account.now).plan
+
+
+def deploy(account: ModelAccount, project: Project | None = None, **built: str) -> deploying.Done:
+    return account.run(deploy_flow(project or file(), **built))
+
+
+def end(account: ModelAccount, *, keep: bool) -> Destroyed:
+    return account.run(destroy(SCOPE, keep=keep))
+
+
+def repeat(command: Any, account: ModelAccount, tries: int = 20) -> Any:
+    """Runs a command as a person does: again, a minute later, while it says that something is still to be done."""
+    for _ in range(tries):
+        try:
+            return command(account)
+        except Unclear:
+            account.faults.clear()
+        except DayflyError as error:
+            if error.exit_code != 6:
+                raise
+        account.pass_time(60)
+    raise AssertionError(f"{tries} tries and no end")
+
+
+def versions(account: ModelAccount) -> dict[str, Version]:
+    """The newest version of each job."""
+    newest: dict[str, Version] = {}
+    for key in sorted(key for key in account.objects if key.startswith(names.VERSIONS)):
+        newest[key.split("/")[1]] = read_version(account.objects[key])
+    return newest

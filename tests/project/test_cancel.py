@@ -1,0 +1,87 @@
+"""Cancel on the model cloud: the server goes, the log so far stays, and a lost answer changes nothing about it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+
+from dayfly.core import names
+from dayfly.core.event import LaunchRequest
+from dayfly.errors import LeftError, NotFoundError, Unclear
+from dayfly.flows.launch import launch
+from dayfly.project.runs.cancel import GONE_WITHIN_S, cancel
+from model.cloud import acting_as, cloud_with
+from model.steps import RUN, closed, sweep, tick
+
+
+def going(**state):
+    cloud = cloud_with(**state)
+    tick(cloud)
+    return cloud
+
+
+def end(cloud, run=RUN):
+    return cloud.run(cancel(run, acting_as("cli"), by="ben", poll_s=3))
+
+
+def test_cancel_waits_until_the_server_is_gone():
+    cloud = going(leaves_after_s=30)
+    assert end(cloud).outcome == "cancelled"
+    assert {server.state for server in cloud.servers.values()} == {"terminated"}
+    assert closed(cloud)["outcome"] == "cancelled"
+    assert not cloud.kills
+
+
+def test_cancel_of_a_run_that_is_over_says_so():
+    cloud = going()
+    cloud.work(next(iter(cloud.servers)))
+    sweep(cloud)
+    with pytest.raises(NotFoundError, match="over already"):
+        end(cloud)
+
+
+def test_run_that_ended_by_itself_first_keeps_its_outcome():
+    cloud = going()
+    cloud.work(next(iter(cloud.servers)))
+    assert end(cloud).outcome == "succeeded"
+
+
+def test_server_that_takes_long_to_go_is_left_to_the_sweeper():
+    cloud = going(leaves_after_s=GONE_WITHIN_S + 100)
+    began = cloud.now
+    with pytest.raises(LeftError, match="cancel requested; not over yet"):
+        end(cloud)
+    assert GONE_WITHIN_S <= (cloud.now - began).total_seconds() < GONE_WITHIN_S + 10
+    cloud.pass_time(200)
+    sweep(cloud)
+    assert closed(cloud)["outcome"] == "cancelled"
+
+
+def test_cancel_of_a_retry_ends_the_second_attempt():
+    cloud = going()
+    cloud.work(next(iter(cloud.servers)), exit_code=3)
+    sweep(cloud)
+    asked = LaunchRequest(job="pi", tick=None, source="hand", request="again", retry=RUN)
+    cloud.run(launch(asked, acting_as("launcher")))
+    assert end(cloud).outcome == "cancelled"
+    assert names.attempt_key(RUN, 2, "cancel") in cloud.objects
+    assert names.attempt_key(RUN, 1, "cancel") not in cloud.objects
+    assert closed(cloud)["outcome"] == "failed"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_cancel_with_any_one_answer_lost_ends_the_same(when):
+    ready = going(leaves_after_s=20)
+    first = ready.asked
+    end(ready)
+    for number in range(first + 1, ready.asked + 1):
+        cloud = going(leaves_after_s=20)
+        cloud.faults[number] = when
+        try:
+            end(cloud)
+        except Unclear:
+            with suppress(NotFoundError):  # the first one may have done it all
+                end(cloud)
+        assert closed(cloud)["outcome"] == "cancelled", f"call {number}"
+        assert {server.state for server in cloud.servers.values()} == {"terminated"}

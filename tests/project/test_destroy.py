@@ -1,0 +1,281 @@
+"""Destroy on the model account: nothing is left that costs money but what the user keeps, and a second look proves it (invariant 8)."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from dayfly.core import names
+from dayfly.core.event import LaunchRequest
+from dayfly.core.model import Removed
+from dayfly.errors import DayflyError, FileError, LeftError, Refused, Unclear
+from dayfly.flows import calls
+from dayfly.flows.launch import launch
+from dayfly.project.deploy.destroy import destroy, take_inventory
+from model.account import ModelAccount
+from model.cloud import Stepper, acting_as
+from model.deploying import SCOPE, deploy, deploy_flow, end, file, plan_of, repeat, versions
+
+FOREIGN = {names.TAG_PROJECT: "other", names.TAG_RUN: "job@2026-11-24T22:41:00Z"}
+
+
+def in_use(**state) -> ModelAccount:
+    """An account with the project deployed, a run going on by hand, results, an unfinished upload and foreign things."""
+    account = ModelAccount(**state)
+    deploy(account)
+    start(account, "first")
+    own = next(iter(account.servers.values()))
+    account.servers["i-foreign"] = replace(own, id="i-foreign", tags=FOREIGN)
+    account.objects |= {f"out/pi/{number}": b"result" for number in range(7)}
+    account.uploads |= {f"out/pi/big{number}" for number in range(12)}
+    account.asked = 0
+    return account
+
+
+def start(account: ModelAccount, request: str) -> None:
+    """The launcher starts a run by hand, with what the stack holds."""
+    asked = LaunchRequest(job="pi", tick=None, source="hand", request=request)
+    account.run(launch(asked, acting_as("launcher")))
+
+
+def foreign(account: ModelAccount) -> str:
+    return account.servers["i-foreign"].state
+
+
+def test_deploy_then_destroy_leaves_nothing():
+    account = ModelAccount()
+    deploy(account)
+    done = end(account, keep=False)
+    assert account.costs() == {}
+    assert done.left.is_empty
+    assert done.left.remains(keep=False) == ()
+    assert done.why == ""
+
+
+def test_destroy_ends_live_servers_and_touches_nothing_foreign():
+    account = in_use(leaves_after_s=40)
+    assert len(account.costs()["servers"]) == 1
+    done = end(account, keep=False)
+    assert account.costs() == {}
+    assert done.left.is_empty
+    assert foreign(account) == "running"
+
+
+def test_stopped_server_is_ended_too():
+    account = in_use()
+    server = next(iter(account.servers))
+    account.servers[server] = replace(account.servers[server], state="stopped")
+    end(account, keep=False)
+    assert account.costs() == {}
+
+
+def test_destroy_can_keep_the_bucket_and_says_that_no_job_is_deployed():
+    account = in_use()
+    results = {key for key in account.objects if key.startswith("out/")}
+    done = end(account, keep=True)
+    assert set(account.costs()) == {"bucket", "objects", "uploads"}
+    assert results <= set(account.objects)
+    assert done.left.has_bucket
+    assert done.left.remains(keep=True) == ()
+    assert done.left.remains(keep=False) == ("the bucket",)
+    assert isinstance(versions(account)["pi"], Removed)
+
+
+def test_deploy_after_a_destroy_that_kept_results_finds_its_history():
+    account = in_use()
+    end(account, keep=True)
+    deploy(account)
+    assert plan_of(account, file()).empty
+    assert "out/pi/0" in account.objects
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_destroy_twice_is_the_same_as_once(keep):
+    account = in_use()
+    first = end(account, keep=keep)
+    costs, objects = account.costs(), dict(account.objects)
+    second = end(account, keep=keep)
+    assert (account.costs(), account.objects) == (costs, objects)
+    assert second.left == first.left
+
+
+def test_destroy_of_what_was_never_deployed_does_nothing():
+    account = ModelAccount()
+    assert end(account, keep=False).left.is_empty
+    assert account.costs() == {}
+
+
+def test_kept_bucket_is_deleted_by_a_later_destroy():
+    account = in_use()
+    end(account, keep=True)
+    end(account, keep=False)
+    assert account.costs() == {}
+
+
+def test_bucket_of_another_account_is_never_emptied():
+    account = ModelAccount(bucket_owner="999999999999", objects={"theirs": b"x"})
+    with pytest.raises(FileError):
+        end(account, keep=False)
+    assert account.objects == {"theirs": b"x"}
+
+
+# --- what cannot be ended is reported ------------------------------------------------------------------------------------
+
+
+def test_server_that_does_not_go_is_reported_as_left():
+    account = in_use(leaves_after_s=10_000)
+    server = account.costs()["servers"][0]
+    done = end(account, keep=False)
+    assert done.left.remains(keep=False) == (server, "the stack")
+    assert "DELETE_FAILED" in account.stack.status
+    assert "SecurityGroup: model: this one fails" in done.why
+    account.pass_time(10_000)
+    end(account, keep=False)
+    assert account.costs() == {}
+
+
+def test_stack_that_cannot_be_deleted_does_not_keep_the_rest():
+    account = in_use(fails_at={"DELETE": "ServerRole"})
+    done = end(account, keep=False)
+    assert done.left.remains(keep=False) == ("the stack",)
+    assert "ServerRole" in done.why
+    assert set(account.costs()) == {"stack", "kills"}  # the group with its schedules is part of the stack
+    account.fails_at.clear()
+    assert end(account, keep=False).left.is_empty
+    assert account.costs() == {}
+
+
+def test_bucket_that_fills_up_again_is_left_and_said_so():
+    account = in_use()
+    stepper = Stepper(account, destroy(SCOPE, keep=False))
+    while not stepper.over:
+        if isinstance(stepper._call, calls.DeleteBucket):
+            account.objects["out/late"] = b"x"
+        stepper.step()
+    assert isinstance(stepper.error, LeftError)
+    assert "something still writes to it" in stepper.error.message
+
+
+def test_inventory_shows_everything_and_changes_nothing():
+    account = in_use()
+    costs = account.costs()
+    found = account.run(take_inventory(SCOPE))
+    assert account.costs() == costs
+    assert [server.id for server in found.servers] == costs["servers"]
+    assert (found.schedules, found.has_bucket, found.objects) == (1, True, len(account.objects))
+    assert found.stack is not None
+
+
+# --- lost answers, commands cut off, others at the same time -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("keep", [True, False])
+def test_destroy_with_any_one_answer_lost_ends_the_same(when, keep):
+    ready = in_use(leaves_after_s=20)
+    end(ready, keep=keep)
+    expected = {"bucket": "000000000000"} if keep else {}
+    for number in range(1, ready.asked + 1):
+        account = in_use(leaves_after_s=20)
+        account.faults[number] = when
+        done = repeat(lambda account: end(account, keep=keep), account)
+        costs = account.costs()
+        assert {name: costs[name] for name in costs if name not in ("objects", "uploads")} == expected, f"call {number}"
+        assert done.left.remains(keep=keep) == ()
+        assert foreign(account) == "running"
+        if keep:
+            assert isinstance(versions(account)["pi"], Removed)
+
+
+def test_destroy_cut_off_anywhere_is_finished_by_the_next():
+    ready = in_use()
+    end(ready, keep=False)
+    for number in range(1, ready.asked):
+        account = in_use()
+        stepper = Stepper(account, destroy(SCOPE, keep=False))
+        for _ in range(number):
+            stepper.step()
+        stepper.flow.close()
+        repeat(lambda account: end(account, keep=False), account)
+        assert account.costs() == {}, f"cut off after call {number}"
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_destroy_after_a_deploy_cut_off_anywhere_leaves_nothing(keep):
+    ready = ModelAccount()
+    deploy(ready)
+    for number in range(1, ready.asked):
+        account = ModelAccount()
+        stepper = Stepper(account, deploy_flow(file()))
+        for _ in range(number):
+            stepper.step()
+        stepper.flow.close()
+        done = repeat(lambda account: end(account, keep=keep), account)
+        assert set(account.costs()) <= ({"bucket", "objects"} if keep else set()), f"cut off after call {number}"
+        assert done.left.remains(keep=keep) == ()
+
+
+def test_destroy_after_an_update_cut_off_anywhere_leaves_nothing():
+    ready = ModelAccount()
+    deploy(ready)
+    first = ready.asked
+    deploy(ready, agent="agent2")
+    for number in range(1, ready.asked - first):
+        account = ModelAccount()
+        deploy(account)
+        stepper = Stepper(account, deploy_flow(file(), agent="agent2"))
+        for _ in range(number):
+            stepper.step()
+        stepper.flow.close()
+        repeat(lambda account: end(account, keep=False), account)
+        assert account.costs() == {}, f"cut off after call {number}"
+
+
+def test_two_destroys_at_once_leave_nothing():
+    for ahead in range(0, 40, 3):
+        account = in_use(leaves_after_s=20)
+        steppers = [Stepper(account, destroy(SCOPE, keep=False)) for _ in range(2)]
+        for _ in range(ahead):
+            steppers[0].step()
+        while not all(each.over for each in steppers):
+            for each in steppers:
+                if not each.over:
+                    each.step()
+        for each in steppers:
+            assert each.error is None or isinstance(each.error, (Unclear, Refused)), each.error
+        end(account, keep=False)
+        assert account.costs() == {}
+
+
+def test_launch_during_a_destroy_leaves_no_server():
+    ready = in_use()
+    end(ready, keep=False)
+    launched = 0
+    for number in range(1, ready.asked):
+        account = in_use()
+        stepper = Stepper(account, destroy(SCOPE, keep=False))
+        for _ in range(number):
+            stepper.step()
+        before = len(account.servers)
+        with suppress(DayflyError):
+            start(account, "second")
+        launched += len(account.servers) > before
+        while not stepper.over:
+            stepper.step()
+        account.pass_time(1)
+        repeat(lambda account: end(account, keep=False), account)
+        assert account.costs() == {}, f"launched after call {number}"
+        if stepper.error is None:
+            assert stepper.result.left.is_empty, f"launched after call {number}"
+    assert launched > 5
+
+
+def test_destroy_waits_until_servers_are_gone_before_the_stack_goes():
+    account = in_use(leaves_after_s=60)
+    began = account.now
+    end(account, keep=False)
+    assert account.now - began >= timedelta(seconds=60)
+    assert account.costs() == {}
