@@ -1,4 +1,4 @@
-"""What holds for every test: nothing leaves this machine, and no setting of the user's leaks in."""
+"""For every test: no connection to another machine, no settings of the user, and the order in which test files run."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ ALLOWED = {"localhost", ""}
 
 
 def _guard(event: str, arguments: tuple) -> None:
-    """Any connection of this process to another machine raises, but where a real account is asked for.
+    """Raise on any connection of this process to another machine, unless the test asks a real account.
 
-    (Package clients that build bundles are processes of their own.)
+    (Package clients that build bundles are separate processes.)
     """
     if event != "socket.connect":
         return
@@ -36,8 +36,10 @@ sys.addaudithook(_guard)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Processes take the tests by file, so that what a file's tests share is made once. Those that wait longest come
-    first, or a process would wait for them alone at the end; machine guests one after the other, for each takes a core."""
+    """Distribute tests by file, so that a file's fixtures are created once; slow files first; vm files one after the other.
+
+    A slow file that started last would keep one process busy alone at the end. Each vm guest takes a core.
+    """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     vm = {item.path for item in items if item.get_closest_marker("vm")}
     for item in items:
@@ -46,8 +48,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No AWS or dayfly variable of the user's environment reaches a test."""
+def no_user_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove AWS and dayfly variables of the user's environment."""
     for name in list(os.environ):
         if name.startswith(("AWS_", "DAYFLY_")) and name != "DAYFLY_TEST_AWS":
             monkeypatch.delenv(name)

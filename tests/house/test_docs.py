@@ -1,4 +1,4 @@
-"""The pages tell what is so: every command, option and key is there, links lead somewhere, shown commands parse, blocks are fresh."""
+"""Pages match the code: all commands, options and keys are documented, links resolve, shown commands parse, blocks are fresh."""
 
 from __future__ import annotations
 
@@ -22,7 +22,14 @@ from dayfly.core.election import refused_because
 from dayfly.project.file import config, keys
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "examples/pi/README.md"])
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        ROOT / "examples/pi/README.md",
+        ROOT / "examples/article/README.md",
+    ]
+)
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"(?:^    .*\n?)+", re.MULTILINE)
 SPAN = re.compile(r"`([^`\n]+)`")
@@ -46,7 +53,7 @@ def commands(group: click.Group = dayfly_command, before: str = "") -> Iterator[
 
 
 def section(page: str, heading: str) -> str:
-    """The text under a heading up to the next one of its rank."""
+    """Return the text under a heading up to the next one of its level."""
     text = (ROOT / page).read_text()
     rank = heading.split(" ")[0]
     found = re.search(rf"^{re.escape(heading)}$\n(.*?)(?=^#{{1,{len(rank)}}} |\Z)", text, re.MULTILINE | re.DOTALL)
@@ -58,26 +65,26 @@ COMMANDS = list(commands())
 
 
 @pytest.mark.parametrize(("name", "command"), COMMANDS, ids=[name for name, _ in COMMANDS])
-def test_every_command_and_option_is_documented(name, command):
-    told = section("docs/commands.md", f"## dayfly {name}")
+def test_commands_and_options_are_documented(name, command):
+    text = section("docs/commands.md", f"## dayfly {name}")
     options = [word for each in command.params if isinstance(each, click.Option) for word in each.opts]
-    assert [word for word in options if word not in told] == []
-    assert command.help, "a command without a word of help"
+    assert [word for word in options if word not in text] == []
+    assert command.help, "the command has no help text"
 
 
 @pytest.mark.parametrize("key", keys.ALL, ids=lambda key: f"{key.scope}.{key.name}")
-def test_every_key_is_documented_with_its_default(key):
+def test_keys_are_documented_with_their_defaults(key):
     row = next((line for line in (ROOT / "docs/keys.md").read_text().splitlines() if f"| `{key.name}` |" in line), "")
     assert key.default in row
     assert key.text.replace("|", r"\|") in row
 
 
 def test_every_key_of_a_later_version_is_documented_as_refused():
-    told = section("docs/keys.md", "## Not in this version")
-    assert [name for scope in keys.LATER.values() for name in scope if f"`{name}`" not in told] == []
+    text = section("docs/keys.md", "## Not in this version")
+    assert [name for scope in keys.LATER.values() for name in scope if f"`{name}`" not in text] == []
 
 
-def test_every_record_and_every_field_is_documented():
+def test_records_and_their_fields_are_documented():
     kinds = [kind for kind in vars(records).values() if isinstance(kind, type) and is_dataclass(kind)]
     assert len(kinds) > 10
     missing = [
@@ -89,7 +96,7 @@ def test_every_record_and_every_field_is_documented():
     assert missing == []
 
 
-def test_every_object_in_the_bucket_is_documented():
+def test_objects_in_the_bucket_are_documented():
     run = names.RunName("JOB", NOW)
     own = "ROLEID:INSTANCE"
     parts = ("claim", "intent", "spot-refused", "server", "absent", "cancel", "end", "closed", "receipt")
@@ -97,33 +104,33 @@ def test_every_object_in_the_bucket_is_documented():
     found += [names.claim_key(run), names.open_key(run), names.slot_key("JOB"), names.latest_key("JOB")]
     found += [names.go_key("ROLEID", "INSTANCE"), names.log_key(names.out_prefix(run, 7, "ROLEID", "INSTANCE"), 1)]
     found += [names.done_key(run, 7, "OUTCOME"), names.HEARTBEAT, names.version_key("JOB", NOW, "f" * 64)]
-    told = (ROOT / "docs/records.md").read_text()
+    text = (ROOT / "docs/records.md").read_text()
     forms = []
     for key in found:
         form = key.replace(str(run), "RUN").replace(own, "ID").replace("/7/", "/N/").replace("~7~", "~N~")
         form = form.replace(f"{NOW:%Y-%m-%d}/", "DATE/").replace("f" * 16, "DIGEST")
         since = "SINCE" if form.startswith("jobs/") else "TICK"
         forms.append(form.replace(names.utc_text(NOW), since))
-    assert [form for form in forms if f"`{form}`" not in told] == []
+    assert [form for form in forms if f"`{form}`" not in text] == []
 
 
-def test_every_field_of_the_event_is_documented():
-    told = (ROOT / "docs/event.md").read_text()
-    assert [field for field in event.KNOWN if f"| `{field}` |" not in told] == []
+def test_fields_of_the_event_are_documented():
+    text = (ROOT / "docs/event.md").read_text()
+    assert [field for field in event.KNOWN if f"| `{field}` |" not in text] == []
 
 
-def test_every_variable_a_job_finds_is_documented():
-    told = (ROOT / "docs/job.md").read_text()
-    assert [name for name in names.JOB_VARIABLES if f"`{name}`" not in told] == []
+def test_variables_of_a_job_are_documented():
+    text = (ROOT / "docs/job.md").read_text()
+    assert [name for name in names.JOB_VARIABLES if f"`{name}`" not in text] == []
 
 
-def test_every_reason_of_a_refused_launch_is_documented():
-    told = section("docs/job.md", "## How a run can end")
+def test_reasons_of_refused_launches_are_documented():
+    text = section("docs/job.md", "## How a run can end")
     for code in ("InvalidAMIID.NotFound", "UnauthorizedOperation", "VcpuLimitExceeded", "InsufficientInstanceCapacity"):
-        assert f"`{refused_because((records.FleetError(code=code, message=''),))}`" in told
+        assert f"`{refused_because((records.FleetError(code=code, message=''),))}`" in text
 
 
-def test_what_is_made_from_the_code_is_fresh():
+def test_generated_blocks_are_fresh():
     done = subprocess.run(
         [sys.executable, str(ROOT / "scripts/docs"), "--check"], capture_output=True, text=True, timeout=60, check=False
     )
@@ -136,7 +143,7 @@ def anchors(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
-def test_every_link_leads_somewhere(page):
+def test_links_resolve(page):
     bad = []
     for link in LINK.findall(FENCED.sub("", page.read_text())):
         if link.startswith(("https://", "http://", "mailto:")):
@@ -148,7 +155,7 @@ def test_every_link_leads_somewhere(page):
     assert bad == []
 
 
-def test_every_page_is_reached_from_the_readme():
+def test_pages_are_reachable_from_the_readme():
     seen, todo = set(), [ROOT / "README.md"]
     while todo:
         page = todo.pop()
@@ -161,7 +168,7 @@ def test_every_page_is_reached_from_the_readme():
 
 
 def shown(page: Path) -> Iterator[tuple[str, bool]]:
-    """The `dayfly ...` lines of a page; whether each is a whole command line (in a block) or only named (in a sentence)."""
+    """Yield the `dayfly ...` lines of a page, and whether each is a whole command line (in a block) or only part of a sentence."""
     text = page.read_text()
     blocks = [body for _language, body in FENCED.findall(text)] + INDENTED.findall(FENCED.sub("", text))
     for line in (line for block in blocks for line in block.splitlines()):
@@ -183,7 +190,7 @@ def words_of(line: str) -> list[str]:
 
 
 def parse(line: str, *, whole: bool) -> None:
-    """Raises click.UsageError for what the command line does not know."""
+    """Raise click.UsageError if the command line does not accept it."""
     command: click.Command = dayfly_command
     arguments = words_of(line)
     if arguments[:1] == ["COMMAND"] or "".join(arguments).endswith("..."):
@@ -206,7 +213,7 @@ def parse(line: str, *, whole: bool) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
-def test_every_command_line_that_a_page_shows_is_one(page):
+def test_shown_command_lines_parse(page):
     bad = []
     for line, whole in shown(page):
         try:
@@ -216,7 +223,7 @@ def test_every_command_line_that_a_page_shows_is_one(page):
     assert bad == []
 
 
-def test_the_pages_show_command_lines_and_a_wrong_one_is_seen():
+def test_wrong_command_lines_are_detected():
     assert len({line for page in PAGES for line, _ in shown(page)}) > 20
     for line in ("dayfly nope", "dayfly run hello --nope", "dayfly run", "dayfly local sideways"):
         with pytest.raises(click.UsageError):
@@ -224,12 +231,12 @@ def test_the_pages_show_command_lines_and_a_wrong_one_is_seen():
 
 
 @pytest.mark.parametrize("command", ["make demo", "make test"])
-def test_the_readme_names_both_make_commands_and_they_exist(command):
+def test_readme_names_make_targets_that_exist(command):
     assert re.search(rf"^    {command}\b", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert f"\n{command.split()[1]}:" in (ROOT / "Makefile").read_text()
 
 
-def test_the_example_file_and_every_file_shown_is_a_valid_project():
+def test_shown_project_files_are_valid():
     files = [(ROOT / "src/dayfly/example.toml").read_text(), (ROOT / "examples/pi/dayfly.toml").read_text()]
     for page in PAGES:
         files += [body for language, body in FENCED.findall(page.read_text()) if language == "toml"]
@@ -239,7 +246,7 @@ def test_the_example_file_and_every_file_shown_is_a_valid_project():
         assert config.read(text, zones=ZoneInfo, now=NOW).jobs
 
 
-def test_every_decision_is_listed_and_says_when_and_why():
+def test_decisions_are_listed_and_complete():
     folder = ROOT / "docs/decisions"
     listed = (folder / "README.md").read_text()
     pages = sorted(folder.glob("[0-9]*.md"))

@@ -78,7 +78,7 @@ def _launch_request(request: Request) -> LaunchRequest:
 
 
 def _token_zone(params: dict[str, Any], launch: LaunchRequest) -> str:
-    """Return the zone of a request that names a place: there the same token may launch once in each zone."""
+    """Return the zone of a request that names a place, since the same token may then launch once in each zone; or ""."""
     placement = params.get("Placement") or {}
     interfaces = params.get("NetworkInterfaces") or ()
     places = [

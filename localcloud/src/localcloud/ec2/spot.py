@@ -47,7 +47,7 @@ class SpotMarket:
         notice = {"action": "terminate", "time": iso(end)}
         self._identity.set_spot_notice(instance.id, notice)
         self._events.spot_warning(region, instance)
-        # The wait is on the cloud's clock and does not block a shift of it.
+        # The wait follows the cloud's clock, and a shift of that clock need not wait for it.
         self._clock.work(self._terminate_later(region, instance, seconds))
         return {"instance": instance.id, "notice": notice}
 

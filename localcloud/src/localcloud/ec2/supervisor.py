@@ -181,7 +181,7 @@ class GuestSupervisor:
         return [{"instance": key, **running.guest.facts()} for key, running in self._running.items()]
 
     def _refresh_tokens(self, region: RegionRecords) -> None:
-        """A token's time begins with the end of the last instance that it launched."""
+        """Count a token's time from the end of the last instance that it launched."""
         now = self._clock.now().timestamp()
         for key, token in region.tokens.items():
             for instance in region.launched_by(key):

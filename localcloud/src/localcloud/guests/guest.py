@@ -1,6 +1,6 @@
 """The contract between EC2 and its guests, the same for process guests and VM guests.
 
-No behaviour of a backend lives here.
+The behavior of the backends does not live here.
 """
 
 from collections.abc import Callable

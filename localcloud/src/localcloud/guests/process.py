@@ -1,6 +1,6 @@
 """Process guests, seen from the cloud: how they are started, what they report, how they are ended.
 
-What happens inside one lives in sandbox.py, rootfs.py and init.py; what its end means to an instance is not decided here.
+The code inside one lives in sandbox.py, rootfs.py and init.py; what its end means to an instance is not decided here.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
-"""The first process of a process guest: enters namespaces, has the root file system built, and becomes the guest's init.
+"""The first process of a process guest: enters namespaces, builds the root file system, and becomes the guest's init.
 
-process.py runs it as a program of its own, under the interpreter that the guest has as `python3`; standard library only.
+process.py runs it as a separate program, under the interpreter that the guest has as `python3`; standard library only.
 The root file system lives in rootfs.py, the life after boot in init.py.
 """
 
@@ -126,7 +126,7 @@ def _make_network(plan: dict[str, Any], control: socket.socket) -> None:
 
 
 def _run_without_namespaces(plan: dict[str, Any], control: socket.socket) -> None:
-    """Run the guest with this user's own view of the machine, in a directory of its own."""
+    """Run the guest in its own directory, with this user's view of the machine."""
     disk = plan["disk"]
     # Here only init can find its descendants, so it must outlive the cloud for a moment: the closed socket tells it to end.
     syscalls.outlive_parent()

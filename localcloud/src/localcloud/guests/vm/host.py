@@ -1,6 +1,6 @@
 """Checks that this machine has what the build of a guest image needs, and says how to get what is missing.
 
-Nothing here changes the machine, and no network is asked. The build itself lives in build.py.
+Nothing here changes the machine or uses the network. The build itself lives in build.py.
 """
 
 import os
@@ -121,7 +121,7 @@ def _user_name() -> str:
 
 
 def _add_subids_command() -> str:
-    """Return the command that gives this user ids that nobody has."""
+    """Return the command that gives this user unused ids."""
     first = free_subids(*(path.read_text() for path in (SUBUID, SUBGID) if path.exists()))
     ids = f"{first}-{first + SUBIDS - 1}"
     return f"usermod --add-subuids {ids} --add-subgids {ids} {_user_name()}"

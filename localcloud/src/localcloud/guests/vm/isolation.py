@@ -1,4 +1,4 @@
-"""Runs the build of a guest image so that none of its processes and mounts outlives the builder, whoever is killed.
+"""Runs the build of a guest image so that none of its processes and mounts outlives the builder, even if the builder is killed.
 
 This is the first program of a build, so it imports only the standard library and `syscalls`. The build lives in build.py.
 """
