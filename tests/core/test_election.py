@@ -1,11 +1,73 @@
-"""Why a launch was refused, from EC2's error codes."""
+"""What EC2's answers mean for the election of an attempt."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
 
 import pytest
 
 from dayfly.core import election
-from dayfly.core.records import FleetError
+from dayfly.core.facts import Server
+from dayfly.core.records import Cause, FleetError, Intent, NoServer, SpotRefused, decode_election, encode
+from dayfly.core.step import AskEc2
+
+NOW = datetime(2026, 11, 24, 22, 41, tzinfo=UTC)
+FULL = FleetError(code="InsufficientInstanceCapacity", message="", pool="c8g.large eu-west-1a")
+QUOTA = FleetError(code="VcpuLimitExceeded", message="")
+
+
+def asked(market: str, markets: tuple[str, ...], spot_errors: tuple[FleetError, ...] = ()) -> AskEc2:
+    intent = Intent(
+        attempt=1,
+        version="jobs/pi/1",
+        at=NOW,
+        launch=NOW,
+        launch_until=NOW,
+        deadline=NOW,
+        time_limit_s=1,
+        margin_s=1,
+        markets=markets,
+        requests={},
+        role_id="AROA",
+    )
+    return AskEc2(intent=intent, market=market, spot_errors=spot_errors, reason="", attempt=1)
+
+
+def test_refused_spot_leaves_on_demand_to_be_asked():
+    record = election.after_refusal(asked("spot", ("spot", "on-demand")), (FULL,), NOW)
+    assert record == SpotRefused(at=NOW, errors=(FULL,))
+
+
+@pytest.mark.parametrize(
+    ("market", "markets"), [("on-demand", ("spot", "on-demand")), ("spot", ("spot",)), ("on-demand", ("on-demand",))]
+)
+def test_refusal_of_the_last_market_elects_no_server(market, markets):
+    record = election.after_refusal(asked(market, markets), (FULL,), NOW)
+    assert isinstance(record, NoServer)
+    assert record.cause == Cause.REFUSED
+
+
+def test_last_market_gives_the_reason_and_the_detail_names_both():
+    record = election.after_refusal(asked("on-demand", ("spot", "on-demand"), (FULL,)), (QUOTA,), NOW)
+    assert record.reason == "quota"
+    assert record.detail == "c8g.large eu-west-1a: InsufficientInstanceCapacity; VcpuLimitExceeded"
+    assert record.errors == (FULL, QUOTA)
+
+
+@pytest.mark.parametrize(("cause", "reason"), [(Cause.CANCELLED, "cancelled"), (Cause.UNANSWERED, "unknown")])
+def test_cause_gives_the_reason(cause, reason):
+    assert election.elect_none(cause, (), NOW).reason == reason
+
+
+def test_both_kinds_of_election_survive_storage():
+    server = Server(id="i-1", state="pending", launched=NOW, type="", zone="", market="spot", image="", tags={})
+    for record in (election.elect(server, NOW), election.elect_none(Cause.UNANSWERED, (FULL,), NOW)):
+        assert decode_election(encode(record)) == record
+
+
+def test_what_ec2_does_not_say_is_none():
+    server = Server(id="i-1", state="pending", launched=NOW, type="", zone="", market="spot", image="", tags={})
+    assert election.elect(server, NOW).zone is None
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from dayfly.flows.actor import CLI_MAY, LAUNCHER_MAY, SWEEPER_MAY, Actor
 
 START = datetime(2026, 11, 24, 22, 40, 30, tzinfo=UTC)
 TICK = datetime(2026, 11, 24, 22, 41, tzinfo=UTC)
+WORLD = "the world"
 PROJECT, BUCKET, REGION, ROLE = "pi", "dayfly-pi-000000000000-eu-west-1", "eu-west-1", "AROAMODEL"
 
 
@@ -71,6 +72,7 @@ class ModelCloud:
     kills: dict[str, datetime] = field(default_factory=dict)
     refuse: dict[str, tuple[FleetError, ...]] = field(default_factory=dict)
     hidden: set[str] = field(default_factory=set)
+    orphans: set[str] = field(default_factory=set)  # the process that launched them died, so only EC2's list names them
     consoles: dict[str, tuple[str, ...]] = field(default_factory=dict)
     faults: dict[int, str] = field(default_factory=dict)
     log_lines: list[str] = field(default_factory=list)
@@ -81,6 +83,9 @@ class ModelCloud:
     leaves_after_s: float = 0  # so long a server is shutting down after it was ended; EC2's takes tens of seconds
     leaving: dict[str, datetime] = field(default_factory=dict)
     token_forgets: bool = False  # what AWS never promised: that a token is known for ever
+
+    observe: Callable[[str], object] = bool
+    """Called before and after every call takes effect; see model/transitions.py."""
 
     # --- running flows -------------------------------------------------------------------------------------------------
 
@@ -93,10 +98,12 @@ class ModelCloud:
 
     def answer(self, call: calls.Call[Any]) -> Any:
         self.asked += 1
+        self.observe(WORLD)
         fault = self.faults.get(self.asked)
         if fault == "before":
             raise Unclear("model: not done, not said")
         result = self.take_effect(call)
+        self.observe(type(call).__name__)
         if fault == "after":
             raise Unclear("model: done, not said")
         return result

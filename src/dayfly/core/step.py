@@ -52,53 +52,109 @@ class State(StrEnum):
     FINISHED = "finished"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """What is done in a state, what it writes, and which states can follow.
 
-    `at_most`: how often one walk takes this step for the same subject. Steps in the bucket repeat only after another writer
-    was first; what EC2 has not shown yet is not asked again in the same walk.
+    `then`: the states after the step. `events`: the states after a change that the step did not make: by EC2, by time, by a
+    person, or by another process. `at_most`: how often one walk takes this step for the same subject. Steps in the bucket
+    repeat only after another writer was first; what EC2 has not shown yet is not asked again in the same walk.
     """
 
     step: str
-    writes: str
-    then: tuple[State, ...]
+    writes: str = ""
+    then: tuple[State, ...] = ()
+    events: tuple[State, ...] = ()
     at_most: int = 3
 
 
-_AFTER_DECIDE = (State.UNINTENDED, State.SLOT_HELD, State.UNMARKED)
-_EFFECTS = (State.LATEST_BEHIND, State.SLOT_HELD, State.UNMARKED)
-
 TABLE: dict[State, Row] = {
-    State.UNSLOTTED: Row("take the slot", "slots/JOB.json", (State.UNDECIDED,)),
-    State.UNDECIDED: Row("decide", "claim.json", _AFTER_DECIDE),
-    State.WAITING: Row("wait", "", (State.UNSLOTTED,)),
-    State.UNINTENDED: Row("intend", "N/intent.json", (State.UNASKED,)),
-    State.UNASKED: Row("ask EC2", "N/spot-refused.json", (State.UNASKED, State.SERVERLESS, State.UNARMED), at_most=1),
-    State.SERVERLESS: Row("elect none", "N/server.json", (State.SERVER_GONE,)),
-    State.UNARMED: Row("arm", "kill-INSTANCE", (State.UNELECTED, State.UNSENT, State.RUNNING), at_most=2),
-    State.UNELECTED: Row("elect", "N/server.json", (State.UNSENT, State.SERVER_GONE)),
-    State.UNSENT: Row("go", "go/ROLEID:INSTANCE/go.json", (State.RUNNING,)),
-    State.RUNNING: Row("wait", "", (State.UNWANTED, State.UNSEEN, State.SERVER_GONE)),
-    State.UNWANTED: Row("end the server", "N/end.json", (State.SERVER_GONE,), at_most=1),
-    State.UNSEEN: Row("look again", "N/absent.json", (State.RUNNING, State.SERVER_GONE), at_most=1),
-    State.SERVER_GONE: Row("close", "N/closed.json", (State.UNRECEIPTED,)),
-    State.UNRECEIPTED: Row("write the receipt", "N/receipt.json", _EFFECTS),
-    State.LATEST_BEHIND: Row("move `latest`", "latest/JOB.json", (State.SLOT_HELD, State.UNMARKED)),
-    State.SLOT_HELD: Row("free the slot", "slots/JOB.json", (State.UNMARKED,)),
-    State.UNMARKED: Row("mark done", "done/DATE/TICK~JOB~N~OUTCOME", (State.STILL_ARMED, State.STILL_OPEN)),
-    State.STILL_ARMED: Row("disarm", "", (State.STILL_OPEN,)),
-    State.STILL_OPEN: Row("remove the open key", "", (State.FINISHED,)),
-    State.FINISHED: Row("nothing", "", ()),
+    State.UNSLOTTED: Row(
+        step="take the slot",
+        writes="slots/JOB.json",
+        then=(State.UNDECIDED, State.UNINTENDED),
+        events=(State.WAITING,),
+    ),
+    State.UNDECIDED: Row(
+        step="decide",
+        writes="claim.json",
+        then=(State.UNINTENDED, State.SLOT_HELD, State.UNMARKED),
+        events=(State.UNSLOTTED,),
+    ),
+    State.WAITING: Row(step="wait", events=(State.UNSLOTTED,)),
+    State.UNINTENDED: Row(step="intend", writes="N/intent.json", then=(State.UNASKED, State.SERVERLESS)),
+    State.UNASKED: Row(
+        step="ask EC2",
+        writes="N/spot-refused.json",
+        then=(State.UNASKED, State.UNARMED, State.SERVER_GONE),
+        events=(State.SERVERLESS, State.UNELECTED),
+        at_most=1,
+    ),
+    State.SERVERLESS: Row(
+        step="elect none", writes="N/server.json", then=(State.SERVER_GONE,), events=(State.UNARMED, State.UNELECTED)
+    ),
+    State.UNARMED: Row(
+        step="arm",
+        writes="kill-INSTANCE",
+        then=(State.UNELECTED, State.UNSENT, State.RUNNING),
+        events=(State.UNASKED, State.SERVERLESS, State.UNWANTED, State.SERVER_GONE),
+        at_most=2,
+    ),
+    State.UNELECTED: Row(
+        step="elect",
+        writes="N/server.json",
+        then=(State.UNSENT, State.RUNNING, State.UNWANTED, State.SERVER_GONE),
+        events=(State.UNASKED, State.SERVERLESS, State.UNARMED),
+    ),
+    State.UNSENT: Row(
+        step="go",
+        writes="go/ROLEID:INSTANCE/go.json",
+        then=(State.RUNNING,),
+        events=(State.UNARMED, State.UNWANTED, State.SERVER_GONE),
+    ),
+    State.RUNNING: Row(
+        step="wait",
+        events=(State.UNSENT, State.UNARMED, State.UNWANTED, State.UNSEEN, State.SERVER_GONE),
+    ),
+    State.UNWANTED: Row(step="end the server", writes="N/end.json", then=(State.RUNNING, State.SERVER_GONE), at_most=1),
+    State.UNSEEN: Row(
+        step="look again", writes="N/absent.json", then=(State.RUNNING,), events=(State.SERVER_GONE,), at_most=1
+    ),
+    State.SERVER_GONE: Row(
+        step="close", writes="N/closed.json", then=(State.UNRECEIPTED,), events=(State.RUNNING, State.UNSEEN)
+    ),
+    State.UNRECEIPTED: Row(
+        step="write the receipt",
+        writes="N/receipt.json",
+        then=(State.LATEST_BEHIND, State.SLOT_HELD, State.UNMARKED),
+    ),
+    State.LATEST_BEHIND: Row(step="move `latest`", writes="latest/JOB.json", then=(State.SLOT_HELD, State.UNMARKED)),
+    State.SLOT_HELD: Row(step="free the slot", writes="slots/JOB.json", then=(State.UNMARKED, State.FINISHED)),
+    State.UNMARKED: Row(
+        step="mark done",
+        writes="done/DATE/TICK~JOB~N~OUTCOME",
+        then=(State.STILL_ARMED, State.STILL_OPEN, State.FINISHED),
+    ),
+    State.STILL_ARMED: Row(step="disarm", then=(State.STILL_OPEN, State.FINISHED)),
+    State.STILL_OPEN: Row(step="remove the open key", then=(State.FINISHED,)),
+    State.FINISHED: Row(
+        step="nothing",
+        events=(State.UNSLOTTED, State.WAITING, State.UNINTENDED, State.SLOT_HELD, State.STILL_ARMED),
+    ),
 }
+
+FIRST = (State.UNSLOTTED, State.UNDECIDED, State.UNMARKED)
+"""The first state of a run: opened, while its job's slot is free, taken or not needed; or claimed as missed by the sweeper."""
 
 
 def diagram() -> str:
     """The table as a Mermaid state diagram."""
-    lines = ["stateDiagram-v2", f"    [*] --> {State.UNSLOTTED.name}: open/JOB@TICK"]
+    lines = ["stateDiagram-v2"]
+    lines += [f"    [*] --> {state.name}" for state in FIRST]
     for state, row in TABLE.items():
         lines.append(f"    {state.name}: {state.value}")
         lines += [f"    {state.name} --> {after.name}: {row.step}" for after in row.then]
+        lines += [f"    {state.name} --> {after.name}: event" for after in row.events]
     return "\n".join(lines) + "\n"
 
 

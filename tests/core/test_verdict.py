@@ -1,0 +1,76 @@
+"""The outcome of an attempt: true or unknown, never hopeful."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from dayfly.core import verdict
+from dayfly.core.election import elect, elect_none
+from dayfly.core.facts import Attempt, Server
+from dayfly.core.records import Cancel, Cause, Ended, FleetError, Intent
+from dayfly.core.step import Close
+
+NOW = datetime(2026, 11, 24, 22, 41, tzinfo=UTC)
+SERVER = Server(id="i-1", state="terminated", launched=NOW, type="", zone="", market="spot", image="", tags={})
+INTENT = Intent(
+    attempt=1,
+    version="jobs/pi/1",
+    at=NOW,
+    launch=NOW,
+    launch_until=NOW,
+    deadline=NOW,
+    time_limit_s=1,
+    margin_s=1,
+    markets=("spot",),
+    requests={},
+    role_id="AROA",
+)
+
+
+def closed(ended: Ended | None = None, cancel: Cancel | None = None, election=None, console=(), reason_code=""):
+    shown = replace(SERVER, reason_code=reason_code)
+    attempt = Attempt(number=1, intent=INTENT, election=elect(shown, NOW), ended=ended, servers=(shown,))
+    step = Close(
+        ended=attempt, election=election or attempt.election, cancel=cancel, console_of=None, reason="", attempt=1
+    )
+    return verdict.close(step, console, NOW, "sweeper")
+
+
+@pytest.mark.parametrize(("exit_code", "missing"), [(3, ()), (None, ()), (0, ("out",))])
+def test_success_without_exit_0_and_every_output_is_not_saved(exit_code, missing):
+    end = closed(Ended(at=NOW, outcome="succeeded", reason="", exit=exit_code, missing=missing))
+    assert (end.outcome, end.reason) == ("failed", "not-saved")
+
+
+def test_an_outcome_that_dayfly_does_not_know_is_failed_and_unknown():
+    end = closed(Ended(at=NOW, outcome="splendid", reason="", exit=0))
+    assert (end.outcome, end.reason) == ("failed", "unknown")
+
+
+def test_a_job_killed_after_a_cancel_is_cancelled():
+    end = closed(Ended(at=NOW, outcome="failed", reason="killed", signal=15), Cancel(at=NOW, by="ben"))
+    assert end.outcome == "cancelled"
+
+
+def test_a_job_that_succeeded_before_the_cancel_stays_succeeded():
+    end = closed(Ended(at=NOW, outcome="succeeded", reason="", exit=0), Cancel(at=NOW, by="ben"))
+    assert end.outcome == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("cause", "outcome"), [(Cause.CANCELLED, "cancelled"), (Cause.UNANSWERED, "failed"), (Cause.REFUSED, "failed")]
+)
+def test_an_attempt_without_a_server_ends_by_its_cause(cause, outcome):
+    none = elect_none(cause, (FleetError(code="VcpuLimitExceeded", message=""),), NOW)
+    end = closed(election=none)
+    assert (end.outcome, end.server, end.ended_by) == (outcome, None, "there was no server")
+    assert end.reason == none.reason
+
+
+def test_the_newest_switch_line_on_the_console_says_what_ended_the_server():
+    lines = (f"{verdict.SWITCH_LINE} second boot", f"{verdict.SWITCH_LINE} the agent is gone")
+    end = closed(console=lines, reason_code="Client.InstanceInitiatedShutdown")
+    assert (end.reason, end.ended_by) == ("lost", "switch: the agent is gone")

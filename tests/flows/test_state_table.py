@@ -1,0 +1,333 @@
+"""The table of states is true: runs change their state only along its edges, and every edge is seen."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from random import Random
+
+import pytest
+
+from dayfly.core import names
+from dayfly.core.event import LaunchRequest
+from dayfly.core.records import Cancel, FleetError, Opened, Slot, encode
+from dayfly.core.step import FIRST, TABLE, State
+from dayfly.errors import DayflyError
+from dayfly.flows import calls
+from dayfly.flows.launch import launch
+from dayfly.flows.sweep import sweep_project
+from dayfly.flows.walk import walk
+from model.cloud import TICK, ModelCloud, Stepper, acting_as, cloud_with, version
+from model.steps import RUN, due, sweep, tick
+from model.transitions import LISTED_WITHIN, Transitions
+
+NO = (FleetError(code="InsufficientInstanceCapacity", message=""),)
+NEXT = TICK + timedelta(minutes=1)
+
+
+def retry(cloud: ModelCloud) -> None:
+    cloud.run(launch(LaunchRequest(job="pi", retry=RUN, request="r"), acting_as("launcher")))
+
+
+def cancel(cloud: ModelCloud, attempt: int = 1) -> None:
+    cloud.objects[names.attempt_key(RUN, attempt, "cancel")] = encode(Cancel(at=cloud.now, by="ben"))
+
+
+def work(cloud: ModelCloud, exit_code: int = 0) -> None:
+    for server in list(cloud.servers):
+        cloud.work(server, exit_code)
+
+
+def whole_run(seen: Transitions) -> None:
+    cloud = seen.watch(cloud_with())
+    tick(cloud)
+    work(cloud)
+    sweep(cloud)
+
+
+def whole_run_that_may_overlap(seen: Transitions) -> None:
+    cloud = seen.watch(cloud_with(version(overlap="allow")))
+    tick(cloud)
+    work(cloud)
+    sweep(cloud)
+
+
+def failed_runs(seen: Transitions) -> None:
+    for overlap in ("skip", "allow"):
+        cloud = seen.watch(cloud_with(version(overlap=overlap)))
+        tick(cloud)
+        work(cloud, exit_code=3)
+        sweep(cloud)
+        retry(cloud)
+        work(cloud)
+        sweep(cloud)
+
+
+def refused_launches(seen: Transitions) -> None:
+    for refuse in ({"spot": NO}, {"spot": NO, "on-demand": NO}):
+        cloud = seen.watch(cloud_with(refuse=refuse))
+        tick(cloud)
+        work(cloud)
+        sweep(cloud)
+
+
+def skipped_and_missed_ticks(seen: Transitions) -> None:
+    cloud = seen.watch(cloud_with(version(start_within_s=60)))
+    tick(cloud)
+    cloud.pass_time(60)
+    tick(cloud, tick=NEXT)
+    cloud.pass_time(1200)
+    sweep(cloud)
+    late = seen.watch(cloud_with(version(start_within_s=60)))
+    late.pass_time(61)
+    tick(late)
+
+
+def look(cloud: ModelCloud) -> None:
+    """Lets the observer see the states as they are now."""
+    cloud.answer(calls.Now())
+
+
+def absent_server(cloud: ModelCloud) -> str:
+    """A run whose server EC2 stops to show, and that was sighted as absent once."""
+    tick(cloud)
+    [server] = cloud.servers
+    cloud.hidden = {server}
+    cloud.pass_time(3601)
+    sweep(cloud)
+    return server
+
+
+def four_hours(seen: Transitions) -> ModelCloud:
+    return seen.watch(cloud_with(version(time_limit_s=4 * 3600)))
+
+
+def server_absent_twice(seen: Transitions) -> None:
+    cloud = four_hours(seen)
+    absent_server(cloud)
+    cloud.pass_time(300)
+    sweep(cloud)
+
+
+def server_absent_and_shown_again(seen: Transitions) -> None:
+    cloud = four_hours(seen)
+    absent_server(cloud)
+    cloud.pass_time(300)
+    look(cloud)
+    cloud.hidden = set()
+    look(cloud)
+
+
+def first_sighting_expires(seen: Transitions) -> None:
+    cloud = four_hours(seen)
+    server = absent_server(cloud)
+    cloud.pass_time(300)
+    look(cloud)
+    cloud.pass_time(900)
+    look(cloud)
+    cloud.hidden = set()
+    cloud.gone(server)
+    look(cloud)
+
+
+def elected_server_is_listed_late(seen: Transitions) -> None:
+    cloud = seen.watch(cloud_with(version(time_limit_s=4 * 3600)))
+    dying = Stepper(cloud, launch(due(), acting_as("launcher")))
+    while names.attempt_key(RUN, 1, "server") not in cloud.objects:
+        dying.step()
+    look(cloud)
+    cloud.hidden = set(cloud.servers)
+    cloud.pass_time(400)
+    look(cloud)
+    cloud.hidden = set()
+    look(cloud)
+
+
+def elected_server_is_cancelled_or_ends(seen: Transitions) -> None:
+    for hit in (cancel, lambda cloud: cloud.gone(next(iter(cloud.servers)))):
+        cloud = seen.watch(cloud_with())
+        dying = Stepper(cloud, launch(due(), acting_as("launcher")))
+        while names.attempt_key(RUN, 1, "server") not in cloud.objects:
+            dying.step()
+        look(cloud)
+        hit(cloud)
+        look(cloud)
+
+
+def server_ends_before_its_election(seen: Transitions) -> None:
+    cloud = seen.watch(cloud_with())
+    dying = Stepper(cloud, launch(due(), acting_as("launcher")))
+    while not cloud.servers:
+        dying.step()
+    cloud.gone(next(iter(cloud.servers)))
+    tick(cloud)
+
+
+def launcher_dies_before_ec2_lists_its_server(seen: Transitions) -> None:
+    for armed in (False, True):
+        cloud = seen.watch(cloud_with())
+        dying = Stepper(cloud, launch(due(), acting_as("launcher")))
+        while not cloud.servers or (armed and not cloud.kills):
+            dying.step()
+        look(cloud)
+        cloud.hidden = cloud.orphans = set(cloud.servers)
+        look(cloud)
+        cloud.hidden = set()
+        look(cloud)
+        cloud.hidden = set(cloud.servers)
+        cloud.pass_time(301)
+        look(cloud)
+        cloud.hidden = set()
+        look(cloud)
+
+
+def server_is_listed_after_the_last_time_to_ask(seen: Transitions) -> None:
+    cloud = seen.watch(cloud_with())
+    dying = Stepper(cloud, launch(due(), acting_as("launcher")))
+    while not cloud.servers:
+        dying.step()
+    cloud.hidden = set(cloud.servers)
+    cloud.pass_time(301)
+    look(cloud)
+    cloud.hidden = set()
+    look(cloud)
+
+
+def next_tick_takes_the_slot_before_a_retry(seen: Transitions) -> None:
+    cloud = seen.watch(cloud_with())
+    tick(cloud)
+    work(cloud, exit_code=3)
+    sweep(cloud)
+    dying = Stepper(cloud, launch(LaunchRequest(job="pi", retry=RUN, request="r"), acting_as("launcher")))
+    while names.open_key(RUN) not in cloud.objects:
+        dying.step()
+    cloud.pass_time(60)
+    tick(cloud, tick=NEXT)
+
+
+def retry_waits_for_the_slot(seen: Transitions) -> None:
+    cloud = seen.watch(cloud_with())
+    tick(cloud)
+    work(cloud, exit_code=3)
+    sweep(cloud)
+    cloud.pass_time(60)
+    tick(cloud, tick=NEXT)
+    retry(cloud)
+    work(cloud)
+    sweep(cloud)
+    sweep(cloud)
+
+
+def cancelled_before_its_intent(seen: Transitions) -> None:
+    cloud = seen.watch(cloud_with())
+    cloud.objects[names.open_key(RUN)] = encode(Opened(run=str(RUN), source="schedule", at=cloud.now, request="d1"))
+    cancel(cloud)
+    tick(cloud)
+
+
+def finished_run_gets_the_slot(seen: Transitions) -> None:
+    """A late process takes the slot for a run that another one has finished."""
+    cloud = seen.watch(cloud_with(refuse={"spot": NO, "on-demand": NO}))
+    tick(cloud)
+    cloud.objects[names.slot_key("pi")] = encode(Slot(holder=str(RUN), at=cloud.now))
+    look(cloud)
+    cloud.pass_time(60)
+    tick(cloud, tick=NEXT)
+
+
+def surplus_server_ends_after_its_run(seen: Transitions) -> None:
+    cloud = seen.watch(cloud_with(version(market="on-demand"), token_forgets=True))
+    dying = Stepper(cloud, launch(due(), acting_as("launcher")))
+    while not cloud.kills:
+        dying.step()
+    [surplus] = cloud.servers
+    cloud.hidden = {surplus}
+    tick(cloud)
+    work(cloud)
+    cloud.hidden = set()
+    cloud.run(walk(RUN, acting_as("cli")))
+    cloud.gone(surplus)
+    look(cloud)
+    cloud.run(walk(RUN, acting_as("cli")))
+
+
+SCENARIOS = (
+    whole_run,
+    whole_run_that_may_overlap,
+    failed_runs,
+    refused_launches,
+    skipped_and_missed_ticks,
+    server_absent_twice,
+    server_absent_and_shown_again,
+    first_sighting_expires,
+    elected_server_is_listed_late,
+    elected_server_is_cancelled_or_ends,
+    server_ends_before_its_election,
+    launcher_dies_before_ec2_lists_its_server,
+    server_is_listed_after_the_last_time_to_ask,
+    next_tick_takes_the_slot_before_a_retry,
+    retry_waits_for_the_slot,
+    cancelled_before_its_intent,
+    finished_run_gets_the_slot,
+    surplus_server_ends_after_its_run,
+)
+
+
+def is_new(cloud: ModelCloud, server: str) -> bool:
+    return cloud.now - cloud.servers[server].launched < LISTED_WITHIN
+
+
+def random_world(seen: Transitions, seed: int) -> None:
+    """Two ticks, a retry, sweepers, people and a cancel in any order, with lost answers and a removed kill schedule."""
+    chance = Random(seed)
+    refuse = {market: NO for market in ("spot", "on-demand") if chance.random() < 0.2}
+    changes = {"overlap": chance.choice(["skip", "allow"]), "market": chance.choice(["spot-first", "on-demand"])}
+    cloud = seen.watch(cloud_with(version(**changes), refuse=refuse, leaves_after_s=chance.choice([0, 40])))
+    requests = [LaunchRequest(job="pi", tick=TICK, source="schedule", request="d1")]
+    requests += [
+        LaunchRequest(job="pi", tick=NEXT, source="schedule", request="d2"),
+        LaunchRequest(job="pi", retry=RUN, request="r"),
+    ]
+    for _ in range(4):
+        actors = [Stepper(cloud, launch(chance.choice(requests), acting_as("launcher"))) for _ in range(2)]
+        actors.append(Stepper(cloud, sweep_project(acting_as("sweeper"), 90 * 24 * 3600)))
+        actors.append(Stepper(cloud, walk(RUN, acting_as("cli:ben"))))
+        while any(not actor.over for actor in actors):
+            if chance.random() < 0.02:
+                cloud.faults = {cloud.asked + 1: chance.choice(["before", "after"])}
+            if chance.random() < 0.01:
+                work(cloud, chance.choice([0, 3]))
+            if chance.random() < 0.005:
+                cancel(cloud, chance.choice([1, 2]))
+            if chance.random() < 0.02:
+                cloud.hidden = {server for server in cloud.servers if is_new(cloud, server) and chance.random() < 0.3}
+            if chance.random() < 0.005:
+                cloud.kills.clear()
+            chance.choice([actor for actor in actors if not actor.over]).step()
+        assert not [actor.error for actor in actors if actor.error and not isinstance(actor.error, DayflyError)]
+        cloud.faults, cloud.hidden = {}, set()
+        cloud.pass_time(chance.choice([20, 70, 310, 1000]))
+
+
+@pytest.fixture(scope="module")
+def seen() -> Transitions:
+    found = Transitions()
+    for scenario in SCENARIOS:
+        scenario(found)
+    for seed in range(60):
+        random_world(found, seed)
+    return found
+
+
+def test_a_run_changes_state_only_along_the_table(seen):
+    known = {(None, first) for first in FIRST}
+    known |= {(state, after) for state, row in TABLE.items() for after in (*row.then, *row.events)}
+    assert {edge: why for edge, why in seen.seen.items() if edge not in known} == {}
+
+
+def test_every_edge_of_the_table_is_seen(seen):
+    edges = {(state, after) for state, row in TABLE.items() for after in (*row.then, *row.events)}
+    assert edges - set(seen.seen) == set()
+
+
+def test_every_state_has_a_row():
+    assert set(TABLE) == set(State)
