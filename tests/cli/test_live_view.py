@@ -1,4 +1,4 @@
-"""The live view: each step once, on the stream that is free, and nothing written over where there is no terminal."""
+"""The live view: each step once, on the right stream, and no overwritten line without a terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from project.sample_runs import STARTED, WHOLE, attempt
 RUNNING = replace(WHOLE, attempts=(attempt(started=STARTED),))
 
 
-def test_each_step_is_printed_once_as_facts_grow(capsys):
+def test_each_step_is_printed_once(capsys):
     view = LiveView(UTC, as_json=False, tenths=True)
     assert [view.show(facts) for facts in (RUNNING, RUNNING, WHOLE, WHOLE)] == [4, 0, 3, 0]
     said = capsys.readouterr()
@@ -21,21 +21,21 @@ def test_each_step_is_printed_once_as_facts_grow(capsys):
     assert said.err == ""
 
 
-def test_with_json_the_steps_go_to_stderr(capsys):
+def test_with_json_steps_go_to_stderr(capsys):
     LiveView(UTC, as_json=True).show(WHOLE)
     said = capsys.readouterr()
     assert said.out == ""
     assert len(said.err.splitlines()) == 7
 
 
-def test_a_fact_that_comes_late_is_still_printed(capsys):
+def test_late_fact_is_still_printed(capsys):
     view = LiveView(UTC, as_json=False)
     view.show(replace(WHOLE, attempts=(replace(WHOLE.attempts[0], started=None, ended=None),)))
     view.show(WHOLE)
     assert "job ended    exit 0" in capsys.readouterr().out
 
 
-def test_without_a_terminal_nothing_stands_below(capsys):
+def test_without_a_terminal_no_line_is_overwritten(capsys):
     view = LiveView(UTC, as_json=False)
     view.show(RUNNING)
     before = capsys.readouterr().out
@@ -45,7 +45,7 @@ def test_without_a_terminal_nothing_stands_below(capsys):
     assert "part 1" not in capsys.readouterr().out
 
 
-def test_on_a_terminal_the_newest_line_stands_below_and_is_taken_away():
+def test_on_a_terminal_the_newest_line_is_shown_and_removed():
     near, far = os.openpty()
     with os.fdopen(far, "w", encoding="utf-8") as screen, contextlib.redirect_stdout(screen):
         view = LiveView(UTC, as_json=False)
@@ -58,9 +58,9 @@ def test_on_a_terminal_the_newest_line_stands_below_and_is_taken_away():
 
 
 def _all_of(terminal: int) -> bytes:
-    """All that was written to a terminal whose writers are gone; one read may give but a part of it."""
+    """Everything written to a terminal that is closed; one read may return only a part."""
     found = b""
-    with contextlib.suppress(OSError):  # EIO: nothing is left, and nobody can write more
+    with contextlib.suppress(OSError):  # EIO: nothing is left and the writer is gone
         while data := os.read(terminal, 65536):
             found += data
     os.close(terminal)

@@ -1,9 +1,13 @@
-"""`dayfly check`: what dayfly.toml means, and what would travel, built. Asks no cloud; wheels come from the package index once."""
+"""`dayfly check`: shows what dayfly.toml means, and builds what the server would get.
+
+It asks no cloud. Wheels are downloaded from the package index once.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import click
@@ -18,45 +22,48 @@ from dayfly.project.file.warnings import find_warnings
 from dayfly.project.screens import formatting
 from dayfly.project.screens.check import BundleSummary, bundle_lines, check_document, check_lines
 
+_INVALID = 2
+
 
 @click.command("check")
 @click.option("--keys", "list_keys", is_flag=True, help="list every key of dayfly.toml and stop")
 @json_option
 def check_command(list_keys: bool, as_json: bool) -> int:
-    """Read dayfly.toml: every problem at once, each job's next tick, what its server gets."""
+    """Check dayfly.toml: all problems, each job's next tick, and what its server gets."""
     if list_keys:
-        return _keys(as_json=as_json)
+        _print_keys(as_json=as_json)
+        return 0
     project = workspace.read_project()
+    workspace.refresh_schema()
     now = datetime.now(UTC)
     warnings = find_warnings(project, now, ZoneInfo)
-    packed: list[BundleSummary] = []
-    errors: list[DayflyError] = []
-    for jobs in _alike(project):
-        try:
-            packed.append(_pack(jobs))
-        except DayflyError as error:
-            errors.append(error)
+    packed, errors = _pack_all(project)
     if as_json:
-        refused = [
-            {"error": each.message, "hint": each.hint, "lines": [list(line) for line in each.lines]} for each in errors
-        ]
-        output.document({**check_document(project, warnings, packed, now, ZoneInfo), "errors": refused})
-        return 2 if errors else 0
-    output.lines(check_lines(project, warnings, len(errors), now, ZoneInfo))
-    output.lines(bundle_lines(packed))
-    for each in errors:
-        output.error(each, as_json=False)
-    first = next(iter(project.jobs), "")
-    output.line(
-        output.labelled("next", "dayfly check" if errors else formatting.dayfly("run", first, "--wait", local=True))
-    )
-    return 2 if errors else 0
+        document = check_document(project, warnings, packed, now, ZoneInfo)
+        output.document({**document, "errors": [_error_document(error) for error in errors]})
+    else:
+        output.lines(check_lines(project, warnings, len(errors), now, ZoneInfo))
+        output.lines(bundle_lines(packed))
+        for error in errors:
+            output.error(error, as_json=False)
+        output.line(output.labelled("next", _next(project, errors)))
+    return _INVALID if errors else 0
 
 
-def _keys(*, as_json: bool) -> int:
+def _error_document(error: DayflyError) -> dict[str, Any]:
+    return {"error": error.message, "hint": error.hint, "lines": [list(line) for line in error.lines]}
+
+
+def _next(project: Project, errors: list[DayflyError]) -> str:
+    if errors:
+        return "dayfly check"
+    return formatting.dayfly("run", next(iter(project.jobs)), "--wait", local=True)
+
+
+def _print_keys(*, as_json: bool) -> None:
     if as_json:
         output.document({"keys": [key._asdict() for key in keys.ALL], "tables": keys.TABLES})
-        return 0
+        return
     scopes: tuple[tuple[keys.Scope, str], ...] = (
         ("project", "the top of the file"),
         ("network", keys.TABLES["network"]),
@@ -68,11 +75,22 @@ def _keys(*, as_json: bool) -> int:
         output.lines(f"  {line}" for line in formatting.table(rows))
         output.line()
     output.line(output.labelled("next", "dayfly check"))
-    return 0
 
 
-def _alike(project: Project) -> Iterator[tuple[Job, ...]]:
-    """Jobs in groups: those of one group get the same bundle."""
+def _pack_all(project: Project) -> tuple[list[BundleSummary], list[DayflyError]]:
+    """Build the bundle of every job. Returns what was built and what could not be."""
+    packed: list[BundleSummary] = []
+    errors: list[DayflyError] = []
+    for jobs in _jobs_by_bundle(project):
+        try:
+            packed.append(_pack(jobs))
+        except DayflyError as error:
+            errors.append(error)
+    return packed, errors
+
+
+def _jobs_by_bundle(project: Project) -> Iterator[tuple[Job, ...]]:
+    """Groups of jobs that get the same bundle."""
     groups: dict[tuple[object, ...], list[Job]] = {}
     for job in project.jobs.values():
         groups.setdefault((job.bundle, job.python, job.image, job.architecture), []).append(job)
@@ -80,31 +98,31 @@ def _alike(project: Project) -> Iterator[tuple[Job, ...]]:
 
 
 def _pack(jobs: tuple[Job, ...]) -> BundleSummary:
-    """Builds the bundle of a group. Raises FileError for what can not travel."""
-    job, named = jobs[0], tuple(job.name for job in jobs)
-    runs = wheels.image_target(job.image, job.architecture)
-    if runs is None:
+    """Build the bundle of a group of jobs. Raises FileError for what cannot be packed."""
+    job, job_names = jobs[0], tuple(job.name for job in jobs)
+    platform = wheels.image_target(job.image, job.architecture)
+    if platform is None:
         return BundleSummary(
-            jobs=named, unknown=f"not built here: which Python {job.image} has is known to a deploy at the most"
+            jobs=job_names, unknown=f"not built: only a deploy can find out which Python {job.image} has"
         )
     cache = workspace.folder() / ".dayfly" / "cache"
     built = build.build_job_bundle(
         workspace.project_folder(),
         job.bundle,
         job.python,
-        runs,
+        platform,
         cache / "bundles",
         job=job.name,
         cache=cache,
         say=lambda text: output.note(f"  {text}"),
     )
     if built is None:
-        return BundleSummary(jobs=named)
+        return BundleSummary(jobs=job_names)
     return BundleSummary(
-        jobs=named,
+        jobs=job_names,
         files=built.files,
         size=built.size,
         wheels=len(built.wheels),
-        platform=str(runs) if built.python else None,
+        platform=str(platform) if built.python else None,
         source=built.source,
     )

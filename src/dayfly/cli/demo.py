@@ -1,6 +1,7 @@
-"""`dayfly demo`: the main job, by a scheduled tick, on a local cloud of this folder; or the same with something broken.
+"""`dayfly demo`: runs the example job by a scheduled tick on a local cloud of this folder; with `--break` while something fails.
 
-The project it runs travels in the package (examples/pi); a copy with a short time limit is laid under .dayfly/demo.
+The project is examples/pi, which the package contains. A copy with a short time limit is written to .dayfly/demo. What the demo
+prints at its end is made in demo_result.py.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import click
 
 import dayfly
 from dayfly.cli import deploy, faults, launching, local_cloud, output, target, workspace
+from dayfly.cli.demo_result import Result
 from dayfly.cli.follow import receipt_of, watch
 from dayfly.cli.live_view import LiveView
 from dayfly.cli.options import guest_option, json_option
@@ -25,169 +26,19 @@ from dayfly.core.facts import Facts
 from dayfly.core.model import Project
 from dayfly.errors import DayflyError, FileError
 from dayfly.flows import calls
-from dayfly.project.deploy.deploy import Prepared
 from dayfly.project.deploy.schedules import remove_schedules
 from dayfly.project.file import config
 from dayfly.project.runs import results
 from dayfly.project.runs.details import out_prefix
-from dayfly.project.screens.outcome import outcome_lines, outcome_of
+from dayfly.project.screens.outcome import outcome_of
 
 JOB = "pi"
-BOUND_S = 7 * 60
-"""The promise: gone by the deadline, at the very latest 7 minutes after."""
+_UTC = ZoneInfo("UTC")
+_DELIVERY_S = 30
+_NOT_COPIED = ("__pycache__", ".*", "tests", "dayfly.toml", "dist")
+_SLOWER_IN_A_VM = 3
 
-
-@click.command("demo")
-@click.option("--seconds", type=click.IntRange(1, 600), default=10, show_default=True, help="how long pi is computed")
-@click.option(
-    "--break",
-    "broken",
-    type=click.Choice(list(faults.FAULTS)),
-    help="kill the agent, hang the job, panic the kernel, reboot, and see the server go (the last two: --guest vm)",
-)
-@guest_option
-@json_option
-def demo_command(seconds: int, broken: str | None, guest: str | None, as_json: bool) -> int:
-    """Run the main job here: a scheduled tick, one server, a result, the server gone. About a minute."""
-    folder = Path.cwd()
-    running = local_cloud.running(folder)
-    if broken:  # before anything is started or built
-        faults.refuse(broken, guest or (running.guests if running else local_cloud.PROCESS))
-    cloud = local_cloud.require_guest(running, guest) or click.get_current_context().with_resource(
-        local_cloud.Held(folder, local_cloud.REGION, ticks=True, guest=guest or local_cloud.PROCESS)
-    )
-    shown = Demo(folder=folder, seconds=seconds, broken=broken, guest=cloud.guests, as_json=as_json)
-    project = shown.project()
-    where = target.local(cloud, project.regions[0])
-    return shown.break_it(where, project) if broken else shown.run(where, project)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Demo:
-    """One demo in a folder."""
-
-    folder: Path
-    seconds: int
-    broken: str | None
-    guest: str
-    as_json: bool
-
-    @property
-    def home(self) -> Path:
-        """The demo's project."""
-        return self.folder / ".dayfly" / "demo"
-
-    def project(self) -> Project:
-        """Lays the example's copy down, and reads it."""
-        source = _example()
-        if self.home.exists():
-            shutil.rmtree(self.home)
-        shutil.copytree(
-            source, self.home, ignore=shutil.ignore_patterns("__pycache__", ".*", "tests", "dayfly.toml", "dist")
-        )
-        text = self._file()
-        (self.home / workspace.FILE).write_text(text, encoding="utf-8")
-        return config.read(text, zones=ZoneInfo, now=datetime.now(UTC), allow_short_margin=True)
-
-    def _file(self) -> str:
-        if self.broken:
-            return faults.file(self.broken, self.guest)
-        # The command's own time, a third more for a busy machine, and room to load and save; emulated, all of it takes longer.
-        limit = max(60, self.seconds * 4 // 3 + 30)
-        return _FILE.format(seconds=self.seconds, limit=limit * (3 if self.guest == local_cloud.VM else 1))
-
-    def run(self, where: target.Target, project: Project) -> int:
-        """The whole path, by the schedule."""
-        self._title(where, project, f"every minute, on {project.jobs[JOB].servers[0]}")
-        prepared = self._deploy(where, project)
-        run = names.RunName(JOB, _next_tick(prepared))
-        view = LiveView(ZoneInfo("UTC"), as_json=self.as_json, tenths=True)
-        view.below(f"waiting for the tick of {names.utc_text(run.tick)[11:19]} UTC")
-        if not view.on_terminal:
-            output.note(f"  waiting for the tick of {names.utc_text(run.tick)[11:19]} UTC")
-        _sleep_until(run.tick)
-        # Only this tick: the next minute's would start a second server while the first is looked at.
-        _wait_for_claim(where, project, run)
-        where.interpreter(project.name).run(remove_schedules())
-        facts = watch(where, project, run, view)
-        # From now on by hand only: what is looked at later must not call each later minute missed.
-        by_hand = {name: replace(job, schedule=()) for name, job in project.jobs.items()}
-        self._deploy(where, replace(project, jobs=by_hand))
-        return self._tell(where, project, facts)
-
-    def break_it(self, where: target.Target, project: Project) -> int:
-        """The same path with something broken; exit 0 when the server went as promised."""
-        what = faults.FAULTS[str(self.broken)].words
-        self._title(where, project, f"by hand, on {project.jobs[JOB].servers[0]}; {what}")
-        self._deploy(where, project)
-        answer = launching.send(where, project.name, {"job": JOB})
-        run = names.run_name(str(answer["run"]))
-        facts = watch(where, project, run, LiveView(ZoneInfo("UTC"), as_json=self.as_json, tenths=True))
-        return self._tell(where, project, facts)
-
-    def _title(self, where: target.Target, project: Project, how: str) -> None:
-        assert where.local is not None
-        job = project.jobs[JOB]
-        cores = where.local.facts.get("cores")
-        played = f"played by this machine: {f'{cores} cores, ' if cores else ''}{where.local.machine}"
-        target.announce(where, as_json=self.as_json)
-        line = output.labelled("job", f"{JOB}, {how} ({played}), time limit {job.time_limit_s} s")
-        (output.note if self.as_json else output.line)(line)
-        (output.note if self.as_json else output.line)("")
-        if where.local.facts.get("accelerator") == "tcg":
-            output.note(
-                "  processors are emulated here: a server boots in tens of seconds, and its job runs several times slower"
-            )
-
-    def _deploy(self, where: target.Target, project: Project) -> Prepared:
-        return deploy.quietly(where, project, home=self.home)
-
-    def _tell(self, where: target.Target, project: Project, facts: Facts) -> int:
-        receipt = receipt_of(where, project, facts)
-        end = outcome_of(facts, local=True)
-        left = _servers_left(where, project)
-        attempt = facts.attempt
-        fetched = self._fetch(where, project, facts) if end.succeeded else None
-        digits = _digits(fetched)
-        as_promised = left == 0 and _in_time(facts) and (not self.broken or _broke(self.broken, facts))
-        code = (0 if as_promised else 1) if self.broken else (0 if end.succeeded and left == 0 and digits else 1)
-        if self.as_json:
-            output.document(_document(facts, receipt, fetched, digits, left, as_promised if self.broken else None))
-            return code
-        output.line()
-        if end.succeeded and fetched is not None:
-            output.line(f"{'succeeded':<13} {_words(digits, facts)}")
-            output.line(f"{'result':<13} {fetched / 'out/pi.txt'}")
-        else:
-            output.lines(
-                line
-                for line in outcome_lines(facts, ZoneInfo("UTC"), receipt, local=True)
-                if not line.startswith(("next", "ended by"))
-            )
-        if self.broken and attempt is not None and attempt.closed is not None:
-            verdict = "as promised" if as_promised else "NOT as promised"
-            output.line(
-                f"{'ended by':<13} {attempt.closed.ended_by}; {verdict}: gone by {attempt.intent.deadline:%H:%M:%S} at the latest"
-            )
-        output.line(f"{'servers left':<13} {left}")
-        output.line(f"{'next':<13} {self._next()}")
-        return code
-
-    def _next(self) -> str:
-        again = " --guest vm" if self.guest == local_cloud.VM else ""
-        return f"dayfly demo --break hang{again}" if self.broken == "agent" else f"dayfly show {JOB} --local"
-
-    def _fetch(self, where: target.Target, project: Project, facts: Facts) -> Path:
-        assert facts.attempt is not None
-        assert facts.attempt.ended is not None
-        to = Path(".dayfly/results") / str(facts.run)
-        prefix = out_prefix(facts.run, facts.attempt) or ""
-        with results.arriving(self.folder / to) as folder:
-            where.interpreter(project.name).run(results.fetch(facts.attempt.ended.outputs, folder, prefix))
-        return to
-
-
-_FILE = """# Written by `dayfly demo` from the example; changed ones are laid anew each time.
+_FILE = """# Written by `dayfly demo` from the example, and written anew by each demo.
 project = "pi-demo"
 regions = ["eu-west-1"]
 
@@ -201,8 +52,159 @@ outputs    = ["out/pi.txt", "out/pi.json"]
 """
 
 
+@click.command("demo")
+@click.option("--seconds", type=click.IntRange(1, 600), default=10, show_default=True, help="how long pi is computed")
+@click.option(
+    "--break",
+    "fault",
+    type=click.Choice(list(faults.FAULTS)),
+    help="kill the agent, hang the job, panic the kernel or reboot, and see the server go (the last two: --guest vm)",
+)
+@guest_option
+@json_option
+def demo_command(seconds: int, fault: str | None, guest: str | None, as_json: bool) -> int:
+    """Run the example job here: a scheduled tick, one server, a result, the server gone. Takes about a minute."""
+    folder = Path.cwd()
+    running = local_cloud.running(folder)
+    if fault:  # refused before anything is started or built
+        faults.refuse(fault, guest or _guest_of(running))
+    cloud = local_cloud.require_guest(running, guest)
+    if cloud is None:
+        held = local_cloud.Held(folder, local_cloud.REGION, ticks=True, guest=guest or local_cloud.PROCESS)
+        cloud = click.get_current_context().with_resource(held)
+    demo = Demo(folder=folder, cloud=cloud, seconds=seconds, fault=fault, as_json=as_json)
+    return demo.run()
+
+
+def _guest_of(running: local_cloud.LocalCloud | None) -> str:
+    return running.guests if running else local_cloud.PROCESS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    """One demo in a folder. `fault` is what `--break` names."""
+
+    folder: Path
+    cloud: local_cloud.LocalCloud
+    seconds: int
+    fault: str | None
+    as_json: bool
+
+    @property
+    def home(self) -> Path:
+        """The folder of the demo's project."""
+        return self.folder / ".dayfly" / "demo"
+
+    def run(self) -> int:
+        """Run the job and print how it went. Returns the exit code: 0 if everything went as promised."""
+        project = self._write_project()
+        where = target.local(self.cloud, project.regions[0])
+        if self.fault:
+            facts = self._run_by_hand(where, project, self.fault)
+        else:
+            facts = self._run_by_schedule(where, project)
+        result = self._result(where, project, facts)
+        if self.as_json:
+            output.document(result.document())
+        else:
+            output.line()
+            output.lines(result.lines(self._next()))
+        return 0 if result.good else 1
+
+    def _write_project(self) -> Project:
+        """Copy the example and write its dayfly.toml."""
+        if self.home.exists():
+            shutil.rmtree(self.home)
+        shutil.copytree(_example(), self.home, ignore=shutil.ignore_patterns(*_NOT_COPIED))
+        text = self._file()
+        (self.home / workspace.FILE).write_text(text, encoding="utf-8")
+        return config.read(text, zones=ZoneInfo, now=datetime.now(UTC), allow_short_margin=True)
+
+    def _file(self) -> str:
+        guest = self.cloud.guests
+        if self.fault:
+            return faults.file(self.fault, guest)
+        # The time of the command, a third more for a busy machine, and time to load and save.
+        limit = max(60, self.seconds * 4 // 3 + 30)
+        if guest == local_cloud.VM:
+            limit *= _SLOWER_IN_A_VM
+        return _FILE.format(seconds=self.seconds, limit=limit)
+
+    def _run_by_schedule(self, where: target.Target, project: Project) -> Facts:
+        """Run the job by the schedule's next tick, then leave the project deployed without a schedule."""
+        self._print_title(where, project, "every minute")
+        deploy.quietly(where, project, home=self.home)
+        run = names.RunName(JOB, _next_minute())
+        view = LiveView(_UTC, as_json=self.as_json, tenths=True)
+        waiting = f"waiting for the tick of {run.tick:%H:%M:%S} UTC"
+        view.below(waiting)
+        if not view.on_terminal:
+            output.note(f"  {waiting}")
+        _sleep_until(run.tick)
+        _wait_for_claim(where, project, run)
+        # The tick of the next minute would start a second server while the first is shown.
+        where.interpreter(project.name).run(remove_schedules())
+        facts = watch(where, project, run, view)
+        # Without a schedule no later minute is reported as missed.
+        by_hand = {name: replace(job, schedule=()) for name, job in project.jobs.items()}
+        deploy.quietly(where, replace(project, jobs=by_hand), home=self.home)
+        return facts
+
+    def _run_by_hand(self, where: target.Target, project: Project, fault: str) -> Facts:
+        """Run the job that breaks its server."""
+        self._print_title(where, project, "by hand", f"; {faults.FAULTS[fault].words}")
+        deploy.quietly(where, project, home=self.home)
+        answer = launching.send(where, project.name, {"job": JOB})
+        run = names.run_name(str(answer["run"]))
+        return watch(where, project, run, LiveView(_UTC, as_json=self.as_json, tenths=True))
+
+    def _print_title(self, where: target.Target, project: Project, how: str, fault: str = "") -> None:
+        job = project.jobs[JOB]
+        machine = self.cloud.machine
+        if cores := self.cloud.facts.get("cores"):
+            machine = f"{cores} cores, {machine}"
+        text = f"{JOB}, {how}, on {job.servers[0]}{fault} (played by this machine: {machine})"
+        target.announce(where, as_json=self.as_json)
+        output.status(output.labelled("job", f"{text}, time limit {job.time_limit_s} s"), as_json=self.as_json)
+        output.status("", as_json=self.as_json)
+        if self.cloud.facts.get("accelerator") == "tcg":
+            output.note(
+                "  processors are emulated: a server takes tens of seconds to boot, its job runs several times slower"
+            )
+
+    def _result(self, where: target.Target, project: Project, facts: Facts) -> Result:
+        outcome = outcome_of(facts, local=True)
+        fetched = self._fetch(where, project, facts) if outcome.succeeded else None
+        return Result(
+            facts=facts,
+            outcome=outcome,
+            receipt=receipt_of(where, project, facts) or {},
+            folder=fetched,
+            servers_left=_servers_left(where, project),
+            fault=self.fault,
+        )
+
+    def _fetch(self, where: target.Target, project: Project, facts: Facts) -> Path | None:
+        """The folder with the run's files, relative to the demo's folder."""
+        attempt = facts.attempt
+        if attempt is None or attempt.ended is None:
+            return None
+        to = Path(".dayfly/results") / str(facts.run)
+        prefix = out_prefix(facts.run, attempt) or ""
+        with results.arriving(self.folder / to) as arrived:
+            where.interpreter(project.name).run(results.fetch(attempt.ended.outputs, arrived, prefix))
+        return to
+
+    def _next(self) -> str:
+        if self.fault != "agent":
+            return f"dayfly show {JOB} --local"
+        if self.cloud.guests == local_cloud.VM:
+            return "dayfly demo --break hang --guest vm"
+        return "dayfly demo --break hang"
+
+
 def _example() -> Path:
-    """examples/pi: in the installed package, or beside it in a clone. Raises FileError when it is in neither."""
+    """The folder of examples/pi, in the installed package or in a clone. Raises FileError if it is in neither."""
     package = Path(dayfly.__file__).parent
     for place in (package / "examples" / "pi", package.parents[1] / "examples" / "pi"):
         if (place / "pyproject.toml").is_file():
@@ -210,11 +212,8 @@ def _example() -> Path:
     raise FileError("the demo's project is not in this installation", hint="reinstall dayfly")
 
 
-def _next_tick(prepared: Prepared) -> datetime:
-    """The first whole minute at which what was deployed is in force and the schedule is there."""
-    now = datetime.now(UTC)
-    assert prepared.plan.schedules
-    return now.replace(second=0, microsecond=0) + timedelta(minutes=1)
+def _next_minute() -> datetime:
+    return datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)
 
 
 def _sleep_until(moment: datetime) -> None:
@@ -223,87 +222,15 @@ def _sleep_until(moment: datetime) -> None:
 
 
 def _wait_for_claim(where: target.Target, project: Project, run: names.RunName) -> None:
+    """Wait until the tick was delivered. Raises DayflyError if it was not."""
     interpreter = where.interpreter(project.name)
-    until = time.monotonic() + 30
+    until = time.monotonic() + _DELIVERY_S
     while interpreter.answer(calls.Get(names.claim_key(run))) is None:
         if time.monotonic() > until:
-            raise DayflyError(f"the tick of {names.utc_text(run.tick)} was not delivered within 30 s")
+            raise DayflyError(f"the tick of {names.utc_text(run.tick)} was not delivered within {_DELIVERY_S} s")
         time.sleep(0.1)
 
 
 def _servers_left(where: target.Target, project: Project) -> int:
     servers = where.interpreter(project.name).answer(calls.Servers())
     return sum(not server.gone for server in servers)
-
-
-def _in_time(facts: Facts) -> bool:
-    attempt = facts.attempt
-    if attempt is None or attempt.closed is None:
-        return False
-    gone = attempt.closed.gone or attempt.closed.at
-    return gone <= attempt.intent.deadline + timedelta(seconds=BOUND_S)
-
-
-def _broke(way: str, facts: Facts) -> bool:
-    closed = facts.attempt.closed if facts.attempt else None
-    return closed is not None and faults.happened(way, closed.ended_by)
-
-
-def _digits(fetched: Path | None) -> int | None:
-    """The digits counted in the file itself; None when it is not one whole line that begins with `3.`"""
-    if fetched is None:
-        return None
-    with (fetched / "out/pi.txt").open("rb") as file:
-        body = file.read()
-    whole = body.startswith(b"3.") and body.endswith(b"\n") and body[2:-1].isdigit()
-    return len(body) - 3 if whole else None
-
-
-def _words(digits: int | None, facts: Facts) -> str:
-    """What pie itself said last, which names what it checked and never more."""
-    ended = facts.attempt.ended if facts.attempt else None
-    said = ended.log.last[-1] if ended and ended.log.last else ""
-    if digits is None:
-        return "but out/pi.txt is not a whole file of digits"
-    return said if said.startswith(f"{digits:,} digits") else f"{digits:,} digits of pi"
-
-
-def _document(
-    facts: Facts,
-    receipt: dict[str, Any] | None,
-    fetched: Path | None,
-    digits: int | None,
-    left: int,
-    promised: bool | None,
-) -> dict[str, Any]:
-    end = outcome_of(facts, local=True)
-    times = dict((receipt or {}).get("times") or {})
-    server = dict((receipt or {}).get("server") or {})
-    document: dict[str, Any] = {
-        **end.document(),
-        "digits": digits,
-        "result": str(fetched / "out/pi.txt") if fetched else None,
-        "receipt": receipt,
-        "tick": {"at": names.utc_text(facts.run.tick), "source": facts.claim.source if facts.claim else None},
-        "times": {name: times.get(name) for name in _TIMES},
-        "server": {
-            "id": server.get("id"),
-            "type": server.get("type"),
-            "life_s": _between(times, "server_started", "server_gone"),
-            "job_s": _between(times, "job_started", "job_ended"),
-        },
-        "servers_left": left,
-    }
-    if promised is not None:
-        document |= {"ended_by": server.get("ended_by"), "as_promised": promised}
-    return document
-
-
-_TIMES = ("tick", "claimed", "server_started", "job_started", "job_ended", "stored", "server_gone")
-
-
-def _between(times: dict[str, Any], start: str, end: str) -> float | None:
-    if not times.get(start) or not times.get(end):
-        return None
-    spent = datetime.fromisoformat(times[end]) - datetime.fromisoformat(times[start])
-    return round(spent.total_seconds(), 1)

@@ -1,7 +1,7 @@
-"""What `dayfly demo --break` breaks: for each way and each kind of guest, the job that does it as a user's job could.
+"""The faults of `dayfly demo --break`: for each fault and each kind of guest a job that causes it as a user's job could.
 
-A job in a vm guest is no root there; what only root can do is made ready by its `setup` as a unit of its own, outside the agent's
-reach, that waits for the job to have begun.
+In a vm guest the job is not root. What only root can do is prepared by the job's `setup`, as a systemd unit that the agent does not
+control and that waits until the job has begun.
 """
 
 from __future__ import annotations
@@ -12,74 +12,69 @@ from dataclasses import dataclass
 from dayfly.cli.local_cloud import PROCESS, VM
 from dayfly.errors import FileError
 
-# In a process guest the job has the agent's own user: it kills its parent. Then it would sleep on, with nobody to watch it.
+# In a process guest the job runs as the agent's user, so it can kill its parent. It then sleeps on without supervision.
 _KILLS_ITS_PARENT = 'kill -KILL "$PPID"; sleep 600'
-# The job hears no TERM and never ends.
-_IS_DEAF = "trap '' TERM; echo 'hanging, deaf to TERM'; while :; do sleep 1; done"
+_IGNORES_TERM = "trap '' TERM; echo 'hanging, and ignoring TERM'; while :; do sleep 1; done"
 _BEGAN = "/tmp/job-began"
-_WAITS = f"touch {_BEGAN}; echo waiting for what is to come; sleep 600"
-_SOON_S = 5
-"""From the command's begin; the agent has told of it by then."""
+_WAITS = f"touch {_BEGAN}; echo waiting for the fault; sleep 600"
+_DELAY_S = 5
+"""From the start of the command. By then the agent has reported it."""
+_ENDED_BY_ITSELF = "agent: the job was over"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """One way: what is said of it, and the job in each kind of guest that can do it, as (command, setup)."""
+    """One fault: its description, and per kind of guest that can have it the job's (command, setup)."""
 
     words: str
     jobs: dict[str, tuple[str, str]]
 
 
-def _soon(command: str) -> str:
-    """As root, once the command has begun. `$PPID` is the agent: the shell of setup fills it in."""
-    return f'systemd-run sh -c "until [ -e {_BEGAN} ]; do sleep 1; done; sleep {_SOON_S}; {command}"'
+def _as_root(command: str) -> str:
+    """A `setup` that runs this command as root after the job has begun. `$PPID` in it is the agent."""
+    return f'systemd-run sh -c "until [ -e {_BEGAN} ]; do sleep 1; done; sleep {_DELAY_S}; {command}"'
 
 
 FAULTS = {
     "agent": Fault(
         words="the agent is killed",
-        jobs={PROCESS: (_KILLS_ITS_PARENT, ""), VM: (_WAITS, _soon("kill -KILL $PPID"))},
+        jobs={PROCESS: (_KILLS_ITS_PARENT, ""), VM: (_WAITS, _as_root("kill -KILL $PPID"))},
     ),
-    "hang": Fault(words="the job hangs and hears no TERM", jobs={PROCESS: (_IS_DEAF, ""), VM: (_IS_DEAF, "")}),
-    "panic": Fault(
-        words="the kernel panics",
-        jobs={VM: (_WAITS, _soon("echo c >/proc/sysrq-trigger"))},
-    ),
-    "reboot": Fault(words="the server is rebooted", jobs={VM: (_WAITS, _soon("systemctl reboot"))}),
+    "hang": Fault(words="the job hangs and ignores TERM", jobs={PROCESS: (_IGNORES_TERM, ""), VM: (_IGNORES_TERM, "")}),
+    "panic": Fault(words="the kernel panics", jobs={VM: (_WAITS, _as_root("echo c >/proc/sysrq-trigger"))}),
+    "reboot": Fault(words="the server reboots", jobs={VM: (_WAITS, _as_root("systemctl reboot"))}),
 }
 
-# Seconds of time limit and margin. The switch ends a server at its lifetime, which counts from the boot: where a machine is emulated
-# that may take two minutes, and a panic or a reboot takes two. Its job waits longer than what is to come; a hung one is to be ended.
+# Seconds of the time limit and the margin. The switch ends a server after its lifetime, counted from boot. On an emulated machine a
+# boot may take two minutes, and so may a panic or a reboot. A job that waits for its fault needs more time than one that hangs.
 _HANG_S, _WAIT_S = 20, 60
 _MARGINS = {PROCESS: 60, VM: 540}
 
 
-def refuse(way: str, guest: str) -> None:
-    """Raises FileError where servers of that kind can not be broken so."""
-    if guest not in FAULTS[way].jobs:
+def refuse(fault: str, guest: str) -> None:
+    """Raise FileError if this kind of guest cannot have the fault."""
+    if guest not in FAULTS[fault].jobs:
         raise FileError(
-            f"--break {way} needs a kernel of the server's own: servers are processes here",
-            hint=f"dayfly demo --break {way} --guest vm",
+            f"--break {fault} needs servers with a kernel of their own; here servers are processes",
+            hint=f"dayfly demo --break {fault} --guest vm",
         )
 
 
-def happened(way: str, ended_by: str) -> bool:
-    """Whether what ended the server fits what was broken: else nothing was broken, and nothing is proved."""
-    if way == "hang":
-        return ended_by != "agent: the job was over"
+def happened(fault: str, ended_by: str) -> bool:
+    """Whether what ended the server shows that the fault happened. If not, the demo proves nothing."""
+    if fault == "hang":
+        return ended_by != _ENDED_BY_ITSELF
     return not ended_by.startswith("agent:")
 
 
-def file(way: str, guest: str) -> str:
-    """dayfly.toml of a project whose one job breaks its server."""
-    command, setup = FAULTS[way].jobs[guest]
+def file(fault: str, guest: str) -> str:
+    """The dayfly.toml of a project whose one job causes the fault."""
+    command, setup = FAULTS[fault].jobs[guest]
+    lines = [f"command    = {json.dumps(command)}"]
+    if setup:
+        lines.append(f"setup      = {json.dumps(setup)}")
     limit = _WAIT_S if command == _WAITS else _HANG_S
-    return _FILE.format(
-        command=json.dumps(command),
-        setup=f"setup      = {json.dumps(setup)}\n" if setup else "",
-        limit=limit,
-        margin=_MARGINS[guest],
-    )
+    return _FILE.format(job="\n".join(lines), limit=limit, margin=_MARGINS[guest])
 
 
 _FILE = """# Written by `dayfly demo --break`.
@@ -87,8 +82,8 @@ project = "pi-demo"
 regions = ["eu-west-1"]
 
 [jobs.pi]
-command    = {command}
-{setup}servers    = ["c8g.large"]
+{job}
+servers    = ["c8g.large"]
 time_limit = "{limit}s"
 margin     = "{margin}s"
 bundle     = []

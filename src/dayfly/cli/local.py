@@ -1,4 +1,4 @@
-"""`dayfly local up | down | status | env`: the local cloud of this folder. Needs no dayfly.toml."""
+"""`dayfly local up | down | status | env`: starts, ends and describes the local cloud of this folder. Needs no dayfly.toml."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ from dayfly.cli import local_cloud, output, workspace
 from dayfly.cli.options import guest_option, json_option
 from dayfly.errors import FileError, NotFoundError
 
+_NONE = "no local cloud is running here"
+_ENDED = "local cloud ended; its state is kept in .dayfly/cloud"
+_NOT_RUNNING = 6
+
 
 @click.group("local")
 def local_group() -> None:
-    """The local cloud of this folder: AWS on this machine, with servers that really run."""
+    """Control the local cloud of this folder: AWS on this machine, with servers that really run."""
 
 
 @local_group.command("up")
-@click.option("--internet", is_flag=True, help="let servers reach the internet (else: the local cloud only)")
+@click.option("--internet", is_flag=True, help="let servers reach the internet (default: only the local cloud)")
 @guest_option
 @json_option
 def up_command(internet: bool, guest: str | None, as_json: bool) -> int:
-    """Start it; it lives until `dayfly local down`."""
+    """Start it. It runs until `dayfly local down`."""
     cloud = local_cloud.up(workspace.folder(), _region(), internet=internet, guest=guest)
     if as_json:
         output.document({"running": True, **cloud.facts})
@@ -34,12 +38,12 @@ def up_command(internet: bool, guest: str | None, as_json: bool) -> int:
 @local_group.command("down")
 @json_option
 def down_command(as_json: bool) -> int:
-    """End it and all its servers; what it holds stays for the next `up`."""
+    """End it and its servers. Its state is kept for the next `up`."""
     ended = local_cloud.down(workspace.folder())
     if as_json:
         output.document({"running": False, "ended": ended})
     else:
-        output.line("local cloud ended; its state stays in .dayfly/cloud" if ended else "no local cloud runs here")
+        output.line(_ENDED if ended else _NONE)
         output.line(output.labelled("next", "dayfly local up"))
     return 0
 
@@ -47,25 +51,25 @@ def down_command(as_json: bool) -> int:
 @local_group.command("status")
 @json_option
 def status_command(as_json: bool) -> int:
-    """Say whether it runs, what its servers are, and what they can not do. Exit 6: it does not run."""
+    """Show whether it is running and what its servers can do. Exits 6 if it is not running."""
     cloud = local_cloud.running(workspace.folder())
     if as_json:
         output.document({"running": cloud is not None, **(cloud.facts if cloud else {})})
     elif cloud is None:
-        output.line("no local cloud runs here")
+        output.line(_NONE)
         output.line(output.labelled("next", "dayfly local up"))
     else:
         output.lines(_lines(cloud))
         output.line(output.labelled("next", "dayfly ps --local"))
-    return 0 if cloud is not None else 6
+    return 0 if cloud is not None else _NOT_RUNNING
 
 
 @local_group.command("env")
 def env_command() -> int:
-    """Print shell exports, so that the AWS CLI and SDKs speak to it: eval "$(dayfly local env)"."""
+    """Print shell exports that point the AWS CLI and SDKs to it: eval "$(dayfly local env)"."""
     folder = workspace.folder()
     if local_cloud.running(folder) is None:
-        raise NotFoundError("no local cloud runs here", hint="dayfly local up")
+        raise NotFoundError(_NONE, hint="dayfly local up")
     output.line(local_cloud.exports(folder).rstrip())
     return 0
 
@@ -76,28 +80,27 @@ def _lines(cloud: local_cloud.LocalCloud) -> list[str]:
         output.labelled("target", f"local cloud at {cloud.endpoint} (pid {facts['pid']}), account {facts['account']}"),
         output.labelled(
             "servers",
-            f"{facts['guests']}, at most {facts['max_guests']} at once; {facts['guests_running']} run, "
-            f"{facts['guests_waiting']} wait",
+            f"{facts['guests']}, at most {facts['max_guests']} at once; {facts['guests_running']} running, "
+            f"{facts['guests_waiting']} waiting",
         ),
-        output.labelled(
-            "runs", f"{facts['architecture']}, {facts['interpreter']}; types of any architecture are played by it"
-        ),
+        output.labelled("runs", f"{facts['architecture']}, {facts['interpreter']}; it plays types of any architecture"),
         *_made_of(cloud),
     ]
     lines += [output.labelled("guest", _guest(one)) for one in facts.get("guests_now", [])]
     return [*lines, *(output.labelled("differs", limit) for limit in facts.get("guest_limits", []))]
 
 
+_GUEST_FACTS = (("pid", "pid {}"), ("rss_mib", "{} MiB of memory"), ("began_s_ago", "began {:.0f} s ago"))
+
+
 def _guest(facts: dict[str, Any]) -> str:
-    """A server that runs now, and what it takes of this machine as far as that is known."""
-    parts = [str(facts["instance"])]
-    for name, words in (("pid", "pid {}"), ("rss_mib", "{} MiB of memory"), ("began_s_ago", "began {:.0f} s ago")):
-        parts += [words.format(facts[name])] if facts.get(name) is not None else []
-    return ", ".join(parts)
+    """A running server and what it uses of this machine, as far as that is known."""
+    known = [words.format(facts[name]) for name, words in _GUEST_FACTS if facts.get(name) is not None]
+    return ", ".join([str(facts["instance"]), *known])
 
 
 def _made_of(cloud: local_cloud.LocalCloud) -> list[str]:
-    """What holds a server: a sandbox, or a machine with its accelerator (and why that one) and its image."""
+    """What a server is made of: a sandbox, or a machine with its accelerator, the reason for that one, and its image."""
     facts = cloud.facts
     if cloud.guests == local_cloud.PROCESS:
         return [output.labelled("sandbox", str(facts["sandbox"]))]

@@ -1,4 +1,4 @@
-"""Starts and ends the local cloud of a folder: `python -m localcloud` as a process of its own. Nothing of it is imported here."""
+"""Starts, finds and ends the local cloud of a folder. It is another process, `python -m localcloud`; nothing of it is imported."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from dayfly.errors import FileError, SupplyError
 PROCESS, VM = "process", "vm"
 STATE = Path(".dayfly/cloud")
 REGION = "eu-west-1"
-"""Used where no dayfly.toml names a region."""
+"""The region if no dayfly.toml names one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LocalCloud:
-    """A local cloud that runs: its endpoint, an administrator's keys, and its own facts (guests, architecture, Python)."""
+    """A running local cloud: its endpoint, an administrator's keys, and what it reports of itself.
+
+    `started_here` means that it ends with this command.
+    """
 
     state: Path
     endpoint: str
@@ -34,20 +37,21 @@ class LocalCloud:
 
     @property
     def guests(self) -> str:
-        """What its servers are: `process` or `vm`."""
+        """The kind of its servers: `process` or `vm`."""
         return str(self.facts["guests"])
 
     @property
     def guest_description(self) -> str:
-        """In words, for the first line of a screen."""
+        """What its servers are, for the first line of a screen."""
         if self.guests == PROCESS:
-            return "servers are sandboxed processes here, not virtual machines"
-        how = "QEMU with KVM" if self.facts.get("accelerator") == "kvm" else "QEMU, its processors emulated"
-        return f"servers are virtual machines here ({how})"
+            return "servers are sandboxed processes, not virtual machines"
+        if self.facts.get("accelerator") == "kvm":
+            return "servers are virtual machines (QEMU with KVM)"
+        return "servers are virtual machines (QEMU with emulated processors)"
 
     @property
     def machine(self) -> str:
-        """Architecture of what really runs: x86_64 or aarch64."""
+        """Architecture that servers really have: x86_64 or aarch64."""
         return str(self.facts["architecture"])
 
     @property
@@ -57,60 +61,69 @@ class LocalCloud:
 
 
 def running(folder: Path) -> LocalCloud | None:
-    """The local cloud of this folder, if it runs."""
+    """The local cloud of this folder, or None if it is not running."""
     if not (folder / STATE).is_dir():
         return None
-    told = _call(folder, "status", "--json")
-    facts = json.loads(told.stdout or "{}")
-    return _local_cloud(folder, facts) if facts.get("running") else None
+    called = _call(folder, "status", "--json")
+    facts = json.loads(called.stdout or "{}")
+    if not facts.get("running"):
+        return None
+    return _local_cloud(folder, facts)
 
 
 def require_guest(cloud: LocalCloud | None, guest: str | None) -> LocalCloud | None:
-    """The same, if its servers are of that kind (None: of any). Raises FileError when they are of the other."""
+    """Return the cloud if its servers are of this kind; None accepts any. Raises FileError if they are not."""
     if cloud is not None and guest is not None and cloud.guests != guest:
         raise FileError(
-            f"a local cloud runs here whose servers are {cloud.guests} guests, not {guest}",
-            hint="dayfly local down, then the same again",
+            f"the local cloud that is running here has {cloud.guests} guests, not {guest}",
+            hint="dayfly local down, then repeat the command",
         )
     return cloud
 
 
 def up(folder: Path, region: str, *, internet: bool = False, guest: str | None = None) -> LocalCloud:
-    """Starts a local cloud that lives on; or finds the one that does. Raises SupplyError with its own words, FileError when one
-    runs whose servers are of another kind."""
-    _installed()
-    there = require_guest(running(folder), guest)
-    if there is None:
-        _prepare(guest or PROCESS)
-    said = ["--guests", there.guests if there else guest or PROCESS, *(["--internet"] if internet else [])]
-    told = _call(folder, "up", "--json", "--region", region, *said)
-    started = _local_cloud(folder, _facts(told.stdout, told.stderr))
+    """Start a local cloud that outlives this command, or find the running one.
+
+    Raises SupplyError with its message if it does not start, FileError if one is running with another kind of servers.
+    """
+    _require_installed()
+    found = require_guest(running(folder), guest)
+    kind = found.guests if found else guest or PROCESS
+    if found is None:
+        _prepare(kind)
+    options = ["--guests", kind]
+    if internet:
+        options.append("--internet")
+    called = _call(folder, "up", "--json", "--region", region, *options)
+    started = _local_cloud(folder, _facts(called.stdout, called.stderr))
     require_guest(started, guest)
     return started
 
 
 def _prepare(guest: str) -> None:
-    """What such servers are made from; an image is built once, and its progress is seen. Raises SupplyError with its own words."""
+    """Build the image of vm guests, once, with its progress on stderr. Raises SupplyError with the message of the local cloud."""
     if guest == VM:
-        made = subprocess.run(
+        built = subprocess.run(
             [sys.executable, "-m", "localcloud", "image", "--json"],
             stdout=subprocess.PIPE,
             text=True,
             stdin=subprocess.DEVNULL,
             check=False,
         )
-        _facts(made.stdout, "its guest image could not be made")
+        _facts(built.stdout, "its guest image could not be built")
 
 
 class Held:
-    """A local cloud that ends with this process, however that ends: it holds the other end of a pipe."""
+    """A local cloud that ends with this process, also after a crash: it reads a pipe whose other end this process holds."""
 
     def __init__(self, folder: Path, region: str, *, ticks: bool = False, guest: str = PROCESS) -> None:
-        """`ticks`: whether schedules fire by themselves. Not in a cloud that is up for one command: it would take their servers along."""
-        _installed()
+        """Start it. `ticks` is whether schedules fire: in a cloud for one command their servers would end with the command."""
+        _require_installed()
         _prepare(guest)
         command = [*_command(folder, "up"), "--foreground", "--parent-pipe", "--json", "--region", region]
-        command += ["--guests", guest, *([] if ticks else ["--no-recurring"])]
+        command += ["--guests", guest]
+        if not ticks:
+            command.append("--no-recurring")
         self.folder = folder
         (folder / STATE).mkdir(parents=True, exist_ok=True)
         self.process = subprocess.Popen(
@@ -137,27 +150,24 @@ class Held:
 
 
 def down(folder: Path) -> bool:
-    """Ends it and all it started; False when none ran."""
-    _installed()
-    told = _call(folder, "down", "--json")
-    return bool(_facts(told.stdout, told.stderr).get("ended"))
+    """End it and its servers. Returns whether one was running."""
+    _require_installed()
+    called = _call(folder, "down", "--json")
+    return bool(_facts(called.stdout, called.stderr).get("ended"))
 
 
 def exports(folder: Path) -> str:
-    """Shell exports for AWS clients, as the local cloud prints them. Raises SupplyError when none runs."""
-    _installed()
-    told = _call(folder, "env")
-    if told.returncode != 0:
-        raise SupplyError("no local cloud runs here", hint="dayfly local up")
-    return told.stdout
+    """Shell exports for AWS clients, as the local cloud prints them. Raises SupplyError if it is not running."""
+    _require_installed()
+    called = _call(folder, "env")
+    if called.returncode != 0:
+        raise SupplyError("no local cloud is running here", hint="dayfly local up")
+    return called.stdout
 
 
 def _local_cloud(folder: Path, facts: dict[str, Any], *, started_here: bool = False) -> LocalCloud:
-    exported = dict(
-        line.removeprefix("export ").split("=", 1)
-        for line in exports(folder).splitlines()
-        if line.startswith("export ")
-    )
+    lines = [line.removeprefix("export ") for line in exports(folder).splitlines() if line.startswith("export ")]
+    exported = dict(line.split("=", 1) for line in lines)
     return LocalCloud(
         state=folder / STATE,
         endpoint=facts["endpoint"],
@@ -178,6 +188,7 @@ def _call(folder: Path, command: str, *options: str) -> subprocess.CompletedProc
 
 
 def _facts(out: str, err: str) -> dict[str, Any]:
+    """The JSON document in the last line of `out`. Raises SupplyError if it reports an error or is missing."""
     try:
         facts: dict[str, Any] = json.loads(out.strip().splitlines()[-1])
     except (ValueError, IndexError):
@@ -187,10 +198,12 @@ def _facts(out: str, err: str) -> dict[str, Any]:
     return facts
 
 
-def _installed() -> None:
+def _require_installed() -> None:
+    """Raise FileError if this machine cannot run the local cloud."""
     if sys.platform != "linux":
         raise FileError(
-            "the local cloud runs on Linux", hint="on macOS use a Linux VM or container; AWS itself works from here"
+            "the local cloud only runs on Linux",
+            hint="on macOS use a Linux VM or container; commands without --local work",
         )
     if importlib.util.find_spec("localcloud") is None:
         raise FileError("the local cloud is not installed", hint="uv tool install 'dayfly[local]'")

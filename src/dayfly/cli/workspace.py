@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
+from importlib import resources
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -16,6 +17,8 @@ from dayfly.errors import FileError
 from dayfly.project.file import config
 
 FILE = "dayfly.toml"
+SCHEMA = ".dayfly/dayfly.schema.json"
+"""Where an editor finds the JSON schema: a copy of the package's, since the place of the package differs between machines."""
 
 
 def folder() -> Path:
@@ -34,6 +37,24 @@ def project_folder() -> Path:
     if (here / FILE).is_file() or not (demo / FILE).is_file():
         return here
     return demo
+
+
+def write_schema(home: Path) -> None:
+    """Copy the JSON schema of dayfly.toml into this folder's `.dayfly`, unless the current one is there."""
+    text = (resources.files("dayfly") / "dayfly.schema.json").read_text(encoding="utf-8")
+    path = home / SCHEMA
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def refresh_schema() -> None:
+    """Make the copy of the schema anew, if dayfly.toml refers to it and it is missing or out of date."""
+    home = project_folder()
+    first = (home / FILE).read_text(encoding="utf-8").partition("\n")[0]
+    if first.strip() == f"#:schema {SCHEMA}":
+        write_schema(home)
 
 
 def read_project() -> Project:

@@ -1,4 +1,4 @@
-"""Where commands may go: the account that the file names, and no endpoint that nobody asked for."""
+"""The target of a command: only the account that the file names, and no endpoint of the environment without --local."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ servers = ["c8g.large"]
 """
 
 
-def test_another_account_than_the_files_is_refused_and_named():
+def test_account_other_than_the_files_is_refused():
     with pytest.raises(FileError, match=r"210987654321.*123456789012") as refused:
         target.refuse_other_account(config.read(TEXT, zones=ZoneInfo), "210987654321")
     assert refused.value.exit_code == 2
 
 
-def test_the_files_own_account_passes_and_a_file_without_one_takes_any():
+def test_own_account_passes_and_file_without_one_accepts_any():
     target.refuse_other_account(config.read(TEXT, zones=ZoneInfo), "123456789012")
     free = TEXT.replace('account = "123456789012"\n', "")
     target.refuse_other_account(config.read(free, zones=ZoneInfo), "210987654321")
 
 
 @pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
-def test_an_endpoint_in_the_environment_needs_local(monkeypatch, name):
+def test_endpoint_in_the_environment_needs_local(monkeypatch, name):
     monkeypatch.setenv(name, "http://127.0.0.1:1")
     with pytest.raises(FileError, match=name):
         target.refuse_stray_endpoint(use_local=False)

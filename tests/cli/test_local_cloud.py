@@ -1,4 +1,4 @@
-"""What servers of the local cloud are: asked for by one word, refused where that can not be, before anything is started."""
+"""Kinds of local servers and the faults of the demo: what is refused is refused before anything starts."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ def cloud(**facts: str) -> local_cloud.LocalCloud:
     return local_cloud.LocalCloud(state=Path("x"), endpoint="http://127.0.0.1:1", keys=("a", "b"), facts=facts)
 
 
-@pytest.mark.parametrize("way", ["panic", "reboot"])
+@pytest.mark.parametrize("fault", ["panic", "reboot"])
 @pytest.mark.parametrize("asked", [(), ("--guest", "process")])
-def test_a_process_has_no_kernel_to_panic_and_nothing_is_started(tmp_path, way, asked):
-    done = dayfly(tmp_path, "demo", "--break", way, *asked)
+def test_kernel_fault_in_a_process_guest_is_refused(tmp_path, fault, asked):
+    done = dayfly(tmp_path, "demo", "--break", fault, *asked)
     assert done.returncode == 2
-    assert f"dayfly demo --break {way} --guest vm" in done.stderr
+    assert f"dayfly demo --break {fault} --guest vm" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-def test_guest_without_local_is_refused(tmp_path):
+def test_guest_option_without_local_is_refused(tmp_path):
     (tmp_path / "dayfly.toml").write_text(
         'project = "lake"\nregions = ["eu-west-1"]\n[jobs.a]\ncommand = "true"\nservers = ["c8g.large"]\n'
     )
@@ -48,7 +48,7 @@ def test_guest_without_local_is_refused(tmp_path):
     assert "--local" in done.stderr
 
 
-def test_a_cloud_that_runs_fits_when_its_servers_are_of_that_kind_or_of_any():
+def test_running_cloud_must_have_the_wanted_guest():
     running = cloud(guests="vm")
     assert local_cloud.require_guest(running, "vm") is running
     assert local_cloud.require_guest(running, None) is running
@@ -59,30 +59,30 @@ def test_a_cloud_that_runs_fits_when_its_servers_are_of_that_kind_or_of_any():
 
 
 @pytest.mark.parametrize(
-    ("facts", "said"),
+    ("facts", "words"),
     [
         ({"guests": "process"}, "not virtual machines"),
         ({"guests": "vm", "accelerator": "kvm"}, "QEMU with KVM"),
         ({"guests": "vm", "accelerator": "tcg"}, "emulated"),
     ],
 )
-def test_the_first_line_of_a_screen_says_guest_description(facts, said):
-    assert said in cloud(**facts).guest_description
+def test_first_line_says_what_servers_are(facts, words):
+    assert words in cloud(**facts).guest_description
 
 
-WAYS = [(way, guest) for way, one in faults.FAULTS.items() for guest in one.jobs]
+FAULTS_OF_GUESTS = [(fault, guest) for fault, one in faults.FAULTS.items() for guest in one.jobs]
 
 
-@pytest.mark.parametrize(("way", "guest"), WAYS)
-def test_every_way_to_break_a_server_is_a_job_of_a_valid_project(way, guest):
-    faults.refuse(way, guest)
-    job = config.read(faults.file(way, guest), zones=ZoneInfo, allow_short_margin=True).jobs["pi"]
-    assert job.command == faults.FAULTS[way].jobs[guest][0]
-    assert (job.setup or "") == faults.FAULTS[way].jobs[guest][1]
+@pytest.mark.parametrize(("fault", "guest"), FAULTS_OF_GUESTS)
+def test_every_fault_is_a_job_of_a_valid_project(fault, guest):
+    faults.refuse(fault, guest)
+    job = config.read(faults.file(fault, guest), zones=ZoneInfo, allow_short_margin=True).jobs["pi"]
+    assert job.command == faults.FAULTS[fault].jobs[guest][0]
+    assert (job.setup or "") == faults.FAULTS[fault].jobs[guest][1]
     assert guest == local_cloud.VM or not job.setup, "a process guest refuses setup"
 
 
-def test_an_image_that_can_not_be_made_is_told_with_its_remedy(tmp_path, monkeypatch):
+def test_failed_image_build_is_reported_with_remedy(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("LOCALCLOUD_CACHE", str(tmp_path / "cache"))
     done = dayfly(tmp_path, "local", "up", "--guest", "vm")
@@ -93,7 +93,7 @@ def test_an_image_that_can_not_be_made_is_told_with_its_remedy(tmp_path, monkeyp
 
 
 @pytest.mark.parametrize(
-    ("way", "ended_by", "proved"),
+    ("fault", "ended_by", "expected"),
     [
         ("agent", "switch: agent gone", True),
         ("agent", "agent: the job was over", False),
@@ -104,5 +104,5 @@ def test_an_image_that_can_not_be_made_is_told_with_its_remedy(tmp_path, monkeyp
         ("reboot", "kill schedule", True),
     ],
 )
-def test_a_demo_in_which_nothing_broke_is_no_proof(way: str, ended_by: str, proved: bool) -> None:
-    assert faults.happened(way, ended_by) is proved
+def test_fault_happened_is_judged_by_what_ended_the_server(fault: str, ended_by: str, expected: bool) -> None:
+    assert faults.happened(fault, ended_by) is expected

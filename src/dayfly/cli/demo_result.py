@@ -1,0 +1,135 @@
+"""How a demo went: whether it kept its promise, and its last lines or JSON document. Asks no cloud; reads the fetched file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from dayfly.cli import faults
+from dayfly.core import names
+from dayfly.core.facts import Facts
+from dayfly.project.screens.outcome import RunOutcome, outcome_lines
+
+BOUND_S = 7 * 60
+"""The guarantee: a server is gone by its deadline, at the very latest this long after it."""
+_TIMES = ("tick", "claimed", "server_started", "job_started", "job_ended", "stored", "server_gone")
+_WIDTH = 13
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """The end of a demo. `folder` holds the fetched files of a run that succeeded; `fault` is what `--break` broke."""
+
+    facts: Facts
+    outcome: RunOutcome
+    receipt: Mapping[str, Any]
+    folder: Path | None
+    servers_left: int
+    fault: str | None
+
+    @property
+    def good(self) -> bool:
+        """Whether the demo shows what it should."""
+        if self.fault:
+            return self.as_promised
+        return self.outcome.succeeded and self.servers_left == 0 and bool(self.digits)
+
+    @property
+    def as_promised(self) -> bool:
+        """Whether the server was gone in time, and by the fault."""
+        if self.servers_left or not _gone_in_time(self.facts):
+            return False
+        return self.fault is None or faults.happened(self.fault, self._ended_by)
+
+    @property
+    def digits(self) -> int | None:
+        """The digits counted in the fetched file; None if it is not one whole line that begins with `3.`"""
+        if self.folder is None:
+            return None
+        body = (self.folder / "out/pi.txt").read_bytes()
+        is_whole = body.startswith(b"3.") and body.endswith(b"\n") and body[2:-1].isdigit()
+        return len(body) - 3 if is_whole else None
+
+    def lines(self, next_command: str) -> Iterator[str]:
+        """The last lines of the screen."""
+        if self.folder is not None:
+            yield _labelled("succeeded", self._digits_words())
+            yield _labelled("result", str(self.folder / "out/pi.txt"))
+        else:
+            for line in outcome_lines(self.facts, ZoneInfo("UTC"), dict(self.receipt) or None, local=True):
+                if not line.startswith(("next", "ended by")):
+                    yield line
+        attempt = self.facts.attempt
+        if self.fault and attempt is not None and attempt.closed is not None:
+            verdict = "as promised" if self.as_promised else "NOT as promised"
+            deadline = f"gone by {attempt.intent.deadline:%H:%M:%S} at the latest"
+            yield _labelled("ended by", f"{attempt.closed.ended_by}; {verdict}: {deadline}")
+        yield _labelled("servers left", str(self.servers_left))
+        yield _labelled("next", next_command)
+
+    def document(self) -> dict[str, Any]:
+        """The document of `--json`."""
+        times = dict(self.receipt.get("times") or {})
+        server = dict(self.receipt.get("server") or {})
+        claim = self.facts.claim
+        document: dict[str, Any] = {
+            **self.outcome.document(),
+            "digits": self.digits,
+            "result": str(self.folder / "out/pi.txt") if self.folder else None,
+            "receipt": dict(self.receipt) or None,
+            "tick": {"at": names.utc_text(self.facts.run.tick), "source": claim.source if claim else None},
+            "times": {name: times.get(name) for name in _TIMES},
+            "server": {
+                "id": server.get("id"),
+                "type": server.get("type"),
+                "life_s": _between(times, "server_started", "server_gone"),
+                "job_s": _between(times, "job_started", "job_ended"),
+            },
+            "servers_left": self.servers_left,
+        }
+        if self.fault:
+            document |= {"ended_by": server.get("ended_by"), "as_promised": self.as_promised}
+        return document
+
+    @property
+    def _ended_by(self) -> str:
+        """What ended the server; empty if that is not known."""
+        attempt = self.facts.attempt
+        if attempt is None or attempt.closed is None:
+            return ""
+        return attempt.closed.ended_by
+
+    def _digits_words(self) -> str:
+        """The last line of the job's own log, which names what it checked, if it agrees with the file."""
+        digits = self.digits
+        if digits is None:
+            return "but out/pi.txt is not a whole file of digits"
+        attempt = self.facts.attempt
+        log = attempt.ended.log.last if attempt is not None and attempt.ended is not None else ()
+        if log and log[-1].startswith(f"{digits:,} digits"):
+            return log[-1]
+        return f"{digits:,} digits of pi"
+
+
+def _labelled(label: str, text: str) -> str:
+    return f"{label:<{_WIDTH}} {text}"
+
+
+def _gone_in_time(facts: Facts) -> bool:
+    attempt = facts.attempt
+    if attempt is None or attempt.closed is None:
+        return False
+    gone = attempt.closed.gone or attempt.closed.at
+    return gone <= attempt.intent.deadline + timedelta(seconds=BOUND_S)
+
+
+def _between(times: Mapping[str, Any], start: str, end: str) -> float | None:
+    """Seconds between two times of the receipt; None if one is missing."""
+    if not times.get(start) or not times.get(end):
+        return None
+    spent = datetime.fromisoformat(times[end]) - datetime.fromisoformat(times[start])
+    return round(spent.total_seconds(), 1)
