@@ -69,7 +69,9 @@ class Server:
     @property
     def attempt(self) -> int | None:
         text = self.tags.get(names.TAG_ATTEMPT, "")
-        return int(text) if text.isdecimal() else None
+        if not text.isdecimal():
+            return None
+        return int(text)
 
     @property
     def tagged(self) -> tuple[names.RunName, int] | None:
@@ -93,7 +95,9 @@ class Server:
     def changed(self) -> datetime | None:
         """When it entered this state, if EC2 says so: `User initiated (2026-11-24 22:41:13 GMT)`."""
         found = _TRANSITION.search(self.transition)
-        return datetime.strptime(found[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC) if found else None
+        if found is None:
+            return None
+        return datetime.strptime(found[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
