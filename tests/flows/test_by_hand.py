@@ -26,9 +26,9 @@ def test_run_by_hand_in_a_taken_second_takes_the_next():
 
 def test_second_delivery_two_seconds_later_is_the_same_run():
     cloud = cloud_with(version(overlap="allow"))
-    first = tick(cloud, tick=None, source="hand", request="one-wish")
+    first = tick(cloud, tick=None, source="hand", request="one-request")
     cloud.pass_time(2)
-    again = tick(cloud, tick=None, source="hand", request="one-wish")
+    again = tick(cloud, tick=None, source="hand", request="one-request")
     assert again.facts.run == first.facts.run
     assert len(cloud.servers) == 1
 

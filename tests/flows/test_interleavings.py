@@ -99,9 +99,7 @@ def runs_begun(cloud: ModelCloud) -> int:
     exit_code=st.sampled_from([0, 3]),
     forgetful=st.booleans(),
 )
-def test_tick_delivered_three_times_has_one_job_and_one_end(
-    seed, losing, spot, on_demand, exit_code, forgetful
-):
+def test_tick_delivered_three_times_has_one_job_and_one_end(seed, losing, spot, on_demand, exit_code, forgetful):
     no = (FleetError(code="InsufficientInstanceCapacity", message=""),)
     refuse = {market: no for market, there in (("spot", spot), ("on-demand", on_demand)) if not there}
     cloud = cloud_with(refuse=refuse, token_forgets=forgetful)
@@ -140,9 +138,7 @@ def living(cloud: ModelCloud) -> frozenset[str]:
     leaves_after_s=st.sampled_from([0, 40]),
     cancelled=st.booleans(),
 )
-def test_retries_and_cancels_keep_one_run_alive(
-    seed, losing, leaves_after_s, cancelled
-):
+def test_retries_and_cancels_keep_one_run_alive(seed, losing, leaves_after_s, cancelled):
     """Two requests retry a finished run while the next tick comes, a person watches, and a person may cancel."""
     chance = Random(seed)
     cloud = cloud_with(version(market="on-demand"), leaves_after_s=leaves_after_s)

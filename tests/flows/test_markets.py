@@ -73,7 +73,7 @@ def test_empty_replay_is_looked_up_by_the_fleet_id():
 def test_replayed_server_is_elected_before_ec2_lists_it():
     cloud = cloud_with(empty_replay=True)
     flow = Stepper(cloud, launch(due(), acting_as("launcher")))
-    while not isinstance(flow._call, calls.CreateFleet):
+    while not isinstance(flow.call, calls.CreateFleet):
         flow.step()
     cloud.faults = {cloud.asked + 1: "after"}
     flow.step()
@@ -96,7 +96,7 @@ def test_ec2_is_not_asked_after_launch_until():
 def test_nothing_is_launched_after_the_deadline():
     cloud = cloud_with(version(time_limit_s=20, margin_s=60, market="on-demand"))
     dying = Stepper(cloud, launch(due(), acting_as("launcher")))
-    while not isinstance(dying._call, calls.CreateFleet):
+    while not isinstance(dying.call, calls.CreateFleet):
         dying.step()
     cloud.pass_time(200)
     sweep(cloud)

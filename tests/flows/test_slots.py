@@ -70,9 +70,9 @@ def test_slot_given_to_a_finished_run_blocks_no_retry():
     step_past(launching, lambda call: isinstance(call, calls.PutNew) and call.key == names.open_key(RUN))
     late = Stepper(cloud, walk(RUN, acting_as("sweeper")))
     step_past(late, lambda call: isinstance(call, calls.List) and call.prefix == names.run_prefix(RUN))
-    while not isinstance(launching._call, calls.Delete):
+    while not isinstance(launching.call, calls.Delete):
         launching.step()
-    while not late.over and not isinstance(late._call, calls.PutMatch):
+    while not late.over and not isinstance(late.call, calls.PutMatch):
         late.step()
     while not launching.over:
         launching.step()

@@ -98,7 +98,7 @@ def test_unreadable_record_keeps_no_other_surplus_server_alive():
     sweeping = Stepper(cloud, sweep_project(acting_as("sweeper"), DAY))
     hit = False
     while not sweeping.over:
-        call = sweeping._call
+        call = sweeping.call
         if not hit and len(cloud.ends) == 1 and isinstance(call, calls.Get) and call.key.endswith("1/intent.json"):
             cloud.faults, hit = {cloud.asked + 1: "before"}, True
         sweeping.step()
@@ -113,7 +113,7 @@ def test_protected_server_keeps_no_other_alive():
     class Protected(ModelCloud):
         def end_server(self, call):
             if call.server == min(self.servers):
-                raise Refused("OperationNotPermitted: what no class of ours foresaw")
+                raise Refused("OperationNotPermitted: termination protection")
             super().end_server(call)
 
     there = cloud_with(version(overlap="allow"))

@@ -47,7 +47,7 @@ def closed(cloud: ModelCloud, run: names.RunName = RUN, attempt: int = 1) -> dic
 
 def step_past(stepper: Stepper, is_meant: Callable[[calls.Call[Any]], bool]) -> None:
     """Runs a flow until it has had the answer to the first call that is meant."""
-    while stepper._call is None or not is_meant(stepper._call):
+    while stepper.call is None or not is_meant(stepper.call):
         stepper.step()
         assert not stepper.over
     stepper.step()

@@ -152,7 +152,7 @@ def test_bucket_that_fills_up_again_is_left_and_said_so():
     account = in_use()
     stepper = Stepper(account, destroy(SCOPE, keep=False))
     while not stepper.over:
-        if isinstance(stepper._call, calls.DeleteBucket):
+        if isinstance(stepper.call, calls.DeleteBucket):
             account.objects["out/late"] = b"x"
         stepper.step()
     assert isinstance(stepper.error, LeftError)
