@@ -48,7 +48,7 @@ def test_check_shows_next_ticks_and_warnings():
         "rollup  -                     -             by hand    c8g.4xlarge or m8g.4xlarge  1h     +1h15m\n"
         "\n"
         "warning  jobs.ingest.schedule: on 28 Mar 2027 there is no 02:30 in Europe/Berlin: no run that night"
-        " (31 Oct: 02:30 comes twice, one run)\n"
+        " (31 Oct: 02:30 occurs twice, one run)\n"
         '         do  move it out of 02:00-03:00, or use timezone = "UTC"'
     )
 

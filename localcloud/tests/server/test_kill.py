@@ -119,7 +119,7 @@ def test_stack_cut_off_by_a_kill_has_failed_and_can_be_deleted(
     stacks = again.client("cloudformation")
     [stack] = stacks.describe_stacks(StackName="cut")["Stacks"]
     assert stack["StackStatus"] == "CREATE_FAILED"
-    assert "ended while this went on" in stack["StackStatusReason"]
+    assert "ended while this was in progress" in stack["StackStatusReason"]
     stacks.delete_stack(StackName="cut")
     stacks.get_waiter("stack_delete_complete").wait(StackName="cut", WaiterConfig={"Delay": 1})
     assert again.client("sns").list_topics()["Topics"] == []

@@ -1,5 +1,6 @@
 """Every private name of MiniStack that localcloud uses is checked at import and explained in docs/seams.md."""
 
+import ast
 import json
 import re
 import subprocess
@@ -8,41 +9,68 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.ministack import seams
+from localcloud.ministack import names
 
 ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "src" / "localcloud"
 PAGE = (ROOT / "docs" / "seams.md").read_text()
-SOURCES = sorted((ROOT / "src" / "localcloud").rglob("*.py"))
-# The variables by which localcloud refers to MiniStack's modules.
-HOLDERS = (
-    r"(?:evaluator|iam|s3|ssm|functions|stacks|logs|provisioners|store|bus|actions|responses|router"
-    r"|self\._(?:lambda|module|app|persistence|records)|seams\.(?:module\(\"\w+\"\)|evaluator\(\)))"
-)
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+DOOR = [source for source in SOURCES if source.is_relative_to(PACKAGE / "ministack")]
+ELSEWHERE = [source for source in SOURCES if source not in DOOR]
+REQUIRED = names.REQUIRED | names.LATE
+PRIVATE = {name for found in REQUIRED.values() for name in found if name.startswith("_")}
 
 
-@pytest.mark.parametrize("module", seams.REQUIRED)
-def test_every_required_name_is_on_the_page(module: str) -> None:
-    missing = [name for name in seams.REQUIRED[module] if f"`{name}`" not in PAGE]
-    assert missing == []
+def name_of(source: Path) -> str:
+    return str(source.relative_to(PACKAGE))
 
 
-def test_every_private_name_in_use_is_required() -> None:
-    checked = {name for names in seams.REQUIRED.values() for name in names}
-    touched = {
-        (source.name, name)
-        for source in SOURCES
-        for name in re.findall(HOLDERS + r"\.(_(?!_)[a-z_]+)\b", source.read_text(), flags=re.IGNORECASE)
+def foreign_private_names(source: Path) -> set[str]:
+    """Private attributes that a module uses of anything but its own objects and the standard library's `os`."""
+    return {
+        node.attr
+        for node in ast.walk(ast.parse(source.read_text()))
+        if isinstance(node, ast.Attribute)
+        and re.match(r"_(?!_)", node.attr)
+        and not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls", "os"))
     }
-    assert len(touched) > 20
-    assert sorted((source, name) for source, name in touched if name not in checked and name != "_data") == []
+
+
+@pytest.mark.parametrize("module", REQUIRED)
+def test_every_required_name_is_on_the_page(module: str) -> None:
+    assert [name for name in REQUIRED[module] if f"`{name}`" not in PAGE] == []
+
+
+def test_page_explains_only_required_names() -> None:
+    rows = [line for line in PAGE.splitlines() if line.startswith("|")]
+    explained = {name for row in rows for name in re.findall(r"`(_(?!_)\w+)`", row)}
+    assert explained - PRIVATE == set()
+
+
+def test_door_uses_exactly_the_required_private_names() -> None:
+    used = set.union(*(foreign_private_names(source) for source in DOOR))
+    assert len(used) > 20
+    assert used - PRIVATE == set()
+    texts = "".join(source.read_text() for source in DOOR if source.name != "names.py")
+    assert [name for name in sorted(PRIVATE) if not re.search(rf"\b{name}\b", texts)] == []
+
+
+@pytest.mark.parametrize("source", ELSEWHERE, ids=name_of)
+def test_no_foreign_private_name_outside_the_door(source: Path) -> None:
+    assert foreign_private_names(source) == set()
+
+
+@pytest.mark.parametrize("source", ELSEWHERE, ids=name_of)
+def test_only_the_door_imports_ministack(source: Path) -> None:
+    assert re.findall(r"(?:^|\s)(?:from|import) ministack\b|[\"']ministack\.\w", source.read_text()) == []
 
 
 def test_missing_name_stops_up_and_is_named(tmp_path: Path) -> None:
     script = """
 import sys
 from localcloud.commandline import main as command
-from localcloud.ministack import seams
-seams.REQUIRED["ministack.core.router"] += ("_went_away",)
+from localcloud.ministack import names
+names.REQUIRED["ministack.core.router"] += ("_went_away",)
 sys.exit(command.main(["up", "--foreground", "--json", "--state", sys.argv[1]]))
 """
     done = subprocess.run(
@@ -55,8 +83,8 @@ sys.exit(command.main(["up", "--foreground", "--json", "--state", sys.argv[1]]))
 @pytest.mark.parametrize(
     ("before", "said"),
     [
-        ("seams.VERSION = '1.5.32'", "MiniStack 1.5.33 is installed."),
-        ("seams.PACKAGE = 'ministack-that-nobody-has'", "MiniStack is not installed."),
+        ("names.VERSION = '1.5.32'", "MiniStack 1.5.33 is installed."),
+        ("names.PACKAGE = 'ministack-that-nobody-has'", "MiniStack is not installed."),
         ("sys.modules['hypercorn'] = None", "is not installed"),
     ],
     ids=["another version", "no MiniStack", "a dependency is missing"],
@@ -65,7 +93,7 @@ def test_wrong_ministack_is_reported_with_the_version_to_install(tmp_path: Path,
     script = f"""
 import sys
 from localcloud.commandline import main as command
-from localcloud.ministack import seams
+from localcloud.ministack import names
 {before}
 sys.exit(command.main(["up", "--foreground", "--json", "--state", sys.argv[1]]))
 """

@@ -156,8 +156,8 @@ class Demo:
             return code
         output.line()
         if end.succeeded and fetched is not None:
-            output.line(f"{'succeeded':<13} {_words(digits, facts)}")
-            output.line(f"{'result':<13} {fetched / 'out/pi.txt'}")
+            output.line(_labelled("succeeded", _words(digits, facts)))
+            output.line(_labelled("result", str(fetched / "out/pi.txt")))
         else:
             output.lines(
                 line
@@ -166,11 +166,10 @@ class Demo:
             )
         if self.broken and attempt is not None and attempt.closed is not None:
             verdict = "as promised" if as_promised else "NOT as promised"
-            output.line(
-                f"{'ended by':<13} {attempt.closed.ended_by}; {verdict}: gone by {attempt.intent.deadline:%H:%M:%S} at the latest"
-            )
-        output.line(f"{'servers left':<13} {left}")
-        output.line(f"{'next':<13} {self._next()}")
+            gone_by = f"gone by {attempt.intent.deadline:%H:%M:%S} at the latest"
+            output.line(_labelled("ended by", f"{attempt.closed.ended_by}; {verdict}: {gone_by}"))
+        output.line(_labelled("servers left", str(left)))
+        output.line(_labelled("next", self._next()))
         return code
 
     def _next(self) -> str:
@@ -229,6 +228,10 @@ def _wait_for_claim(where: target.Target, project: Project, run: names.RunName) 
         if time.monotonic() > until:
             raise DayflyError(f"the tick of {names.utc_text(run.tick)} was not delivered within 30 s")
         time.sleep(0.1)
+
+
+def _labelled(label: str, text: str) -> str:
+    return output.labelled(label, text, width=13)
 
 
 def _servers_left(where: target.Target, project: Project) -> int:

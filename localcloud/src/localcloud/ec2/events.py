@@ -5,13 +5,12 @@ As on AWS, events are best effort, and DescribeInstances tells the truth. MiniSt
 
 import asyncio
 import contextlib
-import importlib
 import json
 import logging
 from typing import Any
 
 from localcloud.ec2.records import Instance
-from localcloud.ministack import seams
+from localcloud.ministack import bus
 
 _log = logging.getLogger("localcloud.ec2")
 
@@ -52,7 +51,6 @@ class InstanceEvents:
             "Resources": [arn or f"arn:aws:ec2:{region}:{self._account}:instance/{instance}"],
         }
         try:
-            with importlib.import_module("ministack.core.responses").request_scope(self._account, region):
-                seams.module("eventbridge")._put_events({"Entries": [entry]}, allow_aws_source=True)
+            bus.put_event(self._account, region, entry)
         except Exception:
             _log.exception("the event of %s was not delivered", instance)

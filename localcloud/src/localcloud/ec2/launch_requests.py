@@ -5,7 +5,6 @@ Nothing here launches an instance or asks for capacity.
 
 import base64
 import binascii
-import importlib
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,7 @@ from localcloud.ec2.errors import Ec2Error, invalid, missing, not_supported
 from localcloud.ec2.network import Subnet, check_address
 from localcloud.ec2.records import ON_DEMAND, SPOT
 from localcloud.ec2.volumes import RootVolume, root_volume
-from localcloud.ministack import seams
+from localcloud.ministack import identities, parameters, requests
 from localcloud.services import images
 
 _USER_DATA_LIMIT = 16384
@@ -207,11 +206,11 @@ def _parameter(request: Request, name: str) -> str:
     )
     if plain in public:
         return public[plain]
-    with importlib.import_module("ministack.core.responses").request_scope(account, region):
-        kept = seams.module("ssm")._parameters.get(plain)
-    if not kept:
+    with requests.scope(account, region):
+        kept = parameters.value(plain)
+    if kept is None:
         raise Ec2Error("InvalidParameterValue", f"The SSM parameter {name} does not exist")
-    return str(kept["Value"])
+    return kept
 
 
 def _subnet(context: Context, region: str, data: dict[str, Any], interface: dict[str, Any]) -> Subnet:
@@ -247,14 +246,13 @@ def _profile(caller: Caller, data: dict[str, Any]) -> Profile | None:
     name, arn = wanted.get("Name", ""), wanted.get("Arn", "")
     if not name and not arn:
         return None
-    iam = seams.module("iam")
-    with importlib.import_module("ministack.core.responses").request_scope(caller.account, caller.region):
-        found = iam._lookup_instance_profile(name=name, arn=arn)
+    with requests.scope(caller.account, caller.region):
+        found = identities.instance_profile(name=name, arn=arn)
         if found is None:
             part = "name" if name else "arn"
             raise invalid(name or arn, f"iamInstanceProfile.{part}", f"Invalid IAM Instance Profile {part}")
         role_name = next(iter(found.get("Roles") or ()), "")
-        role = iam._roles.get(role_name) or {}
+        role = identities.role(role_name) or {}
     arn, identifier = found["Arn"], found["InstanceProfileId"]
     return Profile(found["InstanceProfileName"], arn, identifier, role_name, role.get("Arn", ""))
 

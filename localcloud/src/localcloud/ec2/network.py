@@ -3,15 +3,14 @@
 MiniStack makes and changes them; only their tags are written here.
 """
 
-import importlib
 import ipaddress
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from localcloud.ec2.errors import Ec2Error
-from localcloud.ministack import seams
+from localcloud.ministack import network, requests
 
 REGIONS = (
     "ap-northeast-1",
@@ -52,39 +51,34 @@ class Network:
 
     def __init__(self, account: str) -> None:
         self._account = account
-        self._records = seams.module("ec2")
-        self._responses = importlib.import_module("ministack.core.responses")
 
-    @contextmanager
-    def _scope(self, region: str) -> Iterator[None]:
-        with self._responses.request_scope(self._account, region):
-            self._records._ensure_defaults_initialized()
-            yield
+    def _scope(self, region: str) -> AbstractContextManager[None]:
+        return requests.scope(self._account, region)
 
     def zones(self, region: str) -> list[tuple[str, str]]:
         """Return (name, id) of each zone."""
         names = [region + letter for letter in _LETTERS]
-        return [(name, self._records._az_id_for_zone_name(name)) for name in names]
+        return [(name, network.zone_id(name)) for name in names]
 
     def records(self, region: str, kind: str) -> list[dict[str, Any]]:
         """Return copies of MiniStack's `vpcs`, `subnets` or `security_groups` of a region."""
         with self._scope(region):
-            return [dict(record) for record in getattr(self._records, f"_{kind}").values()]
+            return network.records(kind)
 
     def tags(self, region: str, resource: str) -> dict[str, str]:
         """Return the tags of one of MiniStack's resources."""
         with self._scope(region):
-            return {tag["Key"]: tag["Value"] for tag in self._records._tags.get(resource) or []}
+            return network.tags().get(resource, {})
 
     def set_tags(self, region: str, resource: str, tags: dict[str, str]) -> None:
         """Replace the tags of one of MiniStack's resources."""
         with self._scope(region):
-            self._records._tags[resource] = [{"Key": key, "Value": value} for key, value in tags.items()]
+            network.set_tags(resource, tags)
 
     def tagged(self, region: str) -> dict[str, dict[str, str]]:
         """Return the tags of all of MiniStack's tagged resources in a region, by id."""
         with self._scope(region):
-            return {key: {tag["Key"]: tag["Value"] for tag in tags} for key, tags in self._records._tags.items()}
+            return network.tags()
 
     def subnet(self, region: str, identifier: str) -> Subnet:
         """Return the subnet of that id. Raises Ec2Error (InvalidSubnetID.NotFound)."""

@@ -1,7 +1,6 @@
 """The EC2 of one cloud: dispatches requests to their actions and connects the actions with the guests."""
 
 import asyncio
-import importlib
 import json
 import logging
 import uuid
@@ -37,7 +36,8 @@ from localcloud.ec2.spot import SpotMarket
 from localcloud.ec2.supervisor import MAX_GUESTS, MAX_LIFE, GuestSupervisor
 from localcloud.guests import process
 from localcloud.guests.guest import VM, GuestBackend, Hardware
-from localcloud.services import stacks
+from localcloud.ministack import requests, stacks
+from localcloud.services.iam.authorization import evaluation
 
 HANDLERS: dict[str, Handler] = {
     **templates.HANDLERS,
@@ -99,9 +99,7 @@ class Ec2:
         self._supervisor: GuestSupervisor | None = None
         self._context: Context | None = None
         self._forgot_at = 0.0
-        self._router = importlib.import_module("ministack.core.router")
-        self._responses = importlib.import_module("ministack.core.responses")
-        authorize.install(frozenset(HANDLERS))
+        evaluation.leave_to_service("ec2", HANDLERS)
 
     async def start(self) -> None:
         """Find out which guests this machine can have, and terminate what the last cloud left."""
@@ -191,7 +189,7 @@ class Ec2:
             if action not in HANDLERS:
                 self._check_ministack_action(action, params)
                 return None
-            key = self._router.extract_access_key_id(headers, query)
+            key = requests.access_key(headers, query)
             answer = self._act(action, params, key)
             return 200, dict(_XML), codec.render(action, answer, identifier)
         except Ec2Error as error:
@@ -233,7 +231,7 @@ class Ec2:
         if abs(now - self._forgot_at) > _FORGET_EVERY:
             self._forgot_at = now
             self._supervisor.forget_old()
-        caller = authorize.Caller(key, self._responses.get_region(), self._responses.get_account_id())
+        caller = authorize.Caller(key, requests.region(), requests.account())
         request = Request(self._context, caller, action, codec.parse(action, params))
         if action in _LISTINGS and request.params.get("DryRun"):
             caller.require(f"ec2:{action}")
@@ -253,7 +251,7 @@ class Ec2:
             raise dry_run()
         if action in _DEPENDS:
             name, depends = _DEPENDS[action]
-            region, identifier = self._store.region(self._responses.get_region()), params.get(name, "")
+            region, identifier = self._store.region(requests.region()), params.get(name, "")
             if any(depends(instance, identifier) for instance in region.not_terminated()):
                 raise Ec2Error("DependencyViolation", f"resource {identifier} has a dependent object")
 

@@ -4,7 +4,6 @@ How a launch uses a template lives in launch_requests.py.
 """
 
 import base64
-import importlib
 import re
 from typing import Any
 
@@ -16,6 +15,7 @@ from localcloud.ec2.filters import page, select
 from localcloud.ec2.launch_requests import check_tag, tags_of
 from localcloud.ec2.records import RegionRecords, Template
 from localcloud.ec2.tokens import client_token
+from localcloud.ministack import requests, stacks
 
 _NAME = re.compile(r"^[a-zA-Z0-9().\-/_]{3,128}$")
 _DATA_SHAPE = "RequestLaunchTemplateData"
@@ -186,8 +186,6 @@ def checked_data(document: Any) -> dict[str, Any]:
 
 def install(context: Context) -> None:
     """Have CloudFormation create launch templates here instead of in MiniStack's records."""
-    provisioners = importlib.import_module("ministack.services.cloudformation.provisioners")
-    responses = importlib.import_module("ministack.core.responses")
 
     def attributes(template: Template) -> dict[str, str]:
         return {
@@ -198,8 +196,8 @@ def install(context: Context) -> None:
         }
 
     def create_one(logical_id: str, props: dict[str, Any], stack: str) -> tuple[str, dict[str, str]]:
-        region = responses.get_region()
-        name = props.get("LaunchTemplateName") or provisioners._physical_name(stack, logical_id)
+        region = requests.region()
+        name = props.get("LaunchTemplateName") or stacks.physical_name(stack, logical_id)
         with context.store.lock:
             template = _new(context, region, name, props.get("LaunchTemplateData"), props.get("VersionDescription"))
             template.tags.update(_own_tags(props.get("TagSpecifications")))
@@ -209,7 +207,7 @@ def install(context: Context) -> None:
     def update_one(
         physical_id: str, old: dict[str, Any], new: dict[str, Any], stack: str, logical_id: str | None = None
     ) -> tuple[str, dict[str, str]]:
-        region = responses.get_region()
+        region = requests.region()
         template = context.store.region(region).templates.get(physical_id)
         if template is None or new.get("LaunchTemplateName") != old.get("LaunchTemplateName"):
             return create_one(logical_id or physical_id, new, stack)
@@ -224,17 +222,20 @@ def install(context: Context) -> None:
 
     def delete_one(physical_id: str, props: dict[str, Any]) -> None:
         del props
-        region = responses.get_region()
+        region = requests.region()
         with context.store.lock:
             context.store.region(region).templates.pop(physical_id, None)
             context.store.save(region)
 
-    provisioners._RESOURCE_HANDLERS["AWS::EC2::LaunchTemplate"] = {
-        "create": _as_value_error(create_one),
-        "update": _as_value_error(update_one),
-        "update_with_logical_id": True,
-        "delete": delete_one,
-    }
+    stacks.set_resource_type(
+        "AWS::EC2::LaunchTemplate",
+        {
+            "create": _as_value_error(create_one),
+            "update": _as_value_error(update_one),
+            "update_with_logical_id": True,
+            "delete": delete_one,
+        },
+    )
 
 
 def _as_value_error(act: Any) -> Any:

@@ -1,12 +1,12 @@
-"""Keeping the services' state on disk as it changes, so that a cloud that is killed comes back as it was.
+"""The state of all services on disk, so that a cloud that is killed continues as it was.
 
-    DIR/services/NAME.json    one service's state, in MiniStack's own format, written whole and renamed
+    DIR/services/NAME.json    one service's state, written whole and renamed
     DIR/s3/                   objects: written by MiniStack at each PutObject, before it answers
 
-A request that changes something is answered when its service's file is written; what services change by themselves
-(logs, queues, stacks that are being made) is written within half a second, or less often where that would take more than
-a twentieth of the time. Nothing is forced through the machine's own disk cache: a killed
-process loses nothing that it had answered, a power cut may.
+A request that changes something is answered when its service's file is written. What services change by themselves
+(logs, queues, stacks in progress) is written within half a second, or less often where that would take more than a
+twentieth of the time. Nothing is forced through the machine's disk cache: a killed process loses nothing that it
+answered, a power cut may.
 """
 
 import asyncio
@@ -20,11 +20,12 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from localcloud.cloud.files import write_whole
 from localcloud.errors import CloudError
-from localcloud.ministack import seams
+from localcloud.ministack import functions
+from localcloud.ministack.requests import Handler, app, handler, replace_handler, service
 
 _log = logging.getLogger("localcloud.store")
 _STEP = 0.25
@@ -34,19 +35,34 @@ _SHARE = 20
 _TRIES = 50
 _PAUSE = 0.02
 _ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/(?=\d{12}/)")
-_SAME_TIME_NS = 1_000_000_000
+_FORMAT = "__ministack_format__"
+_OWN_FORMAT = 1
 _READING = ("Get", "Describe", "List", "Head", "BatchGet", "Lookup", "Search", "Query", "Scan", "Filter")
 
 
-class Store:
-    """Writes the state of MiniStack's services; `restore` has MiniStack read it before the first request."""
+class State(Protocol):
+    """The state of a service that localcloud keeps itself."""
 
-    def __init__(self, directory: Path, port: int) -> None:
+    def read(self) -> Any:
+        """Return the state in values that JSON has."""
+        ...
+
+    def load(self, state: Any) -> None:
+        """Take what an earlier cloud's `read` returned; anything else raises an exception."""
+        ...
+
+
+class Store:
+    """Writes the state of all services; `restore` loads it before the first request.
+
+    `own` are the services that localcloud keeps itself, by the name of their file.
+    """
+
+    def __init__(self, directory: Path, port: int, own: dict[str, State]) -> None:
         self._port = port
+        self._own = own
         self._home = directory / "services"
         self._home.mkdir(mode=0o700, exist_ok=True)
-        self._persistence = importlib.import_module("ministack.core.persistence")
-        self._app = importlib.import_module("ministack.app")
         self._written: dict[str, bytes] = {}
         self._free_at: dict[str, float] = {}
         self._quiet_at = 0.0
@@ -54,55 +70,51 @@ class Store:
 
     @property
     def trouble(self) -> str | None:
-        """What the disk does not take at the moment, in words; None when all is well."""
+        """What the disk does not take at the moment, as a sentence; None when all is well."""
         return next(iter(self._trouble.values()), None)
 
     def restore(self) -> None:
-        """Load what an earlier cloud wrote, and settle what it left half done."""
-        functions = seams.module("lambda_svc")
-        prune = functions._prune_orphan_code_blobs
-        # Pruned before the new state is written, a crash in between would leave names of code that is gone.
-        seams.put(functions, "_prune_orphan_code_blobs", lambda _: None)
-        for key, name in self._app._state_map.items():
-            self._load(key, name)
-        referenced: set[str] = set()
-        for record in functions._functions._data.values():
-            for version in (record, *record.get("versions", {}).values()):
-                if isinstance(version.get("code_zip"), bytes):
-                    referenced.add(hashlib.sha256(version["code_zip"]).hexdigest())
-        prune(referenced)
-        _settle_functions(functions)
+        """Load what an earlier cloud wrote, and settle what it left unfinished; from then on only this class writes.
+
+        Raises CloudError for a file that is damaged or of a later format.
+        """
+        application = app()
+        with functions.restoring():
+            for key, name in application._state_map.items():
+                self._load(key, name)
         if (self._home / "cloudformation.json").exists():
-            _settle_stacks(seams.module("cloudformation"))
+            _settle_stacks(service("cloudformation"))
+        application.PERSIST_STATE = False
 
     def _load(self, key: str, name: str) -> None:
-        """Have a service's module take the state that its file holds. Raises CloudError: never silently nothing."""
+        """Load the state that a service's file holds; `name` is its module in MiniStack."""
         path = self._home / f"{key}.json"
-        remedy = f"Put the file back from a copy, or remove it: what {key} held is gone then."
+        remedy = f"Restore the file from a copy, or remove it; the state of {key} is lost then."
         try:
-            # Addresses of queues hold the port, which may have been another.
+            # Addresses of queues contain the port, which may have changed.
             text = _ADDRESS.sub(f"http://127.0.0.1:{self._port}/", path.read_text())
-            whole = json.loads(text, object_hook=self._persistence._json_object_hook)
+            whole = json.loads(text, object_hook=_persistence()._json_object_hook)
         except FileNotFoundError:
             return
         except (OSError, ValueError) as error:
             raise CloudError(f"{path} is damaged: {error}.", remedy) from error
-        known = self._persistence._state_format_version(key)
-        found = whole.get("__ministack_format__") if isinstance(whole, dict) else None
+        known = self._format(key)
+        found = whole.get(_FORMAT) if isinstance(whole, dict) else None
         if not isinstance(found, int) or found > known:
             raise CloudError(f"{path} has format {found}; this localcloud reads formats up to {known}.", remedy)
         try:
-            if whole["payload"]:
-                self._app._get_module(name).load_persisted_state(whole["payload"])
+            if key in self._own:
+                self._own[key].load(whole["payload"])
+            elif whole["payload"]:
+                service(name).load_persisted_state(whole["payload"])
         except Exception as error:
             raise CloudError(f"{path} cannot be understood: {type(error).__name__} {error}.", remedy) from error
 
     def watch(self) -> None:
         """From now on write a service's state before a request that changed it is answered."""
-        names = {module: key for key, module in self._app._state_map.items()}
-        for service, config in self._app.SERVICE_REGISTRY.items():
-            key = names[config["module"]]
-            self._app.SERVICE_HANDLERS[service] = self._kept(key, self._app.SERVICE_HANDLERS[service])
+        keys = {module: key for key, module in app()._state_map.items()}
+        for name, config in app().SERVICE_REGISTRY.items():
+            replace_handler(name, self._write_before_answer(keys[config["module"]], handler(name)))
 
     async def run(self) -> None:
         """Write what changed without a request, until cancelled."""
@@ -110,45 +122,57 @@ class Store:
         while True:
             await asyncio.sleep(_STEP)
             turn += 1
-            # Nothing changes long after the last request; a slow look remains for what nobody thought of.
+            # Little changes long after the last request; the rest is written a bit later.
             if time.monotonic() < self._quiet_at or turn % _SLOW == 0:
                 self.write()
 
     def write(self, everything: bool = False) -> None:
         """Write every service whose state differs from its file; `everything` also those written a moment ago."""
         now = time.monotonic()
-        for key, read in self._app._build_persistence_save_dict().items():
+        for key, read in self._readers().items():
             if everything or self._free_at.get(key, 0.0) <= now:
                 # What a thread changed meanwhile is read again at the next turn.
                 with contextlib.suppress(OSError, RuntimeError):
                     self._write(key, read)
 
     def _write_all(self) -> None:
-        """Write every service whose state differs from its file. Raises OSError, and RuntimeError as `settled` wants it."""
-        for key, read in self._app._build_persistence_save_dict().items():
+        """Write every service whose state differs from its file. Raises OSError, and RuntimeError as `_write` does."""
+        for key, read in self._readers().items():
             with contextlib.suppress(OSError):
                 self._write(key, read)
         if self._trouble:
             raise OSError(errno.EIO, self.trouble)
 
-    def _kept(self, key: str, handler: Any) -> Any:
+    def _write_before_answer(self, key: str, inner: Handler) -> Handler:
         async def handle(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
-            answer = await handler(method, path, headers, body, query)
+            answer = await inner(method, path, headers, body, query)
             self._quiet_at = time.monotonic() + _BUSY_SECONDS
             try:
                 if key == "cloudformation":
-                    # A stack goes on by itself, in many services: what a caller has seen of it must be kept.
+                    # A stack changes many services in the background: what a caller has seen of it must be kept.
                     await settled(self._write_all)
                 elif _changes(key, method, path, headers, body, query):
-                    read = self._app._build_persistence_save_dict().get(key)
+                    read = self._readers().get(key)
                     if read is not None:
                         await settled(lambda: self._write(key, read))
             except OSError as error:
-                # Done, but not kept: the caller must not count on it. It is written as soon as the disk takes it.
+                # The change is made but not kept, so the caller must not rely on it. `run` writes it as soon as it can.
                 return _unavailable(answer, error)
             return answer
 
         return handle
+
+    def _readers(self) -> dict[str, Callable[[], Any]]:
+        """Return what reads the state of each service, by the name of its file."""
+        own = {key: state.read for key, state in self._own.items()}
+        return {**app()._build_persistence_save_dict(), **own}
+
+    def _format(self, key: str) -> int:
+        """Return the latest format of a service's file."""
+        if key in self._own:
+            return _OWN_FORMAT
+        found: int = _persistence()._state_format_version(key)
+        return found
 
     def _write(self, key: str, read: Callable[[], Any]) -> None:
         """Write a service's state. Raises OSError, and RuntimeError when a thread changed it while it was read."""
@@ -157,8 +181,8 @@ class Store:
             state = read()
             if state is None:
                 return
-            whole = {"__ministack_format__": self._persistence._state_format_version(key), "payload": state}
-            data = json.dumps(whole, default=self._persistence._json_default).encode()
+            whole = {_FORMAT: self._format(key), "payload": state}
+            data = json.dumps(whole, default=_persistence()._json_default).encode()
         except (TypeError, ValueError):
             _log.exception("the state of %s cannot be written", key)
             return
@@ -177,8 +201,12 @@ class Store:
         self._free_at[key] = ended + (ended - began) * _SHARE
 
 
+def _persistence() -> Any:
+    return importlib.import_module("ministack.core.persistence")
+
+
 async def settled(write: Callable[[], None]) -> None:
-    """Call `write` until no thread changes what it reads. Raises OSError as it does, and when that does not come."""
+    """Call `write` until no thread changes what it reads. Raises OSError as `write` does, and after too many tries."""
     for _ in range(_TRIES):
         try:
             write()
@@ -186,11 +214,11 @@ async def settled(write: Callable[[], None]) -> None:
             await asyncio.sleep(_PAUSE)
         else:
             return
-    raise OSError(errno.EAGAIN, "it went on changing while it was read")
+    raise OSError(errno.EAGAIN, "it kept changing while it was read")
 
 
 def _unavailable(answer: Any, error: OSError) -> Any:
-    """The answer in place of `answer` whose change is not on disk, in the same format."""
+    """Return the answer to a request whose change is not on disk, in the format of `answer`."""
     text = f"The disk did not take the change: {error.strerror}."
     kind = next((value for name, value in answer[1].items() if name.lower() == "content-type"), "")
     if "json" in kind:
@@ -200,39 +228,8 @@ def _unavailable(answer: Any, error: OSError) -> Any:
     return 503, {"Content-Type": "text/xml"}, said.encode()
 
 
-def mend_objects(directory: Path) -> None:
-    """Before MiniStack reads the objects: drop a description older than its object, which a kill left behind.
-
-    Raises CloudError for an object that was damaged otherwise: MiniStack would take it as it is.
-    """
-    for described in (directory / "s3").rglob("*.meta.json"):
-        data = described.with_name(described.name.removesuffix(".meta.json"))
-        if not data.is_file():
-            continue
-        content, said = data.stat(), _described(described)
-        if content.st_mtime_ns > described.stat().st_mtime_ns:
-            described.unlink()
-        elif said is None or said.get("size", content.st_size) != content.st_size:
-            if abs(content.st_mtime_ns - described.stat().st_mtime_ns) < _SAME_TIME_NS:
-                # Two writes within a moment: the clock of files cannot tell which came first.
-                described.unlink()
-                continue
-            raise CloudError(
-                f"The object at {data} is damaged: it is not what is written beside it.",
-                "Put both files back from a copy, or remove both: the object is gone then.",
-            )
-
-
-def _described(path: Path) -> dict[str, Any] | None:
-    try:
-        said = json.loads(path.read_text())
-    except ValueError:
-        return None
-    return said if isinstance(said, dict) else None
-
-
 def _changes(key: str, method: str, path: str, headers: Any, body: bytes, query: Any) -> bool:
-    """Whether a request may have changed its service's state."""
+    """Return whether a request may have changed its service's state."""
     if method in ("GET", "HEAD", "OPTIONS"):
         return False
     if key == "s3":
@@ -248,22 +245,11 @@ def _changes(key: str, method: str, path: str, headers: Any, body: bytes, query:
     return not action.startswith(_READING)
 
 
-def _settle_functions(functions: Any) -> None:
-    """A function that was still being made is ready: nothing goes on in the background here."""
-    for record in functions._functions._data.values():
-        for version in (record, *record.get("versions", {}).values()):
-            config = version.get("config") or {}
-            if config.get("State") == "Pending":
-                config["State"] = "Active"
-            if config.get("LastUpdateStatus") == "InProgress":
-                config["LastUpdateStatus"] = "Successful"
-
-
 def _settle_stacks(stacks: Any) -> None:
-    """A stack that was being changed when the cloud ended will not be changed any further."""
-    for stack in stacks._stacks._data.values():
+    """Mark stacks that were in progress when the last cloud ended as failed: nothing continues them."""
+    for stack in stacks._stacks.to_dict().values():
         status = stack.get("StackStatus", "")
         if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
             verb = status.split("_")[0]
             stack["StackStatus"] = "UPDATE_ROLLBACK_FAILED" if verb == "UPDATE" else f"{verb}_FAILED"
-            stack["StackStatusReason"] = "The local cloud ended while this went on."
+            stack["StackStatusReason"] = "The local cloud ended while this was in progress."

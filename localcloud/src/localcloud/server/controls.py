@@ -15,7 +15,7 @@ from typing import Any
 
 from localcloud.cloud.clock import TurnableClock
 from localcloud.cloud.facts import Response
-from localcloud.services.s3.handler import Races
+from localcloud.services.s3.races import Races
 
 _MOST_SECONDS = 400 * 86400.0
 _MOST_CONFLICTS = 1_000_000

@@ -20,8 +20,9 @@ from hypercorn.config import Config
 
 from localcloud.cloud.clock import TurnableClock
 from localcloud.cloud.facts import Cloud, Machines, Response
-from localcloud.ministack import seams
-from localcloud.ministack.store import Store, mend_objects
+from localcloud.ministack import loading, requests
+from localcloud.ministack.object_files import repair_objects
+from localcloud.ministack.store import Store
 from localcloud.server.callers import is_ours
 from localcloud.server.controls import Controls
 from localcloud.services import parameters, stacks
@@ -29,11 +30,11 @@ from localcloud.services.events import targets
 from localcloud.services.events.rules import Rules
 from localcloud.services.functions.events import Events
 from localcloud.services.functions.execution import Functions
-from localcloud.services.iam import requests as iam
-from localcloud.services.iam import roles
+from localcloud.services.iam import authorization, roles
 from localcloud.services.s3 import handler as s3
 from localcloud.services.scheduler.api import Api
 from localcloud.services.scheduler.engine import Engine
+from localcloud.services.scheduler.store import Schedules
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -53,29 +54,28 @@ class Server:
     def __init__(self, cloud: Cloud, listener: socket.socket, clock: TurnableClock) -> None:
         self.cloud = cloud
         self._listener = listener
-        mend_objects(cloud.state)
-        self._app = seams.load(cloud)
-        self._store = Store(cloud.state, cloud.port)
+        repair_objects(cloud.state)
+        loading.load(cloud)
+        schedules = Schedules()
+        self._store = Store(cloud.state, cloud.port, {"scheduler": schedules})
         self._store.restore()
-        # Reading and writing it are the store's from here on.
-        seams.put(self._app, "PERSIST_STATE", False)
         self._end = asyncio.Event()
-        iam.install(cloud)
+        authorization.install(cloud.access_key)
         self._races = s3.install(cloud.state)
         self._controls = Controls(clock, self._races)
         self._functions = Functions(cloud)
         self._events = Events(cloud)
-        self._scheduling = Engine(cloud)
+        self._scheduling = Engine(cloud, schedules)
         self._rules = Rules(cloud)
         self._follow(clock)
-        schedules = Api(cloud)
-        self._app.SERVICE_HANDLERS["scheduler"] = schedules.handle
-        stacks.install(schedules)
+        api = Api(cloud, schedules)
+        api.install()
+        stacks.install(api)
         parameters.install()
         targets.install()
         self.machines = _machines(cloud)
         if self.machines is not None:
-            self._app.SERVICE_HANDLERS["ec2"] = _ec2_handler(self.machines, self._app.SERVICE_HANDLERS["ec2"])
+            requests.replace_handler("ec2", _ec2_handler(self.machines, requests.handler("ec2")))
         self._store.watch()
 
     async def run(self, ready: Callable[[dict[str, Any]], None], ending: Callable[[], None]) -> None:
@@ -140,7 +140,7 @@ class Server:
                 self._rules.turned_back()
                 self._events.turned_back(moved)
             else:
-                roles.age(moved)
+                roles.expire_earlier(moved)
 
         clock.on_change(changed)
 
@@ -152,17 +152,18 @@ class Server:
         config.loglevel = "WARNING"
         config.accesslog = None
         started = asyncio.Event()
+        application = requests.application()
 
         async def app(scope: Any, receive: Receive, send: Send) -> None:
             if scope["type"] == "lifespan":
-                await self._app.app(scope, receive, _tell(send, started))
+                await application(scope, receive, _tell(send, started))
             elif scope["type"] == "http" and scope["path"].startswith(_OWN_PATHS):
                 await self._own(scope, receive, send)
             elif scope.get("path", "").startswith(_CLOSED) and not scope["path"].startswith(_OPEN):
                 await _send(send, (403, dict(_JSON), b'{"error": "not served here"}'))
             else:
                 with self._races.under_way():
-                    await self._app.app(scope, receive, send)
+                    await application(scope, receive, send)
 
         async def ended() -> None:
             await self._end.wait()

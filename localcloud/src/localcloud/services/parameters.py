@@ -1,42 +1,22 @@
 """SSM's public parameters: the names of the stock images, in every region and in no account.
 
-Which images there are is images.py's; parameters that users put are MiniStack's.
+Which images there are is decided in images.py; parameters that users put stay MiniStack's.
 """
 
-from typing import Any
-
-from localcloud.ministack import seams
+from localcloud.ministack import parameters, requests
 from localcloud.services import images
 
 _PUBLIC = "/aws/service/"
 
 
 def install() -> None:
-    """Let MiniStack's SSM answer for our images instead of its own two."""
-    ssm = seams.module("ssm")
-    others = ssm._get_parameters_by_path
-
-    def public(name: str) -> dict[str, Any] | None:
-        return next((found for found in _all(ssm) if found["Name"] == name), None)
-
-    def by_path(said: dict[str, Any]) -> Any:
-        path = said.get("Path", "/").rstrip("/") + "/"
-        if not path.startswith(_PUBLIC):
-            return others(said)
-        deep = bool(said.get("Recursive"))
-        found = [
-            parameter
-            for parameter in _all(ssm)
-            if parameter["Name"].startswith(path) and (deep or "/" not in parameter["Name"][len(path) :])
-        ]
-        return ssm.json_response({"Parameters": found})
-
-    seams.put(ssm, "_public_parameter", public)
-    seams.put(ssm, "_get_parameters_by_path", by_path)
+    """Let SSM answer for the stock images instead of MiniStack's own two."""
+    parameters.replace_public(_PUBLIC, _listing)
 
 
-def _all(ssm: Any) -> list[dict[str, Any]]:
-    region = ssm.get_region()
+def _listing() -> list[parameters.Parameter]:
+    """Return every public parameter of the present request's region, as SSM describes it."""
+    region = requests.region()
     return [
         {
             "Name": name,

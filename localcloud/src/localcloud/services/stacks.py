@@ -1,18 +1,21 @@
-"""Resource types that MiniStack's CloudFormation makes otherwise than AWS does, made right.
+"""Resource types that MiniStack's CloudFormation creates differently than AWS does.
 
 Only what a template's resource becomes; the engine (order, conditions, updates, change sets) is MiniStack's, and launch
 templates are EC2's.
 """
 
-import importlib
+import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from localcloud.ministack import seams
-from localcloud.services.scheduler.api import Api, Refused
+from localcloud.ministack import functions, identities, objects, stacks
+from localcloud.services.scheduler.api import Api
+from localcloud.services.scheduler.checks import Refused
+from localcloud.services.scheduler.store import DEFAULT_GROUP
 
 Made = tuple[str, dict[str, Any]]
+"""The physical id and the attributes of a resource."""
 Props = dict[str, Any]
 
 _SCHEDULE = (
@@ -29,83 +32,70 @@ _SCHEDULE = (
 )
 
 
-_waiting: list[Callable[[], None]] = []
-
-
 def install(schedules: Api) -> None:
     """Put the types below into MiniStack's table of resource types, when the first stack is asked for."""
-    app = importlib.import_module("ministack.app")
-    handler = app.SERVICE_HANDLERS["cloudformation"]
-
-    async def handle(*request: Any) -> Any:
-        while _waiting:
-            _waiting.pop(0)()
-        return await handler(*request)
-
-    app.SERVICE_HANDLERS["cloudformation"] = handle
-    before_first_stack(lambda: _replace(seams.provisioners(), schedules))
+    stacks.install()
+    stacks.before_first_stack(lambda: _replace(schedules))
 
 
-def before_first_stack(change: Callable[[], None]) -> None:
-    """Call `change` before the first request about stacks is answered; it may touch the table of resource types."""
-    _waiting.append(change)
+def _replace(schedules: Api) -> None:
+    stacks.set_resource_type("AWS::Scheduler::Schedule", _schedule(schedules))
+    stacks.set_resource_type("AWS::Scheduler::ScheduleGroup", _schedule_group(schedules))
+    stacks.set_resource_type("AWS::IAM::InstanceProfile", _instance_profile())
+    stacks.set_resource_type("AWS::S3::Bucket", stacks.resource_type("AWS::S3::Bucket") | {"delete": _delete_bucket})
+    _after("AWS::IAM::Role", _set_boundary)
+    _after("AWS::Lambda::Function", _complete_function)
 
 
-def _replace(provisioners: Any, schedules: Api) -> None:
-    table = provisioners._RESOURCE_HANDLERS
-    table["AWS::Scheduler::Schedule"] = _schedule(provisioners, schedules)
-    table["AWS::IAM::InstanceProfile"] = _instance_profile(provisioners)
-    table["AWS::S3::Bucket"] = table["AWS::S3::Bucket"] | {"delete": _delete_bucket}
-    for kind, after in (("AWS::IAM::Role", _bound), ("AWS::Lambda::Function", _complete)):
-        table[kind] = table[kind] | {
-            "create": _then(table[kind]["create"], after, props_at=1),
-            "update": _then(table[kind]["update"], after, props_at=2),
-        }
+def _after(kind: str, finish: Callable[[str, Props], None]) -> None:
+    """Call `finish` with the name and properties of each resource of that type once it is created or updated."""
+    handlers = stacks.resource_type(kind)
+    stacks.set_resource_type(
+        kind,
+        handlers
+        | {
+            "create": _then(handlers["create"], finish, props_at=1),
+            "update": _then(handlers["update"], finish, props_at=2),
+        },
+    )
 
 
-def _then(make: Callable[..., Made], after: Callable[[str, Props], None], props_at: int) -> Callable[..., Made]:
-    """`make`, and then `after` with the resource's name and its properties."""
+def _then(act: Callable[..., Made], finish: Callable[[str, Props], None], props_at: int) -> Callable[..., Made]:
+    """Return `act` followed by `finish`; `props_at` is the position of the properties among the arguments of `act`."""
 
-    def made(*arguments: Any, **named: Any) -> Made:
-        name, attributes = make(*arguments, **named)
-        after(name, arguments[props_at])
+    def acted(*arguments: Any, **named: Any) -> Made:
+        name, attributes = act(*arguments, **named)
+        finish(name, arguments[props_at])
         return name, attributes
 
-    return made
+    return acted
 
 
 def _delete_bucket(physical_id: str, props: Props) -> None:
-    """A bucket that holds something stays, and the stack's deletion fails."""
+    """Fail the stack's deletion when the bucket holds objects."""
     del props
-    status, _, body = seams.module("s3")._delete_bucket(physical_id)
+    status, _, body = objects.delete_bucket(physical_id)
     if status >= 400 and status != 404:
         found = re.search(rb"<Message>(.*?)</Message>", body)
-        said = found[1].decode() if found else "The bucket cannot be deleted"
-        raise ValueError(f"Resource handler returned message: {said} (Service: S3, Status Code: {status})")
+        message = found[1].decode() if found else "The bucket cannot be deleted"
+        raise _failure(message, "S3", status)
 
 
-def _bound(name: str, props: Props) -> None:
-    """A role's permissions boundary, which MiniStack leaves out."""
-    role = seams.module("iam")._roles[name]
+def _set_boundary(name: str, props: Props) -> None:
+    """Set a role's permissions boundary, which MiniStack leaves out."""
+    role = identities.role(name) or {}
     if props.get("PermissionsBoundary"):
         role["PermissionsBoundary"] = props["PermissionsBoundary"]
     else:
         role.pop("PermissionsBoundary", None)
 
 
-def _complete(name: str, props: Props) -> None:
-    """A function's queue for dead letters and its concurrency; a function without code or role is refused."""
-    functions = seams.module("lambda_svc")
-    record = functions._functions[name]
-    code = props.get("Code") or {}
-    reason = None
-    if not record.get("code_zip") and not code.get("ImageUri"):
-        reason = f"The code at {code.get('S3Bucket')}/{code.get('S3Key')} does not exist."
-    elif seams.module("iam")._roles.get(str(props.get("Role", "")).rsplit("/", 1)[-1]) is None:
-        reason = "The role defined for the function cannot be assumed by Lambda."
-    if reason:
-        functions._functions.pop(name, None)
-        raise ValueError(f"Resource handler returned message: {reason} (Service: Lambda, Status Code: 400)")
+def _complete_function(name: str, props: Props) -> None:
+    """Set a function's dead-letter queue and concurrency; refuse a function without code or role."""
+    record = functions.named(name)
+    if reason := _unusable(record, props):
+        functions.forget(name)
+        raise _failure(reason, "Lambda", 400)
     record["config"].pop("DeadLetterConfig", None)
     if props.get("DeadLetterConfig"):
         record["config"]["DeadLetterConfig"] = props["DeadLetterConfig"]
@@ -113,68 +103,115 @@ def _complete(name: str, props: Props) -> None:
     record["concurrency"] = None if reserved is None else int(reserved)
 
 
-def _instance_profile(provisioners: Any) -> dict[str, Any]:
-    """Instance profiles by name: AWS's Ref is the name, MiniStack's the ARN."""
-    iam = seams.module("iam")
+def _unusable(record: dict[str, Any], props: Props) -> str:
+    """Return why AWS would not create a function; "" when it would."""
+    code = props.get("Code") or {}
+    if not record.get("code_zip") and not code.get("ImageUri"):
+        return f"The code at {code.get('S3Bucket')}/{code.get('S3Key')} does not exist."
+    if identities.role(str(props.get("Role", "")).rpartition("/")[2]) is None:
+        return "The role defined for the function cannot be assumed by Lambda."
+    return ""
 
-    def roles(props: Props) -> list[str]:
-        missing = [name for name in props.get("Roles", []) if name not in iam._roles]
-        if missing:
-            raise ValueError(f"The role with name {missing[0]} cannot be found. (Service: Iam, Status Code: 404)")
-        return list(props.get("Roles", []))
+
+def _failure(message: str, service: str, status: int) -> ValueError:
+    """Return the error that fails a resource, worded as CloudFormation does."""
+    return ValueError(f"Resource handler returned message: {message} (Service: {service}, Status Code: {status})")
+
+
+def _instance_profile() -> stacks.ResourceType:
+    """Instance profiles by name: AWS's Ref is the name, MiniStack's the ARN."""
 
     def create(logical_id: str, props: Props, stack: str) -> Made:
-        name = props.get("InstanceProfileName") or provisioners._physical_name(stack, logical_id, max_len=128)
-        wanted = roles(props)
-        answer = iam._create_instance_profile({"InstanceProfileName": [name], "Path": [props.get("Path", "/")]})
-        if answer[0] >= 400:
-            raise ValueError(f"AWS::IAM::InstanceProfile create failed: {answer[2]!r}")
-        iam._instance_profiles[name]["Roles"] = wanted
-        return name, {"Arn": iam._instance_profiles[name]["Arn"]}
+        name = props.get("InstanceProfileName") or stacks.physical_name(stack, logical_id)
+        wanted = _roles(props)
+        try:
+            profile = identities.create_instance_profile(name, props.get("Path", "/"))
+        except ValueError as error:
+            raise ValueError(f"AWS::IAM::InstanceProfile create failed: {error}") from error
+        profile["Roles"] = wanted
+        return name, {"Arn": profile["Arn"]}
 
     def update(physical_id: str, old: Props, new: Props, stack: str, logical_id: str | None = None) -> Made:
-        profile = iam._instance_profiles.get(physical_id)
+        profile = identities.instance_profile(physical_id)
         renamed = new.get("InstanceProfileName") not in (None, physical_id) or new.get("Path") != old.get("Path")
         if profile is None or renamed:
-            made = create(logical_id or physical_id, new, stack)
+            created = create(logical_id or physical_id, new, stack)
             delete(physical_id, old)
-            return made
-        profile["Roles"] = roles(new)
+            return created
+        profile["Roles"] = _roles(new)
         return physical_id, {"Arn": profile["Arn"]}
 
     def delete(physical_id: str, props: Props) -> None:
         del props
-        iam._instance_profiles.pop(physical_id, None)
+        identities.delete_instance_profile(physical_id)
 
     return {"create": create, "update": update, "update_with_logical_id": True, "delete": delete}
 
 
-def _schedule(provisioners: Any, schedules: Api) -> dict[str, Any]:
-    """Schedules through the API, so that what it refuses fails the stack."""
-    store = seams.module("scheduler")
+def _roles(props: Props) -> list[str]:
+    """Return the roles of an instance profile. Raises ValueError for one that does not exist."""
+    names = list(props.get("Roles", []))
+    for name in names:
+        if identities.role(name) is None:
+            raise ValueError(f"The role with name {name} cannot be found. (Service: Iam, Status Code: 404)")
+    return names
 
-    def said(props: Props) -> Props:
+
+def _schedule(schedules: Api) -> stacks.ResourceType:
+    """Schedules through the API, so that what it refuses fails the stack."""
+
+    def request(props: Props) -> Props:
         return {name: props[name] for name in _SCHEDULE if name in props}
 
     def create(logical_id: str, props: Props, stack: str) -> Made:
-        name = props.get("Name") or provisioners._physical_name(stack, logical_id, max_len=64)
-        try:
-            return name, {"Arn": schedules.put(name, said(props))}
-        except Refused as refused:
-            raise ValueError(f"{refused} (Service: Scheduler, Status Code: {refused.status})") from refused
+        name = props.get("Name") or stacks.physical_name(stack, logical_id, longest=64)
+        with _refusals_fail():
+            return name, {"Arn": schedules.create(name, request(props))}
 
     def update(physical_id: str, old: Props, new: Props, stack: str, logical_id: str | None = None) -> Made:
         moved = new.get("Name") not in (None, physical_id) or new.get("GroupName") != old.get("GroupName")
         if moved:
-            made = create(logical_id or physical_id, new, stack)
+            created = create(logical_id or physical_id, new, stack)
             delete(physical_id, old)
-            return made
-        try:
-            return physical_id, {"Arn": schedules.replace(physical_id, said(new))}
-        except Refused as refused:
-            raise ValueError(f"{refused} (Service: Scheduler, Status Code: {refused.status})") from refused
+            return created
+        with _refusals_fail():
+            return physical_id, {"Arn": schedules.replace(physical_id, request(new))}
 
     def delete(physical_id: str, props: Props) -> None:
-        store._schedules.pop(f"{props.get('GroupName', 'default')}/{physical_id}", None)
+        schedules.delete(props.get("GroupName", DEFAULT_GROUP), physical_id)
 
     return {"create": create, "update": update, "update_with_logical_id": True, "delete": delete}
+
+
+def _schedule_group(schedules: Api) -> stacks.ResourceType:
+    """Groups of schedules; another name makes another group."""
+
+    def create(logical_id: str, props: Props, stack: str) -> Made:
+        name = props.get("Name") or stacks.physical_name(stack, logical_id, longest=64)
+        with _refusals_fail():
+            return name, {"Arn": schedules.create_group(name, props.get("Tags") or ())}
+
+    def update(physical_id: str, old: Props, new: Props, stack: str, logical_id: str | None = None) -> Made:
+        if new.get("Name") not in (None, physical_id):
+            created = create(logical_id or physical_id, new, stack)
+            delete(physical_id, old)
+            return created
+        removed = {tag["Key"] for tag in old.get("Tags") or ()}
+        with _refusals_fail():
+            return physical_id, {"Arn": schedules.change_group_tags(physical_id, removed, new.get("Tags") or ())}
+
+    def delete(physical_id: str, props: Props) -> None:
+        del props
+        with _refusals_fail():
+            schedules.delete_group(physical_id)
+
+    return {"create": create, "update": update, "update_with_logical_id": True, "delete": delete}
+
+
+@contextlib.contextmanager
+def _refusals_fail() -> Iterator[None]:
+    """Fail a resource by what the Scheduler API refuses."""
+    try:
+        yield
+    except Refused as refused:
+        raise ValueError(f"{refused} (Service: Scheduler, Status Code: {refused.status})") from refused

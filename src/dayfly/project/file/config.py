@@ -1,8 +1,7 @@
-"""dayfly.toml: text in, a project out, or everything that is wrong with it at once.
+"""Reads the text of dayfly.toml: returns a project, or raises all problems at once.
 
-Here the tables are put together: defaults, rules that need two keys, places. One value alone is core/values.py's, the
-list of keys core/keys.py's, what may surprise later core/cautions.py's. The file is read, and zones are found, by the
-caller. Never imported by what runs in a function.
+This module combines the tables: defaults, rules that need two keys, line numbers. One value is read in values.py, the keys are listed
+in keys.py, and warnings.py finds valid values with surprising effects. The caller reads the file and supplies the time zones.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from dayfly.project.file.problems import Problem, Problems
 
 T = TypeVar("T")
 Zones = Callable[[str], ZoneInfo]
-"""A zone by its name; raises KeyError, ValueError or OSError for none. `ZoneInfo` itself is one."""
+"""Finds a time zone by name, like `ZoneInfo`. Raises KeyError, ValueError or OSError if there is none."""
 
 MARGIN_LEAST_S = 600
 _NONE: tuple[str, ...] = ()
@@ -31,7 +30,7 @@ _EMPTY: Mapping[str, Any] = {}
 _WHOLE: tuple[str, ...] = (".",)
 _NO_COMMAND: str | tuple[str, ...] = ""
 _DAY = 86_400
-_NO_MARGIN = "boot, setup and saving need it; what is not saved by the deadline is lost with the server"
+_WHY_MARGIN = "boot, setup and saving need it; what is not saved by the deadline is lost with the server"
 _AT = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)")
 
 
@@ -43,16 +42,16 @@ def read(
     now: datetime | None = None,
     allow_short_margin: bool = False,
 ) -> Project:
-    """The project this text describes, every default resolved.
+    """The project that this text describes, with all defaults filled in.
 
-    `now` (aware) lets remedies tell the next tick of what they offer. `allow_short_margin` is for demos and tests. Raises
+    With `now` (aware) a remedy shows the next tick of the schedule it offers. `allow_short_margin` is for demos and tests. Raises
     Problems, which holds every problem with its line.
     """
     text = text.removeprefix("\ufeff")
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise Problems(file, [_no_toml(text, str(error))]) from None
+        raise Problems(file, [_invalid_toml(text, str(error))]) from None
     reading = _Reading(toml_lines.find(text), zones, now, 1 if allow_short_margin else MARGIN_LEAST_S)
     project = _project(reading, tables)
     if reading.problems:
@@ -60,17 +59,29 @@ def read(
     return project
 
 
-def _no_toml(text: str, message: str) -> Problem:
-    found = _AT.search(message)
-    line = int(found[1]) if found and found[1] else text.count("\n") + (not text.endswith("\n")) if found else None
+def _invalid_toml(text: str, message: str) -> Problem:
+    reason = _AT.sub("", message)
     return Problem(
-        "", line, f"is not TOML: {_AT.sub('', message)}", remedies=('strings stand in quotes: key = "value"',)
+        "",
+        _line_of_error(text, message),
+        f"invalid TOML: {reason[:1].lower()}{reason[1:]}",
+        remedies=('put strings in quotes: key = "value"',),
     )
+
+
+def _line_of_error(text: str, message: str) -> int | None:
+    """The line that a message of tomllib names; the last line for the end of the document."""
+    found = _AT.search(message)
+    if not found:
+        return None
+    if found[1]:
+        return int(found[1])
+    return text.removesuffix("\n").count("\n") + 1
 
 
 @dataclass
 class _Reading:
-    """What one read gathers. A value that is refused is noted and its default goes on in its place."""
+    """State of one read. For an invalid value the problem is noted and the default is used instead."""
 
     lines: Mapping[toml_lines.Path, int]
     zones: Zones
@@ -79,13 +90,22 @@ class _Reading:
     problems: dict[tuple[str, int | None, str], Problem] = field(default_factory=dict)
 
     def note(self, path: toml_lines.Path, message: str, *remedies: str, why: str = "") -> None:
-        line = next((self.lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self.lines), None)
+        """Note a problem of the key at `path`."""
+        line = self._line(path)
         named = ".".join(_quoted(part) for part in path if isinstance(part, str))
         problem = Problem(named, line, message, why, tuple(remedy for remedy in remedies if remedy))
-        # What stands in [defaults] is met by every job, and told once.
+        # Every job reads [defaults], but a problem there is reported once.
         self.problems.setdefault((named, line, message), problem)
 
+    def _line(self, path: toml_lines.Path) -> int | None:
+        """The line of the key, or of the nearest table around it."""
+        for end in range(len(path), 0, -1):
+            if path[:end] in self.lines:
+                return self.lines[path[:end]]
+        return None
+
     def value(self, path: toml_lines.Path, value: Any, read_value: values.Reader[T], default: T) -> T:
+        """The value as read, or `default` with its problems noted."""
         try:
             return read_value(value)
         except values.Refused as refused:
@@ -94,30 +114,28 @@ class _Reading:
             return default
 
     def known(self, path: toml_lines.Path, table: Mapping[str, Any], scope: keys.Scope) -> None:
-        """Notes each key that this scope does not have."""
+        """Note each key that this scope does not have."""
         own = keys.names(scope)
         for key in table:
-            if key in own:
-                continue
-            if later := keys.LATER[scope].get(key):
-                self.note((*path, key), "not in this version of dayfly", later)
-            else:
-                self.note((*path, key), "unknown key", _meant(key, scope))
+            if key not in own:
+                self.note((*path, key), "unknown key", _remedy_for_unknown(key, scope))
 
 
-def _meant(key: str, scope: keys.Scope) -> str:
-    everything = {"project": "of a project", "network": "of a network", "job": "of a job"}
-    all_keys = f"All keys {everything[scope]}: dayfly check --keys"
+_PLACES: dict[keys.Scope, str] = {
+    "project": "the top of the file",
+    "network": "[network.REGION]",
+    "job": "[jobs.NAME]",
+}
+
+
+def _remedy_for_unknown(key: str, scope: keys.Scope) -> str:
+    """The nearest key of this scope, or the place where the key belongs."""
+    all_keys = f"All keys of a {scope}: dayfly check --keys"
     close = difflib.get_close_matches(key.lower().replace("-", "_"), keys.names(scope), n=1)
     if close:
         return f"did you mean {close[0]}? {all_keys}"
-    homes: dict[keys.Scope, str] = {
-        "project": "the top of the file",
-        "network": "[network.REGION]",
-        "job": "[jobs.NAME]",
-    }
-    for home, words in homes.items():
-        if home != scope and (key in keys.names(home) or key in keys.LATER[home]):
+    for place, words in _PLACES.items():
+        if key in keys.names(place):
             return f"{key} belongs to {words}"
     return all_keys
 
@@ -137,7 +155,8 @@ def _project(reading: _Reading, tables: Mapping[str, Any]) -> Project:
     boundary = top.take("permissions_boundary", values.boundary, "")
     owner = values.boundary_account(boundary)
     if account and owner and owner not in (account, "aws"):
-        reading.note(("permissions_boundary",), f"is a policy of account {owner}, the project's account is {account}")
+        message = f"is a policy of account {owner}, but the project's account is {account}"
+        reading.note(("permissions_boundary",), message)
     return Project(
         name=top.take("project", values.project_name, "", required='project = "NAME"'),
         account=account or None,
@@ -155,8 +174,7 @@ def _networks(reading: _Reading, tables: Mapping[str, Any], regions: Sequence[st
     for region, content in tables.items():
         path = ("network", region)
         if regions and region not in regions:
-            remedies = (f"[network.{regions[0]}]", "remove the table")
-            reading.note(path, f"{region} is not in regions", *remedies)
+            reading.note(path, f"{region} is not in regions", f"[network.{regions[0]}]", "remove the table")
         table = reading.value(path, content, values.table, _EMPTY)
         reading.known(path, table, "network")
         own = _Tables(reading, ((path, table),))
@@ -173,17 +191,20 @@ def _networks(reading: _Reading, tables: Mapping[str, Any], regions: Sequence[st
 
 @dataclass
 class _Tables:
-    """Tables that are asked in turn for a key, each with its path: a job's own, then [defaults]."""
+    """Tables in which a key is looked up in turn, each with its path: the job's own, then [defaults]."""
 
     reading: _Reading
     tables: Sequence[tuple[toml_lines.Path, Mapping[str, Any]]]
 
     def place(self, key: str) -> toml_lines.Path:
-        """Where the key is written, or where it would be."""
-        return next(((*path, key) for path, table in self.tables if key in table), (*self.tables[0][0], key))
+        """The path at which the key is written, or would be."""
+        for path, table in self.tables:
+            if key in table:
+                return (*path, key)
+        return (*self.tables[0][0], key)
 
     def take(self, key: str, read_value: values.Reader[T], default: T, *, required: str = "") -> T:
-        """The key's value as read; `required` is what a file without it is told to write."""
+        """The key's value as read. `required` is the line that the remedy for a missing key shows."""
         for path, table in self.tables:
             if key in table:
                 return self.reading.value((*path, key), table[key], read_value, default)
@@ -198,32 +219,34 @@ def _jobs(reading: _Reading, tables: Mapping[str, Any]) -> dict[str, Job]:
     jobs = reading.value(("jobs",), tables.get("jobs", {}), values.table, _EMPTY)
     if not jobs and isinstance(tables.get("jobs", {}), dict):
         reading.note(
-            ("jobs",), "there is no job", '[jobs.hello], with command = "echo hello" and servers = ["c8g.large"]'
+            ("jobs",), "the file has no job", '[jobs.hello], with command = "echo hello" and servers = ["c8g.large"]'
         )
-    # On its own once, so that a wrong default is told even if every job has its own value.
+    # Read alone once, so that an invalid default is reported even if every job has its own value.
     _job(reading, "defaults", _Tables(reading, ((("defaults",), defaults),)), complete=False)
-    return {name: job for name, content in jobs.items() if (job := _one_job(reading, name, content, defaults))}
+    found = {name: _one_job(reading, name, content, defaults) for name, content in jobs.items()}
+    return {name: job for name, job in found.items() if job is not None}
 
 
 def _one_job(reading: _Reading, name: str, content: Any, defaults: Mapping[str, Any]) -> Job | None:
     path = ("jobs", name)
     if not isinstance(content, dict):
-        in_job = name in keys.names("job") or name in keys.LATER["job"]
-        remedy = "put it under [jobs.NAME]" if in_job else f"[jobs.{_quoted(name)}] with its keys"
-        reading.note(path, "is not a table, so it is no job", remedy)
+        remedy = f"[jobs.{_quoted(name)}] with its keys"
+        if name in keys.names("job"):
+            remedy = "put it under [jobs.NAME]"
+        reading.note(path, "is not a table, so it is not a job", remedy)
         return None
     if not names.JOB_NAME.fullmatch(name):
-        why = "it stands in commands, keys and tags"
+        why = "commands, keys and tags contain it"
         reading.note(path, f'"{name}" is not 1 to 40 letters, digits and -, without - at the ends', why=why)
     elif name.startswith((names.KILL_PREFIX, "dayfly-")):
-        own = "schedules of dayfly's own begin like that"
-        reading.note(path, f'"{name}" begins with {name.split("-")[0]}-', "another name", why=own)
+        why = "the names of dayfly's own schedules begin like that"
+        reading.note(path, f'"{name}" begins with {name.split("-")[0]}-', "another name", why=why)
     reading.known(path, content, "job")
     return _job(reading, name, _Tables(reading, ((path, content), (("defaults",), defaults))), complete=True)
 
 
 def _job(reading: _Reading, name: str, tables: _Tables, *, complete: bool) -> Job:
-    """`complete` False: of [defaults] alone, which need not have all."""
+    """The job in these tables. `complete` is False for [defaults] alone, where no key is required."""
     take = tables.take
     types = take(
         "servers",
@@ -234,8 +257,8 @@ def _job(reading: _Reading, name: str, tables: _Tables, *, complete: bool) -> Jo
     expressions = take("schedule", values.schedule, _NONE)
     zone = take("timezone", lambda value: _zone(value, reading.zones), reading.zones("UTC"))
     _schedules(reading, tables.place("schedule"), expressions, zone)
-    overlap = values.one_of("skip", "allow", later=("queue", "replace"))
-    margin = values.duration(reading.margin_least, why=_NO_MARGIN)
+    market, overlap = (values.one_of(*keys.choices("job", name)) for name in ("market", "overlap"))
+    margin = values.duration(reading.margin_least, why=_WHY_MARGIN)
     return Job(
         name=name,
         command=take("command", values.command, _NO_COMMAND, required='command = "python main.py"' * complete),
@@ -243,7 +266,7 @@ def _job(reading: _Reading, name: str, tables: _Tables, *, complete: bool) -> Jo
         architecture=_architecture(reading, tables.place("servers"), types),
         schedule=expressions,
         timezone=zone.key,
-        market=cast(Market, take("market", values.one_of("on-demand", "spot", "spot-first"), "on-demand")),
+        market=cast(Market, take("market", market, "on-demand")),
         time_limit_s=take("time_limit", values.duration(1), 3600),
         margin_s=take("margin", margin, 900),
         outputs=take("outputs", lambda value: values.strings(value, values.output), _NONE),
@@ -255,13 +278,13 @@ def _job(reading: _Reading, name: str, tables: _Tables, *, complete: bool) -> Jo
         env=_environment(tables),
         overlap=cast(Overlap, take("overlap", overlap, "skip")),
         start_within_s=take(
-            "start_within", values.duration(60, _DAY, why="AWS delivers by the minute, for a day"), 3600
+            "start_within", values.duration(60, _DAY, why="AWS delivers a tick within a minute to a day"), 3600
         ),
     )
 
 
 def _environment(tables: _Tables) -> dict[str, str]:
-    """All tables merged, a job's own values above those of [defaults]."""
+    """`env` of all tables merged; a job's own values win over those of [defaults]."""
     merged: dict[str, str] = {}
     none: dict[str, str] = {}
     for path, table in reversed(tables.tables):
@@ -276,10 +299,8 @@ def _architecture(reading: _Reading, place: toml_lines.Path, types: Sequence[str
         kinds.setdefault(instance_types.architecture(name), []).append(name)
     if len(kinds) > 1:
         sides = [f"{', '.join(of_kind)} ({kind})" for kind, of_kind in kinds.items()]
-        remedies = tuple(
-            f"servers = [{', '.join(values.shown(name) for name in of_kind)}]" for of_kind in kinds.values()
-        )
-        why = "one bundle and one image serve all types of a job"
+        remedies = [f"servers = [{', '.join(map(values.shown, of_kind))}]" for of_kind in kinds.values()]
+        why = "all types of a job use one bundle and one image"
         reading.note(place, f"mixes architectures: {' with '.join(sides)}", *remedies, why=why)
     return next(iter(kinds), "arm64")
 
@@ -292,7 +313,7 @@ def _zone(value: Any, zones: Zones) -> ZoneInfo:
     try:
         return zones(name)
     except (KeyError, ValueError, OSError):
-        raise values.Refused(f'there is no time zone "{name}"', values.ZONE_FORM) from None
+        raise values.Refused(f'"{name}" is not a time zone', values.ZONE_FORM) from None
 
 
 def _schedules(reading: _Reading, place: toml_lines.Path, expressions: Sequence[str], zone: ZoneInfo) -> None:
@@ -301,25 +322,26 @@ def _schedules(reading: _Reading, place: toml_lines.Path, expressions: Sequence[
             schedule.parse(expression, zone)
         except schedule.ScheduleError as error:
             element = (*place, number)
-            own = element if element in reading.lines else place
+            where = element if element in reading.lines else place
             remedies = (*_readings(error.readings, zone, reading.now), *error.advice)
-            reading.note(own, error.message, *remedies, why=error.why)
+            reading.note(where, error.message, *remedies, why=error.why)
 
 
 def _readings(readings: Sequence[str], zone: ZoneInfo, now: datetime | None) -> list[str]:
-    """Each reading as a line of the file, and beside it which days it means and its next tick."""
+    """Each possible meaning as a line of the file, with the days it names and, given `now`, its next tick."""
     lines = [f'schedule = "{reading}"' for reading in readings]
     width = max(map(len, lines), default=0)
-    told: dict[tuple[datetime, ...], str] = {}
+    described: dict[tuple[datetime, ...], str] = {}
     found = []
     for line, reading in zip(lines, readings, strict=True):
         meant = schedule.parse(reading, zone)
         words = schedule.describe(meant)
-        if now is not None:
-            ticks = schedule.next_ticks(meant, now, 12)
-            if ticks:
-                words = told.get(ticks) or f"{words}, next {_clock(ticks[0], zone)}"
-                told[ticks] = "the same"
+        ticks = schedule.next_ticks(meant, now, 12) if now is not None else ()
+        if ticks in described:
+            words = "the same"
+        elif ticks:
+            words = f"{words}, next {_clock(ticks[0], zone)}"
+            described[ticks] = words
         found.append(f"{line:{width}}   {words}")
     return found
 

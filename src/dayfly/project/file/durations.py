@@ -1,28 +1,35 @@
-"""Durations as people write them (`45m`, `2h30m`) and whole seconds. No moments of time here, and no rules about limits."""
+"""Durations as dayfly.toml writes them (`45m`, `2h30m`), and whole seconds. No times of day here, and no limits."""
 
 from __future__ import annotations
 
 import re
 
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
-_FORM = re.compile(r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9})s)?", re.ASCII)
+FORM = r"(?:([0-9]{1,6})d)?(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,9})s)?"
+"""A regular expression that matches a duration, and also the empty string, which is none."""
+_FORM = re.compile(FORM)
 
 
 def seconds(text: str) -> int:
-    """`90s`, `45m`, `2h`, `7d`, `2h30m` -> whole seconds. Larger units first, each once. Raises ValueError."""
+    """`90s`, `45m`, `2h`, `7d`, `2h30m` -> seconds. Larger units come first, each at most once. Raises ValueError."""
     found = _FORM.fullmatch(text)
     if not text or not found:
         raise ValueError(f'not a duration like "90s", "45m", "2h30m" or "7d": {text!r}')
-    return sum(int(number) * size for number, size in zip(found.groups(), _UNITS.values(), strict=True) if number)
+    numbers = [int(number or 0) for number in found.groups()]
+    return sum(number * size for number, size in zip(numbers, _UNITS.values(), strict=True))
 
 
 def text(whole: int) -> str:
-    """The inverse of `seconds`, shortest: 4500 -> `1h15m`, 0 -> `0s`. Days only when they are whole: 129600 -> `36h`."""
+    """The shortest form of these seconds: 4500 -> `1h15m`, 0 -> `0s`. Days only if they are whole: 129600 -> `36h`.
+
+    Raises ValueError for a negative number.
+    """
     if whole < 0:
         raise ValueError(f"a duration is never negative: {whole}")
-    if whole and whole % _UNITS["d"] == 0:
+    if whole == 0:
+        return "0s"
+    if whole % _UNITS["d"] == 0:
         return f"{whole // _UNITS['d']}d"
     hours, rest = divmod(whole, _UNITS["h"])
     minutes, left = divmod(rest, _UNITS["m"])
-    parts = [f"{number}{unit}" for number, unit in ((hours, "h"), (minutes, "m"), (left, "s")) if number]
-    return "".join(parts) or "0s"
+    return "".join(f"{number}{unit}" for number, unit in ((hours, "h"), (minutes, "m"), (left, "s")) if number)

@@ -1,6 +1,6 @@
-"""What the name of an EC2 type tells by itself: whether it can be one, its family, its architecture.
+"""What the name of an EC2 type says: whether it is well formed, its family and its architecture.
 
-Names only. Sizes, prices and where a type is offered are facts of the cloud and do not live here.
+Names only. Sizes, prices and the zones that offer a type come from AWS and are not here.
 """
 
 from __future__ import annotations
@@ -14,18 +14,20 @@ _TYPE = re.compile(
     r"(?P<family>[a-z]{1,5}[0-9]{1,2}[a-z]{0,4}(?:-[a-z0-9]{1,8})?|u-[0-9]{1,2}tb1|mac-[a-z0-9]{1,10})"
     r"\.(?P<size>nano|micro|small|medium|large|(?:[0-9]{1,3})?xlarge|metal(?:-[0-9]{1,3}xl)?)"
 )
-# A Graviton family has its `g` straight after the generation: t4g, c7gn, im4gn. In g4dn or gr6 the g is the family itself.
+# A Graviton family has its `g` straight after the generation: t4g, c7gn, im4gn. In g4dn and gr6 the g belongs to the family.
 _GRAVITON = re.compile(r"[a-z]{1,5}[0-9]{1,2}g")
 _OTHER_ARM = ("a1", "p6e-gb200", "p6e-gb300")
 
 
 class TypeName(NamedTuple):
+    """The two parts of a type's name."""
+
     family: str
     size: str
 
 
 def split(name: str) -> TypeName:
-    """`c8g.4xlarge` -> (`c8g`, `4xlarge`). Raises ValueError for what can not be an EC2 type."""
+    """`c8g.4xlarge` -> (`c8g`, `4xlarge`). Raises ValueError for a name that no EC2 type can have."""
     found = _TYPE.fullmatch(name)
     if not found:
         raise ValueError(f"not an EC2 type like c8g.large: {name!r}")
@@ -33,11 +35,13 @@ def split(name: str) -> TypeName:
 
 
 def runs_linux(name: str) -> bool:
-    """Whether Linux runs on servers of this type: not on Apple's. Raises ValueError."""
+    """Whether servers of this type run Linux; Apple's do not. Raises ValueError."""
     return not split(name).family.startswith("mac")
 
 
 def architecture(name: str) -> Architecture:
-    """By the pattern of the family's name. Raises ValueError."""
+    """The architecture that the family's name implies. Raises ValueError."""
     family = split(name).family
-    return "arm64" if family in _OTHER_ARM or _GRAVITON.match(family) else "x86_64"
+    if family in _OTHER_ARM or _GRAVITON.match(family):
+        return "arm64"
+    return "x86_64"

@@ -1,6 +1,6 @@
-"""What is wrong with a dayfly.toml, as values: each with its place, reason and remedies; and the refusal that holds all of them.
+"""Problems of a dayfly.toml as values, each with its place, reason and remedies, and the exception that holds all of them.
 
-How lines are laid out on a screen is the caller's; the labels (`error`, `why`, `do`, `or`) are given here.
+The labels of their lines (`error`, `why`, `do`, `or`) are chosen here. The caller lays the lines out on a screen.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ Lines = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """`path` is the key (`jobs.ingest.schedule`; empty: the file as a whole), `line` counts from 1, None: not known.
+    """One problem. `path` names the key (`jobs.ingest.schedule`), or is empty for the whole file.
 
-    `remedies` are alternatives, the best first.
+    `line` counts from 1; None means unknown. `remedies` are alternatives, the best first.
     """
 
     path: str
@@ -28,20 +28,26 @@ class Problem:
     remedies: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        where = f" (line {self.line})" if self.line else ""
-        if not self.path:
-            return f"line {self.line}: {self.message}" if self.line else self.message
-        return f"{self.path}{where}: {self.message}"
+        if self.path and self.line:
+            return f"{self.path} (line {self.line}): {self.message}"
+        if self.path:
+            return f"{self.path}: {self.message}"
+        if self.line:
+            return f"line {self.line}: {self.message}"
+        return self.message
 
     def lines(self, label: str = "error") -> Lines:
-        """What, why, do, or: in this order; what has no text is left out."""
-        why = (("why", self.why),) if self.why else ()
-        remedies = tuple(("or" if number else "do", remedy) for number, remedy in enumerate(self.remedies))
-        return ((label, str(self)), *why, *remedies)
+        """The problem under `label`, then `why`, `do` and `or`, as far as there is any."""
+        found = [(label, str(self))]
+        if self.why:
+            found.append(("why", self.why))
+        labels = ("do", *["or"] * len(self.remedies))
+        found += zip(labels, self.remedies, strict=False)
+        return tuple(found)
 
 
 class Problems(FileError):
-    """Everything that is wrong with one file, at once. Remedy: mend each; nothing was done."""
+    """All problems of one file. Nothing was changed. Remedy: fix each of them."""
 
     def __init__(self, file: str, problems: Sequence[Problem]) -> None:
         count = len(problems)

@@ -1,6 +1,6 @@
-"""Where each key of a TOML text stands: its line. The values are tomllib's, which gives no places; this finds only places.
+"""Finds the line of each key in a TOML text. tomllib, which reads the values, does not report lines.
 
-The text must be valid TOML already (tomllib has read it): nothing is judged here.
+The text must be valid TOML, that is, tomllib has accepted it. Nothing is validated here.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 import tomllib
 
 Path = tuple[str | int, ...]
-"""Keys from the outermost in; an element of an array by its number."""
+"""Keys from the outermost inwards; an element of an array is named by its number."""
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _SPACE = re.compile(r"[ \t]*")
@@ -25,11 +25,13 @@ _STRINGS = (
 
 
 def find(text: str) -> dict[Path, int]:
-    """Path of every table, key and array element -> its line, from 1. Raises ValueError for text that is no TOML."""
+    """Path of every table, key and array element -> its line, from 1. Raises ValueError for text that is not TOML."""
     return _Scanner(text).run()
 
 
 class _Scanner:
+    """Walks over the text once. `at` is the offset of the next character."""
+
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
@@ -51,7 +53,7 @@ class _Scanner:
     def skip(self, pattern: re.Pattern[str]) -> str:
         found = pattern.match(self.text, self.at)
         if not found:
-            raise ValueError(f"line {self.line()}: no TOML")
+            raise ValueError(f"line {self.line()}: not TOML")
         self.at = found.end()
         return found.group()
 
@@ -64,26 +66,28 @@ class _Scanner:
 
     def expect(self, sign: str) -> None:
         if not self.text.startswith(sign, self.at):
-            raise ValueError(f"line {self.line()}: no TOML")
+            raise ValueError(f"line {self.line()}: not TOML")
         self.at += len(sign)
 
     def header(self) -> Path:
-        array = self.text.startswith("[[", self.at)
-        self.at += 2 if array else 1
+        is_array = self.text.startswith("[[", self.at)
+        self.expect("[[" if is_array else "[")
         path: Path = ()
         for key in self.keys():
             path = self.inside(path)
             path = (*path, key)
-        if array:
+        if is_array:
             self.counts[path] = self.counts.get(path, -1) + 1
             path = self.inside(path)
         self.note(path)
-        self.expect("]]" if array else "]")
-        return path if array else self.inside(path)
+        self.expect("]]" if is_array else "]")
+        return path if is_array else self.inside(path)
 
     def inside(self, path: Path) -> Path:
-        """An array of tables stands for its newest element."""
-        return (*path, self.counts[path]) if path in self.counts else path
+        """The path itself; for an array of tables that of its newest element."""
+        if path in self.counts:
+            return (*path, self.counts[path])
+        return path
 
     def pair(self, table: Path) -> None:
         path = (*table, *self.keys())
@@ -93,7 +97,7 @@ class _Scanner:
         self.value(path)
 
     def keys(self) -> list[str]:
-        """A key, dotted or not, and the space around its parts."""
+        """The parts of a key, which may be dotted, with the space around them."""
         parts = []
         while True:
             self.skip(_SPACE)
@@ -110,7 +114,7 @@ class _Scanner:
         for pattern in _STRINGS:
             if pattern.match(self.text, self.at):
                 return self.skip(pattern)
-        raise ValueError(f"line {self.line()}: no TOML")
+        raise ValueError(f"line {self.line()}: not TOML")
 
     def value(self, path: Path) -> None:
         match self.text[self.at : self.at + 1]:

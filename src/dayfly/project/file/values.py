@@ -1,6 +1,6 @@
-"""The value of one key of dayfly.toml, read and judged alone: TOML in, what the model holds out, or a refusal with its remedy.
+"""Reads the value of one key of dayfly.toml: what tomllib gives becomes what the model holds, or a Refused with its remedy.
 
-Rules that need a second key (one architecture, a zone for a schedule) are core/config.py's.
+Rules that need a second key (one architecture, a time zone for a schedule) are in config.py.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ from dayfly.project.file import durations, instance_types
 
 T = TypeVar("T")
 Reader = Callable[[Any], T]
-"""Takes what tomllib made of a value. Raises Refused."""
+"""Reads the value that tomllib gives. Raises Refused."""
 
 _DAY = 86_400
 _LONGEST = 366 * _DAY
 _TAG_KEY = re.compile(r"[A-Za-z0-9+=._:@-]{1,128}")
 _TAG_VALUE = re.compile(r"[\w .:/=+@-]{0,256}")
-_TAGS = 40  # AWS takes 50 on a resource; the rest is dayfly's and AWS's own
+_TAGS = 40  # AWS allows 50 on a resource; dayfly and AWS itself use the others
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]{2,10}){1,2}-[0-9]{1,2}")
 _ZONE = re.compile(r"[A-Z][A-Za-z0-9_+-]*(?:/[A-Z0-9][A-Za-z0-9_+-]*)*")
 _BOUNDARY = re.compile(r"arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/[\w+=,.@/-]{1,512}", re.ASCII)
 ZONE_FORM = 'an IANA name like "Europe/Berlin", or "UTC"'
-_LATER_IMAGES = ("al2023", "ubuntu-24.04")
+DISK_FORM = r"([0-9]{1,5})\s*(GB|TB)"
+"""A regular expression that matches the size of a disk."""
 _RESERVED = re.compile(
     r"DAYFLY_.*|AWS_(?:REGION|DEFAULT_REGION|ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|PROFILE|DEFAULT_PROFILE|ROLE_ARN"
     r"|WEB_IDENTITY_.*|CONTAINER_.*|EC2_METADATA_.*|ENDPOINT_URL.*|CONFIG_FILE|SHARED_CREDENTIALS_FILE)"
@@ -34,9 +35,10 @@ _RESERVED = re.compile(
 
 
 class Refused(Exception):
-    """A value that can not be: what, why, remedies (the best first). `at` is the way to the part meant, inside the value.
+    """A value that is not valid: what is wrong, why, and the remedies, the best first.
 
-    `others`: further refusals of the same value, so that all of a list or table are told at once.
+    `at` is the path to the wrong part inside the value. `others` are further problems of the same value, so that all problems of a
+    list or a table are reported at once.
     """
 
     def __init__(self, message: str, *remedies: str, why: str = "", at: tuple[str | int, ...] = ()) -> None:
@@ -52,16 +54,17 @@ class Refused(Exception):
 
 
 def string(value: Any) -> str:
-    if not isinstance(value, str):
-        raise Refused(
-            f"{shown(value)} is {_kind(value)}; a string is wanted", f'in quotes: "{value}"' if _plain(value) else ""
-        )
-    if "\0" in value:
-        raise Refused("a string can not hold the character 0")
-    return value
+    """Any string, also an empty one."""
+    if isinstance(value, str):
+        if "\0" in value:
+            raise Refused("a string cannot contain the character 0")
+        return value
+    remedy = f'in quotes: "{value}"' if _is_number(value) else ""
+    raise Refused(f"expected a string, not {_kind(value)}: {shown(value)}", remedy)
 
 
 def filled(value: Any) -> str:
+    """A string that is not blank."""
     text = string(value)
     if not text.strip():
         raise Refused("is empty", "fill it in, or remove the key")
@@ -69,17 +72,18 @@ def filled(value: Any) -> str:
 
 
 def flag(value: Any) -> bool:
+    """True or false."""
     if not isinstance(value, bool):
-        raise Refused(f"{shown(value)} is {_kind(value)}; true or false is wanted")
+        raise Refused(f"expected true or false, not {_kind(value)}: {shown(value)}")
     return value
 
 
 def strings(value: Any, read: Reader[str] = filled) -> tuple[str, ...]:
-    """A list of strings, each read by `read`, none twice."""
+    """A list of different strings, each read by `read`."""
     if isinstance(value, str):
-        raise Refused("a list is wanted", f'["{value}"]')
+        raise Refused("expected a list", f'["{value}"]')
     if not isinstance(value, list):
-        raise Refused(f"{shown(value)} is {_kind(value)}; a list of strings is wanted")
+        raise Refused(f"expected a list of strings, not {_kind(value)}: {shown(value)}")
     found: list[str] = []
 
     def once(element: Any) -> None:
@@ -93,6 +97,7 @@ def strings(value: Any, read: Reader[str] = filled) -> tuple[str, ...]:
 
 
 def some(value: Any, read: Reader[str] = filled) -> tuple[str, ...]:
+    """A list that is not empty."""
     found = strings(value, read)
     if not found:
         raise Refused("the list is empty", "name at least one")
@@ -100,13 +105,14 @@ def some(value: Any, read: Reader[str] = filled) -> tuple[str, ...]:
 
 
 def table(value: Any) -> dict[str, Any]:
+    """A table, its content unread."""
     if not isinstance(value, dict):
-        raise Refused(f"{shown(value)} is {_kind(value)}; a table is wanted")
+        raise Refused(f"expected a table, not {_kind(value)}: {shown(value)}")
     return value
 
 
 def each(parts: Iterable[tuple[str | int, Any]], take: Callable[[Any], object]) -> None:
-    """Gives every part to `take`; what it refuses is raised at the end, all of it, each with its place."""
+    """Give every part to `take`. Raises all its refusals at the end, each with the key of its part."""
     refused: list[Refused] = []
     for key, part in parts:
         try:
@@ -119,27 +125,25 @@ def each(parts: Iterable[tuple[str | int, Any]], take: Callable[[Any], object]) 
         raise refused[0]
 
 
-def one_of(*known: str, later: tuple[str, ...] = ()) -> Reader[str]:
-    """A word of a fixed set. `later`: words that only a later version knows."""
+def one_of(*known: str) -> Reader[str]:
+    """A reader of one of these words."""
 
     def read(value: Any) -> str:
         text = string(value)
-        if text in later:
-            raise Refused(f'"{text}" is not in this version of dayfly', " or ".join(f'"{word}"' for word in known))
         if text not in known:
-            raise Refused(f'"{text}" is not known', " or ".join(f'"{word}"' for word in known))
+            raise Refused(f'"{text}" is not one of its values', " or ".join(f'"{word}"' for word in known))
         return text
 
     return read
 
 
 def duration(least: int, most: int = _LONGEST, *, why: str = "") -> Reader[int]:
-    """Seconds between two bounds."""
+    """A reader of a duration in seconds between two bounds; `why` is the reason for them."""
 
     def read(value: Any) -> int:
         form = 'a duration like "90s", "45m", "2h30m" or "7d"'
         if isinstance(value, int) and not isinstance(value, bool):
-            raise Refused(f"{value} has no unit; {form} is wanted", f'"{value}s"', f'"{value}m"')
+            raise Refused(f"{value} has no unit; expected {form}", f'"{value}s"', f'"{value}m"')
         text = string(value)
         try:
             whole = durations.seconds(text)
@@ -154,22 +158,27 @@ def duration(least: int, most: int = _LONGEST, *, why: str = "") -> Reader[int]:
     return read
 
 
-# --- of the project -----------------------------------------------------------------------------------------------------
+# --- values of the project -----------------------------------------------------------------------------------------------------
 
 
 def project_name(value: Any) -> str:
     text = string(value)
     if not names.PROJECT_NAME.fullmatch(text):
-        ready = re.sub(r"[^a-z0-9]+", "-", text.lower())[:24].strip("-")
-        fit = (f'"{ready}"',) if names.PROJECT_NAME.fullmatch(ready) else ()
-        why = "it names a bucket and a stack"
-        raise Refused(f'"{text}" is not 2 to 24 of a-z 0-9 -, without - at the ends', *fit, why=why)
+        why = "a bucket and a stack are named after it"
+        message = f'"{text}" is not 2 to 24 of a-z 0-9 -, without - at the ends'
+        raise Refused(message, *_offer(project_name_from(text), names.PROJECT_NAME), why=why)
     return text
+
+
+def project_name_from(text: str) -> str:
+    """A valid name as close to `text` as possible: `Lake of data!` -> `lake-of-data`. Empty if there is none."""
+    close = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:24].strip("-")
+    return close if names.PROJECT_NAME.fullmatch(close) else ""
 
 
 def account(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
-        raise Refused("an account is a string: its zeros at the front count", f'"{value:012d}"')
+        raise Refused("expected a string, because leading zeros count", f'"{value:012d}"')
     text = string(value)
     if not re.fullmatch(r"[0-9]{12}", text):
         raise Refused(f'"{text}" is not the 12 digits of an AWS account', "aws sts get-caller-identity shows yours")
@@ -179,16 +188,15 @@ def account(value: Any) -> str:
 def region(value: Any) -> str:
     text = string(value)
     if not _REGION.fullmatch(text):
-        zone = re.fullmatch(r"(.*[0-9])[a-z]", text)
-        fit = (f'"{zone[1]}"',) if zone and _REGION.fullmatch(zone[1]) else ()
-        raise Refused(f'"{text}" is no AWS region like "eu-west-1"', *fit)
+        region_of_zone = re.sub(r"(?<=[0-9])[a-z]$", "", text)
+        raise Refused(f'"{text}" is not an AWS region like "eu-west-1"', *_offer(region_of_zone, _REGION))
     return text
 
 
 def regions(value: Any) -> tuple[str, ...]:
     found = some(value, region)
     if len(found) > 1:
-        raise Refused("more than one region is not in this version of dayfly", f'["{found[0]}"]')
+        raise Refused("a project has exactly one region", f'["{found[0]}"]')
     return found
 
 
@@ -200,7 +208,7 @@ def boundary(value: Any) -> str:
 
 
 def boundary_account(arn: str) -> str:
-    """Whose policy it is: 12 digits, or `aws`."""
+    """The account that owns the policy: 12 digits, or `aws`. Empty for an ARN that is not valid."""
     found = _BOUNDARY.fullmatch(arn)
     return found[1] if found else ""
 
@@ -211,17 +219,19 @@ def tags(value: Any) -> dict[str, str]:
     def take(pair: tuple[str, Any]) -> None:
         key, text = pair
         if key.lower().startswith(("aws:", "dayfly:")):
-            raise Refused(f'"{key}": tags of {key.split(":")[0]}: are not yours to set', "another name")
+            raise Refused(f'"{key}": the prefix {key.split(":")[0].lower()}: is reserved', "another name")
         if not _TAG_KEY.fullmatch(key) or key in (".", ".."):
-            why = "a server reads its tags from its metadata, and IAM has them too: no spaces, no / and no comma"
+            why = "instance metadata and IAM do not allow spaces, / and commas in it"
             raise Refused(f'"{key}" is not 1 to 128 letters, digits and + - = . _ : @', why=why)
         if key.lower() in (other.lower() for other in found):
-            raise Refused(f'"{key}" is there twice', "remove one of the two", why="IAM hears no capitals")
+            raise Refused(f'"{key}" is there twice', "remove one of the two", why="IAM ignores case in tag keys")
         found[key] = _tag_value(text)
 
     each(((key, (key, text)) for key, text in table(value).items()), take)
     if len(found) > _TAGS:
-        raise Refused(f"{len(found)} tags; at most {_TAGS}", why="AWS takes 50 on a resource, dayfly's own among them")
+        raise Refused(
+            f"{len(found)} tags; at most {_TAGS}", why="AWS allows 50 on a resource, including those that dayfly sets"
+        )
     return found
 
 
@@ -247,7 +257,7 @@ def _resource(value: Any, prefix: str) -> str:
     return text
 
 
-# --- of a job -----------------------------------------------------------------------------------------------------------
+# --- values of a job -----------------------------------------------------------------------------------------------------------
 
 
 def command(value: Any) -> str | tuple[str, ...]:
@@ -256,21 +266,22 @@ def command(value: Any) -> str | tuple[str, ...]:
     parts: list[str] = []
     each(enumerate(value), lambda part: parts.append(string(part)))
     if not parts or not parts[0].strip():
-        raise Refused("has no program to run", '["python", "main.py"]')
+        raise Refused("names no program", '["python", "main.py"]')
     return tuple(parts)
 
 
 def schedule(value: Any) -> tuple[str, ...]:
-    """The expressions as written; what they say is read where the zone is known."""
-    return (filled(value),) if isinstance(value, str) else strings(value)
+    """The expressions as written. They are parsed in config.py, where the time zone is known."""
+    if isinstance(value, str):
+        return (filled(value),)
+    return strings(value)
 
 
 def zone_name(value: Any) -> str:
     text = string(value)
     if not _ZONE.fullmatch(text) or len(text) > 50:
-        better = "/".join(part.strip().title().replace(" ", "_") for part in text.split("/"))
-        fit = (f'"{better}"',) if _ZONE.fullmatch(better) else ()
-        raise Refused(f'"{text}" is no time zone', *fit, ZONE_FORM)
+        close = "/".join(part.strip().title().replace(" ", "_") for part in text.split("/"))
+        raise Refused(f'"{text}" is not a time zone', *_offer(close, _ZONE), ZONE_FORM)
     return text
 
 
@@ -279,20 +290,20 @@ def server_type(value: Any) -> str:
     try:
         linux = instance_types.runs_linux(text)
     except ValueError:
-        raise Refused(f'"{text}" is no EC2 type', 'a name like "c8g.large"') from None
+        raise Refused(f'"{text}" is not an EC2 type', 'a name like "c8g.large"') from None
     if not linux:
         raise Refused(
-            f'"{text}" runs macOS only', why="an Apple server is rented for 24 hours at least; it is not for one run"
+            f'"{text}" only runs macOS', why="an Apple server is rented for at least 24 hours, not for one run"
         )
     return text
 
 
 def disk(value: Any) -> int:
-    """GB."""
-    found = re.fullmatch(r"([0-9]{1,5})\s*(GB|TB)", string(value))
+    """A size in GB."""
+    found = re.fullmatch(DISK_FORM, string(value))
     if not found:
         raise Refused(f'"{value}" is not a size like "50GB"')
-    size = int(found[1]) * (1000 if found[2] == "TB" else 1)
+    size = int(found[1]) * {"GB": 1, "TB": 1000}[found[2]]
     if not 8 <= size <= 16_000:
         raise Refused(f'"{value}" is not 8GB to 16TB')
     return size
@@ -300,35 +311,37 @@ def disk(value: Any) -> int:
 
 def image(value: Any) -> str:
     text = string(value)
-    if text in _LATER_IMAGES:
-        raise Refused(f'"{text}" is not in this version of dayfly', '"debian-13", or an image of yours by its ami-...')
     if text != "debian-13" and not re.fullmatch(r"ami-[0-9a-f]{8}(?:[0-9a-f]{9})?", text):
-        raise Refused(f'"{text}" is no image', '"debian-13"', 'an id like "ami-0a1b2c3d4e5f67890"')
+        raise Refused(
+            f'"{text}" is not an image', '"debian-13"', 'your own image by its id, like "ami-0a1b2c3d4e5f67890"'
+        )
     return text
 
 
 def path(value: Any) -> str:
-    """Relative, with / between its parts, and never out of the folder it starts in."""
+    """A relative path with / between its parts that stays in the job's folder."""
     text = filled(value)
     if text.startswith(("/", "~", "\\")) or re.match(r"[A-Za-z]:[\\/]", text):
-        raise Refused(f'"{text}" is not relative', why="paths start in the job's folder")
+        raise Refused(f'"{text}" is not relative', why="paths are relative to the job's folder")
     if ".." in text.replace("\\", "/").split("/"):
-        raise Refused(f'"{text}" leads out of the folder', why="paths stay in the job's folder")
+        raise Refused(f'"{text}" leaves the folder', why="a path stays inside the job's folder")
     return text
 
 
 def output(value: Any) -> str:
     text = path(value)
     if text.endswith("/") or text == ".":
-        inner = "**" if text == "." else text + "**"
-        raise Refused(f'"{text}" is a folder; outputs are files', f'"{inner}"')
+        everything = text.removesuffix(".") + "**"
+        raise Refused(f'"{text}" is a folder; outputs are files', f'"{everything}"')
     return text
 
 
 def python(value: Any) -> str:
     text = path(value)
     if text not in ("auto", "none") and not text.endswith((".lock", ".toml", ".txt")):
-        raise Refused(f'"{text}" is no list of dependencies', '"auto", "none", or a file like "requirements.txt"')
+        raise Refused(
+            f'"{text}" is not a file that lists dependencies', '"auto", "none", or a file like "requirements.txt"'
+        )
     return text
 
 
@@ -338,37 +351,50 @@ def variables(value: Any) -> dict[str, str]:
     def take(pair: tuple[str, Any]) -> None:
         name, text = pair
         if not _VARIABLE.fullmatch(name):
-            raise Refused(f'"{name}" is no name of a variable', why="letters, digits and _, no digit first")
+            raise Refused(
+                f'"{name}" is not a variable name', why="it may have letters, digits and _, and begins with no digit"
+            )
         if _RESERVED.fullmatch(name):
-            raise Refused(f"{name} is set by dayfly", "another name", why="the server finds its job and rights by it")
+            raise Refused(f"{name} is set by dayfly", "another name", why="the server needs its own value")
         found[name] = string(text)
 
     each(((name, (name, text)) for name, text in table(value).items()), take)
     return found
 
 
-# --- words ------------------------------------------------------------------------------------------------------------
+# --- words for messages ------------------------------------------------------------------------------------------------------------
 
 
 def shown(value: Any) -> str:
-    """A value as the file has it, shortened."""
+    """A value as the file writes it, shortened."""
+    text = str(value)
     if isinstance(value, bool):
-        return str(value).lower()
-    text = f'"{value}"' if isinstance(value, str) else str(value)
+        text = text.lower()
+    elif isinstance(value, str):
+        text = f'"{text}"'
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _plain(value: Any) -> bool:
+def _offer(text: str, form: re.Pattern[str]) -> list[str]:
+    """The remedy to write this text, if it has the right form."""
+    if not form.fullmatch(text):
+        return []
+    return [shown(text)]
+
+
+def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+_KINDS: tuple[tuple[type, str], ...] = (
+    (Mapping, "a table"),
+    (list, "a list"),
+    (bool, "true or false"),  # before int: a bool is one
+    (str, "a string"),
+    (int, "a number"),
+    (float, "a number"),
+)
+
+
 def _kind(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "a table"
-    if isinstance(value, list):
-        return "a list"
-    if isinstance(value, bool):
-        return "true or false"
-    if isinstance(value, str):
-        return "a string"
-    return "a number" if isinstance(value, int | float) else "a date"
+    return next((words for kind, words in _KINDS if isinstance(value, kind)), "a date")

@@ -1,4 +1,7 @@
-"""What a valid dayfly.toml may surprise with in the coming year: clocks that change, times that are past. Errors live elsewhere."""
+"""Warnings about a valid dayfly.toml: ticks that a clock change drops or repeats within a year, and times that are past.
+
+Errors are found in config.py.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ _MINUTE = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A clock set forward or back: the local times from `start` to before `end` are missing, or come twice."""
+    """A clock set forward or back: local times from `start` until before `end` do not exist, or occur twice."""
 
     start: datetime
     end: datetime
@@ -27,7 +30,7 @@ class Change:
 
 
 def find_warnings(project: Project, now: datetime, zones: Callable[[str], ZoneInfo]) -> tuple[Problem, ...]:
-    """Warnings about the year after `now` (aware). No line: the project no longer knows where it was written."""
+    """Warnings about the year after `now` (aware). They name no line, because a project does not hold its lines."""
     changes: dict[str, tuple[Change, ...]] = {}
     found: list[Problem] = []
     for job in project.jobs.values():
@@ -41,7 +44,7 @@ def find_warnings(project: Project, now: datetime, zones: Callable[[str], ZoneIn
 
 
 def clock_changes(zone: ZoneInfo, start: datetime, end: datetime) -> Iterator[Change]:
-    """The changes of this clock between two moments (aware), to the minute."""
+    """The changes of this zone's clock between two moments (aware), exact to the minute."""
     step = timedelta(hours=12)
     moment = start.astimezone(UTC).replace(second=0, microsecond=0)
     while moment < end:
@@ -56,10 +59,13 @@ def _change(before: datetime, after: datetime, zone: ZoneInfo) -> Change:
     while after - before > _MINUTE:
         middle = before + (after - before) // 2
         middle = middle.replace(second=0, microsecond=0)
-        before, after = (middle, after) if _offset(middle, zone) == old else (before, middle)
-    gone = (after + old).replace(tzinfo=None)
-    come = (after + _offset(after, zone)).replace(tzinfo=None)
-    return Change(min(gone, come), max(gone, come), come < gone)
+        if _offset(middle, zone) == old:
+            before = middle
+        else:
+            after = middle
+    old_clock = (after + old).replace(tzinfo=None)
+    new_clock = (after + _offset(after, zone)).replace(tzinfo=None)
+    return Change(min(old_clock, new_clock), max(old_clock, new_clock), repeated=new_clock < old_clock)
 
 
 def _offset(moment: datetime, zone: ZoneInfo) -> timedelta:
@@ -71,46 +77,48 @@ def _offset(moment: datetime, zone: ZoneInfo) -> timedelta:
 def _past(job: Job, meant: Schedule, now: datetime) -> Iterator[Problem]:
     if not meant.entries or schedule.next_ticks(meant, now, 1):
         return
-    path = f"jobs.{job.name}.schedule"
-    text = ", ".join(job.schedule)
-    yield Problem(
-        path, None, f"{text} is past: no run is to come", remedies=("a later time, or remove it to run by hand",)
-    )
+    message = f"{', '.join(job.schedule)} is past: the job has no next tick"
+    remedies = ("use a later time, or remove the schedule to run by hand",)
+    yield Problem(f"jobs.{job.name}.schedule", None, message, remedies=remedies)
 
 
 def _changing(job: Job, meant: Schedule, changes: tuple[Change, ...], now: datetime) -> Iterator[Problem]:
-    missing, twice = _hit(meant, changes, now, repeated=False), _hit(meant, changes, now, repeated=True)
-    path = f"jobs.{job.name}.schedule"
+    """At most one warning: about a tick that does not exist, otherwise about one that occurs twice."""
+    missing = _hit(meant, changes, now, repeated=False)
+    twice = _hit(meant, changes, now, repeated=True)
     if missing:
         change, local = missing
         lost = "no run that night" if schedule.once_a_day(meant) else "no run then"
-        also = f" ({_day(twice[1])}: {twice[1]:%H:%M} comes twice, one run)" if twice else ""
-        message = f"on {_day(local)} {local.year} there is no {local:%H:%M} in {job.timezone}: {lost}{also}"
+        message = f"on {_day(local)} {local.year} there is no {local:%H:%M} in {job.timezone}: {lost}"
+        if twice:
+            message += f" ({_day(twice[1])}: {twice[1]:%H:%M} occurs twice, one run)"
     elif twice:
         change, local = twice
-        message = f"on {_day(local)} {local.year} {local:%H:%M} comes twice in {job.timezone}: one run, the first"
+        message = f"on {_day(local)} {local.year} {local:%H:%M} occurs twice in {job.timezone}: one run, the first"
     else:
         return
     window = f"{change.start:%H:%M}-{change.end:%H:%M}"
-    yield Problem(path, None, message, remedies=(f'move it out of {window}, or use timezone = "UTC"',))
+    remedies = (f'move it out of {window}, or use timezone = "UTC"',)
+    yield Problem(f"jobs.{job.name}.schedule", None, message, remedies=remedies)
 
 
 def _hit(
     meant: Schedule, changes: tuple[Change, ...], now: datetime, *, repeated: bool
 ) -> tuple[Change, datetime] | None:
-    """The first change that a time of the schedule falls into, and that time."""
+    """The first change of this kind that affects a tick from `now` on, and the local time of that tick."""
+    entries = [entry for entry in meant.entries if _is_affected(entry, repeated)]
     for change in changes:
         if change.repeated != repeated:
             continue
-        times = [local for entry in meant.entries if _counts(entry, repeated) for local in _inside(entry, change)]
+        times = [local for entry in entries for local in _inside(entry, change)]
         ahead = [local for local in times if (schedule.instant(local, meant.zone) or now) >= now]
         if ahead:
             return change, min(ahead)
     return None
 
 
-def _counts(entry: Cron | At, repeated: bool) -> bool:
-    """A job of every hour loses nothing by a missing hour: its next tick is there in time. By a repeated one it does."""
+def _is_affected(entry: Cron | At, repeated: bool) -> bool:
+    """Whether such a change matters. An hourly job loses nothing in a missing hour: its next tick comes at once."""
     return repeated or isinstance(entry, At) or len(entry.hours) < 24
 
 

@@ -211,11 +211,11 @@ def _gone(attempt: Attempt) -> Iterator[StepLine]:
         at=at,
         lived=at - elected.launched,
         job=state.job_duration(attempt),
-        ended_by=not_by_agent(closed.ended_by),
+        ended_by=unusual_end(closed.ended_by),
     )
 
 
-def not_by_agent(ended_by: str) -> str:
+def unusual_end(ended_by: str) -> str:
     """What ended the server; empty if that was the agent, which is the normal end."""
     if ended_by.startswith(_AGENT):
         return ""

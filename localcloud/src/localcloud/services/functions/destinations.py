@@ -64,7 +64,7 @@ class Destinations:
             try:
                 send(session)
             finally:
-                roles.forget(session)
+                roles.end(session)
         except (ClientError, BotoCoreError, roles.RoleRefused) as error:
             _log.warning("%s could not tell %s: %s", config["FunctionName"], arn, error)
 

@@ -17,7 +17,7 @@ from typing import Any
 from localcloud.cloud.facts import Cloud
 from localcloud.cloud.files import write_whole
 from localcloud.errors import CloudError
-from localcloud.ministack import seams
+from localcloud.ministack import functions, requests
 from localcloud.services.functions.destinations import Destinations, Ending
 
 _log = logging.getLogger("localcloud.functions")
@@ -41,9 +41,8 @@ class Events:
         self._left = [_dated_back(_read(path), now) for path in sorted(self._home.glob("*.json"))]
         self._lives: dict[str, Item] = {}
         self._loop = asyncio.get_running_loop()
-        self._lambda = seams.module("lambda_svc")
         self._destinations = Destinations(cloud)
-        seams.put(self._lambda, "invoke_async_with_retry", self.accept)
+        functions.replace_queue(self.accept)
         self._closed = threading.Event()
 
     def resume(self) -> None:
@@ -89,7 +88,7 @@ class Events:
                 await self._cloud.clock.sleep(wait)
                 continue
             try:
-                finished = await _in_thread(lambda: seams.within(account, region, lambda: self._attempt(item)))
+                finished = await _in_thread(lambda: requests.within(account, region, lambda: self._attempt(item)))
             except Exception:
                 _log.exception("an event of %s stumbled", item["function"])
                 finished = True
@@ -100,20 +99,17 @@ class Events:
 
     def _attempt(self, item: Item) -> bool:
         """Run once; True when the event is finished, else `due` says when to try again."""
-        record, config, _ = self._lambda._get_func_record_for_ref(item["function"])
-        if record is None or config is None:
+        function = functions.find(item["function"])
+        if function is None:
             return True
-        base, _, _ = self._lambda._get_base_func_record_for_ref(item["function"])
-        limits = _limits(base or record, item["function"])
+        config, limits = function.config, _limits(function.base, item["function"])
         age = self._cloud.clock.now().timestamp() - item["accepted"]
         if (item["attempts"] or item["throttled"]) and age > limits["MaximumEventAgeInSeconds"]:
             return self._end(item, config, limits, "EventAgeExceeded")
-        if (base or record).get("concurrency") == 0:
+        if function.base.get("concurrency") == 0:
             # Nothing will ever run: Lambda gives the event up without a try.
             return self._end(item, config, limits, "ZeroReservedConcurrency")
-        result = self._lambda._execute_function(
-            self._lambda._execution_record_for_config(record, config), item["event"]
-        )
+        result = functions.run(function, item["event"])
         if self._closed.is_set():
             return False
         if result.get("throttle"):

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from localcloud.cloud.facts import Cloud
-from localcloud.ministack import seams
+from localcloud.ministack import functions, requests
 from localcloud.services.functions.environments import Outcome, Pool, Spec
 from localcloud.services.functions.libraries import link
+from localcloud.services.functions.permissions import check_role
 from localcloud.services.iam import roles
 
 _SERVICE = "lambda.amazonaws.com"
@@ -34,11 +35,8 @@ class Functions:
         self._pool = Pool(self._home / "scratch")
         self._unpacking = threading.Lock()
         self._streams: dict[str, str] = {}
-        self._lambda = seams.module("lambda_svc")
-        seams.put(self._lambda, "_execute_function_warm", self.execute)
-        seams.put(self._lambda, "_emit_lambda_logs", self.write_log)
-        # A function is Pending only until the next turn: nothing has to be fetched or warmed up here.
-        seams.put(self._lambda, "_LAMBDA_STATE_TRANSITION_DELAY", 0.0)
+        functions.replace_execution(self.execute, self.write_log)
+        requests.replace_handler("lambda", check_role(requests.handler("lambda")))
         self._closed = threading.Event()
         threading.Thread(target=self._sweep, name="function-sweeper", daemon=True).start()
 
@@ -83,10 +81,7 @@ class Functions:
         lines = text.splitlines()
         if not text.startswith(f"START RequestId: {request_id} "):
             lines = _framed(config, request_id, text, error, duration_ms)
-        logs = seams.module("cloudwatch_logs")
-        stream = _stream(logs, _group_name(config), stream_name, now)
-        events = [{"timestamp": now, "message": line, "ingestionTime": now} for line in lines]
-        logs._append_log_events(stream, events)
+        functions.append_log(_group_name(config), stream_name, lines, now)
 
     def _spec(self, record: dict[str, Any], config: dict[str, Any]) -> Spec:
         runtime = config.get("Runtime", "")
@@ -150,7 +145,7 @@ class Functions:
         return directory
 
     def _layer(self, attachment: Any) -> list[Path]:
-        data = self._lambda._resolve_layer_zip(attachment)
+        data = functions.layer(attachment)
         if data is None:
             return []
         directory = self._unpack(data, f"layer-{hashlib.sha256(data).hexdigest()}")
@@ -175,28 +170,3 @@ def _framed(config: dict[str, Any], request_id: str, text: str, error: bool, dur
 def _group_name(config: dict[str, Any]) -> str:
     group: str = (config.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{config['FunctionName']}"
     return group
-
-
-def _stream(logs: Any, group_name: str, stream_name: str, now: int) -> dict[str, Any]:
-    """The log stream, made with its group where it is missing, in MiniStack's shape."""
-    if group_name not in logs._log_groups:
-        logs._log_groups[group_name] = {
-            "arn": logs._make_group_arn(group_name),
-            "creationTime": now,
-            "retentionInDays": None,
-            "tags": {},
-            "subscriptionFilters": {},
-            "streams": {},
-        }
-    streams: dict[str, dict[str, Any]] = logs._log_groups[group_name]["streams"]
-    return streams.setdefault(
-        stream_name,
-        {
-            "events": [],
-            "uploadSequenceToken": "1",
-            "creationTime": now,
-            "firstEventTimestamp": None,
-            "lastEventTimestamp": None,
-            "lastIngestionTime": None,
-        },
-    )

@@ -1,6 +1,6 @@
-"""The resource names that a request is judged on, where MiniStack derives another than AWS does.
+"""The ARN of the resource that a request is authorized on, where MiniStack derives another than AWS does.
 
-One ARN as MiniStack expects it; where AWS judges several, they travel as one text and `several` takes them apart.
+MiniStack passes one ARN; where AWS authorizes several, they travel as one text, and `several` takes them apart.
 """
 
 import json
@@ -9,51 +9,52 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
 
-from localcloud.ministack import seams
+from localcloud.ministack import identities
 
-_AND = "\n"
+_SEPARATOR = "\n"
 _PUBLIC = "/aws/service/"
 
 Extract = Callable[..., str]
 
 
 def several(arn: str) -> list[str]:
-    """The ARNs that one request is judged on."""
-    return arn.split(_AND)
+    """Return the ARNs that one request is authorized on."""
+    return arn.split(_SEPARATOR)
 
 
-def extract(known: Extract) -> Extract:
-    """MiniStack's derivation with ours before it."""
+def extract(derive: Extract) -> Extract:
+    """Return MiniStack's derivation, corrected for the services below."""
 
-    def derive(
-        service: str,
-        method: str,
-        path: str,
-        headers: Any,
-        body: bytes,
-        query: Any,
-        region: str,
-        account: str,
+    def extract_one(
+        service: str, method: str, path: str, headers: Any, body: bytes, query: Any, region: str, account: str
     ) -> str:
-        place = f"{region}:{account}"
-        ours: str | None = None
-        if service == "scheduler":
-            ours = _scheduler(path, body, query, place)
-        elif service == "ssm":
-            ours = _parameters(body, region, account)
-        elif service == "iam":
-            ours = _identities(body, query, account)
-        elif service == "ec2" and _said(body, query, "Action").startswith("Describe"):
-            ours = "*"
-        elif service == "logs" and "Tag" not in headers.get("x-amz-target", ""):
-            ours = _logs(body, place)
-        return ours or known(service, method, path, headers, body, query, region, account)
+        found: str | None = None
+        match service:
+            case "scheduler":
+                found = _schedule(path, body, query, f"{region}:{account}")
+            case "ssm":
+                found = _parameters(body, region, account)
+            case "iam":
+                found = _identities(body, query, account)
+            case "ec2" if parameter(body, query, "Action").startswith("Describe"):
+                found = "*"
+            case "logs" if "Tag" not in headers.get("x-amz-target", ""):
+                found = _logs(body, f"{region}:{account}")
+        return found or derive(service, method, path, headers, body, query, region, account)
 
-    return derive
+    return extract_one
 
 
-def _scheduler(path: str, body: bytes, query: Any, place: str) -> str | None:
-    """schedule/GROUP/NAME: the group is in the body of a write and in the query of the rest."""
+def parameter(body: bytes, query: Any, name: str) -> str:
+    """Return a parameter of the query protocol, from the query or the form; "" when it is in neither."""
+    value = _first(query.get(name))
+    if value or not body:
+        return value
+    return _first(parse_qs(body.decode("utf-8", "replace")).get(name))
+
+
+def _schedule(path: str, body: bytes, query: Any, place: str) -> str | None:
+    """schedule/GROUP/NAME: a write has the group in its body, everything else in its query."""
     found = re.fullmatch(r"/schedules/([^/]+)", path)
     if found is None:
         return None
@@ -62,55 +63,51 @@ def _scheduler(path: str, body: bytes, query: Any, place: str) -> str | None:
 
 
 def _parameters(body: bytes, region: str, account: str) -> str | None:
-    """Public parameters belong to no account, and GetParameters is judged on each of its names."""
-    said = _json(body)
-    names = said.get("Names") or ([said["Name"]] if isinstance(said.get("Name"), str) else [])
+    """Public parameters belong to no account, and GetParameters is authorized on each of its names."""
+    request = _json(body)
+    names = request.get("Names") or ([request["Name"]] if isinstance(request.get("Name"), str) else [])
     if not names or not all(isinstance(name, str) for name in names):
         return None
-    return _AND.join(
-        f"arn:aws:ssm:{region}:{'' if name.startswith(_PUBLIC) else account}:parameter/{name.lstrip('/')}"
-        for name in names
-    )
+    return _SEPARATOR.join(_parameter(name, region, account) for name in names)
+
+
+def _parameter(name: str, region: str, account: str) -> str:
+    owner = "" if name.startswith(_PUBLIC) else account
+    return f"arn:aws:ssm:{region}:{owner}:parameter/{name.lstrip('/')}"
 
 
 def _identities(body: bytes, query: Any, account: str) -> str | None:
     """Roles and instance profiles with their path."""
-    profile, role = _said(body, query, "InstanceProfileName"), _said(body, query, "RoleName")
-    path, iam = _said(body, query, "Path") or "/", seams.module("iam")
+    profile, role = parameter(body, query, "InstanceProfileName"), parameter(body, query, "RoleName")
+    path = parameter(body, query, "Path") or "/"
     if profile:
-        known = iam._instance_profiles.get(profile)
+        known = identities.instance_profile(profile)
         return known["Arn"] if known else f"arn:aws:iam::{account}:instance-profile{path}{profile}"
     if role:
-        known = iam._roles.get(role)
+        known = identities.role(role)
         return known["Arn"] if known else f"arn:aws:iam::{account}:role{path}{role}"
     return None
 
 
 def _logs(body: bytes, place: str) -> str | None:
     """A log group's ARN ends in `:*`, a log stream's in its name."""
-    said = _json(body)
-    group, stream = said.get("logGroupName"), said.get("logStreamName")
+    request = _json(body)
+    group, stream = request.get("logGroupName"), request.get("logStreamName")
     if not group:
         return None
-    return f"arn:aws:logs:{place}:log-group:{group}:" + (f"log-stream:{stream}" if stream else "*")
+    within = f"log-stream:{stream}" if stream else "*"
+    return f"arn:aws:logs:{place}:log-group:{group}:{within}"
 
 
 def _json(body: bytes) -> dict[str, Any]:
     try:
-        said = json.loads(body or b"{}")
+        found = json.loads(body or b"{}")
     except ValueError:
         return {}
-    return said if isinstance(said, dict) else {}
-
-
-def _said(body: bytes, query: Any, name: str) -> str:
-    """A parameter of the query protocol, from the query or the form."""
-    value = _first(query.get(name))
-    if value or not body:
-        return value
-    return _first(parse_qs(body.decode("utf-8", "replace")).get(name))
+    return found if isinstance(found, dict) else {}
 
 
 def _first(value: Any) -> str:
-    found = value[0] if isinstance(value, list) and value else value
-    return found if isinstance(found, str) else ""
+    if isinstance(value, list):
+        value = value[0] if value else ""
+    return value if isinstance(value, str) else ""

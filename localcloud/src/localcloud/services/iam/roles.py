@@ -1,18 +1,18 @@
-"""Sessions of a role for a service of the cloud itself (Lambda, Scheduler): trust policy judged, keys random.
+"""Sessions of a role for a service of the cloud itself, such as Lambda or Scheduler. Keys are random.
 
-What a session may do is judged elsewhere, by IAM, at each of its requests.
+A session's requests are authorized like every other request, so what it may do does not belong here.
 """
 
-import json
 import secrets
 import time
 from dataclasses import dataclass
 from typing import Any
 
-from localcloud.ministack import seams
+from localcloud.ministack import identities
+from localcloud.services.iam import authorization
 
 _SECONDS = 3600
-_OF = "_LocalcloudService"
+_FOR_SERVICE = "_LocalcloudService"
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
 
@@ -31,89 +31,71 @@ class Session:
 
 
 def assume(role_arn: str, service: str, name: str, keys: dict[str, str] | None = None) -> Session:
-    """A new session of `role_arn` for the service principal `service`, e.g. "lambda.amazonaws.com".
+    """Create a session of `role_arn` for a service principal, e.g. "lambda.amazonaws.com". Raises RoleRefused.
 
-    `keys` are the request's condition keys in lower case, such as "aws:sourcearn". Raises RoleRefused.
+    `keys` are the request's condition keys in lower case, such as "aws:sourcearn".
     """
-    parts = role_arn.split(":")
-    role_name = role_arn.rsplit("/", 1)[-1]
-    role = seams.module("iam")._roles.get_scoped(parts[4], None, role_name) if len(parts) > 5 else None
+    role = _find(role_arn)
     if role is None:
         raise RoleRefused(f"The role {role_arn} does not exist.")
-    if not _trusts(role.get("AssumeRolePolicyDocument") or "{}", service, role_arn, keys or {}):
-        raise RoleRefused(f"The role {role_arn} does not let {service} assume it.")
+    if not _trusts(role, role_arn, service, keys):
+        raise RoleRefused(f"The trust policy of the role {role_arn} does not let {service} assume it.")
+    account, role_name = role_arn.split(":")[4], _name(role_arn)
     session = Session(
         access_key="ASIA" + "".join(secrets.choice(_LETTERS) for _ in range(16)),
         secret_key=secrets.token_hex(20),
         token=secrets.token_hex(64),
         expires=time.time() + _SECONDS,
     )
-    seams.module("sts").register_session(
+    identities.add_session(
         session.access_key,
         {
-            "Arn": f"arn:aws:sts::{parts[4]}:assumed-role/{role_name}/{name}",
+            "Arn": f"arn:aws:sts::{account}:assumed-role/{role_name}/{name}",
             "UserId": f"{role['RoleId']}:{name}",
             "SecretAccessKey": session.secret_key,
             "SessionToken": session.token,
             "Expiration": session.expires,
-            "AccountId": parts[4],
+            "AccountId": account,
             "PrincipalType": "AssumedRole",
             "SessionTags": [],
             "SessionPolicies": None,
-            _OF: service,
+            _FOR_SERVICE: service,
         },
     )
     return session
 
 
-def age(seconds: float) -> None:
-    """Bring the end of every session nearer but those made here: guests and functions live by the machine's clock."""
-    for session in seams.module("sts")._sessions.values():
-        if _OF not in session and isinstance(session.get("Expiration"), int | float):
+def trusts(role_arn: str, service: str, keys: dict[str, str] | None = None) -> bool:
+    """Return whether `service` may assume a role; False for one that does not exist. `keys` as in `assume`."""
+    role = _find(role_arn)
+    return role is not None and _trusts(role, role_arn, service, keys)
+
+
+def end(session: Session) -> None:
+    """End a session before it expires."""
+    identities.end_session(session.access_key)
+
+
+def expire_earlier(seconds: float) -> None:
+    """Let every session that a client created expire that much earlier.
+
+    Sessions of guests and functions keep their time: they live by the machine's clock.
+    """
+    for session in identities.sessions():
+        if _FOR_SERVICE not in session and isinstance(session.get("Expiration"), int | float):
             session["Expiration"] -= seconds
 
 
-def trusts(role_arn: str, service: str, keys: dict[str, str] | None = None) -> bool:
-    """Whether `service` may assume a role; False for one that does not exist. `keys` as in `assume`."""
+def _find(role_arn: str) -> dict[str, Any] | None:
     parts = role_arn.split(":")
-    role = (
-        seams.module("iam")._roles.get_scoped(parts[4], None, role_arn.rsplit("/", 1)[-1]) if len(parts) > 5 else None
-    )
-    document = role.get("AssumeRolePolicyDocument") or "{}" if role is not None else "{}"
-    return _trusts(document, service, role_arn, keys or {})
+    if len(parts) < 6:
+        return None
+    return identities.role(_name(role_arn), account=parts[4])
 
 
-def forget(session: Session) -> None:
-    """End a session before its time."""
-    seams.module("sts")._sessions.pop(session.access_key, None)
+def _trusts(role: dict[str, Any], role_arn: str, service: str, keys: dict[str, str] | None) -> bool:
+    return authorization.trusts(role.get("AssumeRolePolicyDocument"), service, role_arn, keys or {})
 
 
-def _trusts(document: str | dict[str, Any], service: str, role_arn: str, keys: dict[str, str]) -> bool:
-    """Whether the statements that name `service` let it assume the role, a Deny before every Allow."""
-    policy = json.loads(document) if isinstance(document, str) else document
-    statements = policy.get("Statement", [])
-    named = [
-        {key: value for key, value in statement.items() if key != "Principal"} | {"Resource": "*"}
-        for statement in (statements if isinstance(statements, list) else [statements])
-        if _names(statement.get("Principal"), service)
-    ]
-    evaluator = seams.evaluator()
-    context = evaluator.EvalContext(
-        principal_arn=service,
-        principal_type="Service",
-        principal_account=role_arn.split(":")[4],
-        action="sts:AssumeRole",
-        resource_arn=role_arn,
-        region="",
-        service_context={"aws:sourceaccount": role_arn.split(":")[4], **keys},
-    )
-    parsed = evaluator.parse_policy_document({"Version": policy.get("Version", "2008-10-17"), "Statement": named})
-    decision: str = evaluator.evaluate(context, [parsed]).decision
-    return decision == "Allow"
-
-
-def _names(principal: Any, service: str) -> bool:
-    if principal == "*":
-        return True
-    services = principal.get("Service", []) if isinstance(principal, dict) else []
-    return service in ([services] if isinstance(services, str) else services)
+def _name(role_arn: str) -> str:
+    return role_arn.rpartition("/")[2]

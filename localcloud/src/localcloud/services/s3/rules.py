@@ -1,12 +1,15 @@
-"""What S3 refuses by the look of a request: conditions it does not know, keys too long, uploads put together wrongly.
+"""What S3 refuses without looking at its objects: unknown conditions, long keys, uploads of wrong parts.
 
-What a request may do is judged in iam.py; how the answer is kept and raced is s3.py's.
+What a request may do is authorized in services.iam.
 """
 
 import importlib
 import itertools
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
 from typing import Any
+
+from localcloud.ministack import objects
 
 SIGNATURE = ("awsaccesskeyid", "signature", "expires")
 _LEAST_PART = 5 << 20
@@ -27,13 +30,15 @@ Refusal = tuple[str, str, int]
 
 
 def writes_object(method: str, query: Any) -> bool:
-    """PutObject, CopyObject and CompleteMultipartUpload, by their method and query; links carry their signature there."""
+    """Return whether a request is PutObject, CopyObject or CompleteMultipartUpload, by its method and query."""
     asked = _asked(query)
-    return asked == {"uploadid"} if method == "POST" else method == "PUT" and not asked
+    if method == "POST":
+        return asked == {"uploadid"}
+    return method == "PUT" and not asked
 
 
 def refusal(method: str, path: str, headers: Any, query: Any) -> Refusal | None:
-    """The code, words and status of what S3 refuses without looking at its objects; None where it looks.
+    """Return the code, message and status of what S3 refuses without looking at its objects; None where it looks.
 
     "S3 API Reference", PutObject, If-None-Match ("Expects the '*' (asterisk) character"); Error responses, NotImplemented
     and KeyTooLongError; "S3 User Guide", Naming Amazon S3 objects (1,024 bytes of UTF-8).
@@ -44,26 +49,27 @@ def refusal(method: str, path: str, headers: Any, query: Any) -> Refusal | None:
     if not key or method not in _ASKED:
         return None
     asked = _asked(query)
-    parts = method == "PUT" and asked == {"partnumber", "uploadid"}
-    if (
-        asked
-        and not parts
-        and not any(word in asked and asked - {word} <= more for word, more in _ASKED[method].items())
-    ):
-        # What IAM and S3 might take for two different requests is none.
+    if asked and not _is_one_request(method, asked):
+        # IAM and S3 could take such a query for two different requests.
         return "InvalidRequest", f"A {method} of an object cannot ask for {', '.join(sorted(asked))}.", 400
     if writes_object(method, query) and headers.get("if-none-match", "*").strip() != "*":
         return "NotImplemented", "A header you provided implies functionality that is not implemented", 501
     return None
 
 
-def wrong_parts(s3: Any, body: bytes, query: Any) -> Refusal | None:
-    """What is wrong with the parts that a CompleteMultipartUpload lists: their order, or one but the last under 5 MiB.
+def _is_one_request(method: str, asked: set[str]) -> bool:
+    """Return whether a query of an object's request names exactly one thing that S3 has."""
+    if method == "PUT" and asked == {"partnumber", "uploadid"}:
+        return True
+    return any(word in asked and asked - {word} <= more for word, more in _ASKED[method].items())
 
-    "S3 API Reference", Error responses, EntityTooSmall and InvalidPartOrder. What else may be wrong is MiniStack's to say.
+
+def wrong_parts(body: bytes, query: Any) -> Refusal | None:
+    """Return what is wrong with the parts of a CompleteMultipartUpload: their order, or one but the last under 5 MiB.
+
+    "S3 API Reference", Error responses, EntityTooSmall and InvalidPartOrder. MiniStack finds what else may be wrong.
     """
-    said = query.get("uploadId") or []
-    upload = s3._multipart_uploads.get(said[0] if isinstance(said, list) and said else said) or {}
+    upload = objects.uploads().get(first(query.get("uploadId")))
     listed = _listed(body)
     if listed is None or not upload:
         return None
@@ -76,28 +82,35 @@ def wrong_parts(s3: Any, body: bytes, query: Any) -> Refusal | None:
 
 
 def deleted_keys(body: bytes) -> list[str]:
-    """The keys that a DeleteObjects names."""
+    """Return the keys that a DeleteObjects names."""
     try:
-        root = importlib.import_module("defusedxml.ElementTree").fromstring(body)
+        return [key.text or "" for key in _children(body, "Object", "Key")]
     except (ElementTree.ParseError, ValueError):
         return []
-    keys = [one for thing in root.iter() if _tag(thing) == "Object" for one in thing if _tag(one) == "Key"]
-    return [key.text or "" for key in keys]
+
+
+def first(value: Any) -> str:
+    """Return the first value of a query's parameter; "" when it has none."""
+    if isinstance(value, list):
+        value = value[0] if value else ""
+    return value or ""
 
 
 def _listed(body: bytes) -> list[int] | None:
-    """The numbers of the parts in a CompleteMultipartUpload, in its order; None when it cannot be read."""
+    """Return the numbers of the parts in a CompleteMultipartUpload, in its order; None when it cannot be read."""
     try:
-        root = importlib.import_module("defusedxml.ElementTree").fromstring(body)
-        return [
-            int(one.text or "")
-            for part in root.iter()
-            if _tag(part) == "Part"
-            for one in part
-            if _tag(one) == "PartNumber"
-        ]
+        return [int(number.text or "") for number in _children(body, "Part", "PartNumber")]
     except (ElementTree.ParseError, ValueError):
         return None
+
+
+def _children(body: bytes, parent: str, child: str) -> Iterator[ElementTree.Element]:
+    """Return the elements `child` directly below elements `parent`. Raises ParseError, and ValueError for an attack."""
+    # Imported here: it belongs to MiniStack's requirements and is needed only for such a body.
+    root = importlib.import_module("defusedxml.ElementTree").fromstring(body)
+    for element in root.iter():
+        if _tag(element) == parent:
+            yield from (below for below in element if _tag(below) == child)
 
 
 def _tag(element: Any) -> str:
@@ -105,5 +118,5 @@ def _tag(element: Any) -> str:
 
 
 def _asked(query: Any) -> set[str]:
-    """The names of a query without those of a signature or of headers that stand there."""
+    """Return the names of a query, without those of a signature or of headers that a link carries there."""
     return {name.lower() for name in query if not name.lower().startswith("x-")} - set(SIGNATURE)

@@ -1,9 +1,9 @@
-"""Unfinished multipart uploads on disk, so that a cloud that is killed goes on with them; MiniStack holds them in memory only.
+"""Unfinished multipart uploads on disk, so that a cloud that is killed continues them; MiniStack keeps them in memory only.
 
-    DIR/uploads/ID/upload.json    what CreateMultipartUpload said, and the account
+    DIR/uploads/ID/upload.json    what CreateMultipartUpload answered, and the account
     DIR/uploads/ID/NUMBER         a part: one line of JSON that describes it, then its content
 
-A completed upload's object is MiniStack's to write; what S3 answers to whom is s3.py's.
+The object of a completed upload is written by MiniStack.
 """
 
 import json
@@ -15,91 +15,93 @@ from typing import Any
 
 from localcloud.cloud.files import write_whole
 from localcloud.errors import CloudError
-from localcloud.ministack import seams
+from localcloud.ministack import objects, requests
+from localcloud.ministack.requests import Handler
+from localcloud.services.s3.rules import first
 
-_ID = re.compile(rb"<UploadId>([0-9A-Za-z-]+)</UploadId>")
+_ANSWERED_ID = re.compile(rb"<UploadId>([0-9A-Za-z-]+)</UploadId>")
+_ID = re.compile(r"[0-9A-Za-z-]+")
 
 
 class Uploads:
-    """The uploads of MiniStack's S3 module, kept in `home`."""
+    """MiniStack's unfinished uploads, kept in `home`."""
 
-    def __init__(self, s3: Any, home: Path, account: Callable[[], str]) -> None:
-        self._s3 = s3
+    def __init__(self, home: Path) -> None:
         self._home = home
-        self._account = account
         home.mkdir(mode=0o700, exist_ok=True)
 
     def restore(self) -> None:
-        """Have MiniStack know what an earlier cloud did not finish. Raises CloudError for what is damaged."""
-        for place in sorted(self._home.iterdir()):
+        """Give MiniStack what an earlier cloud did not finish. Raises CloudError for what is damaged."""
+        for folder in sorted(self._home.iterdir()):
             try:
-                said = json.loads((place / "upload.json").read_text())
-                parts = {int(file.name): _read(file) for file in place.iterdir() if file.name.isdecimal()}
-                account, upload = said["account"], said["upload"] | {"parts": parts}
+                described = json.loads((folder / "upload.json").read_text())
+                parts = {int(file.name): _read(file) for file in folder.iterdir() if file.name.isdecimal()}
+                account, upload = described["account"], described["upload"] | {"parts": parts}
             except FileNotFoundError:
-                # Killed while it was made or removed: nobody was told of it, or it is over.
-                shutil.rmtree(place, ignore_errors=True)
+                # The cloud was killed while it created or removed the folder: no client knows it, or it is over.
+                shutil.rmtree(folder, ignore_errors=True)
                 continue
             except (OSError, ValueError, KeyError, TypeError) as error:
-                remedy = "Remove that folder: the unfinished upload in it is gone then."
-                raise CloudError(f"{place} is damaged: {error}.", remedy) from error
-            seams.within(account, "", lambda name=place.name, upload=upload: self._put(name, upload))  # type: ignore[misc]
+                raise CloudError(
+                    f"{folder} is damaged: {error}.", "Remove that folder; the unfinished upload in it is lost."
+                ) from error
+            with requests.scope(account, ""):
+                objects.uploads()[folder.name] = upload
 
-    def handler(self, inner: Any) -> Any:
-        """S3's handler, with what it does to uploads written before it answers."""
+    def keep(self, handler: Handler) -> Handler:
+        """Write what a request does to an upload before it is answered."""
 
         async def handle(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
-            said = query.get("uploadId") or [""]
-            upload = said[0] if isinstance(said, list) else said
-            answer = await inner(method, path, headers, body, query)
-            begun = _ID.search(answer[2]) if method == "POST" and "uploads" in query and answer[0] == 200 else None
-            upload = begun[1].decode() if begun else upload
-            number = query.get("partNumber") if upload and method == "PUT" and answer[0] == 200 else None
+            answer = await handler(method, path, headers, body, query)
+            upload, write = self._change(method, query, answer)
             try:
-                if begun:
-                    self._write(upload)
-                elif number:
-                    self._write_part(upload, int(number[0] if isinstance(number, list) else number))
+                write()
             except OSError as error:
-                self._forget(upload, number)
+                _undo(upload, query)
                 text = f"The disk did not take the upload: {error.strerror}."
-                answer = self._s3._error("InternalError", text, 500, path)
-            if upload and _ID.fullmatch(f"<UploadId>{upload}</UploadId>".encode()) and not self._known(upload):
+                answer = objects.error("InternalError", text, 500, path)
+            if _ID.fullmatch(upload) and upload not in objects.uploads():
                 shutil.rmtree(self._home / upload, ignore_errors=True)
             return answer
 
         return handle
 
-    def _known(self, upload: str) -> bool:
-        return upload in self._s3._multipart_uploads
-
-    def _put(self, upload: str, record: dict[str, Any]) -> None:
-        self._s3._multipart_uploads[upload] = record
-
-    def _forget(self, upload: str, number: Any) -> None:
-        """A part, or without a number the whole upload, is none."""
-        if not number:
-            self._s3._multipart_uploads.pop(upload, None)
-        else:
-            parts = self._s3._multipart_uploads[upload]["parts"]
-            parts.pop(int(number[0] if isinstance(number, list) else number), None)
+    def _change(self, method: str, query: Any, answer: Any) -> tuple[str, Callable[[], None]]:
+        """Return the id of a request's upload ("" for none), and what writes the request's change of it."""
+        upload, number = first(query.get("uploadId")), first(query.get("partNumber"))
+        done = answer[0] == 200
+        if done and method == "POST" and "uploads" in query and (found := _ANSWERED_ID.search(answer[2])):
+            begun = found[1].decode()
+            return begun, lambda: self._write(begun)
+        if done and method == "PUT" and upload and number:
+            return upload, lambda: self._write_part(upload, int(number))
+        return upload, lambda: None
 
     def _write(self, upload: str) -> None:
-        record = {name: value for name, value in self._s3._multipart_uploads[upload].items() if name != "parts"}
-        place = self._home / upload
-        place.mkdir(mode=0o700, exist_ok=True)
-        write_whole(place / "upload.json", json.dumps({"account": self._account(), "upload": record}).encode())
+        record = {name: value for name, value in objects.uploads()[upload].items() if name != "parts"}
+        folder = self._home / upload
+        folder.mkdir(mode=0o700, exist_ok=True)
+        write_whole(folder / "upload.json", json.dumps({"account": requests.account(), "upload": record}).encode())
 
     def _write_part(self, upload: str, number: int) -> None:
-        part = self._s3._multipart_uploads[upload]["parts"][number]
-        said = json.dumps({name: value for name, value in part.items() if name != "body"}).encode()
-        write_whole(self._home / upload / str(number), said + b"\n" + part["body"])
+        part = objects.uploads()[upload]["parts"][number]
+        described = json.dumps({name: value for name, value in part.items() if name != "body"}).encode()
+        write_whole(self._home / upload / str(number), described + b"\n" + part["body"])
+
+
+def _undo(upload: str, query: Any) -> None:
+    """Forget a part that is not on disk, or the whole upload when its creation is not."""
+    number = first(query.get("partNumber"))
+    if number:
+        objects.uploads()[upload]["parts"].pop(int(number), None)
+    else:
+        objects.uploads().pop(upload, None)
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """A part as MiniStack holds it. Raises ValueError when it is not what its first line says."""
-    said, _, body = file.read_bytes().partition(b"\n")
-    part: dict[str, Any] = json.loads(said) | {"body": body}
+    """Return a part as MiniStack keeps it. Raises ValueError when it is not what its first line describes."""
+    described, _, body = file.read_bytes().partition(b"\n")
+    part: dict[str, Any] = json.loads(described) | {"body": body}
     if part["size"] != len(body):
         raise ValueError(f"part {file.name} has {len(body)} bytes, not {part['size']}")
     return part

@@ -1,1 +1,1 @@
-"""EventBridge Scheduler: expressions, the API over MiniStack's stores, the engine, and delivery to targets."""
+"""EventBridge Scheduler, wholly localcloud's own: expressions, state, API, engine, and delivery to targets."""

@@ -1,6 +1,6 @@
 """Delivering one due time of a schedule to its target, as the target's role: retries and the dead-letter queue.
 
-When a schedule is due is the engine's business; what a role may do is judged by IAM at the request itself.
+When a schedule is due does not belong here; what the role may do is authorized at the request itself.
 """
 
 import asyncio
@@ -19,15 +19,16 @@ from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionEr
 from localcloud.cloud.facts import Cloud
 from localcloud.services.clients import client
 from localcloud.services.iam import roles
+from localcloud.services.scheduler.store import Fields
 
 _log = logging.getLogger("localcloud.scheduler")
-_SERVICE = "scheduler.amazonaws.com"
+SERVICE = "scheduler.amazonaws.com"
 _UNIVERSAL = "arn:aws:scheduler:::aws-sdk:"
-_MAX_AGE = 86400
-_MAX_ATTEMPTS = 185
+MAX_AGE = 86400
+MAX_ATTEMPTS = 185
 _LONGEST_WAIT = 60.0
 _READ_ONLY = ("get", "describe", "list", "poll", "receive", "search", "scan", "query", "select", "read", "lookup")
-# The SDK's names of services that boto3 calls otherwise.
+# Names of services in the SDK whose name in boto3 differs.
 _SDK_NAMES = {"cloudwatchlogs": "logs", "eventbridge": "events", "sfn": "stepfunctions", "costexplorer": "ce"}
 
 
@@ -35,7 +36,7 @@ _SDK_NAMES = {"cloudwatchlogs": "logs", "eventbridge": "events", "sfn": "stepfun
 class Due:
     """One due time of one schedule."""
 
-    schedule: dict[str, Any]
+    schedule: Fields
     account: str
     region: str
     time: datetime
@@ -46,8 +47,17 @@ class Due:
         return self.time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+@dataclass(frozen=True)
+class _Failure:
+    """Why an attempt failed, and whether another one may succeed."""
+
+    code: str
+    message: str
+    retry: bool = False
+
+
 def refused_target(arn: str) -> str | None:
-    """Why a target could never be delivered to, as a validation message; None when it can."""
+    """Return why a target could never be delivered to, as a validation message; None when it can."""
     if arn.startswith(_UNIVERSAL):
         service, _, action = arn[len(_UNIVERSAL) :].partition(":")
         if not service or not re.fullmatch(r"[A-Za-z0-9]+", action):
@@ -60,52 +70,66 @@ def refused_target(arn: str) -> str | None:
     return f"The local cloud delivers to Lambda, SQS, SNS and universal targets, not to {arn}."
 
 
-async def deliver(cloud: Cloud, due: Due, still_there: Callable[[], bool]) -> None:
-    """Deliver until it succeeds, fails for good, or its retry policy is spent; then to the dead-letter queue."""
-    policy = due.schedule["Target"].get("RetryPolicy") or {}
-    attempts = int(policy.get("MaximumRetryAttempts", _MAX_ATTEMPTS))
-    age = float(policy.get("MaximumEventAgeInSeconds", _MAX_AGE))
-    number, failure, spent = 0, ("", ""), "MaximumEventAgeInSeconds"
-    while still_there():
-        if number and (cloud.clock.now() - due.time).total_seconds() > age:
-            break
-        if number > attempts:
-            spent = "MaximumRetryAttempts"
-            break
+def max_age(schedule: Fields) -> float:
+    """Return how many seconds after its due time an event may still be delivered."""
+    return float(_retry_policy(schedule).get("MaximumEventAgeInSeconds", MAX_AGE))
+
+
+async def deliver(cloud: Cloud, due: Due, exists: Callable[[], bool]) -> None:
+    """Deliver until it succeeds, fails for good, or its retry policy is exhausted; then to the dead-letter queue.
+
+    Stops without a word when the schedule no longer exists.
+    """
+    most = int(_retry_policy(due.schedule).get("MaximumRetryAttempts", MAX_ATTEMPTS))
+    number, failure = 0, _Failure("", "")
+    while exists():
+        exhausted = _exhausted(cloud, due, number, most)
+        if exhausted:
+            await asyncio.to_thread(dead_letter, cloud, due, (failure.code, failure.message), number, exhausted)
+            return
         if number:
             await cloud.clock.sleep(min(2.0 ** (number - 1), _LONGEST_WAIT))
         number += 1
-        refused = await asyncio.to_thread(_attempt, cloud, due, number)
-        if refused is None:
+        failed = await asyncio.to_thread(_attempt, cloud, due, number)
+        if failed is None:
             return
-        again, *failure_ = refused
-        failure = (failure_[0], failure_[1])
-        if not again:
-            spent = ""
-            break
-    else:
-        return
-    await asyncio.to_thread(dead_letter, cloud, due, failure, number, spent)
+        failure = failed
+        if not failure.retry:
+            await asyncio.to_thread(dead_letter, cloud, due, (failure.code, failure.message), number, "")
+            return
 
 
-def _attempt(cloud: Cloud, due: Due, number: int) -> tuple[bool, str, str] | None:
-    """One delivery: None for success, else whether to try again, a code and a message."""
+def _exhausted(cloud: Cloud, due: Due, attempts: int, most: int) -> str:
+    """Return which limit of the retry policy forbids a further attempt; "" when none does."""
+    if attempts and (cloud.clock.now() - due.time).total_seconds() > max_age(due.schedule):
+        return "MaximumEventAgeInSeconds"
+    if attempts > most:
+        return "MaximumRetryAttempts"
+    return ""
+
+
+def _retry_policy(schedule: Fields) -> dict[str, Any]:
+    return schedule["Target"].get("RetryPolicy") or {}
+
+
+def _attempt(cloud: Cloud, due: Due, number: int) -> _Failure | None:
+    """Deliver once; None for success."""
     try:
-        session = roles.assume(due.schedule["Target"]["RoleArn"], _SERVICE, uuid.uuid4().hex, trust_keys(due.schedule))
+        session = roles.assume(due.schedule["Target"]["RoleArn"], SERVICE, uuid.uuid4().hex, trust_keys(due.schedule))
     except roles.RoleRefused as refused:
-        return False, "AccessDeniedException", str(refused)
+        return _Failure("AccessDeniedException", str(refused))
     try:
         _send(cloud, due, number, session)
     except ClientError as error:
         code, status = error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"]
-        again = status >= 500 or status == 429 or "Throttl" in code or code == "RequestLimitExceeded"
-        return again, code, error.response["Error"].get("Message", "")
+        retry = status >= 500 or status == 429 or "Throttl" in code or code == "RequestLimitExceeded"
+        return _Failure(code, error.response["Error"].get("Message", ""), retry)
     except (EndpointConnectionError, HTTPClientError) as error:
-        return True, "SdkClientException", str(error)
+        return _Failure("SdkClientException", str(error), retry=True)
     except (BotoCoreError, ValueError, AttributeError) as error:
-        return False, "ValidationException", str(error)
+        return _Failure("ValidationException", str(error))
     finally:
-        roles.forget(session)
+        roles.end(session)
     return None
 
 
@@ -134,7 +158,7 @@ def _send(cloud: Cloud, due: Due, number: int, session: roles.Session) -> None:
 
 
 def filled(due: Due, number: int) -> str:
-    """The input of one attempt, its context attributes replaced; without an input, Scheduler's own event."""
+    """Return the input of one attempt, its context attributes replaced; without an input, Scheduler's own event."""
     text = due.schedule["Target"].get("Input")
     if text is None:
         return json.dumps(
@@ -160,36 +184,36 @@ def filled(due: Due, number: int) -> str:
     return str(text)
 
 
-def trust_keys(schedule: dict[str, Any]) -> dict[str, str]:
-    """The condition keys under which Scheduler assumes a role: the ARN of the schedule's group."""
+def trust_keys(schedule: Fields) -> dict[str, str]:
+    """Return the condition keys under which Scheduler assumes a role: the ARN of the schedule's group."""
     prefix = ":".join(schedule["Arn"].split(":")[:5])
     return {"aws:sourcearn": f"{prefix}:schedule-group/{schedule['GroupName']}"}
 
 
-def dead_letter(cloud: Cloud, due: Due, failure: tuple[str, str], attempts: int, spent: str) -> None:
+def dead_letter(cloud: Cloud, due: Due, failure: tuple[str, str], attempts: int, exhausted: str) -> None:
     """Send an undelivered due time to the schedule's dead-letter queue, as the target's role."""
     arn = (due.schedule["Target"].get("DeadLetterConfig") or {}).get("Arn")
     _log.warning("%s at %s not delivered: %s %s", due.schedule["Arn"], due.stamp, *failure)
     if not arn:
         return
-    said = {
+    values = {
         "ERROR_CODE": failure[0],
         "ERROR_MESSAGE": failure[1],
         "EXECUTION_ID": str(uuid.uuid4()),
-        "EXHAUSTED_RETRY_CONDITION": spent,
+        "EXHAUSTED_RETRY_CONDITION": exhausted,
         "RETRY_ATTEMPTS": str(max(0, attempts - 1)),
         "SCHEDULED_TIME": due.stamp,
         "SCHEDULE_ARN": due.schedule["Arn"],
         "TARGET_ARN": due.schedule["Target"]["Arn"],
     }
-    attributes = {name: {"DataType": "String", "StringValue": value} for name, value in said.items() if value}
+    attributes = {name: {"DataType": "String", "StringValue": value} for name, value in values.items() if value}
     try:
-        session = roles.assume(due.schedule["Target"]["RoleArn"], _SERVICE, uuid.uuid4().hex, trust_keys(due.schedule))
+        session = roles.assume(due.schedule["Target"]["RoleArn"], SERVICE, uuid.uuid4().hex, trust_keys(due.schedule))
         queues = client(cloud, "sqs", arn.split(":")[3], session)
         body = filled(due, attempts)
         queues.send_message(QueueUrl=_queue_url(cloud, arn), MessageBody=body, MessageAttributes=attributes)
     except (ClientError, BotoCoreError, roles.RoleRefused) as error:
-        _log.warning("%s: nor could its dead-letter queue be reached: %s", due.schedule["Arn"], error)
+        _log.warning("%s: its dead-letter queue could not be reached either: %s", due.schedule["Arn"], error)
 
 
 def _queue_url(cloud: Cloud, arn: str) -> str:

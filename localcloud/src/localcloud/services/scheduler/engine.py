@@ -1,7 +1,7 @@
-"""Firing what is due: one loop over MiniStack's store of schedules, exact to a fraction of a second.
+"""Firing what is due: one loop over all schedules, exact to a fraction of a second.
 
 Recurring times that passed while the cloud was down are not made up for (AWS has no such gap to fill); a one-time
-schedule that passed meanwhile fires as soon as the cloud is up, within its retry policy's age.
+schedule that passed meanwhile fires as soon as the cloud is up, within the age that its retry policy allows.
 """
 
 import asyncio
@@ -12,36 +12,45 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from localcloud.cloud.facts import Cloud
-from localcloud.ministack import seams
-from localcloud.services.scheduler.delivery import Due, dead_letter, deliver
+from localcloud.services.scheduler.delivery import Due, dead_letter, deliver, max_age
 from localcloud.services.scheduler.expressions import At, BadExpression, Expression, parse
+from localcloud.services.scheduler.store import Fields, Schedule, Schedules, place_of
 
 _log = logging.getLogger("localcloud.scheduler")
 _STEP = 0.2
 _LATE = timedelta(seconds=60)
-_DONE = "_Done"
-
-Key = tuple[str, str, str]
+_TIMES = (
+    "ScheduleExpression",
+    "ScheduleExpressionTimezone",
+    "StartDate",
+    "EndDate",
+    "CreationDate",
+    "LastModificationDate",
+)
 
 
 @dataclass
 class _Plan:
-    """A schedule as last seen, and when it is due next."""
+    """What a schedule's times were when they were last read, and when it is due next."""
 
-    seen: tuple[Any, ...]
+    times: tuple[Any, ...]
     expression: Expression
     due: datetime | None
 
+    @property
+    def once(self) -> bool:
+        return isinstance(self.expression, At)
+
 
 class Engine:
-    """The loop. It reads the store itself, so it does not matter who wrote a schedule."""
+    """The loop. It reads the schedules at each step, so it does not matter who changed them."""
 
-    def __init__(self, cloud: Cloud) -> None:
+    def __init__(self, cloud: Cloud, schedules: Schedules) -> None:
         self._cloud = cloud
-        self._store: dict[Key, dict[str, Any]] = seams.module("scheduler")._schedules._data
+        self._store = schedules
         self._began = cloud.clock.now()
-        self._plans: dict[Key, _Plan] = {}
-        self._busy: set[tuple[Key, float]] = set()
+        self._plans: dict[str, _Plan] = {}
+        self._delivering: set[tuple[str, float]] = set()
 
     async def run(self) -> None:
         """Fire until cancelled."""
@@ -49,130 +58,136 @@ class Engine:
             try:
                 self.tick(self._cloud.clock.now())
             except Exception:
-                _log.exception("the scheduler stumbled")
+                _log.exception("firing the schedules failed; it is tried again")
             await asyncio.sleep(_STEP)
 
     def next_due(self) -> datetime | None:
-        """When a schedule is due next, as far as it was seen."""
+        """Return when a schedule is due next, as far as they were read."""
         return min((plan.due for plan in self._plans.values() if plan.due is not None), default=None)
 
     def turned_back(self) -> None:
-        """The clock went back: every due time is worked out anew."""
+        """Compute every due time again, since the clock was set back."""
         self._began = self._cloud.clock.now()
         self._plans.clear()
 
     def tick(self, now: datetime) -> None:
         """Start the delivery of everything that is due at `now`."""
-        for key in [key for key in self._plans if key not in self._store]:
-            del self._plans[key]
-        for key, record in list(self._store.items()):
-            if record.get("State", "ENABLED") != "ENABLED" or record.get(_DONE):
-                self._plans.pop(key, None)
+        for arn in [arn for arn in self._plans if arn not in self._store.schedules]:
+            del self._plans[arn]
+        for arn, schedule in list(self._store.schedules.items()):
+            if schedule.fields["State"] != "ENABLED" or schedule.done:
+                self._plans.pop(arn, None)
                 continue
-            plan = self._plan(key, record)
-            while plan is not None and plan.due is not None and plan.due <= now:
-                due, plan.due = plan.due, self._next(plan.expression, record, plan.due)
-                if not isinstance(plan.expression, At) and not self._cloud.recurring:
-                    continue
-                if isinstance(plan.expression, At) or now - due <= _LATE:
-                    self._fire(key, record, due, once=isinstance(plan.expression, At))
-                elif plan.due is not None and plan.due < now - _LATE:
-                    plan.due = self._next(plan.expression, record, now - _LATE)
-            if plan is not None and plan.due is None and not isinstance(plan.expression, At):
-                self._complete(key, record)
+            plan = self._plan(arn, schedule.fields)
+            if plan is None:
+                continue
+            while plan.due is not None and plan.due <= now:
+                self._pass(arn, schedule, plan, plan.due, now)
+            if plan.due is None and not plan.once:
+                self._complete(arn, schedule)
 
-    def _plan(self, key: Key, record: dict[str, Any]) -> _Plan | None:
-        seen = tuple(
-            str(record.get(name))
-            for name in (
-                "ScheduleExpression",
-                "ScheduleExpressionTimezone",
-                "StartDate",
-                "EndDate",
-                "CreationDate",
-                "LastModificationDate",
-            )
-        )
-        known, now = self._plans.get(key), self._cloud.clock.now()
-        if known is not None and known.seen == seen:
+    def _pass(self, arn: str, schedule: Schedule, plan: _Plan, due: datetime, now: datetime) -> None:
+        """Fire one due time, or skip it, and move the plan on to the next."""
+        plan.due = _next(plan.expression, schedule.fields, due)
+        if plan.once:
+            self._fire(arn, schedule, due, once=True)
+        elif not self._cloud.recurring:
+            return
+        elif now - due <= _LATE:
+            self._fire(arn, schedule, due, once=False)
+        elif plan.due is not None and plan.due < now - _LATE:
+            # The machine slept: skip what passed, however many times that are.
+            plan.due = _next(plan.expression, schedule.fields, now - _LATE)
+
+    def _plan(self, arn: str, fields: Fields) -> _Plan | None:
+        """Return the plan of a schedule, made again when its times changed; None when it is never due."""
+        times = tuple(str(fields.get(name)) for name in _TIMES)
+        known, now = self._plans.get(arn), self._cloud.clock.now()
+        if known is not None and known.times == times:
             return known
         try:
-            expression = expression_of(record, now)
+            expression = expression_of(fields, now)
         except BadExpression as bad:
-            _log.warning("%s is never due: %s", record["Arn"], bad)
+            _log.warning("%s is never due: %s", arn, bad)
             return None
-        modified = moment(record["LastModificationDate"])
-        # Made while the clock was turned on further than it is now: as if it were made now.
+        modified = moment(fields["LastModificationDate"])
+        # A schedule that was created while the clock was turned further on than it is now counts from now.
         changed = now if modified > now else modified - timedelta(milliseconds=1)
+        due: datetime | None
         if isinstance(expression, At):
-            due: datetime | None = expression.moment
+            due = expression.moment
         else:
-            due = self._next(expression, record, max(changed, self._began))
-        plan = self._plans[key] = _Plan(seen, expression, due)
+            due = _next(expression, fields, max(changed, self._began))
+        plan = self._plans[arn] = _Plan(times, expression, due)
         return plan
 
-    def _next(self, expression: Expression, record: dict[str, Any], after: datetime) -> datetime | None:
-        """The next due time within StartDate and EndDate, which a one-time schedule ignores."""
-        if isinstance(expression, At):
-            return expression.after(after)
-        start, end = record.get("StartDate"), record.get("EndDate")
-        if start is not None:
-            after = max(after, moment(start) - timedelta(microseconds=1))
-        due = expression.after(after)
-        return None if due is None or (end is not None and due > moment(end)) else due
-
-    def _fire(self, key: Key, record: dict[str, Any], due: datetime, once: bool) -> None:
-        mark = (key, record["CreationDate"])
-        if once and mark in self._busy:
+    def _fire(self, arn: str, schedule: Schedule, due: datetime, once: bool) -> None:
+        mark = (arn, schedule.fields["CreationDate"])
+        if once and mark in self._delivering:
             return
-        self._busy.add(mark)
-        account, region, _ = key
-        self._cloud.clock.work(self._deliver(key, record, Due(dict(record), account, region, due), once))
+        self._delivering.add(mark)
+        place = place_of(arn)
+        delivery = Due(dict(schedule.fields), place.account, place.region, due)
+        self._cloud.clock.work(self._deliver(arn, delivery, once))
 
-    async def _deliver(self, key: Key, record: dict[str, Any], due: Due, once: bool) -> None:
-        policy = record["Target"].get("RetryPolicy") or {}
-        age = timedelta(seconds=float(policy.get("MaximumEventAgeInSeconds", 86400)))
-        created = record["CreationDate"]
+    async def _deliver(self, arn: str, due: Due, once: bool) -> None:
+        created = due.schedule["CreationDate"]
 
-        def still_there() -> bool:
-            return bool(self._store.get(key, {}).get("CreationDate") == created)
+        def exists() -> bool:
+            found = self._store.schedules.get(arn)
+            return found is not None and bool(found.fields["CreationDate"] == created)
 
-        if self._cloud.clock.now() - due.time > age:
+        if self._cloud.clock.now() - due.time > timedelta(seconds=max_age(due.schedule)):
             failure = ("MaximumEventAgeExceeded", "The event is older than its retry policy allows.")
             await asyncio.to_thread(dead_letter, self._cloud, due, failure, 0, "MaximumEventAgeInSeconds")
         else:
-            await deliver(self._cloud, due, still_there)
-        self._busy.discard((key, created))
-        if once and still_there():
-            self._complete(key, self._store[key])
+            await deliver(self._cloud, due, exists)
+        self._delivering.discard((arn, created))
+        if once and exists():
+            self._complete(arn, self._store.schedules[arn])
 
-    def _complete(self, key: Key, record: dict[str, Any]) -> None:
-        """A schedule that will never be due again: deleted if it asked for that."""
-        if record.get("ActionAfterCompletion") == "DELETE":
-            self._store.pop(key, None)
-            seams.within(key[0], key[1], lambda: seams.module("scheduler")._tags.pop(record["Arn"], None))
+    def _complete(self, arn: str, schedule: Schedule) -> None:
+        """End a schedule that will never be due again; it is deleted if it asks for that."""
+        if schedule.fields["ActionAfterCompletion"] == "DELETE":
+            self._store.remove(arn)
         else:
-            record[_DONE] = True
+            schedule.done = True
+
+
+def _next(expression: Expression, fields: Fields, after: datetime) -> datetime | None:
+    """Return the next due time within StartDate and EndDate, which a one-time schedule ignores."""
+    if isinstance(expression, At):
+        return expression.after(after)
+    start, end = fields.get("StartDate"), fields.get("EndDate")
+    if start is not None:
+        after = max(after, moment(start) - timedelta(microseconds=1))
+    due = expression.after(after)
+    if due is not None and end is not None and due > moment(end):
+        return None
+    return due
 
 
 def moment(value: Any) -> datetime:
-    """A date of the store, epoch seconds or ISO text, as an aware datetime."""
+    """Return a date of a schedule, epoch seconds or ISO text, as an aware datetime."""
     if isinstance(value, int | float):
         return datetime.fromtimestamp(value, UTC)
-    parsed = datetime.fromisoformat(str(value).replace("Z", "+00:00"))
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    parsed = datetime.fromisoformat(str(value))
+    return parsed.replace(tzinfo=parsed.tzinfo or UTC)
 
 
-def expression_of(record: dict[str, Any], now: datetime | None = None) -> Expression:
-    """A record's expression in its zone; a rate counts from its creation, but from `now` if that is to come yet.
+def expression_of(fields: Fields, now: datetime | None = None) -> Expression:
+    """Return a schedule's expression in its time zone. Raises BadExpression, also for a zone that does not exist.
 
-    Raises BadExpression, also for a zone that does not exist.
+    A rate counts from the schedule's StartDate, else from its creation, but from `now` when that lies ahead.
     """
-    name = record.get("ScheduleExpressionTimezone") or "UTC"
+    name = fields.get("ScheduleExpressionTimezone") or "UTC"
     try:
         zone = ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
         raise BadExpression(f"Invalid Timezone {name}.") from error
-    created = moment(record["CreationDate"])
-    anchor = moment(record["StartDate"]) if record.get("StartDate") else min(created, now or created)
-    return parse(record.get("ScheduleExpression", ""), zone, anchor)
+    anchor = moment(fields["CreationDate"])
+    if now is not None:
+        anchor = min(anchor, now)
+    if fields.get("StartDate"):
+        anchor = moment(fields["StartDate"])
+    return parse(fields.get("ScheduleExpression", ""), zone, anchor)

@@ -1,0 +1,54 @@
+"""The identities that MiniStack keeps: roles, instance profiles, and the sessions of roles that were assumed.
+
+Which policies apply to an identity and what they allow is authorization's.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from localcloud.ministack.requests import service
+
+Record = dict[str, Any]
+
+
+def role(name: str, account: str | None = None) -> Record | None:
+    """Return MiniStack's own record of a role, in the present request's account unless another is given; or None."""
+    roles = service("iam")._roles
+    found: Record | None = roles.get(name) if account is None else roles.get_scoped(account, None, name)
+    return found
+
+
+def instance_profile(name: str = "", arn: str = "") -> Record | None:
+    """Return MiniStack's own record of an instance profile by name or by ARN, in the present account; or None."""
+    found: Record | None = service("iam")._lookup_instance_profile(name=name, arn=arn)
+    return found
+
+
+def create_instance_profile(name: str, path: str) -> Record:
+    """Create an instance profile without a role and return its record. Raises ValueError when IAM refuses it."""
+    iam = service("iam")
+    status, _, body = iam._create_instance_profile({"InstanceProfileName": [name], "Path": [path]})
+    if status >= 400:
+        raise ValueError(body.decode(errors="replace"))
+    found: Record = iam._instance_profiles[name]
+    return found
+
+
+def delete_instance_profile(name: str) -> None:
+    """Delete an instance profile, whatever it holds; one that does not exist is left so."""
+    service("iam")._instance_profiles.pop(name, None)
+
+
+def add_session(access_key: str, session: Record) -> None:
+    """Let requests that are signed by `access_key` be those of `session`, a record in the shape of MiniStack's STS."""
+    service("sts").register_session(access_key, session)
+
+
+def end_session(access_key: str) -> None:
+    """Forget a session; its key is unknown from then on."""
+    service("sts")._sessions.pop(access_key, None)
+
+
+def sessions() -> Iterable[Record]:
+    """Return MiniStack's own records of all sessions."""
+    return list(service("sts")._sessions.values())
