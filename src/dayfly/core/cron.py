@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time
 
+from dayfly.core.days import EVERY_DAY, Days, LastDay, LastWeekday, NearestWorkday, NthWeekday, Numbers, Weekdays
+
 FIRST_YEAR, LAST_YEAR = 1970, 2199
 """The years that EventBridge accepts."""
 
@@ -65,42 +67,7 @@ _MONTH = _Field("month", 1, 12, 12, _MONTHS)
 _CRONTAB_WEEKDAY = _Field("day of the week", 0, 6, 7, WEEKDAYS)
 _EVENTBRIDGE_WEEKDAY = _Field("day of the week", 1, 7, 7, WEEKDAYS)
 _YEAR = _Field("year", FIRST_YEAR, LAST_YEAR, LAST_YEAR)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Days:
-    """Which days of a month: a day fits if any part fits. Days of the week count from 0 = Sunday."""
-
-    numbers: frozenset[int] = frozenset()
-    weekdays: frozenset[int] = frozenset()
-    last: bool = False
-    """the last day of the month"""
-    nearest: int | None = None
-    """the day from Monday to Friday nearest to this one, in the same month"""
-    nth: tuple[int, int] | None = None
-    """(day of the week, n): the n-th of the month"""
-    last_weekday: int | None = None
-    """the last such day of the week in the month"""
-
-    def fit(self, day: date) -> bool:
-        weekday = day.isoweekday() % 7
-        if day.day in self.numbers or weekday in self.weekdays:
-            return True
-        length = calendar.monthrange(day.year, day.month)[1]
-        if self.last and day.day == length:
-            return True
-        if self.nearest is not None and self.nearest <= length:
-            return day.day == _nearest_workday(day.replace(day=self.nearest), length)
-        if self.nth is not None:
-            return self.nth == (weekday, (day.day + 6) // 7)
-        return self.last_weekday == weekday and day.day > length - 7
-
-    @property
-    def every(self) -> bool:
-        return len(self.numbers) == 31 or len(self.weekdays) == 7
-
-
-EVERY_DAY = Days(numbers=_MONTH_DAY.all)
+YEARS = _YEAR.all
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +79,7 @@ class Cron:
     hours: tuple[int, ...]
     months: frozenset[int]
     days: Days
-    years: frozenset[int] | None = None
+    years: frozenset[int] = YEARS
 
     def fits(self, local: datetime) -> bool:
         """Whether this local time is one of them; its seconds must be 0."""
@@ -124,9 +91,7 @@ class Cron:
         )
 
     def fits_day(self, day: date) -> bool:
-        if self.years is not None and day.year not in self.years:
-            return False
-        return day.month in self.months and self.days.fit(day)
+        return day.year in self.years and day.month in self.months and self.days.fit(day)
 
     def times(self, first: date) -> Iterator[datetime]:
         """All local times from the start of `first` on, ascending, without zone. The last is in the year 2199."""
@@ -136,9 +101,7 @@ class Cron:
                     yield datetime.combine(day, time(hour, minute))
 
     def _days(self, first: date) -> Iterator[date]:
-        for year in range(max(first.year, FIRST_YEAR), LAST_YEAR + 1):
-            if self.years is not None and year not in self.years:
-                continue
+        for year in sorted(self.years):
             for month in sorted(self.months):
                 if (year, month) < (first.year, first.month):
                     continue
@@ -160,14 +123,15 @@ def crontab(fields: list[str]) -> tuple[Cron, ...]:
     numbers = _values(_MONTH_DAY, month_day)
     weekdays = frozenset(day % 7 for day in _values(_CRONTAB_WEEKDAY, weekday))
     _refuse_step_with_day(month_day, weekday)
+    chosen: list[Numbers | Weekdays]
     if weekday == "*":
-        chosen = [Days(numbers=numbers)]
+        chosen = [Numbers(numbers)]
     elif len(weekdays) == 7 or (month_day != "*" and len(numbers) == 31):
         chosen = [EVERY_DAY]
     elif month_day == "*":
-        chosen = [Days(weekdays=weekdays)]
+        chosen = [Weekdays(weekdays)]
     else:
-        chosen = [Days(numbers=numbers), Days(weekdays=weekdays)]
+        chosen = [Numbers(numbers), Weekdays(weekdays)]
     return tuple(_written(minutes, hours, months, days) for days in chosen)
 
 
@@ -208,7 +172,7 @@ def eventbridge(fields: list[str]) -> Cron:
         hours=tuple(sorted(_values(_HOUR, hour))),
         months=_values(_MONTH, month),
         days=_days(month_day, weekday),
-        years=_years(year),
+        years=_values(_YEAR, year),
     )
 
 
@@ -218,49 +182,28 @@ def _days(month_day: str, weekday: str) -> Days:
     return _week_days(weekday)
 
 
-def _years(text: str) -> frozenset[int] | None:
-    if text == "*":
-        return None
-    return _values(_YEAR, text)
-
-
 def _month_days(text: str) -> Days:
     if text == "L":
-        return Days(last=True)
+        return LastDay()
     if found := re.fullmatch(r"(\d{1,2})W", text):
-        return Days(nearest=_number(_MONTH_DAY, found[1]))
+        return NearestWorkday(_number(_MONTH_DAY, found[1]))
     if re.search(r"[LW#]", text):
         raise ScheduleError(f'day of the month "{text}" is not L or a day like 15W', why="L and W stand alone")
-    return Days(numbers=_values(_MONTH_DAY, text))
+    return Numbers(_values(_MONTH_DAY, text))
 
 
 def _week_days(text: str) -> Days:
     if text == "L":
-        return Days(weekdays=frozenset({6}))
+        return Weekdays(frozenset({6}))
     if found := re.fullmatch(r"(\w+)#([1-5])", text):
-        return Days(nth=(_number(_EVENTBRIDGE_WEEKDAY, found[1]) - 1, int(found[2])))
+        return NthWeekday(_number(_EVENTBRIDGE_WEEKDAY, found[1]) - 1, int(found[2]))
     if found := re.fullmatch(r"([1-7]|SUN|MON|TUE|WED|THU|FRI|SAT)L", text):
-        return Days(last_weekday=_number(_EVENTBRIDGE_WEEKDAY, found[1]) - 1)
+        return LastWeekday(_number(_EVENTBRIDGE_WEEKDAY, found[1]) - 1)
     if re.search(r"#|L|\dW", text):
         raise ScheduleError(
             f'day of the week "{text}" is not like 6L (last Friday) or 3#2 (second Tuesday)', why="L and # stand alone"
         )
-    return Days(weekdays=frozenset(day - 1 for day in _values(_EVENTBRIDGE_WEEKDAY, text)))
-
-
-def _nearest_workday(day: date, length: int) -> int:
-    """The Monday to Friday nearest to this day, without leaving its month of `length` days."""
-    match day.isoweekday():
-        case 6 if day.day == 1:
-            return 3
-        case 6:
-            return day.day - 1
-        case 7 if day.day == length:
-            return length - 2
-        case 7:
-            return day.day + 1
-        case _:
-            return day.day
+    return Weekdays(frozenset(day - 1 for day in _values(_EVENTBRIDGE_WEEKDAY, text)))
 
 
 # --- one field ------------------------------------------------------------------------------------------------------
@@ -316,8 +259,8 @@ def _number(field: _Field, text: str) -> int:
 # --- crontab's values as EventBridge writes them ---------------------------------------------------------------------
 
 
-def _written(minutes: frozenset[int], hours: frozenset[int], months: frozenset[int], days: Days) -> Cron:
-    if days.weekdays:
+def _written(minutes: frozenset[int], hours: frozenset[int], months: frozenset[int], days: Numbers | Weekdays) -> Cron:
+    if isinstance(days, Weekdays):
         month_day, weekday = "?", _runs(days.weekdays, WEEKDAYS)
     else:
         month_day, weekday = _field_text(days.numbers, _MONTH_DAY), "?"

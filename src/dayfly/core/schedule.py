@@ -15,7 +15,8 @@ from itertools import islice
 from zoneinfo import ZoneInfo
 
 from dayfly.core import readings
-from dayfly.core.cron import FIRST_YEAR, LAST_YEAR, WEEKDAYS, Cron, Days, ScheduleError, crontab, eventbridge
+from dayfly.core.cron import FIRST_YEAR, LAST_YEAR, WEEKDAYS, YEARS, Cron, ScheduleError, crontab, eventbridge
+from dayfly.core.days import Days, LastDay, LastWeekday, NearestWorkday, NthWeekday, Numbers, Weekdays
 
 __all__ = [
     "At",
@@ -244,11 +245,11 @@ def _words(entry: Cron | At) -> str:
     if isinstance(entry, At):
         return "once"
     days = _day_words(entry.days)
-    if days is None or len(entry.months) < 12 or entry.years is not None:
+    if not days or len(entry.months) < 12 or entry.years != YEARS:
         return entry.text
     often = _hour_words(entry)
-    if entry.days.every:
-        return often or "every day"
+    if days == _EVERY_DAY:
+        return often or days
     if often:
         return f"{days}, {often}"
     return days
@@ -283,21 +284,29 @@ def _interval(values: tuple[int, ...], whole: int, unit: str) -> str:
     return f"every {step} {unit}s"
 
 
-def _day_words(days: Days) -> str | None:
-    if days.every:
-        return "every day"
-    if days.last:
-        return "the last of the month"
-    if days.weekdays:
-        return _weekday_words(days.weekdays)
-    if days.nth:
-        weekday, number = days.nth
-        return f"{_ordinal(number)} {_short(weekday)} of the month"
-    if days.last_weekday is not None:
-        return f"last {_short(days.last_weekday)} of the month"
-    if days.nearest is None and len(days.numbers) <= 3:
-        return "monthly, on the " + ", ".join(_ordinal(number) for number in sorted(days.numbers))
-    return None
+_EVERY_DAY = "every day"
+
+
+def _day_words(days: Days) -> str:
+    """A short description of the days; empty when there is none."""
+    match days:
+        case LastDay():
+            return "the last of the month"
+        case NthWeekday(weekday, n):
+            return f"{_ordinal(n)} {_short(weekday)} of the month"
+        case LastWeekday(weekday):
+            return f"last {_short(weekday)} of the month"
+        case NearestWorkday():
+            return ""
+        case Weekdays(weekdays) if len(weekdays) == 7:
+            return _EVERY_DAY
+        case Weekdays(weekdays):
+            return _weekday_words(weekdays)
+        case Numbers(numbers) if len(numbers) == 31:
+            return _EVERY_DAY
+        case Numbers(numbers) if len(numbers) <= 3:
+            return "monthly, on the " + ", ".join(_ordinal(number) for number in sorted(numbers))
+    return ""
 
 
 _LONG = ("Sundays", "Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays")
