@@ -18,12 +18,12 @@ def test_retry_runs_what_is_deployed_now_as_attempt_2():
     tick(cloud)
     cloud.work(next(iter(cloud.servers)), exit_code=3)
     sweep(cloud)
-    new = version(since=cloud.now, command="mended")
+    new = version(since=cloud.now, command="fixed")
     cloud.objects[new.key] = write_version(new)
     cloud.pass_time(5)
     cloud.run(launch(LaunchRequest(job="pi", retry=RUN, request="r1"), acting_as("launcher")))
     second = list(cloud.servers)[1]
-    assert cloud.go_of(second)["command"] == "mended"
+    assert cloud.go_of(second)["command"] == "fixed"
     cloud.work(second)
     sweep(cloud)
     assert closed(cloud, attempt=2)["outcome"] == "succeeded"
@@ -38,7 +38,7 @@ def test_retry_with_same_code_runs_what_the_last_attempt_ran():
     tick(cloud)
     cloud.work(next(iter(cloud.servers)), exit_code=3)
     sweep(cloud)
-    new = version(since=cloud.now, command="mended")
+    new = version(since=cloud.now, command="fixed")
     cloud.objects[new.key] = write_version(new)
     cloud.run(launch(LaunchRequest(job="pi", retry=RUN, request="r1", same_code=True), acting_as("launcher")))
     assert cloud.go_of(list(cloud.servers)[1])["command"] == "pie 10 out/pi.txt"
