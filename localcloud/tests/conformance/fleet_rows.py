@@ -108,11 +108,11 @@ def fleet_token_mismatch(target: Target) -> None:
 
 @row(
     "ec2",
-    "Instances of a fleet have the shutdown behaviour and user data of its template",
+    "Instances of a fleet have the shutdown behavior and user data of its template",
     "EC2 API Reference, RequestLaunchTemplateData",
     unverified="That it holds for instant fleets; public projects rely on it.",
 )
-def fleet_keeps_the_behaviour(target: Target) -> None:
+def fleet_keeps_the_behavior(target: Target) -> None:
     template = target.template(InstanceInitiatedShutdownBehavior="terminate", UserData=encoded("#!/bin/sh\n:\n"))
     server = target.fleet(template)["Instances"][0]["InstanceIds"][0]
     ec2 = target.client("ec2")

@@ -94,8 +94,8 @@ def stop_and_start(target: Target) -> None:
     assert target.wait_for_state(server, "running")["PrivateIpAddress"] == before["PrivateIpAddress"]
 
 
-@row("ec2", "ModifyInstanceAttribute changes the shutdown behaviour", "EC2 API Reference, ModifyInstanceAttribute")
-def the_behaviour_can_be_changed(target: Target) -> None:
+@row("ec2", "ModifyInstanceAttribute changes the shutdown behavior", "EC2 API Reference, ModifyInstanceAttribute")
+def the_behavior_can_be_changed(target: Target) -> None:
     ec2, (server,) = target.client("ec2"), target.launch()
     said = {"Value": "terminate"}
     ec2.modify_instance_attribute(InstanceId=server, InstanceInitiatedShutdownBehavior=said)
@@ -113,7 +113,7 @@ def tags_change(target: Target) -> None:
 
 @row(
     "ec2",
-    "User data runs; a power-off from inside terminates an instance with shutdown behaviour `terminate`",
+    "User data runs; a power-off from inside terminates an instance with shutdown behavior `terminate`",
     "EC2 User Guide, Change instance initiated shutdown behavior",
     not_on_aws=NEEDS_BOOT,
 )

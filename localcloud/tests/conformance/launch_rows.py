@@ -146,10 +146,10 @@ def run_user_data_can_be_read(target: Target) -> None:
 
 @row(
     "ec2",
-    "The shutdown behaviour of an instance is `stop` unless the launch sets `terminate`",
+    "The shutdown behavior of an instance is `stop` unless the launch sets `terminate`",
     RUN + ", InstanceInitiatedShutdownBehavior",
 )
-def run_shutdown_behaviour(target: Target) -> None:
+def run_shutdown_behavior(target: Target) -> None:
     plain, ending = target.launch()[0], target.launch(InstanceInitiatedShutdownBehavior="terminate")[0]
     said = [
         target.client("ec2").describe_instance_attribute(InstanceId=one, Attribute="instanceInitiatedShutdownBehavior")
@@ -158,8 +158,8 @@ def run_shutdown_behaviour(target: Target) -> None:
     assert [one["InstanceInitiatedShutdownBehavior"]["Value"] for one in said] == ["stop", "terminate"]
 
 
-@row("ec2", "An unknown shutdown behaviour is refused", RUN)
-def run_shutdown_behaviour_is_checked(target: Target) -> None:
+@row("ec2", "An unknown shutdown behavior is refused", RUN)
+def run_shutdown_behavior_is_checked(target: Target) -> None:
     assert refused(target, InstanceInitiatedShutdownBehavior="hibernate")[:16] == "InvalidParameter"
 
 
@@ -243,8 +243,8 @@ def run_template_is_merged(target: Target) -> None:
     assert shown["InstanceType"] == "t3.micro"
     tags = {tag["Key"]: tag["Value"] for tag in shown["Tags"] if not tag["Key"].startswith("aws:")}
     assert tags == {"a": "template", "b": "request", "c": "request"}
-    behaviour = ec2.describe_instance_attribute(InstanceId=server, Attribute="instanceInitiatedShutdownBehavior")
-    assert behaviour["InstanceInitiatedShutdownBehavior"] == {"Value": "terminate"}
+    behavior = ec2.describe_instance_attribute(InstanceId=server, Attribute="instanceInitiatedShutdownBehavior")
+    assert behavior["InstanceInitiatedShutdownBehavior"] == {"Value": "terminate"}
     assert ec2.describe_instance_attribute(InstanceId=server, Attribute="userData")["UserData"]["Value"]
 
 
@@ -259,7 +259,7 @@ def run_spot(target: Target) -> None:
 
 @row(
     "ec2",
-    "A one-time spot launch cannot have the shutdown behaviour `stop`",
+    "A one-time spot launch cannot have the shutdown behavior `stop`",
     "EC2 User Guide, Launch with spot",
     unverified="All of it: it is known from public reports only.",
 )

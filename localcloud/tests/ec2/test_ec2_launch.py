@@ -96,8 +96,8 @@ def test_fleet_launches_an_instance_from_its_template(ec2: Any, template: str) -
     assert shown["InstanceLifecycle"] == "spot"
     assert shown["Placement"]["AvailabilityZone"] == entry["AvailabilityZone"]
     assert shown["MaintenanceOptions"] == {"AutoRecovery": "disabled"}
-    behaviour = ec2.describe_instance_attribute(InstanceId=server, Attribute="instanceInitiatedShutdownBehavior")
-    assert behaviour["InstanceInitiatedShutdownBehavior"] == {"Value": "terminate"}
+    behavior = ec2.describe_instance_attribute(InstanceId=server, Attribute="instanceInitiatedShutdownBehavior")
+    assert behavior["InstanceInitiatedShutdownBehavior"] == {"Value": "terminate"}
     data = ec2.describe_instance_attribute(InstanceId=server, Attribute="userData")["UserData"]["Value"]
     assert data == instances.encoded(IDLE)
     (volume,) = ec2.describe_volumes(Filters=[{"Name": "attachment.instance-id", "Values": [server]}])["Volumes"]

@@ -247,8 +247,8 @@ def test_terminated_instance_cannot_be_modified(cloud: Running) -> None:
     server = instances.run(ec2)
     ec2.terminate_instances(InstanceIds=[server])
     instances.becomes(ec2, server, "terminated")
-    change, behaviour = ec2.modify_instance_attribute, {"Value": "terminate"}
-    code = instances.refusal(change, InstanceId=server, InstanceInitiatedShutdownBehavior=behaviour)
+    change, behavior = ec2.modify_instance_attribute, {"Value": "terminate"}
+    code = instances.refusal(change, InstanceId=server, InstanceInitiatedShutdownBehavior=behavior)
     assert code == "IncorrectInstanceState"
     assert instances.refusal(ec2.modify_instance_metadata_options, InstanceId=server) == "IncorrectInstanceState"
 
