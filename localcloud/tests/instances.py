@@ -10,7 +10,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from localcloud.cloud.clock import TurnableClock
+from localcloud.cloud.clock import AdjustableClock
 from localcloud.ec2.records import ON_DEMAND, PENDING, Instance, Volume
 
 TRUST = json.dumps(
@@ -36,7 +36,7 @@ def run(ec2: Any, script: str = "", **more: Any) -> str:
 
 def pending(identifier: str = "i-0123456789abcdef0") -> Instance:
     """Return a record of an instance that is pending and stops at power-off."""
-    launched = TurnableClock().now().isoformat()
+    launched = AdjustableClock().now().isoformat()
     return Instance(
         id=identifier,
         reservation="r-1",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import instances
-from localcloud.commandline.main import _status_lines
+from localcloud.commandline.main import status_lines
 from running_cloud import Running, command
 
 pytestmark = pytest.mark.cloud
@@ -53,9 +53,9 @@ def test_status_has_a_line_for_each_guest(start: Callable[..., Running]) -> None
 
 def test_status_line_of_a_vm_has_memory_and_times() -> None:
     machine = {"instance": "i-1", "pid": 7, "rss_mib": 400, "began_s_ago": 61.2, "qemu_started_after_s": 0.2}
-    [line] = _status_lines({"guests_now": [machine]})
+    [line] = status_lines({"guests_now": [machine]})
     assert line == "guests_now i-1, pid 7, 400 MiB, began 61 s ago, QEMU started after 0.2 s"
-    assert _status_lines({"guests_now": [], "internet": False, "state": Path("/s")}) == [
+    assert status_lines({"guests_now": [], "internet": False, "state": Path("/s")}) == [
         "internet   no",
         "state      /s",
     ]

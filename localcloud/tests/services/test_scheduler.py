@@ -140,6 +140,42 @@ def test_deleting_a_group_deletes_its_schedules(bench: Bench) -> None:
     assert refusal(bench.scheduler.get_schedule, GroupName="many", Name="n0") == "ResourceNotFoundException"
 
 
+def test_group_tags_are_the_same_in_both_apis(bench: Bench) -> None:
+    arn = bench.scheduler.create_schedule_group(Name="tagged", Tags=[{"Key": "a", "Value": "1"}])["ScheduleGroupArn"]
+    tagging = bench.cloud.client("resourcegroupstaggingapi")
+    assert tagging.tag_resources(ResourceARNList=[arn], Tags={"b": "2", "c": "3"})["FailedResourcesMap"] == {}
+    bench.scheduler.tag_resource(ResourceArn=arn, Tags=[{"Key": "a", "Value": "4"}])
+    bench.scheduler.untag_resource(ResourceArn=arn, TagKeys=["b", "none"])
+    expected = [{"Key": "a", "Value": "4"}, {"Key": "c", "Value": "3"}]
+    assert bench.scheduler.list_tags_for_resource(ResourceArn=arn)["Tags"] == expected
+    found = tagging.get_resources(ResourceTypeFilters=["scheduler"])["ResourceTagMappingList"]
+    assert found == [{"ResourceARN": arn, "Tags": expected}]
+    tagging.untag_resources(ResourceARNList=[arn], TagKeys=["a", "c"])
+    assert bench.scheduler.list_tags_for_resource(ResourceArn=arn)["Tags"] == []
+    bench.scheduler.delete_schedule_group(Name="tagged")
+    assert refusal(bench.scheduler.list_tags_for_resource, ResourceArn=arn) == "ResourceNotFoundException"
+
+
+def test_stack_creates_and_deletes_a_group_with_its_schedule(bench: Bench) -> None:
+    stacks = bench.cloud.client("cloudformation")
+    target = {"Arn": f"arn:aws:sqs:us-east-1:{ACCOUNT}:sink", "RoleArn": bench.role}
+    schedule = {"Name": "of-stack", "ScheduleExpression": "rate(1 day)", "FlexibleTimeWindow": {"Mode": "OFF"}}
+    resources = {
+        "Group": {"Type": "AWS::Scheduler::ScheduleGroup", "Properties": {"Name": "of-stack"}},
+        "Schedule": {
+            "Type": "AWS::Scheduler::Schedule",
+            "Properties": schedule | {"GroupName": {"Ref": "Group"}, "Target": target, "State": "DISABLED"},
+        },
+    }
+    stacks.create_stack(StackName="schedules", TemplateBody=json.dumps({"Resources": resources}))
+    stacks.get_waiter("stack_create_complete").wait(StackName="schedules", WaiterConfig={"Delay": 1})
+    found = bench.scheduler.get_schedule(GroupName="of-stack", Name="of-stack")
+    assert (found["State"], found["Target"]["Arn"]) == ("DISABLED", target["Arn"])
+    stacks.delete_stack(StackName="schedules")
+    stacks.get_waiter("stack_delete_complete").wait(StackName="schedules", WaiterConfig={"Delay": 1})
+    assert refusal(bench.scheduler.get_schedule_group, Name="of-stack") == "ResourceNotFoundException"
+
+
 def test_creating_a_schedule_needs_passrole(bench: Bench) -> None:
     iam = bench.cloud.client("iam")
     iam.create_user(UserName="clerk")

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import instances
-from localcloud.server import control
+from localcloud.server import lifecycle
 from running_cloud import Running, command
 
 pytestmark = [pytest.mark.vm, pytest.mark.cloud]
@@ -197,7 +197,7 @@ def bare(tmp_path: Path) -> Iterator[Callable[..., Running]]:
         line.append("--parent-pipe")
         done = subprocess.run(line, stdin=reading, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
-        said = {name: value for name, value in control.exports(tmp_path / "state").items() if value is not None}
+        said = {name: value for name, value in lifecycle.exports(tmp_path / "state").items() if value is not None}
         return Running(tmp_path / "state", json.loads(done.stdout), said)
 
     yield up
