@@ -67,7 +67,7 @@ def _stopped(*_: Any) -> None:
 
 
 def facts(rebuild: bool = False) -> dict[str, Any]:
-    """Build or find the image; what it is, ready for a screen. Progress goes to standard error. Raises CloudError."""
+    """Build or find the image and return what it is. Progress goes to standard error. Raises CloudError."""
     cache = image.cache_directory()
     accelerator.find_qemu()
     began = time.monotonic()
@@ -93,15 +93,15 @@ def facts(rebuild: bool = False) -> dict[str, Any]:
     }
 
 
-def lines(said: dict[str, Any]) -> list[str]:
-    """The facts as lines for a person."""
+def lines(found: dict[str, Any]) -> list[str]:
+    """Return the facts as lines for a person."""
     return [
-        f"image        {said['directory']}",
-        f"is           Debian {said['suite']}, {said['architecture']}, Python {said['python']}, Linux {said['kernel']}, "
-        f"{said['packages']} packages",
-        f"size         {said['size'] / 1e6:.0f} MB on disk",
-        f"made at      {said['made_at']}, in {said['built_s']:.0f} s",
-        f"guests run   {said['accelerator']}: {said['why']}",
+        f"image        {found['directory']}",
+        f"contents     Debian {found['suite']}, {found['architecture']}, Python {found['python']}, Linux {found['kernel']}, "
+        f"{found['packages']} packages",
+        f"size         {found['size'] / 1e6:.0f} MB on disk",
+        f"made at      {found['made_at']}, in {found['built_s']:.0f} s",
+        f"guests run   {found['accelerator']}: {found['why']}",
     ]
 
 

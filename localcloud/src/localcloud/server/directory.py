@@ -124,7 +124,7 @@ def facts(directory: Path) -> dict[str, Any] | None:
     if pid is None:
         return None
     try:
-        said: dict[str, Any] = json.loads((directory / "ready.json").read_text())
+        found: dict[str, Any] = json.loads((directory / "ready.json").read_text())
     except (FileNotFoundError, ValueError):
         return None
-    return said if said.get("pid") == pid else None
+    return found if found.get("pid") == pid else None

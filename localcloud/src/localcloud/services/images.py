@@ -45,48 +45,48 @@ _AMAZON = "137112412989"
 _DEBIAN_NAMES = ("amd64", "arm64")
 _KINDS = (
     _Kind(
-        "debian-12-{word}-20261027-2277",
-        "Debian 12 ({word})",
+        "debian-12-{architecture}-20261027-2277",
+        "Debian 12 ({architecture})",
         _DEBIAN,
         "",
         "/dev/xvda",
         8,
         "2026-10-27T06:10:23.000Z",
         _DEBIAN_NAMES,
-        ("/aws/service/debian/release/12/latest/{word}",),
+        ("/aws/service/debian/release/12/latest/{architecture}",),
     ),
     _Kind(
-        "debian-13-{word}-20261027-2277",
-        "Debian 13 ({word})",
+        "debian-13-{architecture}-20261027-2277",
+        "Debian 13 ({architecture})",
         _DEBIAN,
         "",
         "/dev/xvda",
         8,
         "2026-10-27T06:12:41.000Z",
         _DEBIAN_NAMES,
-        ("/aws/service/debian/release/13/latest/{word}",),
+        ("/aws/service/debian/release/13/latest/{architecture}",),
     ),
     _Kind(
-        "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-{word}-server-20261015",
-        "Canonical, Ubuntu, 24.04 LTS, {word} noble image",
+        "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-{architecture}-server-20261015",
+        "Canonical, Ubuntu, 24.04 LTS, {architecture} noble image",
         _CANONICAL,
         "",
         "/dev/sda1",
         8,
         "2026-10-15T04:21:07.000Z",
         _DEBIAN_NAMES,
-        ("/aws/service/canonical/ubuntu/server/24.04/stable/current/{word}/hvm/ebs-gp3/ami-id",),
+        ("/aws/service/canonical/ubuntu/server/24.04/stable/current/{architecture}/hvm/ebs-gp3/ami-id",),
     ),
     _Kind(
-        "al2023-ami-2023.9.20261019.0-kernel-6.18-{word}",
-        "Amazon Linux 2023 AMI 2023.9.20261019.0 {word} HVM kernel-6.18",
+        "al2023-ami-2023.9.20261019.0-kernel-6.18-{architecture}",
+        "Amazon Linux 2023 AMI 2023.9.20261019.0 {architecture} HVM kernel-6.18",
         _AMAZON,
         "amazon",
         "/dev/xvda",
         8,
         "2026-10-19T22:40:12.000Z",
         ("x86_64", "arm64"),
-        ("/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{word}",),
+        ("/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{architecture}",),
     ),
 )
 
@@ -95,21 +95,21 @@ def images(region: str) -> list[Image]:
     """Return every stock image of a region."""
     found = []
     for kind in _KINDS:
-        for architecture, word in zip((X86, ARM), kind.architectures, strict=True):
-            name = kind.name.format(word=word)
+        for architecture, name_part in zip((X86, ARM), kind.architectures, strict=True):
+            name = kind.name.format(architecture=name_part)
             digest = hashlib.sha256(f"{region} {name}".encode()).hexdigest()
             found.append(
                 Image(
                     id=f"ami-0{digest[:16]}",
                     name=name,
-                    description=kind.description.format(word=word),
+                    description=kind.description.format(architecture=name_part),
                     architecture=architecture,
                     owner=kind.owner,
                     owner_alias=kind.alias,
                     root_device=kind.device,
                     size=kind.size,
                     created=kind.created,
-                    parameters=tuple(parameter.format(word=word) for parameter in kind.parameters),
+                    parameters=tuple(parameter.format(architecture=name_part) for parameter in kind.parameters),
                 )
             )
     return found
