@@ -152,7 +152,7 @@ def _decide(question: Question, who: Principal, service: str) -> Refused | None:
 
 
 def _unsigned(action: str, region: str, resource: str, keys: Keys) -> Denied | None:
-    """An unsigned request to S3 may do what the bucket's policy gives to everybody, nothing else."""
+    """Authorize an unsigned request to S3, which may do only what the bucket's policy gives to everybody."""
     nobody = Principal("anonymous", "Anonymous", "", [], [], {})
     request = _request(_question(nobody, action, resource, region, keys))
     found = door.resource_policy("s3", action, resource, keys)
@@ -173,7 +173,7 @@ def _question(who: Principal, action: str, resource: str, region: str, keys: Key
 
 
 def _request(question: Question) -> Request:
-    """The request with its global condition keys ("IAM User Guide", AWS global condition context keys)."""
+    """Return the request with its global condition keys ("IAM User Guide", AWS global condition context keys)."""
     now = time.time()
     owner = _account_of(question.resource) or question.account
     keys = {
