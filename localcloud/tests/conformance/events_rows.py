@@ -76,7 +76,7 @@ def patterns(target: Target) -> None:
     "Only AWS can send events with a source aws.*",
     "EventBridge API Reference, PutEventsResultEntry, NotAuthorizedForSourceException",
 )
-def nobody_speaks_as_aws(target: Target) -> None:
+def reserved_sources(target: Target) -> None:
     entry = {"Source": "aws.ec2", "DetailType": "tick", "Detail": "{}"}
     (answer,) = target.client("events").put_events(Entries=[entry])["Entries"]
     assert answer["ErrorCode"] == "NotAuthorizedForSourceException"

@@ -18,7 +18,7 @@ def encoded(text: str) -> str:
 
 
 @row("ec2", "The name of a launch template is unique", ERRORS + ", InvalidLaunchTemplateName.AlreadyExistsException")
-def template_names_are_taken_once(target: Target) -> None:
+def template_names_are_unique(target: Target) -> None:
     ec2, name = target.client("ec2"), target.name_for("template")
     said = {"LaunchTemplateName": name, "LaunchTemplateData": {"InstanceType": TYPE}}
     ec2.create_launch_template(**said)
@@ -112,7 +112,7 @@ def fleet_token_mismatch(target: Target) -> None:
     "EC2 API Reference, RequestLaunchTemplateData",
     unverified="That it holds for instant fleets; public projects rely on it.",
 )
-def fleet_keeps_the_behavior(target: Target) -> None:
+def fleet_uses_the_template(target: Target) -> None:
     template = target.template(InstanceInitiatedShutdownBehavior="terminate", UserData=encoded("#!/bin/sh\n:\n"))
     server = target.fleet(template)["Instances"][0]["InstanceIds"][0]
     ec2 = target.client("ec2")
@@ -168,7 +168,7 @@ def fleet_user_data(target: Target) -> None:
     "`resolve:ssm:` in a template selects the image that the parameter contains",
     "EC2 User Guide, Use a Systems Manager parameter",
 )
-def fleet_resolves_the_image(target: Target) -> None:
+def fleet_resolves_ssm_image(target: Target) -> None:
     made = target.fleet(target.template(ImageId=f"resolve:ssm:{IMAGE}"))
     assert target.describe(made["Instances"][0]["InstanceIds"][0])["ImageId"] == target.image()
 
@@ -209,7 +209,7 @@ def fleet_without_capacity(target: Any) -> None:
 
 
 @row("ec2", "An instant fleet is listed only by its id", "EC2 API Reference, DescribeFleets")
-def fleet_is_listed_by_its_id(target: Target) -> None:
+def fleet_is_listed_by_id(target: Target) -> None:
     ec2, made = target.client("ec2"), target.fleet(target.template())
     assert made["FleetId"] not in {one["FleetId"] for one in ec2.describe_fleets()["Fleets"]}
     (shown,) = ec2.describe_fleets(FleetIds=[made["FleetId"]])["Fleets"]

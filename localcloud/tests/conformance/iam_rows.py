@@ -34,14 +34,14 @@ def code_of(target: Target, keys: Keys, service: str, call: str, **said: Any) ->
 
 
 @row("Without a policy every request is denied: AccessDenied from S3, UnauthorizedOperation from EC2", POLICIES)
-def nothing_is_allowed_by_itself(target: Target) -> None:
+def denied_by_default(target: Target) -> None:
     keys, bucket = target.session(allow("sts:GetCallerIdentity")), target.bucket()
     assert code_of(target, keys, "s3", "list_objects_v2", Bucket=bucket) == "AccessDenied"
     assert code_of(target, keys, "ec2", "describe_instances") == "UnauthorizedOperation"
 
 
 @row("A Deny overrides an Allow", POLICIES)
-def a_deny_is_stronger(target: Target) -> None:
+def deny_overrides_allow(target: Target) -> None:
     bucket = target.bucket()
     where = f"arn:aws:s3:::{bucket}"
     keys = target.session(allow("s3:*", [where, where + "/*"]), deny("s3:PutObject", f"{where}/closed/*"))
@@ -50,7 +50,7 @@ def a_deny_is_stronger(target: Target) -> None:
 
 
 @row("A permission for a prefix is valid only below that prefix", POLICIES)
-def a_prefix(target: Target) -> None:
+def resource_prefix(target: Target) -> None:
     bucket = target.bucket()
     keys = target.session(allow("s3:PutObject", f"arn:aws:s3:::{bucket}/mine/*"))
     assert code_of(target, keys, "s3", "put_object", Bucket=bucket, Key="mine/a", Body=b"1") == ""
@@ -85,7 +85,7 @@ def a_variable_in_a_condition(target: Target) -> None:
     VARIABLES,
     unverified="The wildcards in a variable's value.",
 )
-def literal_letters(target: Target) -> None:
+def literal_characters(target: Target) -> None:
     bucket = target.bucket()
     where = f"arn:aws:s3:::{bucket}"
     keys = target.session(allow("s3:PutObject", [f"{where}/let/${{*}}", f"{where}/let/${{?}}${{$}}"]))
@@ -120,7 +120,7 @@ def a_variable_without_a_value(target: Target) -> None:
     "A policy of version 2008-10-17 or without a version has no variables; this holds for bucket policies too",
     "IAM User Guide, IAM JSON policy elements: Version",
 )
-def old_versions(target: Target) -> None:
+def old_policy_versions(target: Target) -> None:
     s3, iam, bucket = target.client("s3"), target.client("iam"), target.bucket()
     where = f"arn:aws:s3:::{bucket}/old/${{aws:userid}}"
     for document in ({"Version": "2008-10-17", "Statement": [allow("s3:PutObject", where)]}, {"Statement": []}):
@@ -142,7 +142,7 @@ def old_versions(target: Target) -> None:
     "A write with tags also needs s3:PutObjectTagging; a write with If-Match also needs s3:GetObject",
     "S3 API Reference, PutObject, Permissions; S3 User Guide, How to prevent object overwrites with conditional writes",
 )
-def more_than_put_object(target: Target) -> None:
+def writes_with_more_permissions(target: Target) -> None:
     bucket, key = target.bucket(), target.name_for("more")
     where = f"arn:aws:s3:::{bucket}/{key}"
     etag = target.client("s3").put_object(Bucket=bucket, Key=key, Body=b"1")["ETag"]
@@ -185,7 +185,7 @@ def the_if_none_match_key_with_an_etag(target: Target) -> None:
 
 
 @row("s3:ObjectCreationOperation can allow the parts of an upload and deny its completion", S3_KEYS)
-def the_creation_key(target: Target) -> None:
+def the_object_creation_key(target: Target) -> None:
     bucket, key = target.bucket(), target.name_for("parts")
     where = f"arn:aws:s3:::{bucket}/*"
     once = {"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}}
@@ -203,7 +203,7 @@ def the_creation_key(target: Target) -> None:
     "A bucket policy that denies requests without TLS allows clients of the endpoint",
     "S3 User Guide, Security best practices, Enforce encryption of data in transit",
 )
-def a_policy_that_demands_tls(target: Target) -> None:
+def bucket_policy_requires_tls(target: Target) -> None:
     s3, bucket = target.client("s3"), target.bucket()
     where = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
     keys = target.session(allow("s3:*", where))
@@ -222,7 +222,7 @@ def a_policy_that_demands_tls(target: Target) -> None:
     "A bucket policy can deny what the role's policy allows",
     "IAM User Guide, Identity-based policies and resource-based policies",
 )
-def a_bucket_policy_denies(target: Target) -> None:
+def bucket_policy_denies(target: Target) -> None:
     s3, bucket = target.client("s3"), target.bucket()
     keys = target.session(allow("s3:PutObject", f"arn:aws:s3:::{bucket}/*"))
     statement = deny("s3:PutObject", f"arn:aws:s3:::{bucket}/sealed/*", Principal="*")
@@ -233,7 +233,7 @@ def a_bucket_policy_denies(target: Target) -> None:
 
 
 @row("A permissions boundary limits the role's policy", "IAM User Guide, Permissions boundaries for IAM entities")
-def a_boundary(target: Target) -> None:
+def permissions_boundary(target: Target) -> None:
     iam, bucket = target.client("iam"), target.bucket()
     document = {"Version": "2012-10-17", "Statement": [allow("s3:ListBucket")]}
     edge = iam.create_policy(PolicyName=target.name_for("edge"), PolicyDocument=json.dumps(document))["Policy"]["Arn"]
@@ -248,7 +248,7 @@ def a_boundary(target: Target) -> None:
 
 
 @row("A session policy limits the role's policy", "IAM User Guide, Policies and permissions, Session policies")
-def a_session_policy(target: Target) -> None:
+def session_policy(target: Target) -> None:
     bucket = target.bucket()
     own = json.dumps({"Version": "2012-10-17", "Statement": [allow("s3:ListBucket")]})
     keys = target.session(allow("s3:*"), Policy=own)
@@ -257,7 +257,7 @@ def a_session_policy(target: Target) -> None:
 
 
 @row("Only principals in its trust policy can assume a role", "IAM User Guide, Update a role trust policy")
-def a_trust_policy(target: Target) -> None:
+def trust_policy(target: Target) -> None:
     trusting, other = target.role("account"), target.role("lambda")
     keys = target.session(allow("sts:AssumeRole"))
     assert code_of(target, keys, "sts", "assume_role", RoleArn=other, RoleSessionName="xx") == "AccessDenied"
@@ -265,7 +265,7 @@ def a_trust_policy(target: Target) -> None:
 
 
 @row("GetCallerIdentity needs no permission", "STS API Reference, GetCallerIdentity")
-def who_am_i(target: Target) -> None:
+def get_caller_identity(target: Target) -> None:
     keys = target.session(deny("*"))
     assert code_of(target, keys, "sts", "get_caller_identity") == ""
 
@@ -297,7 +297,7 @@ def an_unsigned_request(target: Target) -> None:
     "A presigned link has the permissions of its signer; a changed or expired link is denied",
     "S3 User Guide, Download and upload objects with presigned URLs",
 )
-def links(target: Target) -> None:
+def presigned_links(target: Target) -> None:
     s3, bucket = target.client("s3"), target.bucket()
     for key in ("linked/a", "unlinked/a"):
         s3.put_object(Bucket=bucket, Key=key, Body=b"1")

@@ -55,7 +55,7 @@ def a_function_runs(target: Target) -> None:
 
 
 @row("A function runs with the permissions of its role", ROLE)
-def a_function_is_its_role(target: Target) -> None:
+def function_role(target: Target) -> None:
     bucket = target.bucket()
     source = (
         "import boto3\nfrom botocore.exceptions import ClientError\n"
@@ -237,7 +237,7 @@ def dry_runs(target: Target) -> None:
     "Creating a function needs iam:PassRole on its role, for lambda.amazonaws.com",
     "IAM User Guide, Grant a user permissions to pass a role to an AWS service",
 )
-def passing_a_role_to_a_function(target: Target) -> None:
+def pass_role_to_function(target: Target) -> None:
     role = target.role("lambda")
     said = {"Runtime": "python3.13", "Handler": "main.handler", "Role": role, "Code": {"ZipFile": zipped(ECHO)}}
     condition = {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}
@@ -263,7 +263,7 @@ def roles_are_checked(target: Target) -> None:
     "A function can import its zip, the standard library and the SDK, and has no variable of the user who runs the cloud",
     "Lambda Developer Guide, Building Lambda functions with Python, Runtime-included SDK versions",
 )
-def what_a_function_sees(target: Target) -> None:
+def function_imports(target: Target) -> None:
     source = (
         "import importlib.util, os\ndef handler(event, context):\n"
         "    seen = [name for name in event if importlib.util.find_spec(name)]\n"

@@ -106,7 +106,7 @@ def run_min_count_above_max_count(target: Target) -> None:
 
 
 @row("ec2", "A new instance is `pending` at first", LIVES, not_on_aws="every launch shows it")
-def run_begins_as_pending(target: Target) -> None:
+def run_is_pending_first(target: Target) -> None:
     assert target.reservation()["Instances"][0]["State"] == {"Code": 0, "Name": "pending"}
 
 
@@ -119,7 +119,7 @@ def run_dry(target: Target) -> None:
 
 
 @row("ec2", "DryRun answers UnauthorizedOperation to an unauthorized caller", RUN + ", DryRun")
-def run_dry_without_the_right(target: Target) -> None:
+def run_dry_unauthorized(target: Target) -> None:
     said = {"ImageId": target.image(), "InstanceType": TYPE, "MinCount": 1, "MaxCount": 1}
     keys = target.session(allow("ec2:DescribeInstances"))
     code = error_code(target.client("ec2", keys=keys).run_instances, DryRun=True, **said)
@@ -221,7 +221,7 @@ def run_reserved_tags(target: Target) -> None:
     "EC2 User Guide, Tag your Amazon EC2 resources",
     unverified="Its code.",
 )
-def run_tag_keys_are_named_once(target: Target) -> None:
+def run_tag_keys_are_unique(target: Target) -> None:
     twice = {"ResourceType": "instance", "Tags": [{"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}]}
     assert refused(target, TagSpecifications=[twice]) == "InvalidParameterValue"
 
@@ -293,7 +293,7 @@ def run_hop_limit_is_checked(target: Target) -> None:
     "EC2 User Guide, View tags for your EC2 instances using instance metadata",
     unverified="Its code.",
 )
-def run_tags_of_the_metadata_are_checked(target: Target) -> None:
+def run_metadata_tags_are_checked(target: Target) -> None:
     asked = {"InstanceMetadataTags": "enabled"}
     for key in ("a b", "a/b"):
         code = refused(target, MetadataOptions=asked, TagSpecifications=[tagged("instance", **{key: "1"})])

@@ -84,7 +84,7 @@ def tokens_optional(target: Target) -> None:
 
 
 @row("A token is valid only on the instance that requested it", USE)
-def a_token_is_of_one_instance(target: Target) -> None:
+def token_belongs_to_one_instance(target: Target) -> None:
     path, foreign = "/latest/meta-data/instance-id", open_probe(target).token
     assert open_probe(target).ask("GET", path, **{TOKEN: foreign}).status == 200
     assert probe(target).ask("GET", path, **{TOKEN: foreign}).status == 401
@@ -288,7 +288,7 @@ def role_credentials(target: Target) -> None:
     "The credentials are a session of the role, named after the instance, and IAM authorizes them as such",
     "IAM User Guide, IAM policy elements: Variables",
 )
-def role_is_judged(target: Target) -> None:
+def role_is_authorized(target: Target) -> None:
     one = probe(target)
     name = one.value("iam/security-credentials/")
     keys = keys_of(json.loads(one.value(f"iam/security-credentials/{name}")))

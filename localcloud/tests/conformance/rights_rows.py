@@ -10,6 +10,16 @@ from targets import REGION, TYPE, Keys, Target, allow, error_code
 EC2_KEYS = "Service Authorization Reference, Actions, resources, and condition keys for Amazon EC2"
 TAGGING = "EC2 User Guide, Grant permission to tag Amazon EC2 resources during creation"
 
+RESOURCES = (
+    "instance/*",
+    "volume/*",
+    "network-interface/*",
+    "subnet/*",
+    "security-group/*",
+    "launch-template/*",
+    "image/*",
+)
+
 row = partial(rows.row, "iam")
 
 
@@ -23,16 +33,18 @@ def launch(target: Target, keys: Keys, **more: Any) -> str:
 
 def rights(condition: dict[str, Any] | None = None, resource: str = "instance/*") -> list[dict[str, Any]]:
     """Return statements that allow RunInstances, for one kind of resource only under a condition."""
-    base = "arn:aws:ec2:*:*:"
-    kinds = ("instance/*", "volume/*", "network-interface/*", "subnet/*", "security-group/*", "launch-template/*")
-    others = [base + kind for kind in kinds if kind != resource] + (
-        [] if resource == "image/*" else ["arn:aws:ec2:*::image/*"]
-    )
-    own = "arn:aws:ec2:*::image/*" if resource == "image/*" else base + resource
-    return [
-        allow("ec2:RunInstances", others),
-        allow("ec2:RunInstances", own, **({"Condition": condition} if condition else {})),
-    ]
+    limited = arn_of(resource)
+    others = [arn_of(one) for one in RESOURCES if one != resource]
+    if condition is None:
+        return [allow("ec2:RunInstances", others), allow("ec2:RunInstances", limited)]
+    return [allow("ec2:RunInstances", others), allow("ec2:RunInstances", limited, Condition=condition)]
+
+
+def arn_of(resource: str) -> str:
+    """Return the ARN of such a resource; images have no account."""
+    if resource == "image/*":
+        return "arn:aws:ec2:*::image/*"
+    return f"arn:aws:ec2:*:*:{resource}"
 
 
 @row("DescribeInstances cannot be limited to some instances, but to a region", EC2_KEYS)
@@ -45,7 +57,7 @@ def the_region_key(target: Target) -> None:
 
 
 @row("A launch needs permission for every resource that it uses", EC2_KEYS)
-def a_launch_is_judged_on_every_resource(target: Target) -> None:
+def launch_needs_every_resource(target: Target) -> None:
     for left in ("instance/*", "volume/*", "network-interface/*", "subnet/*", "image/*"):
         statements = [
             one
@@ -108,7 +120,7 @@ def tag_keys_of_a_launch(target: Target) -> None:
     "A launch can be limited to one launch template",
     "EC2 User Guide, Control access to launching with a launch template",
 )
-def launches_by_one_template(target: Target) -> None:
+def launch_by_one_template(target: Target) -> None:
     one, other = target.template(), target.template()
     arn = f"arn:aws:ec2:{REGION}:{target.account}:launch-template/{one}"
     condition = {"ArnLike": {"ec2:LaunchTemplate": arn}, "Bool": {"ec2:IsLaunchTemplateResource": "true"}}
@@ -119,7 +131,7 @@ def launches_by_one_template(target: Target) -> None:
 
 
 @row("TerminateInstances can be limited to instances with a tag", EC2_KEYS)
-def ending_by_tag(target: Target) -> None:
+def terminate_by_tag(target: Target) -> None:
     tags = [{"ResourceType": "instance", "Tags": [{"Key": "stack", "Value": "mine"}]}]
     (mine,), (other,) = target.launch(TagSpecifications=tags), target.launch()
     condition = {"StringEquals": {"aws:ResourceTag/stack": "mine"}}
@@ -131,7 +143,7 @@ def ending_by_tag(target: Target) -> None:
 
 
 @row("A launch with a profile needs iam:PassRole on its role, for ec2.amazonaws.com", PASS)
-def passing_a_role_to_a_launch(target: Target) -> None:
+def pass_role_to_launch(target: Target) -> None:
     name, role = target.profile()
     said = {"IamInstanceProfile": {"Name": name}}
 
@@ -144,7 +156,7 @@ def passing_a_role_to_a_launch(target: Target) -> None:
 
 
 @row("A fleet needs ec2:CreateFleet, permission to launch its instances, and iam:PassRole for their role", EC2_KEYS)
-def a_fleet_is_judged(target: Target) -> None:
+def fleet_is_authorized(target: Target) -> None:
     name, role = target.profile()
     template = target.template(IamInstanceProfile={"Name": name})
     fleet, passing = allow("ec2:CreateFleet"), allow("iam:PassRole", role)
@@ -175,7 +187,7 @@ def a_fleet_is_judged(target: Target) -> None:
     "The ARN of a public SSM parameter has no account: arn:aws:ssm:REGION::parameter/aws/service/...",
     "Systems Manager User Guide, Calling AMI public parameters",
 )
-def public_parameters_are_judged(target: Target) -> None:
+def public_parameter_arns(target: Target) -> None:
     said = {"Names": ["/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"]}
     keys = target.session(allow("ssm:GetParameters", f"arn:aws:ssm:{REGION}::parameter/aws/service/*"))
     assert code_of(target, keys, "ssm", "get_parameters", **said) == ""

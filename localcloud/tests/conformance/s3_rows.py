@@ -68,7 +68,7 @@ def put_if_same(target: Target) -> None:
 
 
 @row("If-Match for a key that does not exist is 404 NoSuchKey", CONDITIONS)
-def put_if_same_of_nothing(target: Target) -> None:
+def put_if_same_of_absent_key(target: Target) -> None:
     assert refused(target, "put_object", target.name_for("key"), Body=b"1", IfMatch='"0"') == "NoSuchKey"
 
 
@@ -87,7 +87,7 @@ def first_writers_race(target: Target) -> None:
     "S3 API Reference, PutObject, If-None-Match; Error responses, NotImplemented",
     unverified="The error code; the page only says that `*` is expected.",
 )
-def only_an_asterisk(target: Target) -> None:
+def if_none_match_takes_only_asterisk(target: Target) -> None:
     key, s3 = target.name_for("key"), target.client("s3")
     put(target, key)
     said = upload(target, key, b"2")
@@ -171,7 +171,7 @@ def absent_keys(target: Target) -> None:
 
 
 @row("Deleting an absent key succeeds", "S3 API Reference, DeleteObject")
-def deleting_nothing(target: Target) -> None:
+def delete_absent_key(target: Target) -> None:
     assert refused(target, "delete_object", target.name_for("key")) == ""
 
 
@@ -209,7 +209,7 @@ def ranges(target: Target) -> None:
 
 
 @row("A body that does not match its checksum is refused", ERRORS + ", BadDigest")
-def digests(target: Target) -> None:
+def checksums(target: Target) -> None:
     key, other = target.name_for("key"), b"other"
     wrong = {
         "ContentMD5": hashlib.md5(other, usedforsecurity=False).digest(),
@@ -255,7 +255,7 @@ def long_keys(target: Target) -> None:
     "An upload that is not completed creates no object and can be aborted",
     "S3 User Guide, Uploading and copying objects using multipart upload",
 )
-def an_upload_given_up(target: Target) -> None:
+def aborted_uploads(target: Target) -> None:
     s3, key = target.client("s3"), target.name_for("key")
     said = upload(target, key, b"1")
     said.pop("MultipartUpload")
@@ -265,7 +265,7 @@ def an_upload_given_up(target: Target) -> None:
 
 
 @row("Deleting a bucket with objects is BucketNotEmpty", ERRORS)
-def full_buckets(target: Target) -> None:
+def non_empty_buckets(target: Target) -> None:
     put(target, target.name_for("key"))
     assert error_code(target.client("s3").delete_bucket, Bucket=target.bucket()) == "BucketNotEmpty"
 

@@ -92,7 +92,7 @@ def universal_targets(target: Target) -> None:
 
 
 @row("A universal target can terminate an instance", UNIVERSAL)
-def a_schedule_ends_a_server(target: Target) -> None:
+def schedule_terminates_an_instance(target: Target) -> None:
     (server,) = target.launch()
     role = sender(target, allow("ec2:TerminateInstances"))
     said = {"Input": json.dumps({"InstanceIds": [server]})}
@@ -178,7 +178,7 @@ def changes(zone: ZoneInfo) -> tuple[datetime, datetime]:
     TYPES + ", Daylight saving time",
     not_on_aws="it takes months",
 )
-def hour_changes(target: Target) -> None:
+def daylight_saving(target: Target) -> None:
     url, arn = target.queue()
     role, zone = sender(target), ZoneInfo("Europe/Berlin")
     forward, back = changes(zone)
@@ -211,7 +211,7 @@ def expressions_are_checked(target: Target) -> None:
 
 
 @row("A read-only action cannot be a universal target", UNIVERSAL)
-def reading_actions_are_no_targets(target: Target) -> None:
+def read_only_actions(target: Target) -> None:
     code = refused(target, "rate(1 day)", Target={"Arn": "arn:aws:scheduler:::aws-sdk:ec2:describeInstances"})
     assert code == "ValidationException"
 
@@ -246,7 +246,7 @@ def trust_by_group(target: Target) -> None:
 
 
 @row("A second schedule of the same name in a group is ConflictException", API + "CreateSchedule")
-def names_are_taken_once(target: Target) -> None:
+def names_are_unique(target: Target) -> None:
     _, arn = target.queue()
     role = sender(target)
     name = create(target, "rate(1 day)", arn, role, State="DISABLED")
@@ -270,7 +270,7 @@ def updates_replace(target: Target) -> None:
 
 
 @row("Deleting a schedule group deletes its schedules", API + "DeleteScheduleGroup")
-def groups_take_their_schedules(target: Target) -> None:
+def delete_group(target: Target) -> None:
     scheduler, group = target.client("scheduler"), target.name_for("group")
     scheduler.create_schedule_group(Name=group)
     _, arn = target.queue()
@@ -290,7 +290,7 @@ def groups_are_checked(target: Target) -> None:
     "Creating a schedule needs iam:PassRole on its role, for scheduler.amazonaws.com",
     "EventBridge Scheduler User Guide, Identity-based policy examples",
 )
-def passing_a_role_to_a_schedule(target: Target) -> None:
+def pass_role_to_schedule(target: Target) -> None:
     _, arn = target.queue()
     role = sender(target)
     said = {"ScheduleExpression": "rate(1 day)", "FlexibleTimeWindow": {"Mode": "OFF"}, "State": "DISABLED"}
@@ -309,7 +309,7 @@ def passing_a_role_to_a_schedule(target: Target) -> None:
     "A Lambda target is invoked with the input",
     "Lambda Developer Guide, Invoking a function on a schedule",
 )
-def a_schedule_calls_a_function(target: Target) -> None:
+def schedule_invokes_a_function(target: Target) -> None:
     from lambda_rows import function
 
     url, queue = target.queue()

@@ -101,7 +101,7 @@ def launch_templates(target: Target) -> None:
     "The intrinsic functions Sub, Join, Select, Split, If and Base64 work, as do pseudo parameters",
     "CloudFormation Template Reference, Intrinsic functions",
 )
-def functions(target: Target) -> None:
+def intrinsic_functions(target: Target) -> None:
     outputs = {
         "Sub": {"Fn::Sub": ["${Word}-${AWS::Region}-${Own}", {"Own": "x"}]},
         "Join": {"Fn::Join": ["/", ["a", {"Ref": "Word"}]]},
@@ -134,7 +134,7 @@ def parameters_of_ssm(target: Target) -> None:
     "An update without changes is refused: No updates are to be performed",
     GUIDE + "Troubleshooting CloudFormation",
 )
-def updates_of_nothing(target: Target) -> None:
+def updates_without_changes(target: Target) -> None:
     name, _ = create(target, {"Queue": QUEUE})
     body = json.dumps({"Resources": {"Queue": QUEUE}})
     code = error_code(target.client("cloudformation").update_stack, StackName=name, TemplateBody=body)

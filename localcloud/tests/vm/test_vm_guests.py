@@ -91,31 +91,31 @@ def data(hook: str, script: str) -> str:
     return BOOTHOOK.replace("HOOK", hook).replace("SCRIPT", script)
 
 
+def launch_asking(cloud: Running, port: int) -> str:
+    """Launch an instance that reports what it finds and may do, and which ports of this machine it reaches; return its id."""
+    ec2, s3 = cloud.client("ec2"), cloud.client("s3")
+    s3.create_bucket(Bucket="guest-bucket")
+    s3.put_object(Bucket="guest-bucket", Key="linked", Body=b"x")
+    statement = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::guest-bucket/own/*"}
+    instances.profile(cloud.client("iam"), "guest", {"Version": "2012-10-17", "Statement": [statement]})
+    link = s3.generate_presigned_url("get_object", Params={"Bucket": "guest-bucket", "Key": "linked"})
+    return instances.run(
+        ec2,
+        ASKING.replace("IMAGE", instances.image(ec2)).replace("LINK", link).replace("PORT", str(port)),
+        IamInstanceProfile={"Name": "guest"},
+        InstanceInitiatedShutdownBehavior="terminate",
+        BlockDeviceMappings=[{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 20}}],
+    )
+
+
 def test_third_vm_waits_until_one_of_two_ends(start: Callable[..., Running]) -> None:
     cloud = start("--guests", "vm", "--max-guests", "2")
     ec2, s3 = cloud.client("ec2"), cloud.client("s3")
     assert cloud.facts["guests"] == "vm"
     assert cloud.facts["accelerator"] in ("kvm", "tcg")
-    s3.create_bucket(Bucket="guest-bucket")
-    s3.put_object(Bucket="guest-bucket", Key="linked", Body=b"x")
-    statement = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::guest-bucket/own/*"}
-    instances.profile(cloud.client("iam"), "guest", {"Version": "2012-10-17", "Statement": [statement]})
     with socket.create_server(("", 0)) as listener:
         listener.setblocking(False)
-        asking = (
-            ASKING.replace("IMAGE", instances.image(ec2))
-            .replace(
-                "LINK", s3.generate_presigned_url("get_object", Params={"Bucket": "guest-bucket", "Key": "linked"})
-            )
-            .replace("PORT", str(listener.getsockname()[1]))
-        )
-        asks = instances.run(
-            ec2,
-            asking,
-            IamInstanceProfile={"Name": "guest"},
-            InstanceInitiatedShutdownBehavior="terminate",
-            BlockDeviceMappings=[{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 20}}],
-        )
+        asks = launch_asking(cloud, listener.getsockname()[1])
         stops = instances.run(ec2, data(DEAF, "shutdown -h now"))
         waits = instances.run(ec2, "")
         for server in (asks, stops):
