@@ -30,8 +30,14 @@ def image(ec2: Any, architecture: str = "x86_64") -> str:
 
 def run(ec2: Any, script: str = "", **more: Any) -> str:
     """Launch one instance with this user data and return its id."""
-    asked = {"ImageId": image(ec2), "InstanceType": "t3.micro", "MinCount": 1, "MaxCount": 1, "UserData": script} | more
-    return str(ec2.run_instances(**asked)["Instances"][0]["InstanceId"])
+    parameters = {
+        "ImageId": image(ec2),
+        "InstanceType": "t3.micro",
+        "MinCount": 1,
+        "MaxCount": 1,
+        "UserData": script,
+    } | more
+    return str(ec2.run_instances(**parameters)["Instances"][0]["InstanceId"])
 
 
 def pending(identifier: str = "i-0123456789abcdef0") -> Instance:

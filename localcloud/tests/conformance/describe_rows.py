@@ -29,13 +29,13 @@ def raw(target: Target, **query: str) -> tuple[int, str]:
     """Send a signed request that no SDK would send; return status and body."""
     keys = Credentials(*(target.client("ec2")._get_credentials().get_frozen_credentials()))
     url = target.client("ec2").meta.endpoint_url
-    said = urllib.parse.urlencode({"Version": "2016-11-15", **query})
-    request = AWSRequest("POST", url, data=said, headers={"Content-Type": "application/x-www-form-urlencoded"})
+    form = urllib.parse.urlencode({"Version": "2016-11-15", **query})
+    request = AWSRequest("POST", url, data=form, headers={"Content-Type": "application/x-www-form-urlencoded"})
     SigV4Auth(keys, "ec2", REGION).add_auth(request)
     prepared = request.prepare()
-    asked = urllib.request.Request(prepared.url, data=said.encode(), headers=dict(prepared.headers), method="POST")
+    sent = urllib.request.Request(prepared.url, data=form.encode(), headers=dict(prepared.headers), method="POST")
     try:
-        with urllib.request.urlopen(asked, timeout=30) as answer:
+        with urllib.request.urlopen(sent, timeout=30) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -61,8 +61,8 @@ def a_missing_parameter(target: Target) -> None:
 
 @row("ec2", "User data that is not base64 is refused", ERRORS + ", InvalidUserData.Malformed")
 def user_data_must_be_base64(target: Target) -> None:
-    said = {"ImageId": target.image(), "InstanceType": "t3.nano", "MinCount": "1", "MaxCount": "1"}
-    status, body = raw(target, Action="RunInstances", UserData="no base64 !", DryRun="true", **said)
+    parameters = {"ImageId": target.image(), "InstanceType": "t3.nano", "MinCount": "1", "MaxCount": "1"}
+    status, body = raw(target, Action="RunInstances", UserData="no base64 !", DryRun="true", **parameters)
     assert (status, "<Code>InvalidUserData.Malformed</Code>" in body) == (400, True)
 
 
@@ -129,8 +129,8 @@ def max_results_with_ids(target: Target) -> None:
     "EC2 API Reference, Query Requests, Pagination",
 )
 def pages(target: Target) -> None:
-    asked = {"PaginationConfig": {"PageSize": 5}, "Filters": filtered("instance-type", "t3.*")}
-    pages = list(target.client("ec2").get_paginator("describe_instance_types").paginate(**asked))
+    parameters = {"PaginationConfig": {"PageSize": 5}, "Filters": filtered("instance-type", "t3.*")}
+    pages = list(target.client("ec2").get_paginator("describe_instance_types").paginate(**parameters))
     names = [one["InstanceType"] for page in pages for one in page["InstanceTypes"]]
     assert max(len(page["InstanceTypes"]) for page in pages) <= 5
     # A page may have fewer results than MaxResults.

@@ -27,10 +27,10 @@ REFUSED_SIGNATURES = ("AuthFailure", "SignatureDoesNotMatch", "InvalidSignatureE
 row = partial(rows.row, "iam")
 
 
-def code_of(target: Target, keys: Keys, service: str, call: str, **said: Any) -> str:
+def code_of(target: Target, keys: Keys, service: str, call: str, **parameters: Any) -> str:
     """Return the error code of a call with other keys."""
     client = target.client(service, keys=keys)
-    return error_code(getattr(client, call), **said)
+    return error_code(getattr(client, call), **parameters)
 
 
 @row("Without a policy every request is denied: AccessDenied from S3, UnauthorizedOperation from EC2", POLICIES)
@@ -74,8 +74,8 @@ def a_variable_in_a_condition(target: Target) -> None:
     account = {"StringLike": {"s3:prefix": "${aws:PrincipalAccount}/*"}}
     nothing = {"StringLike": {"s3:prefix": "${aws:PrincipalTag/none}/*"}}
     keys = target.session(allow("s3:ListBucket", where, Condition=account))
-    said = {"Bucket": bucket, "Prefix": f"{target.account}/a"}
-    assert code_of(target, keys, "s3", "list_objects_v2", **said) == ""
+    parameters = {"Bucket": bucket, "Prefix": f"{target.account}/a"}
+    assert code_of(target, keys, "s3", "list_objects_v2", **parameters) == ""
     keys = target.session(allow("s3:ListBucket", where, Condition=nothing))
     assert code_of(target, keys, "s3", "list_objects_v2", Bucket=bucket, Prefix="/a") == "AccessDenied"
 
@@ -105,15 +105,15 @@ def literal_characters(target: Target) -> None:
 def a_variable_without_a_value(target: Target) -> None:
     bucket, nothing = target.bucket(), "${aws:PrincipalTag/none}"
     where = f"arn:aws:s3:::{bucket}"
-    said = {"Bucket": bucket, "Prefix": "a"}
+    parameters = {"Bucket": bucket, "Prefix": "a"}
     for operator in ("StringNotEquals", "StringNotLike", "StringNotEqualsIfExists", "ForAllValues:StringNotLike"):
         keys = target.session(allow("s3:ListBucket", where, Condition={operator: {"s3:prefix": f"{nothing}/b"}}))
-        assert code_of(target, keys, "s3", "list_objects_v2", **said) == "AccessDenied"
+        assert code_of(target, keys, "s3", "list_objects_v2", **parameters) == "AccessDenied"
     others = {"Effect": "Allow", "Action": "s3:ListBucket", "NotResource": f"{where}/{nothing}"}
-    assert code_of(target, target.session(others), "s3", "list_objects_v2", **said) == "AccessDenied"
+    assert code_of(target, target.session(others), "s3", "list_objects_v2", **parameters) == "AccessDenied"
     default = {"StringNotEquals": {"s3:prefix": "${aws:PrincipalTag/none, 'b'}"}}
     keys = target.session(allow("s3:ListBucket", where, Condition=default))
-    assert code_of(target, keys, "s3", "list_objects_v2", **said) == ""
+    assert code_of(target, keys, "s3", "list_objects_v2", **parameters) == ""
 
 
 @row(
@@ -131,8 +131,8 @@ def old_policy_versions(target: Target) -> None:
             statement = allow("s3:PutObject", where, Principal={"AWS": arn})
             s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Statement": [statement]}))
             target.undo_after_row(s3.delete_bucket_policy, Bucket=bucket)
-        said = target.retried(lambda arn=arn: target.client("sts").assume_role(RoleArn=arn, RoleSessionName="xx"))
-        keys, who = keys_of(said["Credentials"]), said["AssumedRoleUser"]["AssumedRoleId"]
+        answer = target.retried(lambda arn=arn: target.client("sts").assume_role(RoleArn=arn, RoleSessionName="xx"))
+        keys, who = keys_of(answer["Credentials"]), answer["AssumedRoleUser"]["AssumedRoleId"]
         assert code_of(target, keys, "s3", "put_object", Bucket=bucket, Key=f"old/{who}", Body=b"1") == "AccessDenied"
         plain = {"Bucket": bucket, "Key": "old/${aws:userid}", "Body": b"1"}
         assert code_of(target, keys, "s3", "put_object", **plain) == ""
@@ -167,9 +167,9 @@ def the_if_none_match_key(target: Target) -> None:
     bucket, key = target.bucket(), target.name_for("once")
     where, missing = f"arn:aws:s3:::{bucket}/*", {"Null": {"s3:if-none-match": "true"}}
     keys = target.session(allow("s3:PutObject", where), deny("s3:PutObject", where, Condition=missing))
-    said = {"Bucket": bucket, "Key": key, "Body": b"1"}
-    assert code_of(target, keys, "s3", "put_object", **said) == "AccessDenied"
-    assert code_of(target, keys, "s3", "put_object", IfNoneMatch="*", **said) == ""
+    parameters = {"Bucket": bucket, "Key": key, "Body": b"1"}
+    assert code_of(target, keys, "s3", "put_object", **parameters) == "AccessDenied"
+    assert code_of(target, keys, "s3", "put_object", IfNoneMatch="*", **parameters) == ""
 
 
 @row("An object that s3:if-none-match makes write-once cannot be replaced by If-None-Match with another ETag", S3_KEYS)
@@ -177,11 +177,14 @@ def the_if_none_match_key_with_an_etag(target: Target) -> None:
     bucket, key = target.bucket(), target.name_for("once")
     where, missing = f"arn:aws:s3:::{bucket}/*", {"Null": {"s3:if-none-match": "true"}}
     keys = target.session(allow("s3:*", where), deny("s3:PutObject", where, Condition=missing))
-    said = {"Bucket": bucket, "Key": key}
-    assert code_of(target, keys, "s3", "put_object", Body=b"1", IfNoneMatch="*", **said) == ""
+    parameters = {"Bucket": bucket, "Key": key}
+    assert code_of(target, keys, "s3", "put_object", Body=b"1", IfNoneMatch="*", **parameters) == ""
     for condition in ('"x"', "x", ""):
-        assert code_of(target, keys, "s3", "put_object", Body=b"2", IfNoneMatch=condition, **said) == "NotImplemented"
-    assert target.client("s3").get_object(**said)["Body"].read() == b"1"
+        assert (
+            code_of(target, keys, "s3", "put_object", Body=b"2", IfNoneMatch=condition, **parameters)
+            == "NotImplemented"
+        )
+    assert target.client("s3").get_object(**parameters)["Body"].read() == b"1"
 
 
 @row("s3:ObjectCreationOperation can allow the parts of an upload and deny its completion", S3_KEYS)
@@ -192,11 +195,11 @@ def the_object_creation_key(target: Target) -> None:
     keys = target.session(allow("s3:PutObject", where), deny("s3:PutObject", where, Condition=once))
     s3 = target.client("s3", keys=keys)
     upload = s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
-    said = {"Bucket": bucket, "Key": key, "UploadId": upload}
-    part = s3.upload_part(PartNumber=1, Body=b"1", **said)
-    said["MultipartUpload"] = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
-    assert error_code(s3.complete_multipart_upload, **said) == "AccessDenied"
-    s3.complete_multipart_upload(IfNoneMatch="*", **said)
+    parameters = {"Bucket": bucket, "Key": key, "UploadId": upload}
+    part = s3.upload_part(PartNumber=1, Body=b"1", **parameters)
+    parameters["MultipartUpload"] = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    assert error_code(s3.complete_multipart_upload, **parameters) == "AccessDenied"
+    s3.complete_multipart_upload(IfNoneMatch="*", **parameters)
 
 
 @row(
@@ -240,9 +243,9 @@ def permissions_boundary(target: Target) -> None:
     target.undo_after_row(iam.delete_policy, PolicyArn=edge)
     arn = target.role("account", [allow("s3:*")])
     iam.put_role_permissions_boundary(RoleName=arn.rsplit("/", 1)[-1], PermissionsBoundary=edge)
-    said = target.retried(lambda: target.client("sts").assume_role(RoleArn=arn, RoleSessionName="xx"))["Credentials"]
-    keys = {"aws_access_key_id": said["AccessKeyId"], "aws_secret_access_key": said["SecretAccessKey"]}
-    keys["aws_session_token"] = said["SessionToken"]
+    answer = target.retried(lambda: target.client("sts").assume_role(RoleArn=arn, RoleSessionName="xx"))["Credentials"]
+    keys = {"aws_access_key_id": answer["AccessKeyId"], "aws_secret_access_key": answer["SecretAccessKey"]}
+    keys["aws_session_token"] = answer["SessionToken"]
     assert code_of(target, keys, "s3", "list_objects_v2", Bucket=bucket) == ""
     assert code_of(target, keys, "s3", "put_object", Bucket=bucket, Key="edge", Body=b"1") == "AccessDenied"
 

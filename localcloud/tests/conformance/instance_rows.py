@@ -97,10 +97,10 @@ def stop_and_start(target: Target) -> None:
 @row("ec2", "ModifyInstanceAttribute changes the shutdown behavior", "EC2 API Reference, ModifyInstanceAttribute")
 def shutdown_behavior_can_change(target: Target) -> None:
     ec2, (server,) = target.client("ec2"), target.launch()
-    said = {"Value": "terminate"}
-    ec2.modify_instance_attribute(InstanceId=server, InstanceInitiatedShutdownBehavior=said)
+    parameters = {"Value": "terminate"}
+    ec2.modify_instance_attribute(InstanceId=server, InstanceInitiatedShutdownBehavior=parameters)
     found = ec2.describe_instance_attribute(InstanceId=server, Attribute="instanceInitiatedShutdownBehavior")
-    assert found["InstanceInitiatedShutdownBehavior"] == said
+    assert found["InstanceInitiatedShutdownBehavior"] == parameters
 
 
 @row("ec2", "Tags of an instance can be added and removed, by key or by key and value", "EC2 API Reference, DeleteTags")
@@ -217,8 +217,8 @@ def spot_interruption(target: Any) -> None:
     "EC2 API Reference, DescribeSpotPriceHistory",
 )
 def spot_prices(target: Target) -> None:
-    asked = {"InstanceTypes": ["t3.nano"], "ProductDescriptions": ["Linux/UNIX"]}
-    found = target.client("ec2").describe_spot_price_history(**asked)["SpotPriceHistory"]
+    parameters = {"InstanceTypes": ["t3.nano"], "ProductDescriptions": ["Linux/UNIX"]}
+    found = target.client("ec2").describe_spot_price_history(**parameters)["SpotPriceHistory"]
     assert found
     assert {one["ProductDescription"] for one in found} == {"Linux/UNIX"}
     assert {one["InstanceType"] for one in found} == {"t3.nano"}

@@ -31,11 +31,11 @@ def function(target: Target, source: str, statements: list[dict[str, Any]] | Non
     """Create a function, wait until it is active, and return its ARN."""
     functions, name = target.client("lambda"), target.name_for("function")
     role = target.role("lambda", statements)
-    said = {
+    parameters = {
         "FunctionName": name, "Runtime": "python3.13", "Handler": "main.handler", "Role": role,
         "Code": {"ZipFile": zipped(source)}, "Timeout": 20,
     }  # fmt: skip
-    made = target.retried(lambda: functions.create_function(**(said | more)))
+    made = target.retried(lambda: functions.create_function(**(parameters | more)))
     target.undo_after_row(functions.delete_function, FunctionName=name)
     functions.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
     return str(made["FunctionArn"])
@@ -43,8 +43,8 @@ def function(target: Target, source: str, statements: list[dict[str, Any]] | Non
 
 def call(target: Target, arn: str, event: Any = None) -> tuple[Any, str, str]:
     """Invoke a function; return its result, its error (or "") and the end of its log."""
-    said = json.dumps({} if event is None else event)
-    answer = target.client("lambda").invoke(FunctionName=arn, Payload=said, LogType="Tail")
+    payload = json.dumps(event or {})
+    answer = target.client("lambda").invoke(FunctionName=arn, Payload=payload, LogType="Tail")
     log = base64.b64decode(answer.get("LogResult", "")).decode()
     return json.loads(answer["Payload"].read() or b"null"), answer.get("FunctionError", ""), log
 
@@ -169,11 +169,11 @@ def asynchronous_events(target: Target) -> None:
     assert answer["StatusCode"] == 202
     found = target.message(url)
     assert found is not None
-    said = json.loads(found["Body"])
-    assert said["requestPayload"] == {"tick": 1}
-    assert said["requestContext"]["condition"] == "RetriesExhausted"
-    assert said["requestContext"]["approximateInvokeCount"] == 1
-    assert said["responseContext"]["functionError"] == "Unhandled"
+    record = json.loads(found["Body"])
+    assert record["requestPayload"] == {"tick": 1}
+    assert record["requestContext"]["condition"] == "RetriesExhausted"
+    assert record["requestContext"]["approximateInvokeCount"] == 1
+    assert record["responseContext"]["functionError"] == "Unhandled"
 
 
 @row(
@@ -198,9 +198,9 @@ def retries(target: Target) -> None:
     found = target.message(url)
     assert found is not None
     assert json.loads(found["Body"]) == {"tick": 1}
-    said = {name: one["StringValue"] for name, one in found["MessageAttributes"].items()}
-    assert {"RequestID", "ErrorCode"} <= set(said)
-    assert "it fails each time" in said["ErrorMessage"]
+    values = {name: one["StringValue"] for name, one in found["MessageAttributes"].items()}
+    assert {"RequestID", "ErrorCode"} <= set(values)
+    assert "it fails each time" in values["ErrorMessage"]
     assert target.message(tries, 1.0) is None
 
 
@@ -225,9 +225,9 @@ def dry_runs(target: Target) -> None:
     source = "import boto3\ndef handler(event, context):\n"
     source += f"    boto3.client('sqs').send_message(QueueUrl={url!r}, MessageBody=event['by'])\n"
     arn = function(target, source, [allow("sqs:SendMessage", queue)])
-    asked = partial(target.client("lambda").invoke, FunctionName=arn)
-    assert asked(InvocationType="DryRun", Payload=b'{"by": "a dry run"}')["StatusCode"] == 204
-    assert asked(Payload=b'{"by": "an invocation"}')["StatusCode"] == 200
+    invoke = partial(target.client("lambda").invoke, FunctionName=arn)
+    assert invoke(InvocationType="DryRun", Payload=b'{"by": "a dry run"}')["StatusCode"] == 204
+    assert invoke(Payload=b'{"by": "an invocation"}')["StatusCode"] == 200
     found = target.message(url)
     assert found is not None
     assert found["Body"] == "an invocation"
@@ -239,23 +239,23 @@ def dry_runs(target: Target) -> None:
 )
 def pass_role_to_function(target: Target) -> None:
     role = target.role("lambda")
-    said = {"Runtime": "python3.13", "Handler": "main.handler", "Role": role, "Code": {"ZipFile": zipped(ECHO)}}
+    parameters = {"Runtime": "python3.13", "Handler": "main.handler", "Role": role, "Code": {"ZipFile": zipped(ECHO)}}
     condition = {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}
     codes = []
     for more in ([], [allow("iam:PassRole", role, Condition=condition)]):
         keys, name = target.session(allow("lambda:CreateFunction"), *more), target.name_for("function")
         client = target.client("lambda", keys=keys)
         target.undo_after_row(target.client("lambda").delete_function, FunctionName=name)
-        codes.append(error_code(client.create_function, FunctionName=name, **said))
+        codes.append(error_code(client.create_function, FunctionName=name, **parameters))
     assert codes == ["AccessDeniedException", ""]
 
 
 @row("Creating a function needs a role that trusts Lambda", ROLE)
 def roles_are_checked(target: Target) -> None:
-    said = {"Runtime": "python3.13", "Handler": "main.handler", "Code": {"ZipFile": zipped(ECHO)}}
+    parameters = {"Runtime": "python3.13", "Handler": "main.handler", "Code": {"ZipFile": zipped(ECHO)}}
     functions, name = target.client("lambda"), target.name_for("function")
     target.undo_after_row(functions.delete_function, FunctionName=name)
-    code = error_code(functions.create_function, FunctionName=name, Role=target.role("ec2"), **said)
+    code = error_code(functions.create_function, FunctionName=name, Role=target.role("ec2"), **parameters)
     assert code == "InvalidParameterValueException"
 
 

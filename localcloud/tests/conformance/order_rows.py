@@ -12,12 +12,12 @@ DISK = "EC2 API Reference, EbsBlockDevice"
 
 def refused(target: Target, **asked: Any) -> str:
     """Return the error code of a launch ("" if it launches)."""
-    return error_code(lambda **said: target.launch(**said), **asked)
+    return error_code(lambda **parameters: target.launch(**parameters), **asked)
 
 
-def disk(**said: Any) -> list[dict[str, Any]]:
+def disk(**parameters: Any) -> list[dict[str, Any]]:
     """Return launch parameters with these options of the root volume."""
-    return [{"DeviceName": "/dev/xvda", "Ebs": said}]
+    return [{"DeviceName": "/dev/xvda", "Ebs": parameters}]
 
 
 @row("ec2", "An invalid value of a parameter is refused, in nested options too", RUN, unverified="Its code.")
@@ -33,8 +33,8 @@ def iops_are_required(target: Target) -> None:
 
 @row("ec2", "A volume of gp3 has at least 3000 IOPS", DISK + ", Iops", unverified="The error's code.")
 def iops_have_a_range(target: Target) -> None:
-    asked = disk(VolumeType="gp3", VolumeSize=20, Iops=2999)
-    assert refused(target, BlockDeviceMappings=asked)[:16] == "InvalidParameter"
+    answer = disk(VolumeType="gp3", VolumeSize=20, Iops=2999)
+    assert refused(target, BlockDeviceMappings=answer)[:16] == "InvalidParameter"
 
 
 @row("ec2", "Throughput is only valid for gp3", DISK + ", Throughput", unverified="The error's code.")
@@ -45,8 +45,8 @@ def throughput(target: Target) -> None:
 
 @row("ec2", "An unknown snapshot is InvalidSnapshot.NotFound", ERRORS)
 def unknown_snapshot(target: Target) -> None:
-    asked = disk(SnapshotId="snap-00000000000000000")
-    assert refused(target, BlockDeviceMappings=asked) == "InvalidSnapshot.NotFound"
+    answer = disk(SnapshotId="snap-00000000000000000")
+    assert refused(target, BlockDeviceMappings=answer) == "InvalidSnapshot.NotFound"
 
 
 @row("ec2", "An unknown placement group is InvalidPlacementGroup.Unknown", ERRORS)
@@ -121,8 +121,8 @@ def modify_terminated_instance(target: Target) -> None:
     ec2 = target.client("ec2")
     ec2.terminate_instances(InstanceIds=[server])
     target.wait_for_state(server, "terminated")
-    said = {"Value": "terminate"}
-    code = error_code(ec2.modify_instance_attribute, InstanceId=server, InstanceInitiatedShutdownBehavior=said)
+    parameters = {"Value": "terminate"}
+    code = error_code(ec2.modify_instance_attribute, InstanceId=server, InstanceInitiatedShutdownBehavior=parameters)
     assert code == "IncorrectInstanceState"
 
 

@@ -25,10 +25,10 @@ row = partial(rows.row, "iam")
 
 def launch(target: Target, keys: Keys, **more: Any) -> str:
     """Return the error code of a DryRun launch with other keys; DryRunOperation means that it is allowed."""
-    said = {"MinCount": 1, "MaxCount": 1, "DryRun": True}
+    parameters = {"MinCount": 1, "MaxCount": 1, "DryRun": True}
     if "LaunchTemplate" not in more:
-        said |= {"ImageId": target.image(), "InstanceType": TYPE}
-    return code_of(target, keys, "ec2", "run_instances", **(said | more))
+        parameters |= {"ImageId": target.image(), "InstanceType": TYPE}
+    return code_of(target, keys, "ec2", "run_instances", **(parameters | more))
 
 
 def rights(condition: dict[str, Any] | None = None, resource: str = "instance/*") -> list[dict[str, Any]]:
@@ -145,14 +145,17 @@ def terminate_by_tag(target: Target) -> None:
 @row("A launch with a profile needs iam:PassRole on its role, for ec2.amazonaws.com", PASS)
 def pass_role_to_launch(target: Target) -> None:
     name, role = target.profile()
-    said = {"IamInstanceProfile": {"Name": name}}
+    parameters = {"IamInstanceProfile": {"Name": name}}
 
     def passing(service: str) -> dict[str, Any]:
         return allow("iam:PassRole", role, Condition={"StringEquals": {"iam:PassedToService": service}})
 
-    assert launch(target, target.session(*rights()), **said) == "UnauthorizedOperation"
-    assert launch(target, target.session(*rights(), passing("lambda.amazonaws.com")), **said) == "UnauthorizedOperation"
-    assert launch(target, target.session(*rights(), passing("ec2.amazonaws.com")), **said) == "DryRunOperation"
+    assert launch(target, target.session(*rights()), **parameters) == "UnauthorizedOperation"
+    assert (
+        launch(target, target.session(*rights(), passing("lambda.amazonaws.com")), **parameters)
+        == "UnauthorizedOperation"
+    )
+    assert launch(target, target.session(*rights(), passing("ec2.amazonaws.com")), **parameters) == "DryRunOperation"
 
 
 @row("A fleet needs ec2:CreateFleet, permission to launch its instances, and iam:PassRole for their role", EC2_KEYS)
@@ -164,14 +167,14 @@ def fleet_is_authorized(target: Target) -> None:
     def launched(*statements: dict[str, Any]) -> tuple[str, int, str]:
         specification = {"LaunchTemplateId": template, "Version": "1"}
         capacity = {"TotalTargetCapacity": 1, "DefaultTargetCapacityType": "on-demand"}
-        said = {
+        parameters = {
             "Type": "instant",
             "TargetCapacitySpecification": capacity,
             "LaunchTemplateConfigs": [{"LaunchTemplateSpecification": specification}],
         }
         ec2 = target.client("ec2", keys=target.session(*statements))
         made: dict[str, Any] = {}
-        code = error_code(lambda: made.update(ec2.create_fleet(**said)))
+        code = error_code(lambda: made.update(ec2.create_fleet(**parameters)))
         for one in made.get("Instances", []):
             target.undo_after_row(target.client("ec2").terminate_instances, InstanceIds=one["InstanceIds"])
         errors = [one["ErrorCode"] for one in made.get("Errors", [])]
@@ -188,8 +191,8 @@ def fleet_is_authorized(target: Target) -> None:
     "Systems Manager User Guide, Calling AMI public parameters",
 )
 def public_parameter_arns(target: Target) -> None:
-    said = {"Names": ["/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"]}
+    parameters = {"Names": ["/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"]}
     keys = target.session(allow("ssm:GetParameters", f"arn:aws:ssm:{REGION}::parameter/aws/service/*"))
-    assert code_of(target, keys, "ssm", "get_parameters", **said) == ""
+    assert code_of(target, keys, "ssm", "get_parameters", **parameters) == ""
     keys = target.session(allow("ssm:GetParameters", f"arn:aws:ssm:{REGION}:{target.account}:parameter/*"))
-    assert code_of(target, keys, "ssm", "get_parameters", **said) == "AccessDeniedException"
+    assert code_of(target, keys, "ssm", "get_parameters", **parameters) == "AccessDeniedException"

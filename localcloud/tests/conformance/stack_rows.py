@@ -28,8 +28,8 @@ def create(
     if not outputs:
         del body["Outputs"]
     body |= {key: more.pop(key) for key in ("Parameters", "Conditions") if key in more}
-    said = {"Capabilities": ["CAPABILITY_NAMED_IAM"]} | more
-    stacks.create_stack(StackName=name, TemplateBody=json.dumps(body), **said)
+    parameters = {"Capabilities": ["CAPABILITY_NAMED_IAM"]} | more
+    stacks.create_stack(StackName=name, TemplateBody=json.dumps(body), **parameters)
     target.undo_after_row(stacks.delete_stack, StackName=name)
     wait(target, name, "stack_create_complete")
     return name, told(target, name)
@@ -150,8 +150,8 @@ def updates_in_place(target: Target) -> None:
     target.client("cloudformation").update_stack(StackName=name, TemplateBody=json.dumps(body))
     wait(target, name, "stack_update_complete")
     assert told(target, name) == before
-    asked = {"QueueUrl": before["Url"], "AttributeNames": ["VisibilityTimeout"]}
-    assert target.client("sqs").get_queue_attributes(**asked)["Attributes"] == {"VisibilityTimeout": "77"}
+    parameters = {"QueueUrl": before["Url"], "AttributeNames": ["VisibilityTimeout"]}
+    assert target.client("sqs").get_queue_attributes(**parameters)["Attributes"] == {"VisibilityTimeout": "77"}
 
 
 @row("A change set describes its changes and makes them only when executed", GUIDE + "Update stacks using change sets")

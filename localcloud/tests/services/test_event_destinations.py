@@ -63,8 +63,8 @@ class Told:
         return message
 
     def record(self) -> dict[str, Any]:
-        told: dict[str, Any] = json.loads(self.message()["Body"])
-        return told
+        record: dict[str, Any] = json.loads(self.message()["Body"])
+        return record
 
 
 @pytest.fixture(scope="module")

@@ -82,8 +82,8 @@ def test_recreated_rule_of_a_stack_restarts_its_rate(cloud: Running) -> None:
         return url
 
     def ticks(url: str) -> int:
-        said = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
-        return int(said["Attributes"]["ApproximateNumberOfMessages"])
+        answer = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
+        return int(answer["Attributes"]["ApproximateNumberOfMessages"])
 
     url = create()
     cloud.advance(3500)

@@ -129,12 +129,12 @@ def test_third_vm_waits_until_one_of_two_ends(start: Callable[..., Running]) -> 
         with pytest.raises(BlockingIOError):
             listener.accept()
     assert instances.shown(ec2, asks)["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
-    told = s3.get_object(Bucket="guest-bucket", Key="own/report")["Body"].read().decode()
-    check_report(told, before)
-    said = instances.console(ec2, asks)
-    assert "Linux version" in said or "Cloud-init" in said
-    assert f"identity={asks}" in said
-    assert "reboot: Power down" in said
+    record = s3.get_object(Bucket="guest-bucket", Key="own/report")["Body"].read().decode()
+    check_report(record, before)
+    output = instances.console(ec2, asks)
+    assert "Linux version" in output or "Cloud-init" in output
+    assert f"identity={asks}" in output
+    assert "reboot: Power down" in output
 
     instances.becomes(ec2, waits, "running", BOOT)
     ec2.terminate_instances(InstanceIds=[waits])
@@ -146,9 +146,9 @@ def test_third_vm_waits_until_one_of_two_ends(start: Callable[..., Running]) -> 
     ec2.terminate_instances(InstanceIds=[stops])
     for server in (stops, waits):
         instances.becomes(ec2, server, "terminated", BOOT)
-    said = instances.console(ec2, stops)
-    assert said.count("reboot: Power down") == 1
-    assert said.count("this is the script") == 1
+    output = instances.console(ec2, stops)
+    assert output.count("reboot: Power down") == 1
+    assert output.count("this is the script") == 1
     assert not list((cloud.directory / "guests").glob("*/*.qcow2"))
 
 
@@ -158,15 +158,15 @@ def check_report(told: str, before: dict[str, Any]) -> None:
     ports = {name: found.pop(name) for name in list(found) if name.startswith("port ")}
     assert set(ports.values()) == {"000"}, ports
     assert len(ports) == 3
-    said = (
+    answer = (
         f"{before['PrivateIpAddress']} {before['NetworkInterfaces'][0]['MacAddress']} "
         + before["PrivateDnsName"].split(".")[0]
     )
     assert found == {
         "v1": "401",
         "identity": before["InstanceId"],
-        "said": said,
-        "has": said,
+        "said": answer,
+        "has": answer,
         "disk": before["BlockDeviceMappings"][0]["Ebs"]["VolumeId"].replace("-", ""),
         "room": "20G",
         "own": "200",
@@ -197,8 +197,8 @@ def bare(tmp_path: Path) -> Iterator[Callable[..., Running]]:
         line.append("--parent-pipe")
         done = subprocess.run(line, stdin=reading, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
-        said = {name: value for name, value in lifecycle.exports(tmp_path / "state").items() if value is not None}
-        return Running(tmp_path / "state", json.loads(done.stdout), said)
+        values = {name: value for name, value in lifecycle.exports(tmp_path / "state").items() if value is not None}
+        return Running(tmp_path / "state", json.loads(done.stdout), values)
 
     yield up
     command(tmp_path / "state", "down")
@@ -220,8 +220,8 @@ def test_panicked_vm_reboots_if_its_kernel_is_told_to(bare: Callable[..., Runnin
         instances.becomes(ec2, server, "terminated", 2 * BOOT)
         with pytest.raises(BlockingIOError):
             listener.accept()
-    said = instances.console(ec2, server)
-    first, _, second = said.partition("this is boot 2")
+    output = instances.console(ec2, server)
+    first, _, second = output.partition("this is boot 2")
     assert "this is boot 1" in first
     assert "reached 000 000 000 and 403" in first, first
     assert f"localcloud: {server}: its kernel panicked" in first
