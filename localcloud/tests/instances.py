@@ -10,7 +10,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from localcloud.cloud.clock import TurnableClock
+from localcloud.cloud.clock import AdjustableClock
 from localcloud.ec2.records import ON_DEMAND, PENDING, Instance, Volume
 
 TRUST = json.dumps(
@@ -30,13 +30,19 @@ def image(ec2: Any, architecture: str = "x86_64") -> str:
 
 def run(ec2: Any, script: str = "", **more: Any) -> str:
     """Launch one instance with this user data and return its id."""
-    asked = {"ImageId": image(ec2), "InstanceType": "t3.micro", "MinCount": 1, "MaxCount": 1, "UserData": script} | more
-    return str(ec2.run_instances(**asked)["Instances"][0]["InstanceId"])
+    parameters = {
+        "ImageId": image(ec2),
+        "InstanceType": "t3.micro",
+        "MinCount": 1,
+        "MaxCount": 1,
+        "UserData": script,
+    } | more
+    return str(ec2.run_instances(**parameters)["Instances"][0]["InstanceId"])
 
 
 def pending(identifier: str = "i-0123456789abcdef0") -> Instance:
     """Return a record of an instance that is pending and stops at power-off."""
-    launched = TurnableClock().now().isoformat()
+    launched = AdjustableClock().now().isoformat()
     return Instance(
         id=identifier,
         reservation="r-1",

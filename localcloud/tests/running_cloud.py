@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from localcloud.server import control
+from localcloud.server import lifecycle
 
 
 @dataclass
@@ -63,5 +63,5 @@ def begin(directory: Path, *words: str) -> Running:
         # The caller that started it holds the pipe.
         done = command(directory, "up", "--json", *words)
     assert done.returncode == 0, done.stdout + done.stderr
-    said = {name: value for name, value in control.exports(directory).items() if value is not None}
-    return Running(directory, json.loads(done.stdout), said)
+    values = {name: value for name, value in lifecycle.exports(directory).items() if value is not None}
+    return Running(directory, json.loads(done.stdout), values)

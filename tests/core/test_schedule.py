@@ -61,7 +61,7 @@ def ticks(expression: str | list[str], zone: ZoneInfo, start: str, end: str) -> 
         ("at(2027-01-31T06:00:00)", ["at(2027-01-31T06:00:00)"]),
     ],
 )
-def test_each_form_becomes_the_expression_of_eventbridge(written: str, expected: list[str]) -> None:
+def test_each_form_has_its_eventbridge_expression(written: str, expected: list[str]) -> None:
     assert list(schedule.expressions(schedule.parse(written, BERLIN))) == expected
 
 
@@ -85,24 +85,24 @@ def test_each_form_becomes_the_expression_of_eventbridge(written: str, expected:
         ("at(2027-01-31T06:00:00)", "once"),
     ],
 )
-def test_a_schedule_is_told_in_few_words(written: str, words: str) -> None:
+def test_schedule_has_a_short_description(written: str, words: str) -> None:
     assert schedule.describe(schedule.parse(written, BERLIN)) == words
 
 
-def test_a_job_without_a_schedule_runs_by_hand_and_has_no_tick() -> None:
+def test_job_without_schedule_has_no_tick() -> None:
     none = schedule.parse([], BERLIN)
     assert schedule.describe(none) == "by hand"
     assert schedule.next_ticks(none, utc("2026-11-24T00:00"), 3) == ()
     assert not schedule.due(none, utc("2026-11-24T00:00"))
 
 
-def test_a_tick_in_the_missing_hour_is_skipped() -> None:
+def test_tick_in_the_skipped_hour_is_skipped() -> None:
     # 29 March 2026: 02:00 becomes 03:00.
     found = ticks("30 2 * * *", BERLIN, "2026-03-28T00:00", "2026-03-31T00:00")
     assert found == ["03-28T01:30", "03-30T00:30"]
 
 
-def test_a_tick_in_the_repeated_hour_comes_once_and_first() -> None:
+def test_tick_in_the_repeated_hour_comes_once_and_first() -> None:
     # 25 October 2026: 03:00 becomes 02:00; the first 02:30 is 00:30 UTC.
     daily = schedule.parse("30 2 * * *", BERLIN)
     assert ticks("30 2 * * *", BERLIN, "2026-10-25T00:00", "2026-10-26T00:00") == ["10-25T00:30"]
@@ -110,12 +110,12 @@ def test_a_tick_in_the_repeated_hour_comes_once_and_first() -> None:
     assert not schedule.due(daily, utc("2026-10-25T01:30"))
 
 
-def test_two_expressions_that_name_the_same_minute_are_one_tick() -> None:
+def test_two_expressions_of_the_same_minute_are_one_tick() -> None:
     both = ["0 6 * * *", "cron(0 6 ? * TUE *)", "at(2026-11-24T06:00:00)"]
     assert ticks(both, ZoneInfo("UTC"), "2026-11-24T00:00", "2026-11-25T00:00") == ["11-24T06:00"]
 
 
-def test_restricted_days_of_both_kinds_mean_either() -> None:
+def test_two_restricted_day_fields_mean_either() -> None:
     # November 2026: the 2nd, 9th, 16th are Mondays.
     found = ticks("0 0 1,15 * MON", ZoneInfo("UTC"), "2026-11-01T00:00", "2026-11-17T00:00")
     assert found == ["11-01T00:00", "11-02T00:00", "11-09T00:00", "11-15T00:00", "11-16T00:00"]
@@ -134,40 +134,40 @@ def test_restricted_days_of_both_kinds_mean_either() -> None:
         ("cron(0 0 ? 2 L *)", ["02-06", "02-13", "02-20", "02-27"]),
     ],
 )
-def test_the_letters_of_eventbridge_name_their_days(written: str, days: list[str]) -> None:
+def test_eventbridge_letters_name_their_days(written: str, days: list[str]) -> None:
     found = ticks(written, ZoneInfo("UTC"), "2027-01-01T00:00", "2027-03-01T00:00")
     assert found == [f"{day}T00:00" for day in days]
 
 
-def test_the_first_of_a_month_that_opens_on_a_weekend_moves_forward() -> None:
+def test_1w_of_a_month_that_starts_on_a_weekend_moves_forward() -> None:
     # 1 May 2027 is a Saturday, 1 August 2027 a Sunday.
     found = ticks("cron(0 0 1W 5,8 ? *)", ZoneInfo("UTC"), "2027-01-01T00:00", "2028-01-01T00:00")
     assert found == ["05-03T00:00", "08-02T00:00"]
 
 
-def test_the_start_belongs_to_a_span_and_the_end_does_not() -> None:
+def test_span_includes_its_start_and_excludes_its_end() -> None:
     assert ticks("0 * * * *", BERLIN, "2026-11-24T01:00", "2026-11-24T03:00") == ["11-24T01:00", "11-24T02:00"]
     hourly = schedule.parse("0 * * * *", BERLIN)
     assert schedule.next_ticks(hourly, utc("2026-11-24T01:00"), 1) == (utc("2026-11-24T02:00"),)
 
 
-def test_ticks_are_made_only_as_they_are_asked_for() -> None:
+def test_ticks_are_lazy() -> None:
     minutely = schedule.parse("* * * * *", BERLIN)
     endless = schedule.ticks_between(minutely, utc("2026-11-24T00:00"), utc("2199-01-01T00:00"))
     assert len(list(islice(endless, 3))) == 3
 
 
-def test_a_time_with_seconds_is_never_due() -> None:
+def test_time_with_seconds_is_never_due() -> None:
     minutely = schedule.parse("* * * * *", BERLIN)
     assert schedule.due(minutely, utc("2026-11-24T01:00"))
     assert not schedule.due(minutely, utc("2026-11-24T01:00:01"))
 
 
-def test_a_schedule_of_past_years_has_no_next_tick() -> None:
+def test_schedule_of_past_years_has_no_next_tick() -> None:
     assert schedule.next_ticks(schedule.parse("cron(0 0 1 1 ? 2020)", BERLIN), utc("2026-11-24T00:00"), 1) == ()
 
 
-# --- refused --------------------------------------------------------------------------------------------------------
+# --- rejected -------------------------------------------------------------------------------------------------------
 
 
 def refusal(written: str) -> ScheduleError:
@@ -202,7 +202,7 @@ def refusal(written: str) -> ScheduleError:
         ("at(2027-03-28T04:30:10)", ("at(2027-03-28T04:30:00)",)),
     ],
 )
-def test_a_trap_is_refused_with_the_readings_it_may_have_meant(written: str, readings: tuple[str, ...]) -> None:
+def test_trap_is_rejected_with_what_it_may_have_meant(written: str, readings: tuple[str, ...]) -> None:
     error = refusal(written)
     assert error.readings == readings
     for reading in readings:
@@ -219,7 +219,7 @@ def test_a_trap_is_refused_with_the_readings_it_may_have_meant(written: str, rea
         ("0 0 * * 8", "SUN-SAT"),
         ("0 0 * * SAT-MON", "runs backwards"),
         ("*/0 * * * *", "step"),
-        ("5/15 * * * *", "crons differ"),
+        ("5/15 * * * *", "implementations differ"),
         ("0 0 */2 * MON", "with"),
         ("0 0 30 2 *", "never comes"),
         ("cron(0 0 30 2 ? *)", "never comes"),
@@ -235,12 +235,12 @@ def test_a_trap_is_refused_with_the_readings_it_may_have_meant(written: str, rea
         ("at(0001-01-01T00:00:00)", "1970 to 2199"),
         ("at(9999-12-31T23:59:00)", "1970 to 2199"),
         ("@reboot", "@reboot"),
-        ("every day", "no schedule"),
-        ("", "no schedule"),
+        ("every day", "not a schedule"),
+        ("", "not a schedule"),
         ("² * * * *", "minute"),
     ],
 )
-def test_what_is_no_schedule_is_refused_by_name(written: str, word: str) -> None:
+def test_invalid_schedule_is_rejected_by_name(written: str, word: str) -> None:
     assert word in str(refusal(written))
 
 
@@ -270,7 +270,7 @@ def named(local: datetime, sets: tuple[frozenset[int], ...]) -> bool:
 
 @settings(max_examples=120, deadline=None)
 @given(written_and_sets(), st.sampled_from(ZONES), st.sampled_from(DAYS))
-def test_ticks_are_those_of_a_scan_of_every_minute(
+def test_ticks_equal_a_scan_of_every_minute(
     line: tuple[str, tuple[frozenset[int], ...]], zone: ZoneInfo, day: date
 ) -> None:
     written, sets = line
@@ -299,7 +299,7 @@ def test_ticks_are_those_of_a_scan_of_every_minute(
 
 @settings(max_examples=150, deadline=None)
 @given(written_and_sets(), st.sampled_from(ZONES), st.sampled_from(DAYS))
-def test_what_eventbridge_is_given_means_the_same(
+def test_eventbridge_expressions_have_the_same_ticks(
     line: tuple[str, tuple[frozenset[int], ...]], zone: ZoneInfo, day: date
 ) -> None:
     try:

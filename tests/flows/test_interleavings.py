@@ -1,6 +1,6 @@
-"""Launchers, sweepers and servers in any order, with answers lost at any call: the invariants hold all the same.
+"""Launchers, sweepers and servers in any order, with answers lost at any call: the invariants still hold.
 
-Hypothesis chooses who moves next and which answers get lost; every example then comes to rest by sweeps alone.
+Hypothesis chooses which process continues and which answers are lost. Then sweeps alone finish every run.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ KEEP_S = 90 * 24 * 3600
 
 
 def delivery(cloud: ModelCloud, number: int, minute: int = 0) -> Stepper:
-    wish = LaunchRequest(job="pi", tick=TICK + timedelta(minutes=minute), source="schedule", request=f"d{number}")
-    return Stepper(cloud, launch(wish, acting_as("launcher")))
+    asked = LaunchRequest(job="pi", tick=TICK + timedelta(minutes=minute), source="schedule", request=f"d{number}")
+    return Stepper(cloud, launch(asked, acting_as("launcher")))
 
 
-def sweeping(cloud: ModelCloud) -> Stepper:
+def sweeper(cloud: ModelCloud) -> Stepper:
     return Stepper(cloud, sweep_project(acting_as("sweeper"), KEEP_S))
 
 
-def told_to_go(cloud: ModelCloud) -> Iterator[str]:
+def sent_a_job(cloud: ModelCloud) -> Iterator[str]:
     return (server for server in cloud.servers if cloud.go_of(server) is not None)
 
 
-def come_to_rest(cloud: ModelCloud, sweeps: int = 8) -> None:
-    """No more faults; time passes beyond every deadline and the sweeper comes by."""
+def finish_by_sweeps(cloud: ModelCloud, sweeps: int = 8) -> None:
+    """Without faults, lets time pass beyond every deadline and sweeps."""
     cloud.faults, cloud.hidden = {}, set()
     for _ in range(sweeps):
         cloud.pass_time(300)
         cloud.run(sweep_project(acting_as("sweeper"), KEEP_S))
 
 
-def check(cloud: ModelCloud, runs: int) -> None:
-    attempts = [(cloud.servers[one].run, cloud.servers[one].attempt) for one in told_to_go(cloud)]
-    assert len(attempts) == len(set(attempts)), "two servers of one attempt were told to run the job"
+def assert_all_over(cloud: ModelCloud, runs: int) -> None:
+    attempts = [(cloud.servers[one].run, cloud.servers[one].attempt) for one in sent_a_job(cloud)]
+    assert len(attempts) == len(set(attempts)), "two servers of one attempt were sent the job"
     assert all(server.gone for server in cloud.servers.values())
     assert not cloud.kills
     assert not [key for key in cloud.objects if key.startswith("open/")]
@@ -70,18 +70,18 @@ def interleave(
     exit_code: int = 0,
     allowed: tuple[type[Exception], ...] = (Unclear,),
 ) -> None:
-    """Lets all actors run to their ends in an order by chance, answers lost by chance, servers working in between."""
+    """Runs all flows to their ends in a random order; answers are lost at random, and servers work in between."""
     while any(not actor.over for actor in actors):
         if chance.random() < losing:
             cloud.faults = {cloud.asked + 1: chance.choice(["before", "after"])}
-        if chance.random() < 0.05:  # EC2 lists a new server late, now and then
-            cloud.hidden = {server for server in cloud.servers if chance.random() < 0.5} - set(told_to_go(cloud))
+        if chance.random() < 0.05:  # sometimes EC2 lists a new server late
+            cloud.hidden = {server for server in cloud.servers if chance.random() < 0.5} - set(sent_a_job(cloud))
         if chance.random() < 0.02:
             for server in list(cloud.servers):
                 cloud.work(server, exit_code)
         chance.choice([actor for actor in actors if not actor.over]).step()
-        told = [(cloud.servers[one].run, cloud.servers[one].attempt) for one in told_to_go(cloud)]
-        assert len(told) == len(set(told)), "two servers of one attempt were told to run the job"
+        sent = [(cloud.servers[one].run, cloud.servers[one].attempt) for one in sent_a_job(cloud)]
+        assert len(sent) == len(set(sent)), "two servers of one attempt were sent the job"
     assert not [actor.error for actor in actors if actor.error and not isinstance(actor.error, allowed)]
 
 
@@ -99,34 +99,32 @@ def runs_begun(cloud: ModelCloud) -> int:
     exit_code=st.sampled_from([0, 3]),
     forgetful=st.booleans(),
 )
-def test_one_tick_delivered_three_times_beside_two_sweepers_has_one_job_and_one_end(
-    seed, losing, spot, on_demand, exit_code, forgetful
-):
+def test_tick_delivered_three_times_has_one_job_and_one_end(seed, losing, spot, on_demand, exit_code, forgetful):
     no = (FleetError(code="InsufficientInstanceCapacity", message=""),)
     refuse = {market: no for market, there in (("spot", spot), ("on-demand", on_demand)) if not there}
     cloud = cloud_with(refuse=refuse, token_forgets=forgetful)
-    actors = [delivery(cloud, 1), delivery(cloud, 2), delivery(cloud, 3), sweeping(cloud), sweeping(cloud)]
+    actors = [delivery(cloud, 1), delivery(cloud, 2), delivery(cloud, 3), sweeper(cloud), sweeper(cloud)]
     interleave(cloud, actors, Random(seed), losing, exit_code)
     begun = runs_begun(cloud)
-    come_to_rest(cloud)
-    check(cloud, begun)
+    finish_by_sweeps(cloud)
+    assert_all_over(cloud, begun)
 
 
 @settings(max_examples=120, deadline=None)
 @given(seed=st.integers(0, 2**32), losing=st.sampled_from([0, 0.005, 0.03]))
-def test_two_ticks_at_once_of_a_job_that_does_not_overlap_never_run_side_by_side(seed, losing):
+def test_two_ticks_at_once_never_overlap(seed, losing):
     cloud = cloud_with(version())
     cloud.now = TICK + timedelta(seconds=61)
     cloud.objects[names.slot_key("pi")] = encode(Slot(holder=None, at=TICK))
-    actors = [delivery(cloud, number, minute=number % 2) for number in range(4)] + [sweeping(cloud)]
+    actors = [delivery(cloud, number, minute=number % 2) for number in range(4)] + [sweeper(cloud)]
     holders: list[str] = []
     for actor in actors:
         actor.watch = lambda: holders.append(living(cloud))
     interleave(cloud, actors, Random(seed), losing)
     assert all(len(alive) <= 1 for alive in holders)
     begun = runs_begun(cloud)
-    come_to_rest(cloud)
-    check(cloud, begun)
+    finish_by_sweeps(cloud)
+    assert_all_over(cloud, begun)
 
 
 def living(cloud: ModelCloud) -> frozenset[str]:
@@ -140,10 +138,8 @@ def living(cloud: ModelCloud) -> frozenset[str]:
     leaves_after_s=st.sampled_from([0, 40]),
     cancelled=st.booleans(),
 )
-def test_retries_cancels_and_watching_people_beside_the_rest_keep_one_job_alive(
-    seed, losing, leaves_after_s, cancelled
-):
-    """A finished run is retried by two wishes while the next tick comes, people watch, and one cancels."""
+def test_retries_and_cancels_keep_one_run_alive(seed, losing, leaves_after_s, cancelled):
+    """Two requests retry a finished run while the next tick comes, a person watches, and a person may cancel."""
     chance = Random(seed)
     cloud = cloud_with(version(market="on-demand"), leaves_after_s=leaves_after_s)
     cloud.run(launch(LaunchRequest(job="pi", tick=TICK, source="schedule", request="d0"), acting_as("launcher")))
@@ -151,8 +147,8 @@ def test_retries_cancels_and_watching_people_beside_the_rest_keep_one_job_alive(
     cloud.run(sweep_project(acting_as("sweeper"), KEEP_S))
     cloud.now = TICK + timedelta(seconds=61)
     again = [LaunchRequest(job="pi", retry=RUN, request=request) for request in ("r1", "r1", "r2")]
-    actors = [Stepper(cloud, launch(wish, acting_as("launcher"))) for wish in again]
-    actors += [delivery(cloud, 7, minute=1), sweeping(cloud), Stepper(cloud, walk(RUN, acting_as("cli:ben")))]
+    actors = [Stepper(cloud, launch(asked, acting_as("launcher"))) for asked in again]
+    actors += [delivery(cloud, 7, minute=1), sweeper(cloud), Stepper(cloud, walk(RUN, acting_as("cli:ben")))]
     if cancelled:
         cloud.objects[names.attempt_key(RUN, 2, "cancel")] = encode(Cancel(at=cloud.now, by="ben"))
     together: list[frozenset[str]] = []
@@ -160,9 +156,9 @@ def test_retries_cancels_and_watching_people_beside_the_rest_keep_one_job_alive(
         actor.watch = lambda: together.append(living(cloud))
     interleave(cloud, actors, chance, losing, allowed=(Unclear, NotFoundError))
     assert all(len(alive) <= 1 for alive in together), "two runs of a job that does not overlap"
-    come_to_rest(cloud, 20)  # one after the other: three runs to their deadlines
+    finish_by_sweeps(cloud, 20)  # three runs, one after the other, to their deadlines
     attempts = [key for key in cloud.objects if key.endswith("/intent.json") and "22:41:00Z" in key]
-    assert len(attempts) <= 3, "the same wish twice is one attempt"
+    assert len(attempts) <= 3, "the same request twice is one attempt"
     assert all(key.replace("intent", "closed") in cloud.objects for key in attempts)
     assert all(server.gone for server in cloud.servers.values())
     assert not [key for key in cloud.objects if key.startswith("open/")]

@@ -1,4 +1,4 @@
-"""The sweeper on the model cloud: runs carried on, servers ended or left alone, old runs removed."""
+"""The sweeper: runs continued, servers ended or left alone, failures isolated."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import pytest
 
 from dayfly.core import names
 from dayfly.core.records import Opened, encode
-from dayfly.errors import Unclear
-from model.cloud import START, TICK, cloud_with, version
-from model.steps import RUN, sweep, tick
+from dayfly.errors import Refused, Unclear
+from dayfly.flows import calls
+from dayfly.flows.sweep import sweep_project
+from model.cloud import START, TICK, ModelCloud, Stepper, acting_as, cloud_with, version
+from model.steps import DAY, RUN, sweep, tick
 
 
-def test_a_run_whose_launcher_died_at_once_is_carried_on_by_the_sweep():
+def test_sweep_continues_a_run_whose_launcher_died():
     cloud = cloud_with()
     cloud.objects[names.open_key(RUN)] = encode(Opened(run=str(RUN), source="schedule", at=cloud.now, request="x"))
     sweep(cloud)
@@ -30,7 +32,7 @@ def test_a_run_whose_launcher_died_at_once_is_carried_on_by_the_sweep():
         ({names.TAG_ATTEMPT: "x"}, "bad attempt"),
     ],
 )
-def test_a_server_of_this_project_with_a_bad_tag_is_ended(tags, why):
+def test_server_with_a_bad_tag_is_ended(tags, why):
     cloud = cloud_with()
     tick(cloud)
     [name] = cloud.servers
@@ -39,7 +41,7 @@ def test_a_server_of_this_project_with_a_bad_tag_is_ended(tags, why):
     assert cloud.ends == [name], why
 
 
-def test_a_stopped_server_is_ended_because_its_disk_costs():
+def test_stopped_server_is_ended_because_its_disk_costs():
     cloud = cloud_with()
     tick(cloud)
     [name] = cloud.servers
@@ -48,7 +50,7 @@ def test_a_stopped_server_is_ended_because_its_disk_costs():
     assert cloud.ends == [name]
 
 
-def test_a_server_of_another_project_is_never_touched():
+def test_server_of_another_project_is_never_ended():
     cloud = cloud_with()
     tick(cloud)
     [name] = cloud.servers
@@ -61,7 +63,7 @@ def test_a_server_of_another_project_is_never_touched():
     assert cloud.ends == [name]
 
 
-def test_a_server_without_an_intent_goes_after_15_minutes():
+def test_server_without_intent_is_ended_after_15_minutes():
     cloud = cloud_with(version(time_limit_s=4 * 3600))
     tick(cloud)
     [name] = cloud.servers
@@ -75,7 +77,7 @@ def test_a_server_without_an_intent_goes_after_15_minutes():
     assert cloud.ends == [name]
 
 
-def test_one_run_that_can_not_be_walked_stops_no_other_and_leaves_no_heartbeat():
+def test_broken_run_stops_no_other_and_leaves_no_heartbeat():
     cloud = cloud_with(version(overlap="allow"))
     bad = names.RunName("broken", TICK)
     cloud.objects[names.open_key(bad)] = b"{}"
@@ -86,21 +88,41 @@ def test_one_run_that_can_not_be_walked_stops_no_other_and_leaves_no_heartbeat()
     assert "heartbeat.json" not in cloud.objects
 
 
-def test_keep_removes_old_runs_but_never_what_latest_points_to():
-    cloud = cloud_with(version(overlap="allow", schedule=("41-43 22 24 11 *",), timezone="UTC"))
-    for minute in range(3):
-        when = TICK + timedelta(minutes=minute)
-        cloud.now = when + timedelta(seconds=1)
-        tick(cloud, tick=when, request=f"d{minute}")
-        cloud.work(list(cloud.servers)[minute])
-        sweep(cloud)
-    cloud.now = TICK + timedelta(days=91)
+def test_unreadable_record_keeps_no_other_surplus_server_alive():
+    cloud = cloud_with()
+    tick(cloud)
+    [server] = cloud.servers
+    surplus = [f"i-{number:017x}" for number in (1, 2, 3)]
+    for name in surplus:
+        cloud.servers[name] = replace(cloud.servers[server], id=name)
+    sweeping = Stepper(cloud, sweep_project(acting_as("sweeper"), DAY))
+    hit = False
+    while not sweeping.over:
+        call = sweeping.call
+        if not hit and len(cloud.ends) == 1 and isinstance(call, calls.Get) and call.key.endswith("1/intent.json"):
+            cloud.faults, hit = {cloud.asked + 1: "before"}, True
+        sweeping.step()
+    assert hit
+    assert isinstance(sweeping.error, Unclear)
+    assert len(cloud.ends) == 2
     sweep(cloud)
-    left = {key.split("/")[2] for key in cloud.objects if key.startswith("out/")}
-    assert left == {"2026-11-24T22:43:00Z"}
-    assert [names.done_name(key).run.tick for key in cloud.objects if key.startswith("done/")] == [
-        TICK + timedelta(minutes=2)
-    ]
-    assert not [
-        key for key in cloud.objects if key.startswith("go/") and "000000000000" in key and key.endswith("0/go.json")
-    ]
+    assert sorted(cloud.ends) == surplus
+
+
+def test_protected_server_keeps_no_other_alive():
+    class Protected(ModelCloud):
+        def end_server(self, call):
+            if call.server == min(self.servers):
+                raise Refused("OperationNotPermitted: termination protection")
+            super().end_server(call)
+
+    there = cloud_with(version(overlap="allow"))
+    cloud = Protected(now=there.now, objects=there.objects)
+    tick(cloud)
+    cloud.pass_time(60)
+    tick(cloud, tick=TICK + timedelta(minutes=1), request="d2")
+    cloud.kills.clear()
+    cloud.now = TICK + timedelta(days=1)
+    with pytest.raises(Unclear, match="OperationNotPermitted"):
+        sweep(cloud)
+    assert cloud.ends == [max(cloud.servers)]

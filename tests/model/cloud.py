@@ -1,7 +1,7 @@
-"""A cloud in memory that answers the flows' calls by AWS's documented rules: conditional writes, client tokens, one-shot schedules.
+"""A cloud in memory that answers calls by AWS's documented rules: conditional writes, client tokens, one-shot schedules.
 
-It is not a mock: it has state, a clock that tests turn, and servers that live, run the job and go. Faults are thrown before or
-after an effect, as the real cloud does: `Unclear` tells the flow nothing about which.
+It is not a mock: it has state, a clock that tests set, and servers that run their job and terminate. Like the real cloud it can
+fail before or after an effect, and `Unclear` does not tell the flow which.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class ModelCloud:
     kills: dict[str, datetime] = field(default_factory=dict)
     refuse: dict[str, tuple[FleetError, ...]] = field(default_factory=dict)
     hidden: set[str] = field(default_factory=set)
-    orphans: set[str] = field(default_factory=set)  # the process that launched them died, so only EC2's list names them
+    orphans: set[str] = field(default_factory=set)  # servers whose launching process died: only EC2's list names them
     consoles: dict[str, tuple[str, ...]] = field(default_factory=dict)
     faults: dict[int, str] = field(default_factory=dict)
     log_lines: list[str] = field(default_factory=list)
@@ -80,9 +80,9 @@ class ModelCloud:
     ends: list[str] = field(default_factory=list)
     asked: int = 0
     empty_replay: bool = False
-    leaves_after_s: float = 0  # so long a server is shutting down after it was ended; EC2's takes tens of seconds
+    leaves_after_s: float = 0  # how long a server shuts down; EC2 takes tens of seconds
     leaving: dict[str, datetime] = field(default_factory=dict)
-    token_forgets: bool = False  # what AWS never promised: that a token is known for ever
+    token_forgets: bool = False  # AWS does not promise to know a token forever
 
     observe: Callable[[str], object] = bool
     """Called before and after every call takes effect; see model/transitions.py."""
@@ -90,7 +90,7 @@ class ModelCloud:
     # --- running flows -------------------------------------------------------------------------------------------------
 
     def run(self, flow: Generator[calls.Call[Any], Any, Any]) -> Any:
-        """Runs a flow to its end; what it raises is raised."""
+        """Runs a flow to its end and returns its result, or raises its error."""
         stepper = Stepper(self, flow)
         while not stepper.over:
             stepper.step()
@@ -101,11 +101,11 @@ class ModelCloud:
         self.observe(WORLD)
         fault = self.faults.get(self.asked)
         if fault == "before":
-            raise Unclear("model: not done, not said")
+            raise Unclear("model: not done, answer lost")
         result = self.take_effect(call)
         self.observe(type(call).__name__)
         if fault == "after":
-            raise Unclear("model: done, not said")
+            raise Unclear("model: done, answer lost")
         return result
 
     def take_effect(self, call: calls.Call[Any]) -> Any:
@@ -171,8 +171,8 @@ class ModelCloud:
     def create_fleet(self, call: calls.CreateFleet) -> FleetAnswer:
         request, token = json.dumps(call.request, sort_keys=True), call.request["ClientToken"]
         if token in self.fleets and not self.token_forgets:
-            told, ids, errors = self.fleets[token]
-            if told != request:
+            known, ids, errors = self.fleets[token]
+            if known != request:
                 return Replayed(fleet=None)
             if self.empty_replay:
                 return Replayed(fleet=token)
@@ -250,7 +250,7 @@ class ModelCloud:
     # --- the world -----------------------------------------------------------------------------------------------------
 
     def pass_time(self, seconds: float) -> None:
-        """The clock goes on, and what AWS does by itself happens: kill schedules fire."""
+        """Moves the clock on; due kill schedules fire and shutdowns complete."""
         self.now += timedelta(seconds=seconds)
         for server, at in list(self.leaving.items()):
             if at <= self.now:
@@ -262,17 +262,17 @@ class ModelCloud:
                 del self.kills[server]
 
     def gone(self, server: str, reason: str = "Client.InstanceInitiatedShutdown") -> None:
-        there = self.servers[server]
-        if there.state != "terminated":
+        shown = self.servers[server]
+        if shown.state != "terminated":
             text = f"User initiated ({self.now:%Y-%m-%d %H:%M:%S} GMT)"
-            self.servers[server] = replace(there, state="terminated", reason_code=reason, transition=text)
+            self.servers[server] = replace(shown, state="terminated", reason_code=reason, transition=text)
 
     def go_of(self, server: str) -> dict[str, Any] | None:
         key = names.go_key(ROLE, server)
         return self.json(key) if key in self.objects else None
 
     def work(self, server: str, exit_code: int = 0, missing: tuple[str, ...] = ()) -> bool:
-        """What the agent does once it is told to go; False when it is not (yet) told, or its server is gone."""
+        """Does what the agent does with go.json. False when there is none yet, or the server is not running."""
         go = self.go_of(server)
         if go is None or self.servers[server].state != "running":
             return False
@@ -285,7 +285,11 @@ class ModelCloud:
         good = exit_code == 0 and not missing
         if not missing:
             self.objects[output.key] = body
-        reason = "" if good else "output-missing" if missing and exit_code == 0 else f"exit {exit_code}"
+        reason = f"exit {exit_code}"
+        if good:
+            reason = ""
+        elif exit_code == 0:
+            reason = "output-missing"
         ended = Ended(
             at=self.now,
             outcome="succeeded" if good else "failed",
@@ -305,14 +309,14 @@ class ModelCloud:
 
 @dataclass
 class Stepper:
-    """One flow, taken a call at a time, so that several can be interleaved."""
+    """Runs one flow a call at a time, so that several can be interleaved. `call` is its next call."""
 
     cloud: ModelCloud
     flow: Generator[calls.Call[Any], Any, Any]
     over: bool = False
     result: Any = None
     error: Exception | None = None
-    _call: calls.Call[Any] | None = None
+    call: calls.Call[Any] | None = None
     _begun: bool = False
     watch: Callable[[], object] = bool
 
@@ -322,15 +326,15 @@ class Stepper:
         try:
             if not self._begun:
                 self._begun = True
-                self._call = next(self.flow)
+                self.call = next(self.flow)
                 return
-            assert self._call is not None
+            assert self.call is not None
             try:
-                answer = self.cloud.answer(self._call)
+                answer = self.cloud.answer(self.call)
             except DayflyError as error:
-                self._call = self.flow.throw(error)
+                self.call = self.flow.throw(error)
             else:
-                self._call = self.flow.send(answer)
+                self.call = self.flow.send(answer)
         except StopIteration as stop:
             self.over, self.result = True, stop.value
         except Exception as error:
@@ -343,7 +347,7 @@ class Stepper:
 
 
 def job(**changes: Any) -> Job:
-    """A job as config would resolve it."""
+    """A job with every default resolved."""
     fields: dict[str, Any] = {
         "name": "pi",
         "command": "pie 10 out/pi.txt",
@@ -392,7 +396,7 @@ def version(since: datetime = START, **changes: Any) -> Deployed:
 
 
 def cloud_with(*versions: Version, **state: Any) -> ModelCloud:
-    """A cloud in which these versions are deployed, and whose clock stands a second after the tick."""
+    """A cloud with these versions deployed; its clock is one second after the tick."""
     cloud = ModelCloud(now=TICK + timedelta(seconds=1), **state)
     for one in versions or (version(),):
         cloud.objects[one.key] = write_version(one)

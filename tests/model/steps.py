@@ -1,28 +1,67 @@
-"""The steps that tests of a run on the model cloud share: a wish that is due, a tick delivered, a sweep, a closed attempt."""
+"""Steps that tests of runs on the model cloud share: deliver a tick, sweep, retry, cancel, and stop a flow at a call."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from dayfly.core import names
 from dayfly.core.event import LaunchRequest
+from dayfly.core.records import Cancel, FleetError, encode
+from dayfly.flows import calls
 from dayfly.flows.launch import launch
 from dayfly.flows.sweep import sweep_project
-from model.cloud import TICK, acting_as
+from model.cloud import TICK, ModelCloud, Stepper, acting_as
 
 RUN = names.RunName("pi", TICK)
 DAY = 24 * 3600
+NO_CAPACITY = (FleetError(code="InsufficientInstanceCapacity", message="none", pool="c8g.large eu-west-1a"),)
 
 
-def due(**changes):
+def due(**changes: Any) -> LaunchRequest:
+    """What the schedule's event for RUN asks for."""
     return LaunchRequest(**{"job": "pi", "tick": TICK, "source": "schedule", "request": "delivery-1", **changes})
 
 
-def tick(cloud, **changes):
+def tick(cloud: ModelCloud, **changes: Any) -> Any:
+    """Delivers an event to the launcher."""
     return cloud.run(launch(due(**changes), acting_as("launcher")))
 
 
-def sweep(cloud, keep_s=90 * DAY):
+def retry(cloud: ModelCloud, run: names.RunName = RUN, request: str = "retry-1") -> Any:
+    return cloud.run(launch(LaunchRequest(job="pi", retry=run, request=request), acting_as("launcher")))
+
+
+def cancel(cloud: ModelCloud, attempt: int = 1) -> None:
+    """Writes what a person's cancel of RUN writes."""
+    cloud.objects[names.attempt_key(RUN, attempt, "cancel")] = encode(Cancel(at=cloud.now, by="ben"))
+
+
+def sweep(cloud: ModelCloud, keep_s: int = 90 * DAY) -> Any:
     return cloud.run(sweep_project(acting_as("sweeper"), keep_s))
 
 
-def closed(cloud, run=RUN, attempt=1):
+def closed(cloud: ModelCloud, run: names.RunName = RUN, attempt: int = 1) -> dict[str, Any]:
     return cloud.json(names.attempt_key(run, attempt, "closed"))
+
+
+def step_past(stepper: Stepper, is_meant: Callable[[calls.Call[Any]], bool]) -> None:
+    """Runs a flow until it has had the answer to the first call that is meant."""
+    while stepper.call is None or not is_meant(stepper.call):
+        stepper.step()
+        assert not stepper.over
+    stepper.step()
+
+
+def number_of(cloud: ModelCloud, call: str) -> int:
+    """The number of the first call of this type when a tick is delivered to this cloud; tests plant faults there."""
+    types: list[str] = []
+    answer = cloud.answer
+
+    def noting(asked: calls.Call[Any]) -> Any:
+        types.append(type(asked).__name__)
+        return answer(asked)
+
+    cloud.answer = noting  # type: ignore[method-assign]
+    tick(cloud)
+    return types.index(call) + 1

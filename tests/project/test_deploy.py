@@ -106,7 +106,7 @@ def test_bucket_name_taken_after_the_look_is_refused():
     account = ModelAccount()
     flow = deploy_flow(file())
     stepper = Stepper(account, flow)
-    while not isinstance(stepper._call, calls.MakeBucket):
+    while not isinstance(stepper.call, calls.MakeBucket):
         stepper.step()
     account.bucket_owner = "999999999999"
     while not stepper.over:
@@ -299,7 +299,7 @@ def test_unclear_looks_while_waiting_do_not_end_a_deploy():
     stepper = Stepper(account, deploy_flow(file()))
     lost = 0
     while not stepper.over:
-        is_waiting = account.stack is not None and isinstance(stepper._call, calls.FindStack)
+        is_waiting = account.stack is not None and isinstance(stepper.call, calls.FindStack)
         if is_waiting and lost < 3:
             account.faults[account.asked + 1] = "before"
             lost += 1

@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dayfly.core import names
 from dayfly.core.event import LaunchRequest
@@ -152,7 +154,7 @@ def test_bucket_that_fills_up_again_is_left_and_said_so():
     account = in_use()
     stepper = Stepper(account, destroy(SCOPE, keep=False))
     while not stepper.over:
-        if isinstance(stepper._call, calls.DeleteBucket):
+        if isinstance(stepper.call, calls.DeleteBucket):
             account.objects["out/late"] = b"x"
         stepper.step()
     assert isinstance(stepper.error, LeftError)
@@ -279,3 +281,58 @@ def test_destroy_waits_until_servers_are_gone_before_the_stack_goes():
     end(account, keep=False)
     assert account.now - began >= timedelta(seconds=60)
     assert account.costs() == {}
+
+
+@pytest.mark.parametrize("ahead", range(0, 30, 3))
+@pytest.mark.parametrize("first", ["deploy", "destroy"])
+def test_deploy_and_destroy_at_once_leave_what_a_last_destroy_ends(ahead, first):
+    account = in_use(leaves_after_s=20)
+    steppers = [Stepper(account, deploy_flow(file(), agent="agent2")), Stepper(account, destroy(SCOPE, keep=False))]
+    if first == "destroy":
+        steppers.reverse()
+    for _ in range(ahead):
+        steppers[0].step()
+    while not all(each.over for each in steppers):
+        for each in steppers:
+            if not each.over:
+                each.step()
+    for each in steppers:
+        assert each.error is None or isinstance(each.error, DayflyError), each.error
+    done = repeat(lambda account: end(account, keep=False), account)
+    assert done.left.is_empty
+    assert account.costs() == {}
+    assert foreign(account) == "running"
+
+
+COMMANDS = {
+    "deploy": lambda: deploy_flow(file()),
+    "deploy other functions": lambda: deploy_flow(file(), agent="agent2"),
+    "destroy and keep": lambda: destroy(SCOPE, keep=True),
+    "destroy": lambda: destroy(SCOPE, keep=False),
+}
+HISTORY = st.lists(
+    st.tuples(st.sampled_from(list(COMMANDS)), st.integers(1, 60), st.sampled_from(["before", "after", "cut off", ""])),
+    max_size=6,
+)
+
+
+@given(history=HISTORY, fails=st.sampled_from(["", "CREATE", "UPDATE", "DELETE"]))
+@settings(max_examples=150, deadline=None)
+def test_after_any_history_of_commands_a_destroy_leaves_nothing(history, fails):
+    account = in_use(leaves_after_s=20, fails_at={})
+    account.fails_at = {fails: "ServerRole"} if fails else {}
+    for command, number, how in history:
+        account.faults = {account.asked + number: how} if how in ("before", "after") else {}
+        stepper, steps = Stepper(account, COMMANDS[command]()), 0
+        while not stepper.over and not (how == "cut off" and steps == number):
+            stepper.step()
+            steps += 1
+        assert stepper.error is None or isinstance(stepper.error, DayflyError), stepper.error
+        account.pass_time(60)
+    account.faults, account.fails_at = {}, {}
+    done = repeat(lambda account: end(account, keep=False), account)
+    assert done.left.is_empty
+    assert account.costs() == {}
+    assert foreign(account) == "running"
+    repeat(deploy, account)
+    assert plan_of(account, file()).empty

@@ -167,7 +167,7 @@ def test_lost_server_says_what_ended_it():
     shut = closed(
         outcome="failed",
         reason="lost",
-        detail="its server went without a last word (switch: the agent is gone); the job had started",
+        detail="its server went away without reporting an end (switch: the agent is gone); the job had started",
         ended_by="switch: the agent is gone",
         console=console,
     )
@@ -178,7 +178,7 @@ def test_lost_server_says_what_ended_it():
     assert outcome_lines(facts, UTC, None) == (
         "dayfly's last lines on the server's console",
         "  | [ 20.1] dayfly switch: powering off: the agent is gone",
-        "failed     pi@2026-11-24T22:41:00Z: its server went without a last word"
+        "failed     pi@2026-11-24T22:41:00Z: its server went away without reporting an end"
         " (switch: the agent is gone); the job had started",
         "kept       the log so far; `latest` is unchanged",
         "ended by   switch: the agent is gone",

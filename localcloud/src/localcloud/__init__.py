@@ -1,1 +1,1 @@
-"""localcloud: AWS on this machine, with guests that really run. It has never heard of who uses it."""
+"""localcloud: AWS on this machine, with instances that really run."""

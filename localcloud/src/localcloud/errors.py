@@ -1,11 +1,8 @@
-"""How the local cloud says no on its command line.
-
-One class: a sentence of what is wrong and a remedy. Errors of the AWS protocols do not live here.
-"""
+"""The error that the command line reports. Errors of the AWS protocols do not belong here."""
 
 
 class CloudError(Exception):
-    """What is wrong and what to do about it, for a person."""
+    """What is wrong and what to do about it: two sentences for a person."""
 
     def __init__(self, message: str, remedy: str) -> None:
         super().__init__(f"{message} {remedy}")

@@ -29,13 +29,13 @@ def raw(target: Target, **query: str) -> tuple[int, str]:
     """Send a signed request that no SDK would send; return status and body."""
     keys = Credentials(*(target.client("ec2")._get_credentials().get_frozen_credentials()))
     url = target.client("ec2").meta.endpoint_url
-    said = urllib.parse.urlencode({"Version": "2016-11-15", **query})
-    request = AWSRequest("POST", url, data=said, headers={"Content-Type": "application/x-www-form-urlencoded"})
+    form = urllib.parse.urlencode({"Version": "2016-11-15", **query})
+    request = AWSRequest("POST", url, data=form, headers={"Content-Type": "application/x-www-form-urlencoded"})
     SigV4Auth(keys, "ec2", REGION).add_auth(request)
     prepared = request.prepare()
-    asked = urllib.request.Request(prepared.url, data=said.encode(), headers=dict(prepared.headers), method="POST")
+    sent = urllib.request.Request(prepared.url, data=form.encode(), headers=dict(prepared.headers), method="POST")
     try:
-        with urllib.request.urlopen(asked, timeout=30) as answer:
+        with urllib.request.urlopen(sent, timeout=30) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -60,9 +60,9 @@ def a_missing_parameter(target: Target) -> None:
 
 
 @row("ec2", "User data that is not base64 is refused", ERRORS + ", InvalidUserData.Malformed")
-def user_data_has_to_be_base64(target: Target) -> None:
-    said = {"ImageId": target.image(), "InstanceType": "t3.nano", "MinCount": "1", "MaxCount": "1"}
-    status, body = raw(target, Action="RunInstances", UserData="no base64 !", DryRun="true", **said)
+def user_data_must_be_base64(target: Target) -> None:
+    parameters = {"ImageId": target.image(), "InstanceType": "t3.nano", "MinCount": "1", "MaxCount": "1"}
+    status, body = raw(target, Action="RunInstances", UserData="no base64 !", DryRun="true", **parameters)
     assert (status, "<Code>InvalidUserData.Malformed</Code>" in body) == (400, True)
 
 
@@ -117,7 +117,7 @@ def instance_ids_are_checked(target: Target) -> None:
     "ec2", "MaxResults and instance ids exclude each other", DESCRIBE + ", MaxResults",
     unverified="That its code is InvalidParameterCombination.",
 )  # fmt: skip
-def a_page_of_named_instances(target: Target) -> None:
+def max_results_with_ids(target: Target) -> None:
     (server,) = target.launch()
     code = error_code(target.client("ec2").describe_instances, InstanceIds=[server], MaxResults=5)
     assert code == "InvalidParameterCombination"
@@ -128,9 +128,9 @@ def a_page_of_named_instances(target: Target) -> None:
     "A listing has pages of at most MaxResults; NextToken returns the next page",
     "EC2 API Reference, Query Requests, Pagination",
 )
-def listings_come_in_pages(target: Target) -> None:
-    asked = {"PaginationConfig": {"PageSize": 5}, "Filters": filtered("instance-type", "t3.*")}
-    pages = list(target.client("ec2").get_paginator("describe_instance_types").paginate(**asked))
+def pages(target: Target) -> None:
+    parameters = {"PaginationConfig": {"PageSize": 5}, "Filters": filtered("instance-type", "t3.*")}
+    pages = list(target.client("ec2").get_paginator("describe_instance_types").paginate(**parameters))
     names = [one["InstanceType"] for page in pages for one in page["InstanceTypes"]]
     assert max(len(page["InstanceTypes"]) for page in pages) <= 5
     # A page may have fewer results than MaxResults.
@@ -138,7 +138,7 @@ def listings_come_in_pages(target: Target) -> None:
 
 
 @row("ec2", "A region does not show instances of another region", "EC2 User Guide, Regions and Zones")
-def regions_are_apart(target: Target) -> None:
+def regions_are_separate(target: Target) -> None:
     (server,) = target.launch("eu-west-1")
     assert target.describe(server, "eu-west-1")["Placement"]["AvailabilityZone"].startswith("eu-west-1")
     here = target.client("ec2")
@@ -164,7 +164,7 @@ def instance_status(target: Target) -> None:
 
 
 @row("ec2", "A terminated instance is shown for a while, with a reason, without an address or a volume", DESCRIBE)
-def a_terminated_instance_is_shown(target: Target) -> None:
+def terminated_instance_is_shown(target: Target) -> None:
     ec2, (server,) = target.client("ec2"), target.launch()
     target.wait_for_state(server, "running")
     answer = ec2.terminate_instances(InstanceIds=[server])["TerminatingInstances"][0]
@@ -183,7 +183,7 @@ def a_terminated_instance_is_shown(target: Target) -> None:
     "EC2 User Guide, Terminate Amazon EC2 instances",
     not_on_aws="it takes more than an hour",
 )
-def a_terminated_instance_is_forgotten(target: Target) -> None:
+def terminated_instance_is_forgotten(target: Target) -> None:
     ec2, (server,) = target.client("ec2"), target.launch()
     ec2.terminate_instances(InstanceIds=[server])
     target.wait_for_state(server, "terminated")

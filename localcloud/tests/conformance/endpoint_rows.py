@@ -37,7 +37,7 @@ def missing_parameters(target: Target) -> None:
     "IAM User Guide, Signing requests",
     not_on_aws="it is certain on AWS",
 )
-def keys_of_nobody(target: Target) -> None:
+def unknown_access_keys(target: Target) -> None:
     for key in ("test", "000000000000", "AKIAIOSFODNN7EXAMPLE"):
         keys = {"aws_access_key_id": key, "aws_secret_access_key": "test"}
         assert error_code(target.client("s3", keys=keys).list_buckets) == "InvalidAccessKeyId"
@@ -67,7 +67,7 @@ def one_port(target: Any) -> None:
 
 
 @row("Guests and functions cannot use the controls of localcloud", OWN, not_on_aws="AWS has no such controls")
-def controls_are_closed(target: Target) -> None:
+def controls_are_refused(target: Target) -> None:
     from lambda_rows import call, function
 
     ask = (

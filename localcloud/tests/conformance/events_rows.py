@@ -63,10 +63,10 @@ def state_changes(target: Target) -> None:
 @row("A rule matches only events that fit its pattern", "EventBridge User Guide, Creating event patterns")
 def patterns(target: Target) -> None:
     url = listening(target, source=["conformance"], detail={"job": [{"prefix": "pi"}]})
-    said = [
+    values = [
         {"Source": "conformance", "DetailType": "tick", "Detail": json.dumps({"job": job})} for job in ("other", "pi-1")
     ]
-    answer = target.client("events").put_events(Entries=said)
+    answer = target.client("events").put_events(Entries=values)
     assert answer["FailedEntryCount"] == 0
     assert next_event(target, url)["detail"] == {"job": "pi-1"}
     assert target.message(url, 0.5) is None
@@ -76,7 +76,7 @@ def patterns(target: Target) -> None:
     "Only AWS can send events with a source aws.*",
     "EventBridge API Reference, PutEventsResultEntry, NotAuthorizedForSourceException",
 )
-def nobody_speaks_as_aws(target: Target) -> None:
+def reserved_sources(target: Target) -> None:
     entry = {"Source": "aws.ec2", "DetailType": "tick", "Detail": "{}"}
     (answer,) = target.client("events").put_events(Entries=[entry])["Entries"]
     assert answer["ErrorCode"] == "NotAuthorizedForSourceException"

@@ -18,12 +18,12 @@ def encoded(text: str) -> str:
 
 
 @row("ec2", "The name of a launch template is unique", ERRORS + ", InvalidLaunchTemplateName.AlreadyExistsException")
-def template_names_are_taken_once(target: Target) -> None:
+def template_names_are_unique(target: Target) -> None:
     ec2, name = target.client("ec2"), target.name_for("template")
-    said = {"LaunchTemplateName": name, "LaunchTemplateData": {"InstanceType": TYPE}}
-    ec2.create_launch_template(**said)
+    parameters = {"LaunchTemplateName": name, "LaunchTemplateData": {"InstanceType": TYPE}}
+    ec2.create_launch_template(**parameters)
     target.undo_after_row(ec2.delete_launch_template, LaunchTemplateName=name)
-    assert error_code(ec2.create_launch_template, **said) == "InvalidLaunchTemplateName.AlreadyExistsException"
+    assert error_code(ec2.create_launch_template, **parameters) == "InvalidLaunchTemplateName.AlreadyExistsException"
 
 
 @row(
@@ -35,20 +35,20 @@ def template_versions(target: Target) -> None:
     ec2, template = target.client("ec2"), target.template()
     data = {"InstanceType": "t3.micro"}
     ec2.create_launch_template_version(LaunchTemplateId=template, SourceVersion="1", LaunchTemplateData=data)
-    asked = {"LaunchTemplateId": template, "Versions": ["$Latest", "$Default"]}
-    found = ec2.describe_launch_template_versions(**asked)["LaunchTemplateVersions"]
-    said = {one["VersionNumber"]: one["LaunchTemplateData"] for one in found}
-    assert {number: one["InstanceType"] for number, one in said.items()} == {1: TYPE, 2: "t3.micro"}
-    assert said[2]["ImageId"] == said[1]["ImageId"]
+    parameters = {"LaunchTemplateId": template, "Versions": ["$Latest", "$Default"]}
+    found = ec2.describe_launch_template_versions(**parameters)["LaunchTemplateVersions"]
+    values = {one["VersionNumber"]: one["LaunchTemplateData"] for one in found}
+    assert {number: one["InstanceType"] for number, one in values.items()} == {1: TYPE, 2: "t3.micro"}
+    assert values[2]["ImageId"] == values[1]["ImageId"]
 
 
 @row("ec2", "CreateLaunchTemplate with the same ClientToken makes one template", TOKENS)
 def template_token(target: Target) -> None:
     ec2, name, token = target.client("ec2"), target.name_for("template"), target.name_for("token")
-    said = {"LaunchTemplateName": name, "LaunchTemplateData": {"InstanceType": TYPE}, "ClientToken": token}
-    first = ec2.create_launch_template(**said)["LaunchTemplate"]["LaunchTemplateId"]
+    parameters = {"LaunchTemplateName": name, "LaunchTemplateData": {"InstanceType": TYPE}, "ClientToken": token}
+    first = ec2.create_launch_template(**parameters)["LaunchTemplate"]["LaunchTemplateId"]
     target.undo_after_row(ec2.delete_launch_template, LaunchTemplateId=first)
-    assert ec2.create_launch_template(**said)["LaunchTemplate"]["LaunchTemplateId"] == first
+    assert ec2.create_launch_template(**parameters)["LaunchTemplate"]["LaunchTemplateId"] == first
 
 
 @row("ec2", "The answer for an instant fleet lists its instances, which have the requested tags", FLEET)
@@ -101,25 +101,25 @@ def fleet_token_mismatch(target: Target) -> None:
     target.fleet(template, ClientToken=token)
     other = {"TotalTargetCapacity": 1, "DefaultTargetCapacityType": "spot"}
     code = error_code(
-        lambda **said: target.fleet(template, **said), ClientToken=token, TargetCapacitySpecification=other
+        lambda **parameters: target.fleet(template, **parameters), ClientToken=token, TargetCapacitySpecification=other
     )
     assert code == "IdempotentParameterMismatch"
 
 
 @row(
     "ec2",
-    "Instances of a fleet have the shutdown behaviour and user data of its template",
+    "Instances of a fleet have the shutdown behavior and user data of its template",
     "EC2 API Reference, RequestLaunchTemplateData",
     unverified="That it holds for instant fleets; public projects rely on it.",
 )
-def fleet_keeps_the_behaviour(target: Target) -> None:
+def fleet_uses_the_template(target: Target) -> None:
     template = target.template(InstanceInitiatedShutdownBehavior="terminate", UserData=encoded("#!/bin/sh\n:\n"))
     server = target.fleet(template)["Instances"][0]["InstanceIds"][0]
     ec2 = target.client("ec2")
-    said = ec2.describe_instance_attribute(InstanceId=server, Attribute="instanceInitiatedShutdownBehavior")
-    assert said["InstanceInitiatedShutdownBehavior"] == {"Value": "terminate"}
-    said = ec2.describe_instance_attribute(InstanceId=server, Attribute="userData")
-    assert said["UserData"] == {"Value": encoded("#!/bin/sh\n:\n")}
+    answer = ec2.describe_instance_attribute(InstanceId=server, Attribute="instanceInitiatedShutdownBehavior")
+    assert answer["InstanceInitiatedShutdownBehavior"] == {"Value": "terminate"}
+    answer = ec2.describe_instance_attribute(InstanceId=server, Attribute="userData")
+    assert answer["UserData"] == {"Value": encoded("#!/bin/sh\n:\n")}
 
 
 @row("ec2", "A spot fleet launches spot instances", FLEET)
@@ -159,8 +159,8 @@ def fleet_user_data(target: Target) -> None:
     }
     made = target.fleet("", LaunchTemplateConfigs=[{"LaunchTemplateSpecification": specification}])
     server = made["Instances"][0]["InstanceIds"][0]
-    said = target.client("ec2").describe_instance_attribute(InstanceId=server, Attribute="userData")
-    assert said["UserData"]["Value"] == encoded("request")
+    answer = target.client("ec2").describe_instance_attribute(InstanceId=server, Attribute="userData")
+    assert answer["UserData"]["Value"] == encoded("request")
 
 
 @row(
@@ -168,7 +168,7 @@ def fleet_user_data(target: Target) -> None:
     "`resolve:ssm:` in a template selects the image that the parameter contains",
     "EC2 User Guide, Use a Systems Manager parameter",
 )
-def fleet_resolves_the_image(target: Target) -> None:
+def fleet_resolves_ssm_image(target: Target) -> None:
     made = target.fleet(target.template(ImageId=f"resolve:ssm:{IMAGE}"))
     assert target.describe(made["Instances"][0]["InstanceIds"][0])["ImageId"] == target.image()
 
@@ -209,7 +209,7 @@ def fleet_without_capacity(target: Any) -> None:
 
 
 @row("ec2", "An instant fleet is listed only by its id", "EC2 API Reference, DescribeFleets")
-def fleet_is_listed_by_its_id(target: Target) -> None:
+def fleet_is_listed_by_id(target: Target) -> None:
     ec2, made = target.client("ec2"), target.fleet(target.template())
     assert made["FleetId"] not in {one["FleetId"] for one in ec2.describe_fleets()["Fleets"]}
     (shown,) = ec2.describe_fleets(FleetIds=[made["FleetId"]])["Fleets"]

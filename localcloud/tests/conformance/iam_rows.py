@@ -27,21 +27,21 @@ REFUSED_SIGNATURES = ("AuthFailure", "SignatureDoesNotMatch", "InvalidSignatureE
 row = partial(rows.row, "iam")
 
 
-def code_of(target: Target, keys: Keys, service: str, call: str, **said: Any) -> str:
+def code_of(target: Target, keys: Keys, service: str, call: str, **parameters: Any) -> str:
     """Return the error code of a call with other keys."""
     client = target.client(service, keys=keys)
-    return error_code(getattr(client, call), **said)
+    return error_code(getattr(client, call), **parameters)
 
 
 @row("Without a policy every request is denied: AccessDenied from S3, UnauthorizedOperation from EC2", POLICIES)
-def nothing_is_allowed_by_itself(target: Target) -> None:
+def denied_by_default(target: Target) -> None:
     keys, bucket = target.session(allow("sts:GetCallerIdentity")), target.bucket()
     assert code_of(target, keys, "s3", "list_objects_v2", Bucket=bucket) == "AccessDenied"
     assert code_of(target, keys, "ec2", "describe_instances") == "UnauthorizedOperation"
 
 
 @row("A Deny overrides an Allow", POLICIES)
-def a_deny_is_stronger(target: Target) -> None:
+def deny_overrides_allow(target: Target) -> None:
     bucket = target.bucket()
     where = f"arn:aws:s3:::{bucket}"
     keys = target.session(allow("s3:*", [where, where + "/*"]), deny("s3:PutObject", f"{where}/closed/*"))
@@ -50,7 +50,7 @@ def a_deny_is_stronger(target: Target) -> None:
 
 
 @row("A permission for a prefix is valid only below that prefix", POLICIES)
-def a_prefix(target: Target) -> None:
+def resource_prefix(target: Target) -> None:
     bucket = target.bucket()
     keys = target.session(allow("s3:PutObject", f"arn:aws:s3:::{bucket}/mine/*"))
     assert code_of(target, keys, "s3", "put_object", Bucket=bucket, Key="mine/a", Body=b"1") == ""
@@ -74,8 +74,8 @@ def a_variable_in_a_condition(target: Target) -> None:
     account = {"StringLike": {"s3:prefix": "${aws:PrincipalAccount}/*"}}
     nothing = {"StringLike": {"s3:prefix": "${aws:PrincipalTag/none}/*"}}
     keys = target.session(allow("s3:ListBucket", where, Condition=account))
-    said = {"Bucket": bucket, "Prefix": f"{target.account}/a"}
-    assert code_of(target, keys, "s3", "list_objects_v2", **said) == ""
+    parameters = {"Bucket": bucket, "Prefix": f"{target.account}/a"}
+    assert code_of(target, keys, "s3", "list_objects_v2", **parameters) == ""
     keys = target.session(allow("s3:ListBucket", where, Condition=nothing))
     assert code_of(target, keys, "s3", "list_objects_v2", Bucket=bucket, Prefix="/a") == "AccessDenied"
 
@@ -85,7 +85,7 @@ def a_variable_in_a_condition(target: Target) -> None:
     VARIABLES,
     unverified="The wildcards in a variable's value.",
 )
-def literal_letters(target: Target) -> None:
+def literal_characters(target: Target) -> None:
     bucket = target.bucket()
     where = f"arn:aws:s3:::{bucket}"
     keys = target.session(allow("s3:PutObject", [f"{where}/let/${{*}}", f"{where}/let/${{?}}${{$}}"]))
@@ -105,22 +105,22 @@ def literal_letters(target: Target) -> None:
 def a_variable_without_a_value(target: Target) -> None:
     bucket, nothing = target.bucket(), "${aws:PrincipalTag/none}"
     where = f"arn:aws:s3:::{bucket}"
-    said = {"Bucket": bucket, "Prefix": "a"}
+    parameters = {"Bucket": bucket, "Prefix": "a"}
     for operator in ("StringNotEquals", "StringNotLike", "StringNotEqualsIfExists", "ForAllValues:StringNotLike"):
         keys = target.session(allow("s3:ListBucket", where, Condition={operator: {"s3:prefix": f"{nothing}/b"}}))
-        assert code_of(target, keys, "s3", "list_objects_v2", **said) == "AccessDenied"
+        assert code_of(target, keys, "s3", "list_objects_v2", **parameters) == "AccessDenied"
     others = {"Effect": "Allow", "Action": "s3:ListBucket", "NotResource": f"{where}/{nothing}"}
-    assert code_of(target, target.session(others), "s3", "list_objects_v2", **said) == "AccessDenied"
+    assert code_of(target, target.session(others), "s3", "list_objects_v2", **parameters) == "AccessDenied"
     default = {"StringNotEquals": {"s3:prefix": "${aws:PrincipalTag/none, 'b'}"}}
     keys = target.session(allow("s3:ListBucket", where, Condition=default))
-    assert code_of(target, keys, "s3", "list_objects_v2", **said) == ""
+    assert code_of(target, keys, "s3", "list_objects_v2", **parameters) == ""
 
 
 @row(
     "A policy of version 2008-10-17 or without a version has no variables; this holds for bucket policies too",
     "IAM User Guide, IAM JSON policy elements: Version",
 )
-def old_versions(target: Target) -> None:
+def old_policy_versions(target: Target) -> None:
     s3, iam, bucket = target.client("s3"), target.client("iam"), target.bucket()
     where = f"arn:aws:s3:::{bucket}/old/${{aws:userid}}"
     for document in ({"Version": "2008-10-17", "Statement": [allow("s3:PutObject", where)]}, {"Statement": []}):
@@ -131,8 +131,8 @@ def old_versions(target: Target) -> None:
             statement = allow("s3:PutObject", where, Principal={"AWS": arn})
             s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Statement": [statement]}))
             target.undo_after_row(s3.delete_bucket_policy, Bucket=bucket)
-        said = target.retried(lambda arn=arn: target.client("sts").assume_role(RoleArn=arn, RoleSessionName="xx"))
-        keys, who = keys_of(said["Credentials"]), said["AssumedRoleUser"]["AssumedRoleId"]
+        answer = target.retried(lambda arn=arn: target.client("sts").assume_role(RoleArn=arn, RoleSessionName="xx"))
+        keys, who = keys_of(answer["Credentials"]), answer["AssumedRoleUser"]["AssumedRoleId"]
         assert code_of(target, keys, "s3", "put_object", Bucket=bucket, Key=f"old/{who}", Body=b"1") == "AccessDenied"
         plain = {"Bucket": bucket, "Key": "old/${aws:userid}", "Body": b"1"}
         assert code_of(target, keys, "s3", "put_object", **plain) == ""
@@ -142,7 +142,7 @@ def old_versions(target: Target) -> None:
     "A write with tags also needs s3:PutObjectTagging; a write with If-Match also needs s3:GetObject",
     "S3 API Reference, PutObject, Permissions; S3 User Guide, How to prevent object overwrites with conditional writes",
 )
-def more_than_put_object(target: Target) -> None:
+def writes_with_more_permissions(target: Target) -> None:
     bucket, key = target.bucket(), target.name_for("more")
     where = f"arn:aws:s3:::{bucket}/{key}"
     etag = target.client("s3").put_object(Bucket=bucket, Key=key, Body=b"1")["ETag"]
@@ -167,9 +167,9 @@ def the_if_none_match_key(target: Target) -> None:
     bucket, key = target.bucket(), target.name_for("once")
     where, missing = f"arn:aws:s3:::{bucket}/*", {"Null": {"s3:if-none-match": "true"}}
     keys = target.session(allow("s3:PutObject", where), deny("s3:PutObject", where, Condition=missing))
-    said = {"Bucket": bucket, "Key": key, "Body": b"1"}
-    assert code_of(target, keys, "s3", "put_object", **said) == "AccessDenied"
-    assert code_of(target, keys, "s3", "put_object", IfNoneMatch="*", **said) == ""
+    parameters = {"Bucket": bucket, "Key": key, "Body": b"1"}
+    assert code_of(target, keys, "s3", "put_object", **parameters) == "AccessDenied"
+    assert code_of(target, keys, "s3", "put_object", IfNoneMatch="*", **parameters) == ""
 
 
 @row("An object that s3:if-none-match makes write-once cannot be replaced by If-None-Match with another ETag", S3_KEYS)
@@ -177,33 +177,36 @@ def the_if_none_match_key_with_an_etag(target: Target) -> None:
     bucket, key = target.bucket(), target.name_for("once")
     where, missing = f"arn:aws:s3:::{bucket}/*", {"Null": {"s3:if-none-match": "true"}}
     keys = target.session(allow("s3:*", where), deny("s3:PutObject", where, Condition=missing))
-    said = {"Bucket": bucket, "Key": key}
-    assert code_of(target, keys, "s3", "put_object", Body=b"1", IfNoneMatch="*", **said) == ""
+    parameters = {"Bucket": bucket, "Key": key}
+    assert code_of(target, keys, "s3", "put_object", Body=b"1", IfNoneMatch="*", **parameters) == ""
     for condition in ('"x"', "x", ""):
-        assert code_of(target, keys, "s3", "put_object", Body=b"2", IfNoneMatch=condition, **said) == "NotImplemented"
-    assert target.client("s3").get_object(**said)["Body"].read() == b"1"
+        assert (
+            code_of(target, keys, "s3", "put_object", Body=b"2", IfNoneMatch=condition, **parameters)
+            == "NotImplemented"
+        )
+    assert target.client("s3").get_object(**parameters)["Body"].read() == b"1"
 
 
 @row("s3:ObjectCreationOperation can allow the parts of an upload and deny its completion", S3_KEYS)
-def the_creation_key(target: Target) -> None:
+def the_object_creation_key(target: Target) -> None:
     bucket, key = target.bucket(), target.name_for("parts")
     where = f"arn:aws:s3:::{bucket}/*"
     once = {"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}}
     keys = target.session(allow("s3:PutObject", where), deny("s3:PutObject", where, Condition=once))
     s3 = target.client("s3", keys=keys)
     upload = s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
-    said = {"Bucket": bucket, "Key": key, "UploadId": upload}
-    part = s3.upload_part(PartNumber=1, Body=b"1", **said)
-    said["MultipartUpload"] = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
-    assert error_code(s3.complete_multipart_upload, **said) == "AccessDenied"
-    s3.complete_multipart_upload(IfNoneMatch="*", **said)
+    parameters = {"Bucket": bucket, "Key": key, "UploadId": upload}
+    part = s3.upload_part(PartNumber=1, Body=b"1", **parameters)
+    parameters["MultipartUpload"] = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    assert error_code(s3.complete_multipart_upload, **parameters) == "AccessDenied"
+    s3.complete_multipart_upload(IfNoneMatch="*", **parameters)
 
 
 @row(
     "A bucket policy that denies requests without TLS allows clients of the endpoint",
     "S3 User Guide, Security best practices, Enforce encryption of data in transit",
 )
-def a_policy_that_demands_tls(target: Target) -> None:
+def bucket_policy_requires_tls(target: Target) -> None:
     s3, bucket = target.client("s3"), target.bucket()
     where = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
     keys = target.session(allow("s3:*", where))
@@ -222,7 +225,7 @@ def a_policy_that_demands_tls(target: Target) -> None:
     "A bucket policy can deny what the role's policy allows",
     "IAM User Guide, Identity-based policies and resource-based policies",
 )
-def a_bucket_policy_denies(target: Target) -> None:
+def bucket_policy_denies(target: Target) -> None:
     s3, bucket = target.client("s3"), target.bucket()
     keys = target.session(allow("s3:PutObject", f"arn:aws:s3:::{bucket}/*"))
     statement = deny("s3:PutObject", f"arn:aws:s3:::{bucket}/sealed/*", Principal="*")
@@ -233,22 +236,22 @@ def a_bucket_policy_denies(target: Target) -> None:
 
 
 @row("A permissions boundary limits the role's policy", "IAM User Guide, Permissions boundaries for IAM entities")
-def a_boundary(target: Target) -> None:
+def permissions_boundary(target: Target) -> None:
     iam, bucket = target.client("iam"), target.bucket()
     document = {"Version": "2012-10-17", "Statement": [allow("s3:ListBucket")]}
     edge = iam.create_policy(PolicyName=target.name_for("edge"), PolicyDocument=json.dumps(document))["Policy"]["Arn"]
     target.undo_after_row(iam.delete_policy, PolicyArn=edge)
     arn = target.role("account", [allow("s3:*")])
     iam.put_role_permissions_boundary(RoleName=arn.rsplit("/", 1)[-1], PermissionsBoundary=edge)
-    said = target.retried(lambda: target.client("sts").assume_role(RoleArn=arn, RoleSessionName="xx"))["Credentials"]
-    keys = {"aws_access_key_id": said["AccessKeyId"], "aws_secret_access_key": said["SecretAccessKey"]}
-    keys["aws_session_token"] = said["SessionToken"]
+    answer = target.retried(lambda: target.client("sts").assume_role(RoleArn=arn, RoleSessionName="xx"))["Credentials"]
+    keys = {"aws_access_key_id": answer["AccessKeyId"], "aws_secret_access_key": answer["SecretAccessKey"]}
+    keys["aws_session_token"] = answer["SessionToken"]
     assert code_of(target, keys, "s3", "list_objects_v2", Bucket=bucket) == ""
     assert code_of(target, keys, "s3", "put_object", Bucket=bucket, Key="edge", Body=b"1") == "AccessDenied"
 
 
 @row("A session policy limits the role's policy", "IAM User Guide, Policies and permissions, Session policies")
-def a_session_policy(target: Target) -> None:
+def session_policy(target: Target) -> None:
     bucket = target.bucket()
     own = json.dumps({"Version": "2012-10-17", "Statement": [allow("s3:ListBucket")]})
     keys = target.session(allow("s3:*"), Policy=own)
@@ -257,7 +260,7 @@ def a_session_policy(target: Target) -> None:
 
 
 @row("Only principals in its trust policy can assume a role", "IAM User Guide, Update a role trust policy")
-def a_trust_policy(target: Target) -> None:
+def trust_policy(target: Target) -> None:
     trusting, other = target.role("account"), target.role("lambda")
     keys = target.session(allow("sts:AssumeRole"))
     assert code_of(target, keys, "sts", "assume_role", RoleArn=other, RoleSessionName="xx") == "AccessDenied"
@@ -265,7 +268,7 @@ def a_trust_policy(target: Target) -> None:
 
 
 @row("GetCallerIdentity needs no permission", "STS API Reference, GetCallerIdentity")
-def who_am_i(target: Target) -> None:
+def get_caller_identity(target: Target) -> None:
     keys = target.session(deny("*"))
     assert code_of(target, keys, "sts", "get_caller_identity") == ""
 
@@ -297,7 +300,7 @@ def an_unsigned_request(target: Target) -> None:
     "A presigned link has the permissions of its signer; a changed or expired link is denied",
     "S3 User Guide, Download and upload objects with presigned URLs",
 )
-def links(target: Target) -> None:
+def presigned_links(target: Target) -> None:
     s3, bucket = target.client("s3"), target.bucket()
     for key in ("linked/a", "unlinked/a"):
         s3.put_object(Bucket=bucket, Key=key, Body=b"1")

@@ -57,7 +57,7 @@ def termination_protection(target: Target) -> None:
     "The volume of a terminated instance is deleted",
     "EC2 User Guide, Preserve data when an instance is terminated",
 )
-def the_volume_goes_too(target: Target) -> None:
+def volume_is_deleted(target: Target) -> None:
     ec2, (server,) = target.client("ec2"), target.launch()
     target.wait_for_state(server, "running")
 
@@ -74,7 +74,7 @@ def the_volume_goes_too(target: Target) -> None:
 
 
 @row("ec2", "Stopping a one-time spot instance is UnsupportedOperation", "EC2 User Guide, Stop a Spot Instance")
-def a_spot_instance_is_not_stopped(target: Target) -> None:
+def spot_instance_cannot_stop(target: Target) -> None:
     (server,) = target.launch(InstanceMarketOptions={"MarketType": "spot"})
     target.wait_for_state(server, "running")
     assert error_code(target.client("ec2").stop_instances, InstanceIds=[server]) == "UnsupportedOperation"
@@ -94,13 +94,13 @@ def stop_and_start(target: Target) -> None:
     assert target.wait_for_state(server, "running")["PrivateIpAddress"] == before["PrivateIpAddress"]
 
 
-@row("ec2", "ModifyInstanceAttribute changes the shutdown behaviour", "EC2 API Reference, ModifyInstanceAttribute")
-def the_behaviour_can_be_changed(target: Target) -> None:
+@row("ec2", "ModifyInstanceAttribute changes the shutdown behavior", "EC2 API Reference, ModifyInstanceAttribute")
+def shutdown_behavior_can_change(target: Target) -> None:
     ec2, (server,) = target.client("ec2"), target.launch()
-    said = {"Value": "terminate"}
-    ec2.modify_instance_attribute(InstanceId=server, InstanceInitiatedShutdownBehavior=said)
+    parameters = {"Value": "terminate"}
+    ec2.modify_instance_attribute(InstanceId=server, InstanceInitiatedShutdownBehavior=parameters)
     found = ec2.describe_instance_attribute(InstanceId=server, Attribute="instanceInitiatedShutdownBehavior")
-    assert found["InstanceInitiatedShutdownBehavior"] == said
+    assert found["InstanceInitiatedShutdownBehavior"] == parameters
 
 
 @row("ec2", "Tags of an instance can be added and removed, by key or by key and value", "EC2 API Reference, DeleteTags")
@@ -113,7 +113,7 @@ def tags_change(target: Target) -> None:
 
 @row(
     "ec2",
-    "User data runs; a power-off from inside terminates an instance with shutdown behaviour `terminate`",
+    "User data runs; a power-off from inside terminates an instance with shutdown behavior `terminate`",
     "EC2 User Guide, Change instance initiated shutdown behavior",
     not_on_aws=NEEDS_BOOT,
 )
@@ -128,7 +128,7 @@ def power_off_terminates(target: Target) -> None:
     "EC2 User Guide, Terminate Amazon EC2 instances",
     not_on_aws=NEEDS_BOOT,
 )
-def a_hung_instance_is_terminated(target: Target) -> None:
+def unresponsive_instance_is_terminated(target: Target) -> None:
     ec2, s3, key = target.client("ec2"), target.client("s3"), target.name_for("alive")
     where = {"Bucket": target.bucket(), "Key": key}
     link = s3.generate_presigned_url("put_object", Params=where, ExpiresIn=3600)
@@ -166,7 +166,7 @@ def power_off_stops(target: Target) -> None:
     "EC2 API Reference, GetConsoleOutput",
     not_on_aws=NEEDS_BOOT,
 )
-def the_console_is_real(target: Target) -> None:
+def console_output(target: Target) -> None:
     ec2, (server,) = target.client("ec2"), target.launch(UserData=IDLE)
 
     def printed() -> bool:
@@ -201,7 +201,7 @@ def reboot(target: Target) -> None:
     "EC2 User Guide, Spot Instance interruption notices; EC2 API Reference, StateReason",
     not_on_aws="only AWS's fault injection can cause it",
 )
-def a_spot_instance_is_taken_back(target: Any) -> None:
+def spot_interruption(target: Any) -> None:
     (server,) = target.launch(InstanceMarketOptions={"MarketType": "spot"})
     target.wait_for_state(server, "running")
     target.control("ec2/interrupt", {"instance": server})
@@ -217,8 +217,8 @@ def a_spot_instance_is_taken_back(target: Any) -> None:
     "EC2 API Reference, DescribeSpotPriceHistory",
 )
 def spot_prices(target: Target) -> None:
-    asked = {"InstanceTypes": ["t3.nano"], "ProductDescriptions": ["Linux/UNIX"]}
-    found = target.client("ec2").describe_spot_price_history(**asked)["SpotPriceHistory"]
+    parameters = {"InstanceTypes": ["t3.nano"], "ProductDescriptions": ["Linux/UNIX"]}
+    found = target.client("ec2").describe_spot_price_history(**parameters)["SpotPriceHistory"]
     assert found
     assert {one["ProductDescription"] for one in found} == {"Linux/UNIX"}
     assert {one["InstanceType"] for one in found} == {"t3.nano"}
@@ -227,7 +227,7 @@ def spot_prices(target: Target) -> None:
 
 
 @row("ec2", "Deleting a security group in use is DependencyViolation", ERRORS)
-def a_group_in_use(target: Target) -> None:
+def security_group_in_use(target: Target) -> None:
     ec2 = target.client("ec2")
     group = ec2.create_security_group(GroupName=target.name_for("group"), Description="for a moment")["GroupId"]
     target.undo_after_row(ec2.delete_security_group, GroupId=group)

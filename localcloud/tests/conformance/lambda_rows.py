@@ -31,11 +31,11 @@ def function(target: Target, source: str, statements: list[dict[str, Any]] | Non
     """Create a function, wait until it is active, and return its ARN."""
     functions, name = target.client("lambda"), target.name_for("function")
     role = target.role("lambda", statements)
-    said = {
+    parameters = {
         "FunctionName": name, "Runtime": "python3.13", "Handler": "main.handler", "Role": role,
         "Code": {"ZipFile": zipped(source)}, "Timeout": 20,
     }  # fmt: skip
-    made = target.retried(lambda: functions.create_function(**(said | more)))
+    made = target.retried(lambda: functions.create_function(**(parameters | more)))
     target.undo_after_row(functions.delete_function, FunctionName=name)
     functions.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
     return str(made["FunctionArn"])
@@ -43,8 +43,8 @@ def function(target: Target, source: str, statements: list[dict[str, Any]] | Non
 
 def call(target: Target, arn: str, event: Any = None) -> tuple[Any, str, str]:
     """Invoke a function; return its result, its error (or "") and the end of its log."""
-    said = json.dumps({} if event is None else event)
-    answer = target.client("lambda").invoke(FunctionName=arn, Payload=said, LogType="Tail")
+    payload = json.dumps(event or {})
+    answer = target.client("lambda").invoke(FunctionName=arn, Payload=payload, LogType="Tail")
     log = base64.b64decode(answer.get("LogResult", "")).decode()
     return json.loads(answer["Payload"].read() or b"null"), answer.get("FunctionError", ""), log
 
@@ -55,7 +55,7 @@ def a_function_runs(target: Target) -> None:
 
 
 @row("A function runs with the permissions of its role", ROLE)
-def a_function_is_its_role(target: Target) -> None:
+def function_role(target: Target) -> None:
     bucket = target.bucket()
     source = (
         "import boto3\nfrom botocore.exceptions import ClientError\n"
@@ -169,11 +169,11 @@ def asynchronous_events(target: Target) -> None:
     assert answer["StatusCode"] == 202
     found = target.message(url)
     assert found is not None
-    said = json.loads(found["Body"])
-    assert said["requestPayload"] == {"tick": 1}
-    assert said["requestContext"]["condition"] == "RetriesExhausted"
-    assert said["requestContext"]["approximateInvokeCount"] == 1
-    assert said["responseContext"]["functionError"] == "Unhandled"
+    record = json.loads(found["Body"])
+    assert record["requestPayload"] == {"tick": 1}
+    assert record["requestContext"]["condition"] == "RetriesExhausted"
+    assert record["requestContext"]["approximateInvokeCount"] == 1
+    assert record["responseContext"]["functionError"] == "Unhandled"
 
 
 @row(
@@ -198,9 +198,9 @@ def retries(target: Target) -> None:
     found = target.message(url)
     assert found is not None
     assert json.loads(found["Body"]) == {"tick": 1}
-    said = {name: one["StringValue"] for name, one in found["MessageAttributes"].items()}
-    assert {"RequestID", "ErrorCode"} <= set(said)
-    assert "it fails each time" in said["ErrorMessage"]
+    values = {name: one["StringValue"] for name, one in found["MessageAttributes"].items()}
+    assert {"RequestID", "ErrorCode"} <= set(values)
+    assert "it fails each time" in values["ErrorMessage"]
     assert target.message(tries, 1.0) is None
 
 
@@ -225,9 +225,9 @@ def dry_runs(target: Target) -> None:
     source = "import boto3\ndef handler(event, context):\n"
     source += f"    boto3.client('sqs').send_message(QueueUrl={url!r}, MessageBody=event['by'])\n"
     arn = function(target, source, [allow("sqs:SendMessage", queue)])
-    asked = partial(target.client("lambda").invoke, FunctionName=arn)
-    assert asked(InvocationType="DryRun", Payload=b'{"by": "a dry run"}')["StatusCode"] == 204
-    assert asked(Payload=b'{"by": "an invocation"}')["StatusCode"] == 200
+    invoke = partial(target.client("lambda").invoke, FunctionName=arn)
+    assert invoke(InvocationType="DryRun", Payload=b'{"by": "a dry run"}')["StatusCode"] == 204
+    assert invoke(Payload=b'{"by": "an invocation"}')["StatusCode"] == 200
     found = target.message(url)
     assert found is not None
     assert found["Body"] == "an invocation"
@@ -237,25 +237,25 @@ def dry_runs(target: Target) -> None:
     "Creating a function needs iam:PassRole on its role, for lambda.amazonaws.com",
     "IAM User Guide, Grant a user permissions to pass a role to an AWS service",
 )
-def passing_a_role_to_a_function(target: Target) -> None:
+def pass_role_to_function(target: Target) -> None:
     role = target.role("lambda")
-    said = {"Runtime": "python3.13", "Handler": "main.handler", "Role": role, "Code": {"ZipFile": zipped(ECHO)}}
+    parameters = {"Runtime": "python3.13", "Handler": "main.handler", "Role": role, "Code": {"ZipFile": zipped(ECHO)}}
     condition = {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}
     codes = []
     for more in ([], [allow("iam:PassRole", role, Condition=condition)]):
         keys, name = target.session(allow("lambda:CreateFunction"), *more), target.name_for("function")
         client = target.client("lambda", keys=keys)
         target.undo_after_row(target.client("lambda").delete_function, FunctionName=name)
-        codes.append(error_code(client.create_function, FunctionName=name, **said))
+        codes.append(error_code(client.create_function, FunctionName=name, **parameters))
     assert codes == ["AccessDeniedException", ""]
 
 
 @row("Creating a function needs a role that trusts Lambda", ROLE)
 def roles_are_checked(target: Target) -> None:
-    said = {"Runtime": "python3.13", "Handler": "main.handler", "Code": {"ZipFile": zipped(ECHO)}}
+    parameters = {"Runtime": "python3.13", "Handler": "main.handler", "Code": {"ZipFile": zipped(ECHO)}}
     functions, name = target.client("lambda"), target.name_for("function")
     target.undo_after_row(functions.delete_function, FunctionName=name)
-    code = error_code(functions.create_function, FunctionName=name, Role=target.role("ec2"), **said)
+    code = error_code(functions.create_function, FunctionName=name, Role=target.role("ec2"), **parameters)
     assert code == "InvalidParameterValueException"
 
 
@@ -263,7 +263,7 @@ def roles_are_checked(target: Target) -> None:
     "A function can import its zip, the standard library and the SDK, and has no variable of the user who runs the cloud",
     "Lambda Developer Guide, Building Lambda functions with Python, Runtime-included SDK versions",
 )
-def what_a_function_sees(target: Target) -> None:
+def function_imports(target: Target) -> None:
     source = (
         "import importlib.util, os\ndef handler(event, context):\n"
         "    seen = [name for name in event if importlib.util.find_spec(name)]\n"

@@ -19,15 +19,15 @@ def tagged(kind: str, **tags: str) -> dict[str, Any]:
 
 def refused(target: Target, **asked: Any) -> str:
     """Return the error code of a launch ("" if it launches)."""
-    return error_code(lambda **said: target.launch(**said), **asked)
+    return error_code(lambda **parameters: target.launch(**parameters), **asked)
 
 
 @row("ec2", "RunInstances tags the instance and its volume at creation", RUN + ", TagSpecification.N")
 def run_tags_instance_and_volume(target: Target) -> None:
     (server,) = target.launch(TagSpecifications=[tagged("instance", a="1"), tagged("volume", b="2")])
     assert {"Key": "a", "Value": "1"} in target.describe(server)["Tags"]
-    asked = [{"Name": "attachment.instance-id", "Values": [server]}]
-    volumes = target.wait_for(lambda: target.client("ec2").describe_volumes(Filters=asked)["Volumes"])
+    values = [{"Name": "attachment.instance-id", "Values": [server]}]
+    volumes = target.wait_for(lambda: target.client("ec2").describe_volumes(Filters=values)["Volumes"])
     assert volumes[0]["Tags"] == [{"Key": "b", "Value": "2"}]
 
 
@@ -106,7 +106,7 @@ def run_min_count_above_max_count(target: Target) -> None:
 
 
 @row("ec2", "A new instance is `pending` at first", LIVES, not_on_aws="every launch shows it")
-def run_begins_as_pending(target: Target) -> None:
+def run_is_pending_first(target: Target) -> None:
     assert target.reservation()["Instances"][0]["State"] == {"Code": 0, "Name": "pending"}
 
 
@@ -119,10 +119,10 @@ def run_dry(target: Target) -> None:
 
 
 @row("ec2", "DryRun answers UnauthorizedOperation to an unauthorized caller", RUN + ", DryRun")
-def run_dry_without_the_right(target: Target) -> None:
-    said = {"ImageId": target.image(), "InstanceType": TYPE, "MinCount": 1, "MaxCount": 1}
+def run_dry_unauthorized(target: Target) -> None:
+    parameters = {"ImageId": target.image(), "InstanceType": TYPE, "MinCount": 1, "MaxCount": 1}
     keys = target.session(allow("ec2:DescribeInstances"))
-    code = error_code(target.client("ec2", keys=keys).run_instances, DryRun=True, **said)
+    code = error_code(target.client("ec2", keys=keys).run_instances, DryRun=True, **parameters)
     assert code == "UnauthorizedOperation"
 
 
@@ -140,26 +140,26 @@ def run_user_data_has_a_limit(target: Target) -> None:
 def run_user_data_can_be_read(target: Target) -> None:
     (server,) = target.launch(UserData="#!/bin/sh\n:\n")
     ec2 = target.client("ec2")
-    said = ec2.describe_instance_attribute(InstanceId=server, Attribute="userData")["UserData"]["Value"]
-    assert base64.b64decode(said) == b"#!/bin/sh\n:\n"
+    answer = ec2.describe_instance_attribute(InstanceId=server, Attribute="userData")["UserData"]["Value"]
+    assert base64.b64decode(answer) == b"#!/bin/sh\n:\n"
 
 
 @row(
     "ec2",
-    "The shutdown behaviour of an instance is `stop` unless the launch sets `terminate`",
+    "The shutdown behavior of an instance is `stop` unless the launch sets `terminate`",
     RUN + ", InstanceInitiatedShutdownBehavior",
 )
-def run_shutdown_behaviour(target: Target) -> None:
+def run_shutdown_behavior(target: Target) -> None:
     plain, ending = target.launch()[0], target.launch(InstanceInitiatedShutdownBehavior="terminate")[0]
-    said = [
+    values = [
         target.client("ec2").describe_instance_attribute(InstanceId=one, Attribute="instanceInitiatedShutdownBehavior")
         for one in (plain, ending)
     ]
-    assert [one["InstanceInitiatedShutdownBehavior"]["Value"] for one in said] == ["stop", "terminate"]
+    assert [one["InstanceInitiatedShutdownBehavior"]["Value"] for one in values] == ["stop", "terminate"]
 
 
-@row("ec2", "An unknown shutdown behaviour is refused", RUN)
-def run_shutdown_behaviour_is_checked(target: Target) -> None:
+@row("ec2", "An unknown shutdown behavior is refused", RUN)
+def run_shutdown_behavior_is_checked(target: Target) -> None:
     assert refused(target, InstanceInitiatedShutdownBehavior="hibernate")[:16] == "InvalidParameter"
 
 
@@ -193,16 +193,16 @@ def run_network_and_key_are_checked(target: Target) -> None:
 
 @row("ec2", "An unknown launch template is InvalidLaunchTemplateId.NotFound", ERRORS)
 def run_template_is_checked(target: Target) -> None:
-    said = {"LaunchTemplateId": "lt-00000000000000000"}
-    assert refused(target, LaunchTemplate=said) == "InvalidLaunchTemplateId.NotFound"
+    parameters = {"LaunchTemplateId": "lt-00000000000000000"}
+    assert refused(target, LaunchTemplate=parameters) == "InvalidLaunchTemplateId.NotFound"
 
 
 @row(
     "ec2", "An unknown version of a launch template is InvalidLaunchTemplateId.VersionNotFound", ERRORS,
 )  # fmt: skip
 def run_template_version_is_checked(target: Target) -> None:
-    said = {"LaunchTemplateId": target.template(), "Version": "9"}
-    assert refused(target, LaunchTemplate=said) == "InvalidLaunchTemplateId.VersionNotFound"
+    parameters = {"LaunchTemplateId": target.template(), "Version": "9"}
+    assert refused(target, LaunchTemplate=parameters) == "InvalidLaunchTemplateId.VersionNotFound"
 
 
 @row(
@@ -221,7 +221,7 @@ def run_reserved_tags(target: Target) -> None:
     "EC2 User Guide, Tag your Amazon EC2 resources",
     unverified="Its code.",
 )
-def run_tag_keys_are_named_once(target: Target) -> None:
+def run_tag_keys_are_unique(target: Target) -> None:
     twice = {"ResourceType": "instance", "Tags": [{"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}]}
     assert refused(target, TagSpecifications=[twice]) == "InvalidParameterValue"
 
@@ -237,14 +237,14 @@ def run_template_is_merged(target: Target) -> None:
         UserData=base64.b64encode(b"#!/bin/sh\n").decode(), TagSpecifications=[tagged("instance", a="template", b="template")],
     )  # fmt: skip
     more = [tagged("instance", b="request", c="request")]
-    said = {"LaunchTemplateId": template, "Version": "1"}
-    (server,) = target.launch(LaunchTemplate=said, InstanceType="t3.micro", TagSpecifications=more)
+    parameters = {"LaunchTemplateId": template, "Version": "1"}
+    (server,) = target.launch(LaunchTemplate=parameters, InstanceType="t3.micro", TagSpecifications=more)
     shown, ec2 = target.describe(server), target.client("ec2")
     assert shown["InstanceType"] == "t3.micro"
     tags = {tag["Key"]: tag["Value"] for tag in shown["Tags"] if not tag["Key"].startswith("aws:")}
     assert tags == {"a": "template", "b": "request", "c": "request"}
-    behaviour = ec2.describe_instance_attribute(InstanceId=server, Attribute="instanceInitiatedShutdownBehavior")
-    assert behaviour["InstanceInitiatedShutdownBehavior"] == {"Value": "terminate"}
+    behavior = ec2.describe_instance_attribute(InstanceId=server, Attribute="instanceInitiatedShutdownBehavior")
+    assert behavior["InstanceInitiatedShutdownBehavior"] == {"Value": "terminate"}
     assert ec2.describe_instance_attribute(InstanceId=server, Attribute="userData")["UserData"]["Value"]
 
 
@@ -259,22 +259,22 @@ def run_spot(target: Target) -> None:
 
 @row(
     "ec2",
-    "A one-time spot launch cannot have the shutdown behaviour `stop`",
+    "A one-time spot launch cannot have the shutdown behavior `stop`",
     "EC2 User Guide, Launch with spot",
     unverified="All of it: it is known from public reports only.",
 )
 def run_spot_does_not_stop(target: Target) -> None:
     spot = {"MarketType": "spot"}
-    asked = {"InstanceMarketOptions": spot, "InstanceInitiatedShutdownBehavior": "stop"}
-    assert refused(target, **asked) == "InvalidParameterCombination"
+    parameters = {"InstanceMarketOptions": spot, "InstanceInitiatedShutdownBehavior": "stop"}
+    assert refused(target, **parameters) == "InvalidParameterCombination"
 
 
 @row("ec2", "MetadataOptions of a launch are stored and shown", RUN + ", MetadataOptions")
 def run_metadata_options(target: Target) -> None:
-    asked = {"HttpTokens": "required", "HttpPutResponseHopLimit": 1, "InstanceMetadataTags": "enabled"}
-    (server,) = target.launch(MetadataOptions=asked)
+    parameters = {"HttpTokens": "required", "HttpPutResponseHopLimit": 1, "InstanceMetadataTags": "enabled"}
+    (server,) = target.launch(MetadataOptions=parameters)
     shown = target.describe(server)["MetadataOptions"]
-    assert {name: shown[name] for name in asked} == asked
+    assert {name: shown[name] for name in parameters} == parameters
 
 
 @row(
@@ -293,10 +293,10 @@ def run_hop_limit_is_checked(target: Target) -> None:
     "EC2 User Guide, View tags for your EC2 instances using instance metadata",
     unverified="Its code.",
 )
-def run_tags_of_the_metadata_are_checked(target: Target) -> None:
-    asked = {"InstanceMetadataTags": "enabled"}
+def run_metadata_tags_are_checked(target: Target) -> None:
+    parameters = {"InstanceMetadataTags": "enabled"}
     for key in ("a b", "a/b"):
-        code = refused(target, MetadataOptions=asked, TagSpecifications=[tagged("instance", **{key: "1"})])
+        code = refused(target, MetadataOptions=parameters, TagSpecifications=[tagged("instance", **{key: "1"})])
         assert code == "InvalidParameterValue"
 
 
@@ -308,8 +308,8 @@ def run_tags_of_the_metadata_are_checked(target: Target) -> None:
 def run_root_volume(target: Target) -> None:
     disk = {"VolumeSize": 20, "VolumeType": "gp3", "Encrypted": True}
     (server,) = target.launch(BlockDeviceMappings=[{"DeviceName": "/dev/xvda", "Ebs": disk}])
-    asked = [{"Name": "attachment.instance-id", "Values": [server]}]
-    (volume,) = target.wait_for(lambda: target.client("ec2").describe_volumes(Filters=asked)["Volumes"])
+    values = [{"Name": "attachment.instance-id", "Values": [server]}]
+    (volume,) = target.wait_for(lambda: target.client("ec2").describe_volumes(Filters=values)["Volumes"])
     assert (volume["Size"], volume["VolumeType"], volume["Encrypted"]) == (20, "gp3", True)
 
 

@@ -49,8 +49,8 @@ def open_probe(target: Target) -> Probe:
 @row("PUT with a TTL of 1 to 21600 seconds returns a token; any other TTL, or none, is 400", USE)
 def token_has_a_ttl(target: Target) -> None:
     one = probe(target)
-    asked = [("PUT", "/latest/api/token", {} if said is None else {TTL: said}) for said in (None, "0", "21601", "x")]
-    assert {answer.status for answer in one.ask_all(asked)} == {400}
+    values = [("PUT", "/latest/api/token", {} if said is None else {TTL: said}) for said in (None, "0", "21601", "x")]
+    assert {answer.status for answer in one.ask_all(values)} == {400}
     answers = one.ask_all([("PUT", "/latest/api/token", {TTL: said}) for said in ("1", "21600")])
     assert [answer.status for answer in answers] == [200, 200]
     assert answers[1].headers[TTL.lower()] == "21600"
@@ -58,8 +58,8 @@ def token_has_a_ttl(target: Target) -> None:
 
 @row("PUT with X-Forwarded-For is refused", USE, unverified="That the status is 403.")
 def token_is_not_forwarded(target: Target) -> None:
-    asked = {TTL: "60", "X-Forwarded-For": "192.0.2.1"}
-    assert probe(target).ask("PUT", "/latest/api/token", **asked).status == 403
+    parameters = {TTL: "60", "X-Forwarded-For": "192.0.2.1"}
+    assert probe(target).ask("PUT", "/latest/api/token", **parameters).status == 403
 
 
 @row("PUT to a versioned path, such as /2021-03-23/api/token, is 403", ACCESS)
@@ -72,8 +72,8 @@ def tokens_required(target: Target) -> None:
     one, path = probe(target), "/latest/meta-data/instance-id"
     short = one.ask("PUT", "/latest/api/token", **{TTL: "1"}).text
     one.wait(1.5)
-    asked = [("GET", path, said) for said in ({}, {TOKEN: "nonsense"}, {TOKEN: short}, {TOKEN: one.token})]
-    assert [answer.status for answer in one.ask_all(asked)] == [401, 401, 401, 200]
+    values = [("GET", path, said) for said in ({}, {TOKEN: "nonsense"}, {TOKEN: short}, {TOKEN: one.token})]
+    assert [answer.status for answer in one.ask_all(values)] == [401, 401, 401, 200]
 
 
 @row("Where tokens are optional, a request without a token is answered; one with a wrong token is 401", USE)
@@ -84,7 +84,7 @@ def tokens_optional(target: Target) -> None:
 
 
 @row("A token is valid only on the instance that requested it", USE)
-def a_token_is_of_one_instance(target: Target) -> None:
+def token_belongs_to_one_instance(target: Target) -> None:
     path, foreign = "/latest/meta-data/instance-id", open_probe(target).token
     assert open_probe(target).ask("GET", path, **{TOKEN: foreign}).status == 200
     assert probe(target).ask("GET", path, **{TOKEN: foreign}).status == 401
@@ -118,10 +118,10 @@ def content_types(target: Target) -> None:
 
 @row("A path that does not exist is 404", ACCESS)
 def absent_paths(target: Target) -> None:
-    asked = [
+    values = [
         ("GET", path, {TOKEN: probe(target).token}) for path in ("/latest/nothing", "/nowhere/", "/latest/meta-data/x/")
     ]
-    assert {answer.status for answer in probe(target).ask_all(asked)} == {404}
+    assert {answer.status for answer in probe(target).ask_all(values)} == {404}
 
 
 @row("`/` lists the versions, including `latest`", USE + ", Get the available versions")
@@ -152,7 +152,7 @@ def listings(target: Target) -> None:
 def categories(target: Target) -> None:
     one = probe(target)
     shown = target.describe(one.instance)
-    said = {
+    parameters = {
         "instance-id": one.instance,
         "instance-type": shown["InstanceType"],
         "ami-id": shown["ImageId"],
@@ -169,7 +169,7 @@ def categories(target: Target) -> None:
         "services/partition": "aws",
         "system": "nitro",
     }
-    assert {path: one.value(path) for path in said} == said
+    assert {path: one.value(path) for path in parameters} == parameters
     assert one.value("reservation-id").startswith("r-")
 
 
@@ -215,7 +215,7 @@ def network(target: Target) -> None:
     ec2 = target.client("ec2")
     subnet = ec2.describe_subnets(SubnetIds=[shown["SubnetId"]])["Subnets"][0]["CidrBlock"]
     vpc = ec2.describe_vpcs(VpcIds=[shown["VpcId"]])["Vpcs"][0]["CidrBlock"]
-    said = {
+    parameters = {
         "device-number": "0",
         "interface-id": card["NetworkInterfaceId"],
         "local-hostname": shown["PrivateDnsName"],
@@ -229,7 +229,7 @@ def network(target: Target) -> None:
         "vpc-ipv4-cidr-block": vpc,
         "vpc-ipv4-cidr-blocks": vpc,
     }
-    assert {path: one.value(f"network/interfaces/macs/{mac}{path}") for path in said} == said
+    assert {path: one.value(f"network/interfaces/macs/{mac}{path}") for path in parameters} == parameters
 
 
 @row("The block device mapping names the root device", CATEGORIES)
@@ -265,10 +265,10 @@ def user_data(target: Target) -> None:
 
 @row("`iam/info` names the profile; without a role `iam/` does not exist", CATEGORIES)
 def iam_info(target: Target) -> None:
-    said = json.loads(probe(target).value("iam/info"))
-    assert said["Code"] == "Success"
-    assert said["InstanceProfileArn"].startswith(f"arn:aws:iam::{target.account}:instance-profile/")
-    assert {"LastUpdated", "InstanceProfileId"} <= set(said)
+    record = json.loads(probe(target).value("iam/info"))
+    assert record["Code"] == "Success"
+    assert record["InstanceProfileArn"].startswith(f"arn:aws:iam::{target.account}:instance-profile/")
+    assert {"LastUpdated", "InstanceProfileId"} <= set(record)
     assert open_probe(target).get("meta-data/iam/").status == 404
 
 
@@ -276,10 +276,10 @@ def iam_info(target: Target) -> None:
 def role_credentials(target: Target) -> None:
     one = probe(target)
     name = one.value("iam/security-credentials/")
-    said = json.loads(one.value(f"iam/security-credentials/{name}"))
-    assert (said["Code"], said["Type"]) == ("Success", "AWS-HMAC")
-    assert {"AccessKeyId", "SecretAccessKey", "Token", "LastUpdated"} <= set(said)
-    left = datetime.fromisoformat(said["Expiration"]) - datetime.now(UTC)
+    record = json.loads(one.value(f"iam/security-credentials/{name}"))
+    assert (record["Code"], record["Type"]) == ("Success", "AWS-HMAC")
+    assert {"AccessKeyId", "SecretAccessKey", "Token", "LastUpdated"} <= set(record)
+    left = datetime.fromisoformat(record["Expiration"]) - datetime.now(UTC)
     assert left.total_seconds() > 300
     assert one.get("meta-data/iam/security-credentials/other").status == 404
 
@@ -288,7 +288,7 @@ def role_credentials(target: Target) -> None:
     "The credentials are a session of the role, named after the instance, and IAM authorizes them as such",
     "IAM User Guide, IAM policy elements: Variables",
 )
-def role_is_judged(target: Target) -> None:
+def role_is_authorized(target: Target) -> None:
     one = probe(target)
     name = one.value("iam/security-credentials/")
     keys = keys_of(json.loads(one.value(f"iam/security-credentials/{name}")))
@@ -313,10 +313,10 @@ def spot_notice(target: Any) -> None:
     paths = ("meta-data/spot/instance-action", "meta-data/spot/termination-time")
     assert {one.get(path).status for path in paths} == {404}
     target.control("ec2/interrupt", {"instance": one.instance})
-    said = json.loads(one.get(paths[0]).text)
-    assert said["action"] == "terminate"
-    assert one.get(paths[1]).text == said["time"]
-    ahead = datetime.fromisoformat(said["time"]) - datetime.now(UTC)
+    record = json.loads(one.get(paths[0]).text)
+    assert record["action"] == "terminate"
+    assert one.get(paths[1]).text == record["time"]
+    ahead = datetime.fromisoformat(record["time"]) - datetime.now(UTC)
     assert 60 < ahead.total_seconds() <= 120
 
 

@@ -69,9 +69,9 @@ class Probe:
             "answer": s3.generate_presigned_url("put_object", Params=self._answer, ExpiresIn=3600),
         }
         self.program = PROGRAM.format(pause=target.pause, **links)
-        asked = {"MinCount": 1, "MaxCount": 1, "UserData": self.program, "InstanceType": "t3.nano", **launch}
+        parameters = {"MinCount": 1, "MaxCount": 1, "UserData": self.program, "InstanceType": "t3.nano", **launch}
         ec2 = target.client("ec2")
-        made = target.retried(lambda: ec2.run_instances(ImageId=target.image(), **asked))
+        made = target.retried(lambda: ec2.run_instances(ImageId=target.image(), **parameters))
         self.instance = str(made["Instances"][0]["InstanceId"])
         target.undo_at_end(ec2.terminate_instances, InstanceIds=[self.instance])
         self.token = self.ask("PUT", "/latest/api/token", **{TTL: "3600"}).text
@@ -89,10 +89,10 @@ class Probe:
 
         def answered() -> Any:
             try:
-                said = json.loads(s3.get_object(**self._answer)["Body"].read())
+                record = json.loads(s3.get_object(**self._answer)["Body"].read())
             except ClientError:
                 return None
-            return said["answers"] if said["number"] == self._number else None
+            return record["answers"] if record["number"] == self._number else None
 
         return [Answer(*one) for one in self.target.wait_for(answered, "the probe's answer")]
 

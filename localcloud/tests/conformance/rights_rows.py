@@ -10,29 +10,41 @@ from targets import REGION, TYPE, Keys, Target, allow, error_code
 EC2_KEYS = "Service Authorization Reference, Actions, resources, and condition keys for Amazon EC2"
 TAGGING = "EC2 User Guide, Grant permission to tag Amazon EC2 resources during creation"
 
+RESOURCES = (
+    "instance/*",
+    "volume/*",
+    "network-interface/*",
+    "subnet/*",
+    "security-group/*",
+    "launch-template/*",
+    "image/*",
+)
+
 row = partial(rows.row, "iam")
 
 
 def launch(target: Target, keys: Keys, **more: Any) -> str:
     """Return the error code of a DryRun launch with other keys; DryRunOperation means that it is allowed."""
-    said = {"MinCount": 1, "MaxCount": 1, "DryRun": True}
+    parameters = {"MinCount": 1, "MaxCount": 1, "DryRun": True}
     if "LaunchTemplate" not in more:
-        said |= {"ImageId": target.image(), "InstanceType": TYPE}
-    return code_of(target, keys, "ec2", "run_instances", **(said | more))
+        parameters |= {"ImageId": target.image(), "InstanceType": TYPE}
+    return code_of(target, keys, "ec2", "run_instances", **(parameters | more))
 
 
 def rights(condition: dict[str, Any] | None = None, resource: str = "instance/*") -> list[dict[str, Any]]:
     """Return statements that allow RunInstances, for one kind of resource only under a condition."""
-    base = "arn:aws:ec2:*:*:"
-    kinds = ("instance/*", "volume/*", "network-interface/*", "subnet/*", "security-group/*", "launch-template/*")
-    others = [base + kind for kind in kinds if kind != resource] + (
-        [] if resource == "image/*" else ["arn:aws:ec2:*::image/*"]
-    )
-    own = "arn:aws:ec2:*::image/*" if resource == "image/*" else base + resource
-    return [
-        allow("ec2:RunInstances", others),
-        allow("ec2:RunInstances", own, **({"Condition": condition} if condition else {})),
-    ]
+    limited = arn_of(resource)
+    others = [arn_of(one) for one in RESOURCES if one != resource]
+    if condition is None:
+        return [allow("ec2:RunInstances", others), allow("ec2:RunInstances", limited)]
+    return [allow("ec2:RunInstances", others), allow("ec2:RunInstances", limited, Condition=condition)]
+
+
+def arn_of(resource: str) -> str:
+    """Return the ARN of such a resource; images have no account."""
+    if resource == "image/*":
+        return "arn:aws:ec2:*::image/*"
+    return f"arn:aws:ec2:*:*:{resource}"
 
 
 @row("DescribeInstances cannot be limited to some instances, but to a region", EC2_KEYS)
@@ -45,7 +57,7 @@ def the_region_key(target: Target) -> None:
 
 
 @row("A launch needs permission for every resource that it uses", EC2_KEYS)
-def a_launch_is_judged_on_every_resource(target: Target) -> None:
+def launch_needs_every_resource(target: Target) -> None:
     for left in ("instance/*", "volume/*", "network-interface/*", "subnet/*", "image/*"):
         statements = [
             one
@@ -108,7 +120,7 @@ def tag_keys_of_a_launch(target: Target) -> None:
     "A launch can be limited to one launch template",
     "EC2 User Guide, Control access to launching with a launch template",
 )
-def launches_by_one_template(target: Target) -> None:
+def launch_by_one_template(target: Target) -> None:
     one, other = target.template(), target.template()
     arn = f"arn:aws:ec2:{REGION}:{target.account}:launch-template/{one}"
     condition = {"ArnLike": {"ec2:LaunchTemplate": arn}, "Bool": {"ec2:IsLaunchTemplateResource": "true"}}
@@ -119,7 +131,7 @@ def launches_by_one_template(target: Target) -> None:
 
 
 @row("TerminateInstances can be limited to instances with a tag", EC2_KEYS)
-def ending_by_tag(target: Target) -> None:
+def terminate_by_tag(target: Target) -> None:
     tags = [{"ResourceType": "instance", "Tags": [{"Key": "stack", "Value": "mine"}]}]
     (mine,), (other,) = target.launch(TagSpecifications=tags), target.launch()
     condition = {"StringEquals": {"aws:ResourceTag/stack": "mine"}}
@@ -131,20 +143,23 @@ def ending_by_tag(target: Target) -> None:
 
 
 @row("A launch with a profile needs iam:PassRole on its role, for ec2.amazonaws.com", PASS)
-def passing_a_role_to_a_launch(target: Target) -> None:
+def pass_role_to_launch(target: Target) -> None:
     name, role = target.profile()
-    said = {"IamInstanceProfile": {"Name": name}}
+    parameters = {"IamInstanceProfile": {"Name": name}}
 
     def passing(service: str) -> dict[str, Any]:
         return allow("iam:PassRole", role, Condition={"StringEquals": {"iam:PassedToService": service}})
 
-    assert launch(target, target.session(*rights()), **said) == "UnauthorizedOperation"
-    assert launch(target, target.session(*rights(), passing("lambda.amazonaws.com")), **said) == "UnauthorizedOperation"
-    assert launch(target, target.session(*rights(), passing("ec2.amazonaws.com")), **said) == "DryRunOperation"
+    assert launch(target, target.session(*rights()), **parameters) == "UnauthorizedOperation"
+    assert (
+        launch(target, target.session(*rights(), passing("lambda.amazonaws.com")), **parameters)
+        == "UnauthorizedOperation"
+    )
+    assert launch(target, target.session(*rights(), passing("ec2.amazonaws.com")), **parameters) == "DryRunOperation"
 
 
 @row("A fleet needs ec2:CreateFleet, permission to launch its instances, and iam:PassRole for their role", EC2_KEYS)
-def a_fleet_is_judged(target: Target) -> None:
+def fleet_is_authorized(target: Target) -> None:
     name, role = target.profile()
     template = target.template(IamInstanceProfile={"Name": name})
     fleet, passing = allow("ec2:CreateFleet"), allow("iam:PassRole", role)
@@ -152,14 +167,14 @@ def a_fleet_is_judged(target: Target) -> None:
     def launched(*statements: dict[str, Any]) -> tuple[str, int, str]:
         specification = {"LaunchTemplateId": template, "Version": "1"}
         capacity = {"TotalTargetCapacity": 1, "DefaultTargetCapacityType": "on-demand"}
-        said = {
+        parameters = {
             "Type": "instant",
             "TargetCapacitySpecification": capacity,
             "LaunchTemplateConfigs": [{"LaunchTemplateSpecification": specification}],
         }
         ec2 = target.client("ec2", keys=target.session(*statements))
         made: dict[str, Any] = {}
-        code = error_code(lambda: made.update(ec2.create_fleet(**said)))
+        code = error_code(lambda: made.update(ec2.create_fleet(**parameters)))
         for one in made.get("Instances", []):
             target.undo_after_row(target.client("ec2").terminate_instances, InstanceIds=one["InstanceIds"])
         errors = [one["ErrorCode"] for one in made.get("Errors", [])]
@@ -175,9 +190,9 @@ def a_fleet_is_judged(target: Target) -> None:
     "The ARN of a public SSM parameter has no account: arn:aws:ssm:REGION::parameter/aws/service/...",
     "Systems Manager User Guide, Calling AMI public parameters",
 )
-def public_parameters_are_judged(target: Target) -> None:
-    said = {"Names": ["/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"]}
+def public_parameter_arns(target: Target) -> None:
+    parameters = {"Names": ["/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"]}
     keys = target.session(allow("ssm:GetParameters", f"arn:aws:ssm:{REGION}::parameter/aws/service/*"))
-    assert code_of(target, keys, "ssm", "get_parameters", **said) == ""
+    assert code_of(target, keys, "ssm", "get_parameters", **parameters) == ""
     keys = target.session(allow("ssm:GetParameters", f"arn:aws:ssm:{REGION}:{target.account}:parameter/*"))
-    assert code_of(target, keys, "ssm", "get_parameters", **said) == "AccessDeniedException"
+    assert code_of(target, keys, "ssm", "get_parameters", **parameters) == "AccessDeniedException"

@@ -15,7 +15,7 @@ Check = Callable[[Any], None]
 
 @dataclass(frozen=True)
 class Row:
-    """One documented behaviour.
+    """One documented behavior.
 
     `says` is what AWS does and `source` the page that says so. `check` takes a target and raises when the target does
     something else. `not_on_aws` is the reason why a real account is not asked ("" when it can be). `unverified` is the

@@ -34,12 +34,12 @@ def refused(target: Target, call: str, key: str, **more: Any) -> str:
 def upload(target: Target, key: str, *parts: bytes) -> dict[str, Any]:
     """Upload parts; return the parameters of CompleteMultipartUpload."""
     s3, where = target.client("s3"), {"Bucket": target.bucket(), "Key": key}
-    said = where | {"UploadId": s3.create_multipart_upload(**where)["UploadId"]}
+    parameters = where | {"UploadId": s3.create_multipart_upload(**where)["UploadId"]}
     sent = [
-        {"PartNumber": number, "ETag": s3.upload_part(PartNumber=number, Body=body, **said)["ETag"]}
+        {"PartNumber": number, "ETag": s3.upload_part(PartNumber=number, Body=body, **parameters)["ETag"]}
         for number, body in enumerate(parts, 1)
     ]
-    return said | {"MultipartUpload": {"Parts": sent}}
+    return parameters | {"MultipartUpload": {"Parts": sent}}
 
 
 @row("A write is visible at once, by GET and in listings", CONSISTENT)
@@ -68,7 +68,7 @@ def put_if_same(target: Target) -> None:
 
 
 @row("If-Match for a key that does not exist is 404 NoSuchKey", CONDITIONS)
-def put_if_same_of_nothing(target: Target) -> None:
+def put_if_same_of_absent_key(target: Target) -> None:
     assert refused(target, "put_object", target.name_for("key"), Body=b"1", IfMatch='"0"') == "NoSuchKey"
 
 
@@ -87,14 +87,14 @@ def first_writers_race(target: Target) -> None:
     "S3 API Reference, PutObject, If-None-Match; Error responses, NotImplemented",
     unverified="The error code; the page only says that `*` is expected.",
 )
-def only_an_asterisk(target: Target) -> None:
+def if_none_match_takes_only_asterisk(target: Target) -> None:
     key, s3 = target.name_for("key"), target.client("s3")
     put(target, key)
-    said = upload(target, key, b"2")
+    answer = upload(target, key, b"2")
     assert refused(target, "put_object", key, Body=b"2", IfNoneMatch='"x"') == "NotImplemented"
     where = {"Bucket": target.bucket(), "Key": key}
     assert refused(target, "copy_object", key, CopySource=where, IfNoneMatch='"x"') == "NotImplemented"
-    assert error_code(s3.complete_multipart_upload, IfNoneMatch='"x"', **said) == "NotImplemented"
+    assert error_code(s3.complete_multipart_upload, IfNoneMatch='"x"', **answer) == "NotImplemented"
     assert s3.get_object(**where)["Body"].read() == b"1"
 
 
@@ -105,8 +105,8 @@ def only_an_asterisk(target: Target) -> None:
 )
 def overtaken_writes(target: Target) -> None:
     key, s3 = target.name_for("key"), target.client("s3")
-    asked = {"Bucket": target.bucket(), "Key": key, "IfNoneMatch": "*"}
-    url = urllib.parse.urlsplit(s3.generate_presigned_url("put_object", Params=asked, ExpiresIn=300))
+    parameters = {"Bucket": target.bucket(), "Key": key, "IfNoneMatch": "*"}
+    url = urllib.parse.urlsplit(s3.generate_presigned_url("put_object", Params=parameters, ExpiresIn=300))
     slow = http.client.HTTPConnection(url.netloc, timeout=60)
     slow.putrequest("PUT", f"{url.path}?{url.query}")
     for name, value in (("If-None-Match", "*"), ("Content-Length", "4"), ("Expect", "100-continue")):
@@ -129,8 +129,8 @@ def overtaken_writes(target: Target) -> None:
 def complete_if_absent(target: Target) -> None:
     key, s3 = target.name_for("key"), target.client("s3")
     put(target, key)
-    said = upload(target, key, b"2")
-    assert error_code(s3.complete_multipart_upload, IfNoneMatch="*", **said) == "PreconditionFailed"
+    answer = upload(target, key, b"2")
+    assert error_code(s3.complete_multipart_upload, IfNoneMatch="*", **answer) == "PreconditionFailed"
     assert s3.get_object(Bucket=target.bucket(), Key=key)["Body"].read() == b"1"
 
 
@@ -171,7 +171,7 @@ def absent_keys(target: Target) -> None:
 
 
 @row("Deleting an absent key succeeds", "S3 API Reference, DeleteObject")
-def deleting_nothing(target: Target) -> None:
+def delete_absent_key(target: Target) -> None:
     assert refused(target, "delete_object", target.name_for("key")) == ""
 
 
@@ -184,10 +184,10 @@ def listings(target: Target) -> None:
     names = ["B", "a", "b/1", "b/2", "c"]
     for name in names:
         put(target, f"{base}/{name}")
-    asked = {"Bucket": target.bucket(), "Prefix": f"{base}/", "MaxKeys": 2}
-    first = s3.list_objects_v2(**asked)
+    parameters = {"Bucket": target.bucket(), "Prefix": f"{base}/", "MaxKeys": 2}
+    first = s3.list_objects_v2(**parameters)
     assert (first["KeyCount"], first["IsTruncated"]) == (2, True)
-    second = s3.list_objects_v2(**asked, ContinuationToken=first["NextContinuationToken"])
+    second = s3.list_objects_v2(**parameters, ContinuationToken=first["NextContinuationToken"])
     found = [one["Key"].removeprefix(f"{base}/") for page in (first, second) for one in page["Contents"]]
     assert found == names[:4]
     folders = s3.list_objects_v2(Bucket=target.bucket(), Prefix=f"{base}/", Delimiter="/")
@@ -209,7 +209,7 @@ def ranges(target: Target) -> None:
 
 
 @row("A body that does not match its checksum is refused", ERRORS + ", BadDigest")
-def digests(target: Target) -> None:
+def checksums(target: Target) -> None:
     key, other = target.name_for("key"), b"other"
     wrong = {
         "ContentMD5": hashlib.md5(other, usedforsecurity=False).digest(),
@@ -218,15 +218,15 @@ def digests(target: Target) -> None:
         "ChecksumCRC32": zlib.crc32(other).to_bytes(4),
     }
     for name, digest in wrong.items():
-        said = {name: b64encode(digest).decode()}
-        assert refused(target, "put_object", key, Body=b"1", **said) == "BadDigest", name
+        parameters = {name: b64encode(digest).decode()}
+        assert refused(target, "put_object", key, Body=b"1", **parameters) == "BadDigest", name
         assert refused(target, "head_object", key) == "404", name
 
 
 @row("A part other than the last that is smaller than 5 MiB is EntityTooSmall", ERRORS + ", EntityTooSmall")
 def small_parts(target: Target) -> None:
-    said = upload(target, target.name_for("key"), b"1", b"2")
-    assert error_code(target.client("s3").complete_multipart_upload, **said) == "EntityTooSmall"
+    answer = upload(target, target.name_for("key"), b"1", b"2")
+    assert error_code(target.client("s3").complete_multipart_upload, **answer) == "EntityTooSmall"
 
 
 @row("A completed upload consists of the listed parts only", ERRORS + ", EntityTooSmall")
@@ -239,9 +239,9 @@ def listed_parts(target: Target) -> None:
 
 @row("Parts that are not listed in ascending order are InvalidPartOrder", ERRORS + ", InvalidPartOrder")
 def parts_in_order(target: Target) -> None:
-    said = upload(target, target.name_for("key"), b"1" * (5 << 20), b"2")
-    said["MultipartUpload"]["Parts"].reverse()
-    assert error_code(target.client("s3").complete_multipart_upload, **said) == "InvalidPartOrder"
+    answer = upload(target, target.name_for("key"), b"1" * (5 << 20), b"2")
+    answer["MultipartUpload"]["Parts"].reverse()
+    assert error_code(target.client("s3").complete_multipart_upload, **answer) == "InvalidPartOrder"
 
 
 @row("A key of more than 1,024 bytes is KeyTooLongError", ERRORS + ", KeyTooLongError")
@@ -255,17 +255,17 @@ def long_keys(target: Target) -> None:
     "An upload that is not completed creates no object and can be aborted",
     "S3 User Guide, Uploading and copying objects using multipart upload",
 )
-def an_upload_given_up(target: Target) -> None:
+def aborted_uploads(target: Target) -> None:
     s3, key = target.client("s3"), target.name_for("key")
-    said = upload(target, key, b"1")
-    said.pop("MultipartUpload")
+    answer = upload(target, key, b"1")
+    answer.pop("MultipartUpload")
     assert refused(target, "head_object", key) == "404"
-    s3.abort_multipart_upload(**said)
-    assert error_code(s3.list_parts, **said) == "NoSuchUpload"
+    s3.abort_multipart_upload(**answer)
+    assert error_code(s3.list_parts, **answer) == "NoSuchUpload"
 
 
 @row("Deleting a bucket with objects is BucketNotEmpty", ERRORS)
-def full_buckets(target: Target) -> None:
+def non_empty_buckets(target: Target) -> None:
     put(target, target.name_for("key"))
     assert error_code(target.client("s3").delete_bucket, Bucket=target.bucket()) == "BucketNotEmpty"
 

@@ -33,21 +33,27 @@ def create(target: Target, expression: str, arn: str, role: str = "", **more: An
     """Create a schedule and return its name."""
     scheduler, name = target.client("scheduler"), target.name_for("schedule")
     aim = {"Arn": arn, "RoleArn": role or sender(target), "Input": "{}"} | more.pop("Target", {})
-    said = {"ScheduleExpression": expression, "FlexibleTimeWindow": {"Mode": "OFF"}, "Target": aim, "Name": name}
-    target.retried(lambda: scheduler.create_schedule(**(said | more)))
+    parameters = {"ScheduleExpression": expression, "FlexibleTimeWindow": {"Mode": "OFF"}, "Target": aim, "Name": name}
+    target.retried(lambda: scheduler.create_schedule(**(parameters | more)))
     target.undo_after_row(scheduler.delete_schedule, Name=name, **{k: v for k, v in more.items() if k == "GroupName"})
     return name
 
 
 def refused(target: Target, expression: str, **more: Any) -> str:
     """Return the error code of creating a schedule ("" if it succeeds)."""
-    said = {"Target": {"Arn": f"arn:aws:sqs:{REGION}:{target.account}:none", "RoleArn": sender(target), "Input": "x"}}
-    said["Target"] |= more.pop("Target", {})
+    parameters = {
+        "Target": {"Arn": f"arn:aws:sqs:{REGION}:{target.account}:none", "RoleArn": sender(target), "Input": "x"}
+    }
+    parameters["Target"] |= more.pop("Target", {})
     scheduler, name = target.client("scheduler"), target.name_for("schedule")
     target.undo_after_row(scheduler.delete_schedule, Name=name)
     window = {"Mode": "OFF"}
     return error_code(
-        scheduler.create_schedule, Name=name, ScheduleExpression=expression, FlexibleTimeWindow=window, **(said | more)
+        scheduler.create_schedule,
+        Name=name,
+        ScheduleExpression=expression,
+        FlexibleTimeWindow=window,
+        **(parameters | more),
     )
 
 
@@ -67,24 +73,24 @@ def one_time_in_a_zone(target: Target) -> None:
 def context_attributes(target: Target) -> None:
     url, arn = target.queue()
     words = ["scheduled-time", "execution-id", "attempt-number", "schedule-arn"]
-    said = json.dumps({word: f"<aws.scheduler.{word}>" for word in words})
+    message_template = json.dumps({word: f"<aws.scheduler.{word}>" for word in words})
     expression = at(target.until_due)
-    name = create(target, expression, arn, Target={"Input": said})
+    name = create(target, expression, arn, Target={"Input": message_template})
     target.let_pass(301)
     found = target.message(url)
     assert found is not None
-    told = json.loads(found["Body"])
-    assert told["scheduled-time"] == expression[3:-1] + "Z"
-    assert told["attempt-number"] == "1"
-    assert told["schedule-arn"] == f"arn:aws:scheduler:{REGION}:{target.account}:schedule/default/{name}"
-    assert "<" not in told["execution-id"]
+    record = json.loads(found["Body"])
+    assert record["scheduled-time"] == expression[3:-1] + "Z"
+    assert record["attempt-number"] == "1"
+    assert record["schedule-arn"] == f"arn:aws:scheduler:{REGION}:{target.account}:schedule/default/{name}"
+    assert "<" not in record["execution-id"]
 
 
 @row("A universal target calls an action of any service, with its parameters", UNIVERSAL)
 def universal_targets(target: Target) -> None:
     url, _ = target.queue()
-    said = json.dumps({"QueueUrl": url, "MessageBody": "universal"})
-    create(target, at(target.until_due), "arn:aws:scheduler:::aws-sdk:sqs:sendMessage", Target={"Input": said})
+    record = json.dumps({"QueueUrl": url, "MessageBody": "universal"})
+    create(target, at(target.until_due), "arn:aws:scheduler:::aws-sdk:sqs:sendMessage", Target={"Input": record})
     target.let_pass(301)
     found = target.message(url)
     assert found is not None
@@ -92,11 +98,11 @@ def universal_targets(target: Target) -> None:
 
 
 @row("A universal target can terminate an instance", UNIVERSAL)
-def a_schedule_ends_a_server(target: Target) -> None:
+def schedule_terminates_an_instance(target: Target) -> None:
     (server,) = target.launch()
     role = sender(target, allow("ec2:TerminateInstances"))
-    said = {"Input": json.dumps({"InstanceIds": [server]})}
-    create(target, at(target.until_due), "arn:aws:scheduler:::aws-sdk:ec2:terminateInstances", role, Target=said)
+    parameters = {"Input": json.dumps({"InstanceIds": [server]})}
+    create(target, at(target.until_due), "arn:aws:scheduler:::aws-sdk:ec2:terminateInstances", role, Target=parameters)
     target.let_pass(301)
     target.wait_for_state(server, "terminated")
 
@@ -110,11 +116,11 @@ def dead_letters(target: Target) -> None:
     target.let_pass(301)
     found = target.message(url)
     assert found is not None
-    said = {name: one["StringValue"] for name, one in found["MessageAttributes"].items()}
+    values = {name: one["StringValue"] for name, one in found["MessageAttributes"].items()}
     assert found["Body"] == "denied"
-    assert said["TARGET_ARN"] == other
+    assert values["TARGET_ARN"] == other
     assert {"ERROR_CODE", "ERROR_MESSAGE", "EXECUTION_ID", "RETRY_ATTEMPTS", "SCHEDULED_TIME", "SCHEDULE_ARN"} <= set(
-        said
+        values
     )
 
 
@@ -178,7 +184,7 @@ def changes(zone: ZoneInfo) -> tuple[datetime, datetime]:
     TYPES + ", Daylight saving time",
     not_on_aws="it takes months",
 )
-def hour_changes(target: Target) -> None:
+def daylight_saving(target: Target) -> None:
     url, arn = target.queue()
     role, zone = sender(target), ZoneInfo("Europe/Berlin")
     forward, back = changes(zone)
@@ -211,7 +217,7 @@ def expressions_are_checked(target: Target) -> None:
 
 
 @row("A read-only action cannot be a universal target", UNIVERSAL)
-def reading_actions_are_no_targets(target: Target) -> None:
+def read_only_actions(target: Target) -> None:
     code = refused(target, "rate(1 day)", Target={"Arn": "arn:aws:scheduler:::aws-sdk:ec2:describeInstances"})
     assert code == "ValidationException"
 
@@ -246,13 +252,13 @@ def trust_by_group(target: Target) -> None:
 
 
 @row("A second schedule of the same name in a group is ConflictException", API + "CreateSchedule")
-def names_are_taken_once(target: Target) -> None:
+def names_are_unique(target: Target) -> None:
     _, arn = target.queue()
     role = sender(target)
     name = create(target, "rate(1 day)", arn, role, State="DISABLED")
-    said = {"ScheduleExpression": "rate(1 day)", "FlexibleTimeWindow": {"Mode": "OFF"}, "Name": name}
+    parameters = {"ScheduleExpression": "rate(1 day)", "FlexibleTimeWindow": {"Mode": "OFF"}, "Name": name}
     again = partial(
-        target.client("scheduler").create_schedule, Target={"Arn": arn, "RoleArn": role, "Input": "x"}, **said
+        target.client("scheduler").create_schedule, Target={"Arn": arn, "RoleArn": role, "Input": "x"}, **parameters
     )
     assert error_code(again) == "ConflictException"
 
@@ -262,15 +268,15 @@ def updates_replace(target: Target) -> None:
     _, arn = target.queue()
     scheduler, role = target.client("scheduler"), sender(target)
     name = create(target, "rate(1 day)", arn, role, State="DISABLED", Description="old")
-    said = {"ScheduleExpression": "rate(2 days)", "FlexibleTimeWindow": {"Mode": "OFF"}, "Name": name}
-    scheduler.update_schedule(Target={"Arn": arn, "RoleArn": role, "Input": "{}"}, **said)
+    parameters = {"ScheduleExpression": "rate(2 days)", "FlexibleTimeWindow": {"Mode": "OFF"}, "Name": name}
+    scheduler.update_schedule(Target={"Arn": arn, "RoleArn": role, "Input": "{}"}, **parameters)
     found = scheduler.get_schedule(Name=name)
     assert (found["State"], found.get("Description", "")) == ("ENABLED", "")
     assert found["Target"]["RetryPolicy"] == {"MaximumEventAgeInSeconds": 86400, "MaximumRetryAttempts": 185}
 
 
 @row("Deleting a schedule group deletes its schedules", API + "DeleteScheduleGroup")
-def groups_take_their_schedules(target: Target) -> None:
+def delete_group(target: Target) -> None:
     scheduler, group = target.client("scheduler"), target.name_for("group")
     scheduler.create_schedule_group(Name=group)
     _, arn = target.queue()
@@ -290,18 +296,18 @@ def groups_are_checked(target: Target) -> None:
     "Creating a schedule needs iam:PassRole on its role, for scheduler.amazonaws.com",
     "EventBridge Scheduler User Guide, Identity-based policy examples",
 )
-def passing_a_role_to_a_schedule(target: Target) -> None:
+def pass_role_to_schedule(target: Target) -> None:
     _, arn = target.queue()
     role = sender(target)
-    said = {"ScheduleExpression": "rate(1 day)", "FlexibleTimeWindow": {"Mode": "OFF"}, "State": "DISABLED"}
-    said["Target"] = {"Arn": arn, "RoleArn": role, "Input": "x"}
+    parameters = {"ScheduleExpression": "rate(1 day)", "FlexibleTimeWindow": {"Mode": "OFF"}, "State": "DISABLED"}
+    parameters["Target"] = {"Arn": arn, "RoleArn": role, "Input": "x"}
     making = allow("scheduler:CreateSchedule", "arn:aws:scheduler:*:*:schedule/default/*")
     condition = {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
     codes = []
     for statements in ([making], [making, allow("iam:PassRole", role, Condition=condition)]):
         client, name = target.client("scheduler", keys=target.session(*statements)), target.name_for("schedule")
         target.undo_after_row(target.client("scheduler").delete_schedule, Name=name)
-        codes.append(error_code(client.create_schedule, Name=name, **said))
+        codes.append(error_code(client.create_schedule, Name=name, **parameters))
     assert codes == ["AccessDeniedException", ""]
 
 
@@ -309,7 +315,7 @@ def passing_a_role_to_a_schedule(target: Target) -> None:
     "A Lambda target is invoked with the input",
     "Lambda Developer Guide, Invoking a function on a schedule",
 )
-def a_schedule_calls_a_function(target: Target) -> None:
+def schedule_invokes_a_function(target: Target) -> None:
     from lambda_rows import function
 
     url, queue = target.queue()

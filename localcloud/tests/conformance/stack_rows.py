@@ -28,8 +28,8 @@ def create(
     if not outputs:
         del body["Outputs"]
     body |= {key: more.pop(key) for key in ("Parameters", "Conditions") if key in more}
-    said = {"Capabilities": ["CAPABILITY_NAMED_IAM"]} | more
-    stacks.create_stack(StackName=name, TemplateBody=json.dumps(body), **said)
+    parameters = {"Capabilities": ["CAPABILITY_NAMED_IAM"]} | more
+    stacks.create_stack(StackName=name, TemplateBody=json.dumps(body), **parameters)
     target.undo_after_row(stacks.delete_stack, StackName=name)
     wait(target, name, "stack_create_complete")
     return name, told(target, name)
@@ -101,7 +101,7 @@ def launch_templates(target: Target) -> None:
     "The intrinsic functions Sub, Join, Select, Split, If and Base64 work, as do pseudo parameters",
     "CloudFormation Template Reference, Intrinsic functions",
 )
-def functions(target: Target) -> None:
+def intrinsic_functions(target: Target) -> None:
     outputs = {
         "Sub": {"Fn::Sub": ["${Word}-${AWS::Region}-${Own}", {"Own": "x"}]},
         "Join": {"Fn::Join": ["/", ["a", {"Ref": "Word"}]]},
@@ -134,7 +134,7 @@ def parameters_of_ssm(target: Target) -> None:
     "An update without changes is refused: No updates are to be performed",
     GUIDE + "Troubleshooting CloudFormation",
 )
-def updates_of_nothing(target: Target) -> None:
+def updates_without_changes(target: Target) -> None:
     name, _ = create(target, {"Queue": QUEUE})
     body = json.dumps({"Resources": {"Queue": QUEUE}})
     code = error_code(target.client("cloudformation").update_stack, StackName=name, TemplateBody=body)
@@ -150,8 +150,8 @@ def updates_in_place(target: Target) -> None:
     target.client("cloudformation").update_stack(StackName=name, TemplateBody=json.dumps(body))
     wait(target, name, "stack_update_complete")
     assert told(target, name) == before
-    asked = {"QueueUrl": before["Url"], "AttributeNames": ["VisibilityTimeout"]}
-    assert target.client("sqs").get_queue_attributes(**asked)["Attributes"] == {"VisibilityTimeout": "77"}
+    parameters = {"QueueUrl": before["Url"], "AttributeNames": ["VisibilityTimeout"]}
+    assert target.client("sqs").get_queue_attributes(**parameters)["Attributes"] == {"VisibilityTimeout": "77"}
 
 
 @row("A change set describes its changes and makes them only when executed", GUIDE + "Update stacks using change sets")

@@ -23,9 +23,9 @@ def all_rows() -> list[Row]:
 def page() -> Iterator[str]:
     """Yield the generated part of the page: the counts, then a table for each area."""
     rows = all_rows()
-    asked = sum(not one.not_on_aws for one in rows)
+    answer = sum(not one.not_on_aws for one in rows)
     unverified = sum(bool(one.unverified) for one in rows)
-    yield f"{len(rows)} rows; {asked} of them can also be asked of a real account.\n"
+    yield f"{len(rows)} rows; {answer} of them can also be asked of a real account.\n"
     yield f"In {unverified} rows a part is on no page of AWS; the row marks it in brackets.\n"
     for area in AREAS:
         yield f"\n## {area}\n\n" + _line(*HEADS) + _line(*("---" for _ in HEADS))

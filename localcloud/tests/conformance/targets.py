@@ -68,9 +68,9 @@ class Target:
         """Return a unique name."""
         return f"conf-{kind}-{RUN}-{next(self._numbers)}"
 
-    def undo_after_row(self, undo: Callable[..., Any], **said: Any) -> None:
+    def undo_after_row(self, undo: Callable[..., Any], **parameters: Any) -> None:
         """Call `undo` after the row, in reverse order of registration."""
-        self._undo.append(lambda: undo(**said))
+        self._undo.append(lambda: undo(**parameters))
 
     def shared(self, name: str, make: Callable[[], Any]) -> Any:
         """Return a value that several rows share; make it at the first call."""
@@ -78,9 +78,9 @@ class Target:
             self._kept[name] = make()
         return self._kept[name]
 
-    def undo_at_end(self, undo: Callable[..., Any], **said: Any) -> None:
+    def undo_at_end(self, undo: Callable[..., Any], **parameters: Any) -> None:
         """Call `undo` after all rows."""
-        self._last.append(lambda: undo(**said))
+        self._last.append(lambda: undo(**parameters))
 
     def clean_up(self) -> None:
         """Remove what the row made; ignore what no longer exists."""
@@ -129,13 +129,13 @@ class Target:
     def reservation(self, region: str = REGION, **more: Any) -> dict[str, Any]:
         """Call RunInstances and return the whole answer."""
         ec2 = self.client("ec2", region)
-        asked = {"MinCount": 1, "MaxCount": 1, **more}
-        if "LaunchTemplate" not in asked:
-            asked = {
+        parameters = {"MinCount": 1, "MaxCount": 1, **more}
+        if "LaunchTemplate" not in parameters:
+            parameters = {
                 "ImageId": self.shared(f"image {region}", lambda: self.image(region)),
                 "InstanceType": TYPE,
-            } | asked
-        made: dict[str, Any] = ec2.run_instances(**asked)
+            } | parameters
+        made: dict[str, Any] = ec2.run_instances(**parameters)
         self.undo_after_row(ec2.terminate_instances, InstanceIds=[one["InstanceId"] for one in made["Instances"]])
         return made
 
@@ -153,8 +153,8 @@ class Target:
     def template(self, **data: Any) -> str:
         """Create a launch template with this data and return its id."""
         ec2 = self.client("ec2")
-        said = {"ImageId": self.shared(f"image {REGION}", self.image), "InstanceType": TYPE} | data
-        made = ec2.create_launch_template(LaunchTemplateName=self.name_for("template"), LaunchTemplateData=said)
+        parameters = {"ImageId": self.shared(f"image {REGION}", self.image), "InstanceType": TYPE} | data
+        made = ec2.create_launch_template(LaunchTemplateName=self.name_for("template"), LaunchTemplateData=parameters)
         identifier = str(made["LaunchTemplate"]["LaunchTemplateId"])
         self.undo_after_row(ec2.delete_launch_template, LaunchTemplateId=identifier)
         return identifier
@@ -162,13 +162,13 @@ class Target:
     def fleet(self, template: str, **more: Any) -> dict[str, Any]:
         """Create an instant fleet of one on-demand instance from version 1 of a template; terminate it after the row."""
         specification = {"LaunchTemplateId": template, "Version": "1"}
-        asked = {
+        parameters = {
             "Type": "instant",
             "TargetCapacitySpecification": {"TotalTargetCapacity": 1, "DefaultTargetCapacityType": "on-demand"},
             "LaunchTemplateConfigs": [{"LaunchTemplateSpecification": specification}],
         }
         ec2 = self.client("ec2")
-        made: dict[str, Any] = ec2.create_fleet(**(asked | more))
+        made: dict[str, Any] = ec2.create_fleet(**(parameters | more))
         for one in made.get("Instances", []):
             self.undo_after_row(ec2.terminate_instances, InstanceIds=one["InstanceIds"])
         return made
@@ -181,8 +181,8 @@ class Target:
         principal = {"Service": f"{service}.amazonaws.com"}
         if service == "account":
             principal = {"AWS": self.account}
-        said = trust or {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}
-        document = json.dumps({"Version": "2012-10-17", "Statement": [said]})
+        answer = trust or {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [answer]})
         arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)["Role"]["Arn"]
         self.undo_after_row(iam.delete_role, RoleName=name)
         if statements:
@@ -205,8 +205,8 @@ class Target:
         """Return the keys of a session of a new role with these statements."""
         arn = self.role("account", list(statements))
         sts = self.client("sts")
-        said = self.retried(lambda: sts.assume_role(RoleArn=arn, RoleSessionName=called, **more))["Credentials"]
-        return keys_of(said)
+        answer = self.retried(lambda: sts.assume_role(RoleArn=arn, RoleSessionName=called, **more))["Credentials"]
+        return keys_of(answer)
 
     # Buckets and queues
 
@@ -242,8 +242,8 @@ class Target:
             patience = self.patience
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
-            said = {"QueueUrl": url, "WaitTimeSeconds": 1, "MessageAttributeNames": ["All"]}
-            for one in sqs.receive_message(**said).get("Messages", []):
+            parameters = {"QueueUrl": url, "WaitTimeSeconds": 1, "MessageAttributeNames": ["All"]}
+            for one in sqs.receive_message(**parameters).get("Messages", []):
                 sqs.delete_message(QueueUrl=url, ReceiptHandle=one["ReceiptHandle"])
                 return dict(one)
         return None
@@ -342,10 +342,10 @@ def deny(action: Any, resource: Any = "*", **more: Any) -> dict[str, Any]:
     return {"Effect": "Deny", "Action": action, "Resource": resource} | more
 
 
-def error_code(call: Callable[..., Any], **said: Any) -> str:
+def error_code(call: Callable[..., Any], **parameters: Any) -> str:
     """Return the error code that a call answers, or "" if it succeeds."""
     try:
-        call(**said)
+        call(**parameters)
     except ClientError as error:
         return str(error.response["Error"]["Code"])
     return ""

@@ -17,18 +17,18 @@ pytestmark = pytest.mark.cloud
 
 def run(ec2: Any, template: str) -> list[str]:
     """Call RunInstances with a token and return the instance ids."""
-    said = {"LaunchTemplateId": template}
-    made = ec2.run_instances(LaunchTemplate=said, MinCount=1, MaxCount=1, ClientToken="cut-off")
+    parameters = {"LaunchTemplateId": template}
+    made = ec2.run_instances(LaunchTemplate=parameters, MinCount=1, MaxCount=1, ClientToken="cut-off")
     return [one["InstanceId"] for one in made["Instances"]]
 
 
 def fleet(ec2: Any, template: str) -> list[str]:
     """Call CreateFleet with a token and return the instance ids."""
-    said = [{"LaunchTemplateSpecification": {"LaunchTemplateId": template, "Version": "1"}}]
+    values = [{"LaunchTemplateSpecification": {"LaunchTemplateId": template, "Version": "1"}}]
     made = ec2.create_fleet(
         Type="instant",
         TargetCapacitySpecification={"TotalTargetCapacity": 1, "DefaultTargetCapacityType": "on-demand"},
-        LaunchTemplateConfigs=said,
+        LaunchTemplateConfigs=values,
         ClientToken="cut-off",
     )
     return [server for entry in made["Instances"] for server in entry["InstanceIds"]]

@@ -84,7 +84,7 @@ def test_listings_have_pages(cloud: Running) -> None:
 
 def test_types_have_cpus_memory_and_architecture(cloud: Running) -> None:
     found = cloud.client("ec2").describe_instance_types(InstanceTypes=["c8g.xlarge", "m7i.large"])["InstanceTypes"]
-    said = {
+    values = {
         one["InstanceType"]: (
             one["VCpuInfo"]["DefaultVCpus"],
             one["MemoryInfo"]["SizeInMiB"],
@@ -92,17 +92,17 @@ def test_types_have_cpus_memory_and_architecture(cloud: Running) -> None:
         )
         for one in found
     }
-    assert said == {"c8g.xlarge": (4, 8192, ["arm64"]), "m7i.large": (2, 8192, ["x86_64"])}
+    assert values == {"c8g.xlarge": (4, 8192, ["arm64"]), "m7i.large": (2, 8192, ["x86_64"])}
     wrong = instances.refusal(cloud.client("ec2").describe_instance_types, InstanceTypes=["t9.huge"])
     assert wrong == "InvalidInstanceType"
 
 
 def test_spot_prices_are_stable_and_below_on_demand(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
-    asked = {"InstanceTypes": ["c8g.large"], "ProductDescriptions": ["Linux/UNIX"]}
-    first = ec2.describe_spot_price_history(**asked)["SpotPriceHistory"]
+    parameters = {"InstanceTypes": ["c8g.large"], "ProductDescriptions": ["Linux/UNIX"]}
+    first = ec2.describe_spot_price_history(**parameters)["SpotPriceHistory"]
     assert len(first) == 3
-    again = ec2.describe_spot_price_history(**asked)["SpotPriceHistory"]
+    again = ec2.describe_spot_price_history(**parameters)["SpotPriceHistory"]
     assert [one["SpotPrice"] for one in again] == [one["SpotPrice"] for one in first]
     assert all(0.02 < float(one["SpotPrice"]) < 0.04 for one in first)
 
@@ -193,10 +193,10 @@ def test_state_changes_are_events_on_the_default_bus(cloud: Running) -> None:
 
     def complete() -> bool:
         for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
-            said = json.loads(message["Body"])
-            if said["detail"]["instance-id"] == server:
-                assert said["resources"] == [f"arn:aws:ec2:us-east-1:000000000000:instance/{server}"]
-                seen.append(said["detail"]["state"])
+            record = json.loads(message["Body"])
+            if record["detail"]["instance-id"] == server:
+                assert record["resources"] == [f"arn:aws:ec2:us-east-1:000000000000:instance/{server}"]
+                seen.append(record["detail"]["state"])
         return "terminated" in seen
 
     instances.until(complete)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import instances
-from localcloud.cloud.clock import TurnableClock
+from localcloud.cloud.clock import AdjustableClock
 from localcloud.ec2.errors import Ec2Error
 from localcloud.ec2.records import (
     PENDING,
@@ -90,7 +90,7 @@ def after(directory: Path, *lives: tuple[bool, str]) -> Instance:
 
     async def play() -> Instance:
         book, one = RecordStore(directory / "book"), instances.pending()
-        floor = GuestSupervisor(directory / "guests", book, TurnableClock(), Lives(iter(lives)))
+        floor = GuestSupervisor(directory / "guests", book, AdjustableClock(), Lives(iter(lives)))
         book.region("us-east-1").instances[one.id] = one
         for _ in lives:
             one.state = PENDING
@@ -145,7 +145,7 @@ def test_refused_start_changes_nothing_and_frees_its_place(tmp_path: Path, boots
         floor = GuestSupervisor(
             tmp_path / "guests",
             book,
-            TurnableClock(),
+            AdjustableClock(),
             Lives(iter([(True, POWEROFF)])),
             hardware=sets,
         )
@@ -183,7 +183,7 @@ def test_rebooting_instance_keeps_its_place(tmp_path: Path, ended: bool) -> None
             instances.pending("i-0fedcba9876543210"),
         )
         body = Lives(iter([(True, "")] * 2))
-        floor = GuestSupervisor(tmp_path / "guests", book, TurnableClock(), body, max_guests=1)
+        floor = GuestSupervisor(tmp_path / "guests", book, AdjustableClock(), body, max_guests=1)
         for one in (first, second):
             book.region("us-east-1").instances[one.id] = one
             floor.launch("us-east-1", one)

@@ -54,7 +54,7 @@ def template(ec2: Any) -> Iterator[str]:
 def fleet(ec2: Any, template: str, token: str, **more: Any) -> dict[str, Any]:
     """Create a fleet of one instance, of one of two types in one of three subnets."""
     subnets = sorted(one["SubnetId"] for one in ec2.describe_subnets()["Subnets"])
-    asked: dict[str, Any] = {
+    parameters: dict[str, Any] = {
         "Type": "instant",
         "ClientToken": token,
         "TargetCapacitySpecification": {"TotalTargetCapacity": 1, "DefaultTargetCapacityType": "spot"},
@@ -73,7 +73,7 @@ def fleet(ec2: Any, template: str, token: str, **more: Any) -> dict[str, Any]:
             {"ResourceType": kind, "Tags": [{"Key": "job", "Value": "pi"}]} for kind in ("fleet", "instance", "volume")
         ],
     }
-    answer: dict[str, Any] = ec2.create_fleet(**(asked | more))
+    answer: dict[str, Any] = ec2.create_fleet(**(parameters | more))
     return answer
 
 
@@ -96,8 +96,8 @@ def test_fleet_launches_an_instance_from_its_template(ec2: Any, template: str) -
     assert shown["InstanceLifecycle"] == "spot"
     assert shown["Placement"]["AvailabilityZone"] == entry["AvailabilityZone"]
     assert shown["MaintenanceOptions"] == {"AutoRecovery": "disabled"}
-    behaviour = ec2.describe_instance_attribute(InstanceId=server, Attribute="instanceInitiatedShutdownBehavior")
-    assert behaviour["InstanceInitiatedShutdownBehavior"] == {"Value": "terminate"}
+    behavior = ec2.describe_instance_attribute(InstanceId=server, Attribute="instanceInitiatedShutdownBehavior")
+    assert behavior["InstanceInitiatedShutdownBehavior"] == {"Value": "terminate"}
     data = ec2.describe_instance_attribute(InstanceId=server, Attribute="userData")["UserData"]["Value"]
     assert data == instances.encoded(IDLE)
     (volume,) = ec2.describe_volumes(Filters=[{"Name": "attachment.instance-id", "Values": [server]}])["Volumes"]
@@ -117,7 +117,7 @@ def test_repeated_fleet_token_returns_the_same_fleet(ec2: Any, template: str) ->
     found = ec2.describe_instances(Filters=[{"Name": "client-token", "Values": ["twice"]}])["Reservations"]
     assert len(found) == 1
     mismatch = instances.refusal(
-        lambda **asked: fleet(ec2, template, "twice", **asked), TargetCapacitySpecification=ON_DEMAND
+        lambda **parameters: fleet(ec2, template, "twice", **parameters), TargetCapacitySpecification=ON_DEMAND
     )
     assert mismatch == "IdempotentParameterMismatch"
 
@@ -337,9 +337,9 @@ def test_template_made_by_cloudformation_can_be_launched(cloud: Running, ec2: An
     stack.create_stack(StackName="lt", TemplateBody=json.dumps(body))
     stack.get_waiter("stack_create_complete").wait(StackName="lt", WaiterConfig={"Delay": 1, "MaxAttempts": 20})
     outputs = stack.describe_stacks(StackName="lt")["Stacks"][0]["Outputs"]
-    said = {one["OutputKey"]: one["OutputValue"] for one in outputs}
-    assert said["Version"] == "1"
-    launch = {"LaunchTemplateId": said["Id"], "Version": "1"}
+    values = {one["OutputKey"]: one["OutputValue"] for one in outputs}
+    assert values["Version"] == "1"
+    launch = {"LaunchTemplateId": values["Id"], "Version": "1"}
     server = ec2.run_instances(LaunchTemplate=launch, MinCount=1, MaxCount=1)["Instances"][0]
     assert server["SecurityGroups"][0]["GroupId"].startswith("sg-")
     assert server["MetadataOptions"]["HttpPutResponseHopLimit"] == 1
@@ -370,7 +370,7 @@ def test_full_disk_leaves_no_instance_pending(start: Callable[..., Running]) -> 
     guests = cloud.directory / "guests"
     guests.rename(cloud.directory / "moved-away")
     guests.write_text("a file where guests would be")
-    asked = {"ImageId": instances.image(ec2), "InstanceType": "t3.micro", "MinCount": 3, "MaxCount": 3}
-    assert instances.refusal(ec2.run_instances, **asked) == "InternalError"
+    parameters = {"ImageId": instances.image(ec2), "InstanceType": "t3.micro", "MinCount": 3, "MaxCount": 3}
+    assert instances.refusal(ec2.run_instances, **parameters) == "InternalError"
     found = [one for group in ec2.describe_instances()["Reservations"] for one in group["Instances"]]
     assert [one["State"]["Name"] for one in found] == ["terminated"] * 3

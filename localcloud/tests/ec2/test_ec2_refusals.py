@@ -12,19 +12,19 @@ from running_cloud import Running
 pytestmark = pytest.mark.cloud
 
 
-def disk(**said: Any) -> dict[str, Any]:
+def disk(**parameters: Any) -> dict[str, Any]:
     """Return launch parameters with these options of the root volume."""
-    return {"BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": said}]}
+    return {"BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": parameters}]}
 
 
-def spot(**said: Any) -> dict[str, Any]:
+def spot(**parameters: Any) -> dict[str, Any]:
     """Return launch parameters with these spot options."""
-    return {"InstanceMarketOptions": {"MarketType": "spot", "SpotOptions": said}}
+    return {"InstanceMarketOptions": {"MarketType": "spot", "SpotOptions": parameters}}
 
 
-def card(**said: Any) -> dict[str, Any]:
+def card(**parameters: Any) -> dict[str, Any]:
     """Return launch parameters with this network interface."""
-    return {"NetworkInterfaces": [{"DeviceIndex": 0, **said}]}
+    return {"NetworkInterfaces": [{"DeviceIndex": 0, **parameters}]}
 
 
 NOT_PLAYED, WRONG, NOT_TOGETHER = "UnsupportedOperation", "InvalidParameterValue", "InvalidParameterCombination"
@@ -93,15 +93,15 @@ def test_launch_takes_the_room_its_subnet_has(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.8.0.0/16")["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.8.1.0/28")["Subnet"]["SubnetId"]
-    asked = {"ImageId": instances.image(ec2), "InstanceType": "t3.micro", "SubnetId": subnet}
-    few = ec2.run_instances(MinCount=1, MaxCount=2, **asked)["Instances"]
-    rest = ec2.run_instances(MinCount=1, MaxCount=100, **asked)["Instances"]
+    parameters = {"ImageId": instances.image(ec2), "InstanceType": "t3.micro", "SubnetId": subnet}
+    few = ec2.run_instances(MinCount=1, MaxCount=2, **parameters)["Instances"]
+    rest = ec2.run_instances(MinCount=1, MaxCount=100, **parameters)["Instances"]
     made = [one["InstanceId"] for one in few + rest]
     try:
         assert len(few) == 2
         assert 1 <= len(rest) < 14
         assert len({one["PrivateIpAddress"] for one in few + rest}) == len(made)
-        full = instances.refusal(ec2.run_instances, MinCount=1, MaxCount=1, **asked)
+        full = instances.refusal(ec2.run_instances, MinCount=1, MaxCount=1, **parameters)
         assert full == "InsufficientFreeAddressesInSubnet"
     finally:
         ec2.terminate_instances(InstanceIds=made)
@@ -110,14 +110,14 @@ def test_launch_takes_the_room_its_subnet_has(cloud: Running) -> None:
 def fleet(ec2: Any, template: str, override: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
     """Return parameters of an instant fleet of one spot instance, with changes."""
     specification = {"LaunchTemplateId": template, "Version": "1"}
-    asked: dict[str, Any] = {
+    parameters: dict[str, Any] = {
         "Type": "instant",
         "TargetCapacitySpecification": {"TotalTargetCapacity": 1, "DefaultTargetCapacityType": "spot"},
         "LaunchTemplateConfigs": [
             {"LaunchTemplateSpecification": specification, "Overrides": [override] if override else []}
         ],
     }
-    made: dict[str, Any] = ec2.create_fleet(**(asked | more))
+    made: dict[str, Any] = ec2.create_fleet(**(parameters | more))
     return made
 
 
@@ -247,8 +247,8 @@ def test_terminated_instance_cannot_be_modified(cloud: Running) -> None:
     server = instances.run(ec2)
     ec2.terminate_instances(InstanceIds=[server])
     instances.becomes(ec2, server, "terminated")
-    change, behaviour = ec2.modify_instance_attribute, {"Value": "terminate"}
-    code = instances.refusal(change, InstanceId=server, InstanceInitiatedShutdownBehavior=behaviour)
+    change, behavior = ec2.modify_instance_attribute, {"Value": "terminate"}
+    code = instances.refusal(change, InstanceId=server, InstanceInitiatedShutdownBehavior=behavior)
     assert code == "IncorrectInstanceState"
     assert instances.refusal(ec2.modify_instance_metadata_options, InstanceId=server) == "IncorrectInstanceState"
 
@@ -280,13 +280,13 @@ def test_token_replays_after_its_template_is_deleted(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     data = {"ImageId": instances.image(ec2), "InstanceType": "t3.micro"}
     brief = ec2.create_launch_template(LaunchTemplateName="brief", LaunchTemplateData=data)["LaunchTemplate"]
-    said = {"LaunchTemplate": {"LaunchTemplateId": brief["LaunchTemplateId"]}, "MinCount": 1, "MaxCount": 1}
-    first = ec2.run_instances(ClientToken="brief", **said)["Instances"][0]["InstanceId"]
+    parameters = {"LaunchTemplate": {"LaunchTemplateId": brief["LaunchTemplateId"]}, "MinCount": 1, "MaxCount": 1}
+    first = ec2.run_instances(ClientToken="brief", **parameters)["Instances"][0]["InstanceId"]
     made = fleet(ec2, brief["LaunchTemplateId"], ClientToken="brief")
     ec2.delete_launch_template(LaunchTemplateId=brief["LaunchTemplateId"])
-    assert ec2.run_instances(ClientToken="brief", **said)["Instances"][0]["InstanceId"] == first
+    assert ec2.run_instances(ClientToken="brief", **parameters)["Instances"][0]["InstanceId"] == first
     assert fleet(ec2, brief["LaunchTemplateId"], ClientToken="brief")["Instances"] == made["Instances"]
-    assert instances.refusal(ec2.run_instances, ClientToken="other", **said) == "InvalidLaunchTemplateId.NotFound"
+    assert instances.refusal(ec2.run_instances, ClientToken="other", **parameters) == "InvalidLaunchTemplateId.NotFound"
 
 
 @pytest.mark.usefixtures("template")
@@ -295,5 +295,5 @@ def test_token_with_another_subnet_of_the_zone_is_a_mismatch(cloud: Running) -> 
     zone = ec2.describe_subnets()["Subnets"][0]
     where = {"AvailabilityZone": zone["AvailabilityZone"]}
     instances.run(ec2, ClientToken="placed", Placement=where)
-    said = {"SubnetId": zone["SubnetId"], "ClientToken": "placed"}
-    assert instances.refusal(lambda: instances.run(ec2, **said)) == "IdempotentParameterMismatch"
+    parameters = {"SubnetId": zone["SubnetId"], "ClientToken": "placed"}
+    assert instances.refusal(lambda: instances.run(ec2, **parameters)) == "IdempotentParameterMismatch"

@@ -30,7 +30,7 @@ def test_ec2_state_survives_a_kill(start: Callable[..., Running]) -> None:
     }
     data["InstanceInitiatedShutdownBehavior"] = "terminate"
     template = ec2.create_launch_template(LaunchTemplateName="kept", LaunchTemplateData=data)["LaunchTemplate"]
-    asked = {
+    parameters = {
         "Type": "instant",
         "ClientToken": "kept",
         "TargetCapacitySpecification": {"TotalTargetCapacity": 1},
@@ -38,22 +38,22 @@ def test_ec2_state_survives_a_kill(start: Callable[..., Running]) -> None:
             {"LaunchTemplateSpecification": {"LaunchTemplateId": template["LaunchTemplateId"], "Version": "$Latest"}}
         ],
     }
-    made = ec2.create_fleet(**asked)
+    made = ec2.create_fleet(**parameters)
     (server,) = made["Instances"][0]["InstanceIds"]
     instances.becomes(ec2, server, "terminated")
-    said = instances.console(ec2, server)
+    output = instances.console(ec2, server)
     os.kill(cloud.facts["pid"], signal.SIGKILL)
     instances.until(lambda: command(cloud.directory, "status").returncode != 0)
     again = start().client("ec2")
     assert again.describe_launch_templates(LaunchTemplateNames=["kept"])["LaunchTemplates"][0] == template | {
         "CreateTime": template["CreateTime"]
     }
-    assert again.create_fleet(**asked)["Instances"] == made["Instances"]
+    assert again.create_fleet(**parameters)["Instances"] == made["Instances"]
     assert again.describe_fleets(FleetIds=[made["FleetId"]])["Fleets"][0]["FleetId"] == made["FleetId"]
     shown = instances.shown(again, server)
     assert shown["State"]["Name"] == "terminated"
     assert shown["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
-    assert instances.console(again, server) == said
+    assert instances.console(again, server) == output
 
 
 def test_instance_that_ran_at_down_is_terminated_with_a_reason(

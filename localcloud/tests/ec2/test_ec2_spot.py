@@ -22,8 +22,8 @@ SPOT = {"InstanceMarketOptions": {"MarketType": "spot"}}
 
 def turned(cloud: Running, seconds: float) -> None:
     """Advance the cloud's clock."""
-    said = json.dumps({"advance": seconds}).encode()
-    with urllib.request.urlopen(f"{cloud.facts['endpoint']}/_localcloud/clock", data=said, timeout=70) as answer:
+    body = json.dumps({"advance": seconds}).encode()
+    with urllib.request.urlopen(f"{cloud.facts['endpoint']}/_localcloud/clock", data=body, timeout=70) as answer:
         assert json.load(answer)["settled"]
 
 
@@ -77,11 +77,11 @@ def test_role_keys_are_renewed_with_half_an_hour_left(tmp_path: Path) -> None:
     place = ("r-1", "ami-1", "t3.nano", "x86_64", "running", "", "", "", "", "", "", "", [], "spot", "stop")
     book.region("us-east-1").instances["i-1"] = Instance("i-1", *place, volume, profile=of)
     now = [1_800_000_000.0]
-    asked: list[tuple[Any, ...]] = []
+    values: list[tuple[Any, ...]] = []
 
-    def assume(*said: Any) -> Session:
-        asked.append(said)
-        return Session(f"ASIA{len(asked)}", "secret", "token", now[0] + 3600)
+    def assume(*arguments: Any) -> Session:
+        values.append(arguments)
+        return Session(f"ASIA{len(values)}", "secret", "token", now[0] + 3600)
 
     keys = RoleKeys("000000000000", book, lambda: now[0], assume)
     first = keys.document("i-1")
@@ -92,7 +92,7 @@ def test_role_keys_are_renewed_with_half_an_hour_left(tmp_path: Path) -> None:
     second = keys.document("i-1")
     assert second["AccessKeyId"] == "ASIA2"
     assert first["Expiration"] < second["Expiration"]
-    assert asked[0][:3] == ("arn:aws:iam::000000000000:role/job", "ec2.amazonaws.com", "i-1")
+    assert values[0][:3] == ("arn:aws:iam::000000000000:role/job", "ec2.amazonaws.com", "i-1")
 
 
 def test_action_that_is_not_offered_is_invalid_action(cloud: Running) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import instances
-from localcloud.cloud.clock import TurnableClock
+from localcloud.cloud.clock import AdjustableClock
 from localcloud.ec2.records import (
     PENDING,
     RUNNING,
@@ -100,7 +100,7 @@ async def rebooting(floor: GuestSupervisor, book: RecordStore, body: Prompts) ->
 def test_instance_stopped_and_started_between_boots_boots_once(tmp_path: Path) -> None:
     async def story() -> None:
         book, body = RecordStore(tmp_path / "book"), Prompts()
-        floor = GuestSupervisor(tmp_path / "guests", book, TurnableClock(), body)
+        floor = GuestSupervisor(tmp_path / "guests", book, AdjustableClock(), body)
         one = await rebooting(floor, book, body)
         one.state = STOPPING
         floor.end(one)
@@ -119,7 +119,7 @@ def test_instance_stopped_and_started_between_boots_boots_once(tmp_path: Path) -
 def test_instance_terminated_between_boots_does_not_boot(tmp_path: Path) -> None:
     async def story() -> None:
         book, body = RecordStore(tmp_path / "book"), Prompts()
-        floor = GuestSupervisor(tmp_path / "guests", book, TurnableClock(), body)
+        floor = GuestSupervisor(tmp_path / "guests", book, AdjustableClock(), body)
         one = await rebooting(floor, book, body)
         one.state = SHUTTING_DOWN
         floor.end(one)

@@ -34,9 +34,9 @@ def said_by_guest(ec2: Any, body: str, **more: Any) -> tuple[str, dict[str, Any]
     server = instances.run(ec2, ASK + body + "\nprint('SAID', json.dumps(SAID), flush=True)\n", **more)
     instances.prints(ec2, server, "\nSAID ")
     instances.until(lambda: instances.console(ec2, server).split("\nSAID ", 1)[1].endswith("\n"))
-    said = instances.console(ec2, server).split("\nSAID ", 1)[1].splitlines()[0]
+    output = instances.console(ec2, server).split("\nSAID ", 1)[1].splitlines()[0]
     ec2.terminate_instances(InstanceIds=[server])
-    return server, json.loads(said)
+    return server, json.loads(output)
 
 
 def test_metadata_needs_a_token(cloud: Running) -> None:

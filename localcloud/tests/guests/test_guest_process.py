@@ -77,9 +77,9 @@ def test_boothook_runs_before_the_script_at_every_boot(cloud: Running) -> None:
     server = instances.run(ec2, mime)
     instances.prints(ec2, server, "boots (2)")
     instances.until(lambda: instances.console(ec2, server).count(f"hook {server}") == 2)
-    said = instances.console(ec2, server)
-    assert said.index("hook") < said.index("script")
-    assert said.count("\nscript\n") == 1
+    output = instances.console(ec2, server)
+    assert output.index("hook") < output.index("script")
+    assert output.count("\nscript\n") == 1
     assert instances.state(ec2, server) == "running"
     ec2.terminate_instances(InstanceIds=[server])
     instances.becomes(ec2, server, "terminated")
@@ -110,13 +110,13 @@ def test_guest_sees_no_files_of_the_user_or_the_cloud(sandboxed: Running) -> Non
     )
     server = instances.run(ec2, script)
     instances.prints(ec2, server, " end\n")
-    said = instances.console(ec2, server)
-    assert "SEEN" not in said
-    assert "WROTE" not in said
-    assert "REMOUNTED" not in said
-    assert "writable" in said
-    assert f"name ip-{instances.shown(ec2, server)['PrivateIpAddress'].replace('.', '-')}" in said
-    names = set(said.split("pids", 1)[1].split()[1:-1])
+    output = instances.console(ec2, server)
+    assert "SEEN" not in output
+    assert "WROTE" not in output
+    assert "REMOUNTED" not in output
+    assert "writable" in output
+    assert f"name ip-{instances.shown(ec2, server)['PrivateIpAddress'].replace('.', '-')}" in output
+    names = set(output.split("pids", 1)[1].split()[1:-1])
     assert names <= {"AWS_ENDPOINT_URL", "HOME", "INSTANCE_ID", "LANG", "PATH", "PWD", "SHLVL", "_"}
     ec2.terminate_instances(InstanceIds=[server])
 
@@ -162,8 +162,8 @@ def test_guest_uploads_and_downloads_a_large_object(cloud: Running) -> None:
     )
     server = instances.run(ec2, script)
     instances.prints(ec2, server, "same True ")
-    said = instances.console(ec2, server).split("same True ")[1].split()[0]
-    assert hashlib.sha256(s3.get_object(**place)["Body"].read()).hexdigest() == said
+    output = instances.console(ec2, server).split("same True ")[1].split()[0]
+    assert hashlib.sha256(s3.get_object(**place)["Body"].read()).hexdigest() == output
     ec2.terminate_instances(InstanceIds=[server])
 
 

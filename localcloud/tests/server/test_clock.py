@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 import instances
 from lambda_functions import make_function, make_role
-from localcloud.cloud.clock import TurnableClock
+from localcloud.cloud.clock import AdjustableClock
 from running_cloud import Running
 from scheduler_bench import ACCOUNT, Bench
 
@@ -164,12 +164,12 @@ def test_failed_event_is_retried_after_one_and_two_minutes(bench: Bench) -> None
 
 def test_retry_is_on_time_after_a_partial_advance() -> None:
     async def story() -> float:
-        clock, began = TurnableClock(), time.monotonic()
+        clock, began = AdjustableClock(), time.monotonic()
         waiting = clock.work(clock.sleep(300))
         await asyncio.sleep(0.01)
-        await clock.turn(200)
+        await clock.advance(200)
         assert not waiting.done()
-        await clock.turn(99)
+        await clock.advance(99)
         await asyncio.wait_for(waiting, 60)
         return time.monotonic() - began
 
@@ -178,14 +178,14 @@ def test_retry_is_on_time_after_a_partial_advance() -> None:
 
 def test_reset_keeps_the_remaining_wait_of_a_retry() -> None:
     async def story() -> None:
-        clock = TurnableClock()
-        await clock.turn(3600)
+        clock = AdjustableClock()
+        await clock.advance(3600)
         waiting = clock.work(clock.sleep(300))
         await asyncio.sleep(0.01)
         clock.reset()
-        await clock.turn(200)
+        await clock.advance(200)
         assert not waiting.done()
-        await clock.turn(101)
+        await clock.advance(101)
         await asyncio.wait_for(waiting, 60)
 
     asyncio.run(story())

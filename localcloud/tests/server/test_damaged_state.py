@@ -26,8 +26,8 @@ def refused(directory: Path, *words: str) -> dict[str, str]:
     done = command(directory, "up", "--json", *words)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Traceback" not in (directory / "cloud.log").read_text()
-    said: dict[str, str] = json.loads(done.stdout)
-    return said
+    output: dict[str, str] = json.loads(done.stdout)
+    return output
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +58,9 @@ OBJECT = "s3/000000000000/held-bucket/held"
 @pytest.mark.parametrize("file", ["services/iam.json", "services/sqs.json", "cloud.json"], indirect=True)
 def test_truncated_file_is_refused_with_its_name_and_a_remedy(ended: Path, file: Path) -> None:
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    said = refused(ended)
-    assert f"{file} is damaged" in said["error"]
-    assert "from a copy" in said["remedy"]
+    answer = refused(ended)
+    assert f"{file} is damaged" in answer["error"]
+    assert "from a copy" in answer["remedy"]
 
 
 @pytest.mark.parametrize("file", ["services/iam.json"], indirect=True)
@@ -72,13 +72,13 @@ def test_foreign_file_is_refused(ended: Path, file: Path, content: bytes) -> Non
 
 @pytest.mark.parametrize("file", ["cloud.json"], indirect=True)
 def test_state_of_another_format_is_refused_with_its_number(ended: Path, file: Path) -> None:
-    said = json.loads(file.read_text())
-    assert said["format"] == 1
-    file.write_text(json.dumps(said | {"format": 2}))
+    record = json.loads(file.read_text())
+    assert record["format"] == 1
+    file.write_text(json.dumps(record | {"format": 2}))
     assert "has format 2" in refused(ended)["error"]
     # Files of the first format do not contain its number.
-    del said["format"]
-    file.write_text(json.dumps(said))
+    del record["format"]
+    file.write_text(json.dumps(record))
     assert begin(ended).facts["state"] == str(ended)
     command(ended, "down")
 
@@ -93,8 +93,8 @@ def test_object_that_does_not_match_its_description_is_refused(ended: Path, file
     os.utime(ended / OBJECT, ns=(long_ago, long_ago))
     if file != other and not file.name.endswith(".json"):
         os.utime(other)
-    said = refused(ended)
-    assert str(ended / OBJECT) in said["error"]
+    answer = refused(ended)
+    assert str(ended / OBJECT) in answer["error"]
 
 
 def test_damaged_function_event_is_refused(ended: Path) -> None:
@@ -119,9 +119,9 @@ def test_undamaged_state_is_complete(ended: Path) -> None:
 def test_given_port_in_use_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        said = refused(tmp_path / "state", "--port", str(port))
-    assert f"Port {port} is taken by another program" in said["error"]
-    assert "another port" in said["remedy"]
+        answer = refused(tmp_path / "state", "--port", str(port))
+    assert f"Port {port} is taken by another program" in answer["error"]
+    assert "another port" in answer["remedy"]
     assert "cannot be used" in refused(tmp_path / "state", "--port", "70000")["error"]
 
 
@@ -159,8 +159,8 @@ class Tiny:
             text=True,
         )
         assert self._process.stdout is not None
-        said = self._process.stdout.readline()
-        self.facts: dict[str, Any] = json.loads(said) if said else {}
+        output = self._process.stdout.readline()
+        self.facts: dict[str, Any] = json.loads(output) if output else {}
         self.inside = Path(f"/proc/{self._process.pid}/root{directory}")
 
     def running(self) -> Running:
@@ -251,9 +251,9 @@ def test_up_reports_a_full_disk(tmp_path: Path) -> None:
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 1
-    said = json.loads(done.stdout)
-    assert "No space left" in said["error"]
-    assert "Make room" in said["remedy"]
+    output = json.loads(done.stdout)
+    assert "No space left" in output["error"]
+    assert "Make room" in output["remedy"]
     assert "Traceback" not in done.stderr
 
 

@@ -267,13 +267,13 @@ def handler(event, context):
     return answers
 """
     functions = make_function(cloud, "asks", source, make_role(cloud, "asks"))
-    asked = [
+    values = [
         ("GET", "/_localcloud/status"),
         ("POST", "/_localcloud/ec2/capacity"),
         ("POST", "/_ministack/reset"),
         ("GET", "/_ministack/lambda-code/000000000000/us-east-1/asks"),
     ]
-    answer = functions.invoke(FunctionName="asks", Payload=json.dumps(asked))
+    answer = functions.invoke(FunctionName="asks", Payload=json.dumps(values))
     assert json.loads(answer["Payload"].read()) == [403, 403, 403, 403]
     assert functions.get_function(FunctionName="asks")["Configuration"]["State"] == "Active"
     assert json.loads(command(cloud.directory, "status", "--json").stdout)["pid"] == cloud.facts["pid"]
@@ -297,9 +297,9 @@ def test_multipart_upload_continues_after_a_kill(start: Callable[..., Running]) 
     first = start()
     s3 = first.client("s3")
     s3.create_bucket(Bucket="parts-here")
-    said = {"Bucket": "parts-here", "Key": "a/whole"}
-    upload = said | {"UploadId": s3.create_multipart_upload(**said, Metadata={"run": "pi"})["UploadId"]}
-    other = said | {"UploadId": s3.create_multipart_upload(**said)["UploadId"]}
+    parameters = {"Bucket": "parts-here", "Key": "a/whole"}
+    upload = parameters | {"UploadId": s3.create_multipart_upload(**parameters, Metadata={"run": "pi"})["UploadId"]}
+    other = parameters | {"UploadId": s3.create_multipart_upload(**parameters)["UploadId"]}
     parts = [b"1" * (5 << 20), b"2\n2"]
     s3.upload_part(**upload, PartNumber=2, Body=b"in the place of another")
     tags = [s3.upload_part(**upload, PartNumber=number, Body=body)["ETag"] for number, body in enumerate(parts, 1)]
@@ -311,7 +311,7 @@ def test_multipart_upload_continues_after_a_kill(start: Callable[..., Running]) 
     ]
     listed = {"Parts": [{"PartNumber": number, "ETag": tag} for number, tag in enumerate(tags, 1)]}
     s3.complete_multipart_upload(**upload, MultipartUpload=listed, IfNoneMatch="*")
-    found = s3.get_object(**said)
+    found = s3.get_object(**parameters)
     assert (found["Body"].read(), found["Metadata"]) == (b"".join(parts), {"run": "pi"})
     assert list((first.directory / "uploads").iterdir()) == []
 

@@ -63,8 +63,8 @@ class Told:
         return message
 
     def record(self) -> dict[str, Any]:
-        told: dict[str, Any] = json.loads(self.message()["Body"])
-        return told
+        record: dict[str, Any] = json.loads(self.message()["Body"])
+        return record
 
 
 @pytest.fixture(scope="module")
@@ -172,5 +172,5 @@ def test_destination_needs_a_permission_of_the_functions_role(told: Told) -> Non
     )
     told.send("silent", 1)
     log = told.cloud.directory / "cloud.log"
-    instances.until(lambda: f"silent could not tell {told.queue}" in log.read_text(), 30)
+    instances.until(lambda: f"silent could not send to {told.queue}" in log.read_text(), 30)
     assert "Messages" not in told.sqs.receive_message(QueueUrl=told.url)

@@ -155,8 +155,8 @@ def test_failed_asynchronous_event_goes_to_its_destination(cloud: Running) -> No
     answer = functions.invoke(FunctionName="fails", InvocationType="Event", Payload=b'{"n": "seven"}')
     assert answer["StatusCode"] == 202
     messages = cloud.client("sqs").receive_message(QueueUrl=url, WaitTimeSeconds=20)["Messages"]
-    told = json.loads(messages[0]["Body"])
-    assert told["requestPayload"] == {"n": "seven"}
-    assert told["requestContext"]["condition"] == "RetriesExhausted"
-    assert told["requestContext"]["approximateInvokeCount"] == 1
-    assert told["responsePayload"]["errorType"] == "ValueError"
+    record = json.loads(messages[0]["Body"])
+    assert record["requestPayload"] == {"n": "seven"}
+    assert record["requestContext"]["condition"] == "RetriesExhausted"
+    assert record["requestContext"]["approximateInvokeCount"] == 1
+    assert record["responsePayload"]["errorType"] == "ValueError"

@@ -18,9 +18,9 @@ pytestmark = pytest.mark.cloud
 BUCKET = "judged-here"
 
 
-def refusal(call: Any, **said: Any) -> str:
+def refusal(call: Any, **parameters: Any) -> str:
     with pytest.raises(ClientError) as caught:
-        call(**said)
+        call(**parameters)
     code: str = caught.value.response["Error"]["Code"]
     return code
 
@@ -32,13 +32,13 @@ def session(cloud: Running, name: str, policy: list[dict[str, Any]], who: str = 
     arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
     document = json.dumps({"Version": "2012-10-17", "Statement": policy})
     iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=document)
-    said = cloud.client("sts").assume_role(RoleArn=arn, RoleSessionName=who)
-    keys = said["Credentials"]
+    answer = cloud.client("sts").assume_role(RoleArn=arn, RoleSessionName=who)
+    keys = answer["Credentials"]
     return {
         "aws_access_key_id": keys["AccessKeyId"],
         "aws_secret_access_key": keys["SecretAccessKey"],
         "aws_session_token": keys["SessionToken"],
-    }, said["AssumedRoleUser"]["AssumedRoleId"]
+    }, answer["AssumedRoleUser"]["AssumedRoleId"]
 
 
 def allow(action: Any, resource: Any, **more: Any) -> dict[str, Any]:
@@ -92,14 +92,14 @@ def test_policy_can_require_conditional_writes(cloud: Running) -> None:
     s3.put_object(Bucket=BUCKET, Key="once/a", Body=b"1", IfNoneMatch="*")
     upload = s3.create_multipart_upload(Bucket=BUCKET, Key="once/b")["UploadId"]
     part = s3.upload_part(Bucket=BUCKET, Key="once/b", UploadId=upload, PartNumber=1, Body=b"2")
-    said = {
+    parameters = {
         "Bucket": BUCKET,
         "Key": "once/b",
         "UploadId": upload,
         "MultipartUpload": {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]},
     }
-    assert refusal(s3.complete_multipart_upload, **said) == "AccessDenied"
-    s3.complete_multipart_upload(**said, IfNoneMatch="*")
+    assert refusal(s3.complete_multipart_upload, **parameters) == "AccessDenied"
+    s3.complete_multipart_upload(**parameters, IfNoneMatch="*")
     cloud.client("s3").delete_bucket_policy(Bucket=BUCKET)
 
 
@@ -160,14 +160,14 @@ def test_public_parameters_are_authorized_one_by_one(cloud: Running) -> None:
 
 def test_creating_a_function_needs_passrole(cloud: Running) -> None:
     keys, _ = session(cloud, "maker", [allow("lambda:*", "*")])
-    said = {
+    parameters = {
         "FunctionName": "made",
         "Runtime": "python3.13",
         "Handler": "a.b",
         "Role": "arn:aws:iam::000000000000:role/maker",
         "Code": {"ZipFile": b"no matter"},
     }
-    assert refusal(cloud.client("lambda", **keys).create_function, **said) == "AccessDeniedException"
+    assert refusal(cloud.client("lambda", **keys).create_function, **parameters) == "AccessDeniedException"
 
 
 def test_absent_object_is_403_without_list_permission(cloud: Running) -> None:

@@ -28,17 +28,17 @@ def s3(cloud: Running) -> Any:
     return client
 
 
-def code(call: Any, **said: Any) -> str:
+def code(call: Any, **parameters: Any) -> str:
     try:
-        call(**said)
+        call(**parameters)
     except ClientError as error:
         return str(error.response["Error"]["Code"])
     return "done"
 
 
-def until_told(call: Any, **said: Any) -> str:
+def until_told(call: Any, **parameters: Any) -> str:
     """Retry on a conflict, as a client should."""
-    while (answer := code(call, **said)) == "ConditionalRequestConflict":
+    while (answer := code(call, **parameters)) == "ConditionalRequestConflict":
         pass
     return answer
 
@@ -128,11 +128,15 @@ def test_ordered_conflicts_apply_to_conditional_writes_of_a_key(cloud: Running, 
     assert cloud.control("s3/conflicts", method="GET") == {"left": [{"count": 1, "key": "ordered/*"}]}
     upload = s3.create_multipart_upload(Bucket=BUCKET, Key="ordered/c")["UploadId"]
     etag = s3.upload_part(Bucket=BUCKET, Key="ordered/c", UploadId=upload, PartNumber=1, Body=b"part")["ETag"]
-    said = {"UploadId": upload, "MultipartUpload": {"Parts": [{"PartNumber": 1, "ETag": etag}]}, "IfNoneMatch": "*"}
+    parameters = {
+        "UploadId": upload,
+        "MultipartUpload": {"Parts": [{"PartNumber": 1, "ETag": etag}]},
+        "IfNoneMatch": "*",
+    }
     complete = s3.complete_multipart_upload
-    assert code(complete, Bucket=BUCKET, Key="ordered/c", **said) == "ConditionalRequestConflict"
+    assert code(complete, Bucket=BUCKET, Key="ordered/c", **parameters) == "ConditionalRequestConflict"
     # The client must then initiate the upload again.
-    assert code(complete, Bucket=BUCKET, Key="ordered/c", **said) == "NoSuchUpload"
+    assert code(complete, Bucket=BUCKET, Key="ordered/c", **parameters) == "NoSuchUpload"
     assert put("ordered/b", IfNoneMatch="*") == "done"
     cloud.control("s3/conflicts", {"count": 5})
     assert cloud.control("s3/conflicts", method="DELETE") == {"left": []}
@@ -176,10 +180,10 @@ def test_large_file_survives_multipart_and_ranges(s3: Any, tmp_path: Path) -> No
 def test_copy_can_be_conditional(s3: Any) -> None:
     s3.put_object(Bucket=BUCKET, Key="from", Body=b"new")
     etag = s3.put_object(Bucket=BUCKET, Key="to", Body=b"old")["ETag"]
-    said = {"Bucket": BUCKET, "Key": "to", "CopySource": {"Bucket": BUCKET, "Key": "from"}}
-    assert code(s3.copy_object, **said, IfNoneMatch="*") == "PreconditionFailed"
-    assert code(s3.copy_object, **said, IfMatch='"0"') == "PreconditionFailed"
-    assert code(s3.copy_object, **said, IfMatch=etag) == "done"
+    parameters = {"Bucket": BUCKET, "Key": "to", "CopySource": {"Bucket": BUCKET, "Key": "from"}}
+    assert code(s3.copy_object, **parameters, IfNoneMatch="*") == "PreconditionFailed"
+    assert code(s3.copy_object, **parameters, IfMatch='"0"') == "PreconditionFailed"
+    assert code(s3.copy_object, **parameters, IfMatch=etag) == "done"
     assert s3.get_object(Bucket=BUCKET, Key="to")["Body"].read() == b"new"
 
 
@@ -206,9 +210,9 @@ def test_ambiguous_request_is_refused(s3: Any) -> None:
 def test_wrong_checksum_is_refused(s3: Any) -> None:
     answer = code(s3.put_object, Bucket=BUCKET, Key="sum", Body=b"abc", ChecksumSHA256="A" * 43 + "=")
     assert answer in ("BadDigest", "InvalidRequest")
-    said = s3.put_object(Bucket=BUCKET, Key="sum", Body=b"abc", ChecksumAlgorithm="SHA256")
+    record = s3.put_object(Bucket=BUCKET, Key="sum", Body=b"abc", ChecksumAlgorithm="SHA256")
     found = s3.head_object(Bucket=BUCKET, Key="sum", ChecksumMode="ENABLED")
-    assert found["ChecksumSHA256"] == said["ChecksumSHA256"]
+    assert found["ChecksumSHA256"] == record["ChecksumSHA256"]
 
 
 def test_listing_has_pages_and_common_prefixes(s3: Any) -> None:

@@ -27,9 +27,9 @@ def soon(seconds: float, zone: str = "UTC") -> tuple[str, datetime]:
     return f"at({moment.astimezone(ZoneInfo(zone)).strftime('%Y-%m-%dT%H:%M:%S')})", moment
 
 
-def refusal(call: Any, *words: Any, **said: Any) -> str:
+def refusal(call: Any, *words: Any, **parameters: Any) -> str:
     with pytest.raises(ClientError) as caught:
-        call(*words, **said)
+        call(*words, **parameters)
     code: str = caught.value.response["Error"]["Code"]
     return code
 
@@ -72,8 +72,8 @@ def test_rate_fires_at_once_unless_disabled(bench: Bench) -> None:
 
 
 def test_universal_target_is_called_as_its_role(bench: Bench) -> None:
-    said = json.dumps({"QueueUrl": bench.url, "MessageBody": "from any action <aws.scheduler.schedule-arn>"})
-    target = {"Arn": "arn:aws:scheduler:::aws-sdk:sqs:sendMessage", "Input": said}
+    record = json.dumps({"QueueUrl": bench.url, "MessageBody": "from any action <aws.scheduler.schedule-arn>"})
+    target = {"Arn": "arn:aws:scheduler:::aws-sdk:sqs:sendMessage", "Input": record}
     bench.create("any", bench.soon(30), target)
     bench.cloud.advance(40)
     message = bench.receive(bench.url, "from any action", limit=0)
@@ -88,10 +88,10 @@ def test_denied_delivery_goes_to_the_dead_letter_queue(bench: Bench) -> None:
     bench.cloud.advance(40)
     message = bench.receive(bench.dead, "denied input", limit=0)
     assert message is not None
-    said = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
-    assert "AccessDenied" in said["ERROR_CODE"]
-    assert said["TARGET_ARN"].endswith(":sink")
-    assert said["RETRY_ATTEMPTS"] == "0"
+    values = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
+    assert "AccessDenied" in values["ERROR_CODE"]
+    assert values["TARGET_ARN"].endswith(":sink")
+    assert values["RETRY_ATTEMPTS"] == "0"
     assert bench.receive(bench.url, "denied input", limit=0) is None
 
 
@@ -140,6 +140,42 @@ def test_deleting_a_group_deletes_its_schedules(bench: Bench) -> None:
     assert refusal(bench.scheduler.get_schedule, GroupName="many", Name="n0") == "ResourceNotFoundException"
 
 
+def test_group_tags_are_the_same_in_both_apis(bench: Bench) -> None:
+    arn = bench.scheduler.create_schedule_group(Name="tagged", Tags=[{"Key": "a", "Value": "1"}])["ScheduleGroupArn"]
+    tagging = bench.cloud.client("resourcegroupstaggingapi")
+    assert tagging.tag_resources(ResourceARNList=[arn], Tags={"b": "2", "c": "3"})["FailedResourcesMap"] == {}
+    bench.scheduler.tag_resource(ResourceArn=arn, Tags=[{"Key": "a", "Value": "4"}])
+    bench.scheduler.untag_resource(ResourceArn=arn, TagKeys=["b", "none"])
+    expected = [{"Key": "a", "Value": "4"}, {"Key": "c", "Value": "3"}]
+    assert bench.scheduler.list_tags_for_resource(ResourceArn=arn)["Tags"] == expected
+    found = tagging.get_resources(ResourceTypeFilters=["scheduler"])["ResourceTagMappingList"]
+    assert found == [{"ResourceARN": arn, "Tags": expected}]
+    tagging.untag_resources(ResourceARNList=[arn], TagKeys=["a", "c"])
+    assert bench.scheduler.list_tags_for_resource(ResourceArn=arn)["Tags"] == []
+    bench.scheduler.delete_schedule_group(Name="tagged")
+    assert refusal(bench.scheduler.list_tags_for_resource, ResourceArn=arn) == "ResourceNotFoundException"
+
+
+def test_stack_creates_and_deletes_a_group_with_its_schedule(bench: Bench) -> None:
+    stacks = bench.cloud.client("cloudformation")
+    target = {"Arn": f"arn:aws:sqs:us-east-1:{ACCOUNT}:sink", "RoleArn": bench.role}
+    schedule = {"Name": "of-stack", "ScheduleExpression": "rate(1 day)", "FlexibleTimeWindow": {"Mode": "OFF"}}
+    resources = {
+        "Group": {"Type": "AWS::Scheduler::ScheduleGroup", "Properties": {"Name": "of-stack"}},
+        "Schedule": {
+            "Type": "AWS::Scheduler::Schedule",
+            "Properties": schedule | {"GroupName": {"Ref": "Group"}, "Target": target, "State": "DISABLED"},
+        },
+    }
+    stacks.create_stack(StackName="schedules", TemplateBody=json.dumps({"Resources": resources}))
+    stacks.get_waiter("stack_create_complete").wait(StackName="schedules", WaiterConfig={"Delay": 1})
+    found = bench.scheduler.get_schedule(GroupName="of-stack", Name="of-stack")
+    assert (found["State"], found["Target"]["Arn"]) == ("DISABLED", target["Arn"])
+    stacks.delete_stack(StackName="schedules")
+    stacks.get_waiter("stack_delete_complete").wait(StackName="schedules", WaiterConfig={"Delay": 1})
+    assert refusal(bench.scheduler.get_schedule_group, Name="of-stack") == "ResourceNotFoundException"
+
+
 def test_creating_a_schedule_needs_passrole(bench: Bench) -> None:
     iam = bench.cloud.client("iam")
     iam.create_user(UserName="clerk")
@@ -149,20 +185,20 @@ def test_creating_a_schedule_needs_passrole(bench: Bench) -> None:
     clerk = bench.cloud.client(
         "scheduler", aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"]
     )
-    said = {
+    parameters = {
         "Name": "clerks",
         "ScheduleExpression": "rate(1 day)",
         "FlexibleTimeWindow": {"Mode": "OFF"},
         "State": "DISABLED",
         "Target": {"Arn": f"arn:aws:sqs:us-east-1:{ACCOUNT}:sink", "RoleArn": bench.role},
     }
-    assert refusal(clerk.create_schedule, **said) == "AccessDeniedException"
+    assert refusal(clerk.create_schedule, **parameters) == "AccessDeniedException"
     allow["Statement"].append(
         {"Effect": "Allow", "Action": "iam:PassRole", "Resource": bench.role,
          "Condition": {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}}
     )  # fmt: skip
     iam.put_user_policy(UserName="clerk", PolicyName="own", PolicyDocument=json.dumps(allow))
-    clerk.create_schedule(**said)
+    clerk.create_schedule(**parameters)
 
 
 def test_schedule_terminates_only_instances_its_role_may(bench: Bench) -> None:

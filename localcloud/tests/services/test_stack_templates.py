@@ -41,49 +41,51 @@ def test_stack_with_a_non_empty_bucket_is_not_deleted(cloud: Running) -> None:
     assert not s3.list_buckets()["Buckets"]
 
 
+TICKS = {
+    "Resources": {
+        "Queue": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "ticks"}},
+        "Tick": {
+            "Type": "AWS::Events::Rule",
+            "Properties": {
+                "Name": "each-hour",
+                "ScheduleExpression": "rate(1 hour)",
+                "Targets": [{"Id": "queue", "Arn": {"Fn::GetAtt": ["Queue", "Arn"]}, "Input": '"tick"'}],
+            },
+        },
+        "Leave": {
+            "Type": "AWS::SQS::QueuePolicy",
+            "Properties": {
+                "Queues": [{"Ref": "Queue"}],
+                "PolicyDocument": {
+                    "Statement": [
+                        {
+                            "Effect": "Allow",
+                            "Principal": {"Service": "events.amazonaws.com"},
+                            "Action": "sqs:SendMessage",
+                            "Resource": {"Fn::GetAtt": ["Queue", "Arn"]},
+                        }
+                    ]
+                },
+            },
+        },
+    }
+}
+
+
 def test_recreated_rule_of_a_stack_restarts_its_rate(cloud: Running) -> None:
     cfn, queues = cloud.client("cloudformation"), cloud.client("sqs")
-    template = {
-        "Resources": {
-            "Queue": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "ticks"}},
-            "Tick": {
-                "Type": "AWS::Events::Rule",
-                "Properties": {
-                    "Name": "each-hour",
-                    "ScheduleExpression": "rate(1 hour)",
-                    "Targets": [{"Id": "queue", "Arn": {"Fn::GetAtt": ["Queue", "Arn"]}, "Input": '"tick"'}],
-                },
-            },
-            "Leave": {
-                "Type": "AWS::SQS::QueuePolicy",
-                "Properties": {
-                    "Queues": [{"Ref": "Queue"}],
-                    "PolicyDocument": {
-                        "Statement": [
-                            {
-                                "Effect": "Allow",
-                                "Principal": {"Service": "events.amazonaws.com"},
-                                "Action": "sqs:SendMessage",
-                                "Resource": {"Fn::GetAtt": ["Queue", "Arn"]},
-                            }
-                        ]
-                    },
-                },
-            },
-        }
-    }
 
-    def made() -> str:
-        cfn.create_stack(StackName="ticks", TemplateBody=json.dumps(template))
+    def create() -> str:
+        cfn.create_stack(StackName="ticks", TemplateBody=json.dumps(TICKS))
         cfn.get_waiter("stack_create_complete").wait(StackName="ticks", WaiterConfig=FAST)
         url: str = queues.get_queue_url(QueueName="ticks")["QueueUrl"]
         return url
 
     def ticks(url: str) -> int:
-        said = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
-        return int(said["Attributes"]["ApproximateNumberOfMessages"])
+        answer = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
+        return int(answer["Attributes"]["ApproximateNumberOfMessages"])
 
-    url = made()
+    url = create()
     cloud.advance(3500)
     assert ticks(url) == 0
     cloud.advance(3 * 3600)
@@ -91,7 +93,7 @@ def test_recreated_rule_of_a_stack_restarts_its_rate(cloud: Running) -> None:
     cfn.delete_stack(StackName="ticks")
     cfn.get_waiter("stack_delete_complete").wait(StackName="ticks", WaiterConfig=FAST)
     cloud.advance(3500)
-    url = made()
+    url = create()
     cloud.advance(3500)
     assert ticks(url) == 0
     cloud.advance(200)

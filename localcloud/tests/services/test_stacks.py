@@ -118,8 +118,8 @@ def test_update_changes_in_place_and_no_change_is_an_error(bench: Bench) -> None
 
 def test_change_set_describes_changes_then_makes_them(bench: Bench) -> None:
     for kind, more in (("CREATE", {}), ("UPDATE", {"Minutes": "9"})):
-        said = bench.said("changes", **more)
-        bench.cfn.create_change_set(**said, ChangeSetName=kind.lower(), ChangeSetType=kind)
+        answer = bench.said("changes", **more)
+        bench.cfn.create_change_set(**answer, ChangeSetName=kind.lower(), ChangeSetType=kind)
         waiter = bench.cfn.get_waiter("change_set_create_complete")
         waiter.wait(StackName="changes", ChangeSetName=kind.lower(), WaiterConfig=FAST)
         found = bench.cfn.describe_change_set(StackName="changes", ChangeSetName=kind.lower())

@@ -67,14 +67,14 @@ def can_build(tmp_path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_build_leaves_one_image_and_no_temporary_files(tmp_path, can_build):
-    said: list[str] = []
-    built = build.build(tmp_path / "cache", said.append)
+    values: list[str] = []
+    built = build.build(tmp_path / "cache", values.append)
     assert built == image.find(tmp_path / "cache")
     assert (built.manifest.python, built.manifest.kernel) == ("3.13", "6.12.1")
     assert built.manifest.packages == {"cloud-init": "25.1.4"}
-    assert said == ["downloading packages with apt..."]
+    assert values == ["downloading packages with apt..."]
     assert {path.name for path in (tmp_path / "cache").iterdir()} == {".lock", "build.log", recipe.digest()}
-    assert build.build(tmp_path / "cache", said.append) == built
+    assert build.build(tmp_path / "cache", values.append) == built
     assert can_build.read_text() == "once\n"
 
 
@@ -133,16 +133,16 @@ def test_next_build_removes_files_of_a_killed_builder(tmp_path, can_build):
 @pytest.mark.usefixtures("qemu", "can_build")
 def test_stopped_build_ends_its_processes_and_leaves_no_files(tmp_path, programs):
     program(programs, "mmdebstrap", 'echo "I: installing packages..." >&2\nsleep 100')
-    asked = subprocess.Popen(
+    answer = subprocess.Popen(
         [sys.executable, "-m", "localcloud", "image"],
         env=os.environ | {"LOCALCLOUD_CACHE": str(tmp_path / "cache"), "BUILD_OF": str(tmp_path)},
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert asked.stderr.readline().endswith("installing packages\n")
-    asked.terminate()
-    assert asked.communicate(timeout=120)[1] == "stopped; nothing half-made is left\n"
-    assert asked.returncode == 130
+    assert answer.stderr.readline().endswith("installing packages\n")
+    answer.terminate()
+    assert answer.communicate(timeout=120)[1] == "stopped; nothing half-made is left\n"
+    assert answer.returncode == 130
     wait_until(lambda: not marked_processes(tmp_path))
     assert {path.name for path in (tmp_path / "cache").iterdir()} == {".lock", "build.log"}
 

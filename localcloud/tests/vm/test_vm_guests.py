@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import instances
-from localcloud.server import control
+from localcloud.server import lifecycle
 from running_cloud import Running, command
 
 pytestmark = [pytest.mark.vm, pytest.mark.cloud]
@@ -91,31 +91,31 @@ def data(hook: str, script: str) -> str:
     return BOOTHOOK.replace("HOOK", hook).replace("SCRIPT", script)
 
 
+def launch_asking(cloud: Running, port: int) -> str:
+    """Launch an instance that reports what it finds and may do, and which ports of this machine it reaches; return its id."""
+    ec2, s3 = cloud.client("ec2"), cloud.client("s3")
+    s3.create_bucket(Bucket="guest-bucket")
+    s3.put_object(Bucket="guest-bucket", Key="linked", Body=b"x")
+    statement = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::guest-bucket/own/*"}
+    instances.profile(cloud.client("iam"), "guest", {"Version": "2012-10-17", "Statement": [statement]})
+    link = s3.generate_presigned_url("get_object", Params={"Bucket": "guest-bucket", "Key": "linked"})
+    return instances.run(
+        ec2,
+        ASKING.replace("IMAGE", instances.image(ec2)).replace("LINK", link).replace("PORT", str(port)),
+        IamInstanceProfile={"Name": "guest"},
+        InstanceInitiatedShutdownBehavior="terminate",
+        BlockDeviceMappings=[{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 20}}],
+    )
+
+
 def test_third_vm_waits_until_one_of_two_ends(start: Callable[..., Running]) -> None:
     cloud = start("--guests", "vm", "--max-guests", "2")
     ec2, s3 = cloud.client("ec2"), cloud.client("s3")
     assert cloud.facts["guests"] == "vm"
     assert cloud.facts["accelerator"] in ("kvm", "tcg")
-    s3.create_bucket(Bucket="guest-bucket")
-    s3.put_object(Bucket="guest-bucket", Key="linked", Body=b"x")
-    statement = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::guest-bucket/own/*"}
-    instances.profile(cloud.client("iam"), "guest", {"Version": "2012-10-17", "Statement": [statement]})
     with socket.create_server(("", 0)) as listener:
         listener.setblocking(False)
-        asking = (
-            ASKING.replace("IMAGE", instances.image(ec2))
-            .replace(
-                "LINK", s3.generate_presigned_url("get_object", Params={"Bucket": "guest-bucket", "Key": "linked"})
-            )
-            .replace("PORT", str(listener.getsockname()[1]))
-        )
-        asks = instances.run(
-            ec2,
-            asking,
-            IamInstanceProfile={"Name": "guest"},
-            InstanceInitiatedShutdownBehavior="terminate",
-            BlockDeviceMappings=[{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 20}}],
-        )
+        asks = launch_asking(cloud, listener.getsockname()[1])
         stops = instances.run(ec2, data(DEAF, "shutdown -h now"))
         waits = instances.run(ec2, "")
         for server in (asks, stops):
@@ -129,12 +129,12 @@ def test_third_vm_waits_until_one_of_two_ends(start: Callable[..., Running]) -> 
         with pytest.raises(BlockingIOError):
             listener.accept()
     assert instances.shown(ec2, asks)["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
-    told = s3.get_object(Bucket="guest-bucket", Key="own/report")["Body"].read().decode()
-    check_report(told, before)
-    said = instances.console(ec2, asks)
-    assert "Linux version" in said or "Cloud-init" in said
-    assert f"identity={asks}" in said
-    assert "reboot: Power down" in said
+    record = s3.get_object(Bucket="guest-bucket", Key="own/report")["Body"].read().decode()
+    check_report(record, before)
+    output = instances.console(ec2, asks)
+    assert "Linux version" in output or "Cloud-init" in output
+    assert f"identity={asks}" in output
+    assert "reboot: Power down" in output
 
     instances.becomes(ec2, waits, "running", BOOT)
     ec2.terminate_instances(InstanceIds=[waits])
@@ -146,9 +146,9 @@ def test_third_vm_waits_until_one_of_two_ends(start: Callable[..., Running]) -> 
     ec2.terminate_instances(InstanceIds=[stops])
     for server in (stops, waits):
         instances.becomes(ec2, server, "terminated", BOOT)
-    said = instances.console(ec2, stops)
-    assert said.count("reboot: Power down") == 1
-    assert said.count("this is the script") == 1
+    output = instances.console(ec2, stops)
+    assert output.count("reboot: Power down") == 1
+    assert output.count("this is the script") == 1
     assert not list((cloud.directory / "guests").glob("*/*.qcow2"))
 
 
@@ -158,15 +158,15 @@ def check_report(told: str, before: dict[str, Any]) -> None:
     ports = {name: found.pop(name) for name in list(found) if name.startswith("port ")}
     assert set(ports.values()) == {"000"}, ports
     assert len(ports) == 3
-    said = (
+    answer = (
         f"{before['PrivateIpAddress']} {before['NetworkInterfaces'][0]['MacAddress']} "
         + before["PrivateDnsName"].split(".")[0]
     )
     assert found == {
         "v1": "401",
         "identity": before["InstanceId"],
-        "said": said,
-        "has": said,
+        "said": answer,
+        "has": answer,
         "disk": before["BlockDeviceMappings"][0]["Ebs"]["VolumeId"].replace("-", ""),
         "room": "20G",
         "own": "200",
@@ -197,8 +197,8 @@ def bare(tmp_path: Path) -> Iterator[Callable[..., Running]]:
         line.append("--parent-pipe")
         done = subprocess.run(line, stdin=reading, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
-        said = {name: value for name, value in control.exports(tmp_path / "state").items() if value is not None}
-        return Running(tmp_path / "state", json.loads(done.stdout), said)
+        values = {name: value for name, value in lifecycle.exports(tmp_path / "state").items() if value is not None}
+        return Running(tmp_path / "state", json.loads(done.stdout), values)
 
     yield up
     command(tmp_path / "state", "down")
@@ -220,8 +220,8 @@ def test_panicked_vm_reboots_if_its_kernel_is_told_to(bare: Callable[..., Runnin
         instances.becomes(ec2, server, "terminated", 2 * BOOT)
         with pytest.raises(BlockingIOError):
             listener.accept()
-    said = instances.console(ec2, server)
-    first, _, second = said.partition("this is boot 2")
+    output = instances.console(ec2, server)
+    first, _, second = output.partition("this is boot 2")
     assert "this is boot 1" in first
     assert "reached 000 000 000 and 403" in first, first
     assert f"localcloud: {server}: its kernel panicked" in first

@@ -72,7 +72,7 @@ def test_cache_directory_follows_the_environment():
 
 def test_recipe_digest_is_the_same_in_every_process():
     program = "from localcloud.guests.vm import recipe; print(recipe.digest())"
-    said = {
+    output = {
         subprocess.run(
             [sys.executable, "-c", program],
             env=os.environ | {"PYTHONHASHSEED": seed},
@@ -83,7 +83,7 @@ def test_recipe_digest_is_the_same_in_every_process():
         ).stdout.strip()
         for seed in ("1", "2")
     }
-    assert said == {recipe.digest()}
+    assert output == {recipe.digest()}
 
 
 @needs_x86
@@ -91,12 +91,12 @@ def test_recipe_digest_is_the_same_in_every_process():
 def test_image_command_prints_image_and_accelerator(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("LOCALCLOUD_CACHE", str(tmp_path / "cache"))
     assert main(["image", "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert said["directory"] == str(tmp_path / "cache" / recipe.digest())
-    assert (said["built"], said["size"], said["python"]) == (False, 8192, "3.13")
-    assert said["accelerator"] in ("kvm", "tcg")
+    output = json.loads(capsys.readouterr().out)
+    assert output["directory"] == str(tmp_path / "cache" / recipe.digest())
+    assert (output["built"], output["size"], output["python"]) == (False, 8192, "3.13")
+    assert output["accelerator"] in ("kvm", "tcg")
     assert main(["image"]) == 0
-    assert f"{said['accelerator']}: {said['why']}" in capsys.readouterr().out
+    assert f"{output['accelerator']}: {output['why']}" in capsys.readouterr().out
 
 
 def test_find_prints_the_image_or_exits_1(tmp_path, monkeypatch, capsys):

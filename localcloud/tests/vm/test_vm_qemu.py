@@ -47,14 +47,14 @@ def test_guest_in_a_namespace_has_its_instances_address() -> None:
 
 
 def test_without_namespaces_only_metadata_and_cloud_are_reachable() -> None:
-    said = line(qemu.Link(4566, CARRIERS))
-    net = said["-netdev"][0]
+    answer = line(qemu.Link(4566, CARRIERS))
+    net = answer["-netdev"][0]
     assert "net=169.254.0.0/16" in net
     assert "dhcpstart=169.254.0.10" in net
     assert "restrict=on" in net
     assert "guestfwd=tcp:169.254.169.254:80-cmd:/usr/bin/python3 -c 'go(1,, 2)' '/state dir' m" in net
     assert net.endswith("guestfwd=tcp:169.254.169.254:4566-cmd:carry e")
-    assert "spawn=allow" in said["-sandbox"][0]
+    assert "spawn=allow" in answer["-sandbox"][0]
     assert "restrict=off" in line(qemu.Link(4566, CARRIERS, internet=True))["-netdev"][0]
 
 
@@ -106,7 +106,7 @@ def test_guest_size_is_limited_by_this_machine() -> None:
 
 
 def test_qmp_stream_is_split_into_messages() -> None:
-    said = [
+    values = [
         {"launcher": "sockets"},
         {"QMP": {"version": {}, "capabilities": []}},
         {"return": {}, "id": "qmp_capabilities"},
@@ -115,7 +115,7 @@ def test_qmp_stream_is_split_into_messages() -> None:
         {"event": "SHUTDOWN", "data": {"guest": True, "reason": "guest-reset"}, "timestamp": {}},
         {"event": "POWERDOWN"},
     ]
-    stream = b"\r\n".join(json.dumps(one).encode() for one in said) + b"\r\nnot a message\n[1]\n" + b'{"event": "RES'
+    stream = b"\r\n".join(json.dumps(one).encode() for one in values) + b"\r\nnot a message\n[1]\n" + b'{"event": "RES'
     for size in (1, 7, 4096):
         reader = qmp.Reader()
         found = [one for start in range(0, len(stream), size) for one in reader.feed(stream[start : start + size])]
@@ -145,8 +145,8 @@ def test_qmp_stream_is_split_into_messages() -> None:
     ],
 )
 def test_failed_disk_writes_are_counted(drives: list[object], refused: int) -> None:
-    said = json.dumps({"return": drives, "id": "query-blockstats"}).encode() + b"\n"
-    [answer] = qmp.Reader().feed(said)
+    reply = json.dumps({"return": drives, "id": "query-blockstats"}).encode() + b"\n"
+    [answer] = qmp.Reader().feed(reply)
     assert (answer.kind, answer.name) == ("answer", "query-blockstats")
     assert qmp.failed_writes(answer) == refused
 

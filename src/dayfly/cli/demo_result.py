@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from dayfly.cli import faults
+from dayfly.cli import faults, output
 from dayfly.core import names
 from dayfly.core.facts import Facts
 from dayfly.project.screens.outcome import RunOutcome, outcome_lines
@@ -116,7 +116,7 @@ class Result:
 
 
 def _labelled(label: str, text: str) -> str:
-    return f"{label:<{_WIDTH}} {text}"
+    return output.labelled(label, text, width=_WIDTH)
 
 
 def _gone_in_time(facts: Facts) -> bool:

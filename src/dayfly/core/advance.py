@@ -19,7 +19,6 @@ from dayfly.core.records import (
     Closed,
     Decision,
     Elected,
-    FleetError,
     Latest,
     NoServer,
     Opened,
@@ -76,7 +75,7 @@ def has_left_the_slot(facts: Facts, found: Step) -> bool:
 
 
 def _before_claim(facts: Facts, now: datetime) -> Step:
-    opened = facts.order
+    opened = facts.open_record
     if opened is None:
         if facts.slot is not None and facts.holder == str(facts.run):
             return step.FreeSlot(slot=facts.slot, reason="never opened, but it holds the slot")
@@ -103,20 +102,17 @@ def _before_election(facts: Facts, attempt: Attempt, now: datetime) -> Step:
             return step.Arm(server=first, at=intent.deadline + KILL_AFTER, reason=reason, attempt=number)
         record = election.elect(first, now)
         return step.Elect(server=first, record=record, reason=f"{first.id} was launched", attempt=number)
-    spot_errors: tuple[FleetError, ...] = ()
-    if attempt.spot_refused is not None:
-        spot_errors = attempt.spot_refused.errors
     if facts.cancel is not None:
-        none = election.elect_none(Cause.CANCELLED, spot_errors, now)
+        none = election.elect_none(Cause.CANCELLED, attempt.spot_errors, now)
         return step.ElectNone(record=none, reason="cancelled", attempt=number)
     if now > intent.launch_until:
-        none = election.elect_none(Cause.UNANSWERED, spot_errors, now)
+        none = election.elect_none(Cause.UNANSWERED, attempt.spot_errors, now)
         return step.ElectNone(record=none, reason="EC2 gave no clear answer in time", attempt=number)
     market = intent.markets[0]
-    if attempt.spot_refused is not None:
+    if attempt.spot_errors:
         market = intent.markets[-1]
     reason = f"no {market} server yet"
-    return step.AskEc2(intent=intent, market=market, spot_errors=spot_errors, reason=reason, attempt=number)
+    return step.AskEc2(intent=intent, market=market, spot_errors=attempt.spot_errors, reason=reason, attempt=number)
 
 
 def _must_arm(attempt: Attempt, server: Server, now: datetime) -> bool:
@@ -184,7 +180,7 @@ def _after_close(facts: Facts, claim: Claim, attempt: Attempt, closed: Closed, n
     latest = new_latest(facts, claim, attempt, closed, now)
     if latest is not None:
         return step.MoveLatest(latest=latest, before=facts.latest, reason="a newer good result", attempt=number)
-    opened = facts.order
+    opened = facts.open_record
     if opened is not None and opened.retry == number + 1:
         return _retry(facts, opened, attempt, now)
     return _over(facts, number, closed.outcome, reason)

@@ -1,10 +1,10 @@
-"""One cron line as a value: read from crontab's five fields or EventBridge's six, matched, written for EventBridge.
+"""One cron line as a value: reads crontab's five fields or EventBridge's six, matches times, writes EventBridge's form.
 
-Only calendar fields live here. Time zones, lists of lines, `rate` and `at` are core/schedule.py's; what somebody may
-have meant by a line that is none is core/readings.py's. Standard library only: this travels into the functions.
+Only calendar fields are here. core/schedule.py has time zones, several lines, `rate` and `at`; core/readings.py suggests what a
+rejected line may have meant.
 
-The two dialects differ where it hurts. crontab: 0 or 7 = Sunday, 1 = Monday, and two restricted day fields mean either.
-EventBridge: 1 = Sunday, one day field is `?`, a year at the end, and L, W, #.
+The two dialects differ. crontab: 0 or 7 = Sunday, 1 = Monday, and two restricted day fields mean either. EventBridge:
+1 = Sunday, one day field is `?`, a year at the end, and L, W, #.
 """
 
 from __future__ import annotations
@@ -15,17 +15,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time
 
+from dayfly.core.days import EVERY_DAY, Days, LastDay, LastWeekday, NearestWorkday, NthWeekday, Numbers, Weekdays
+
 FIRST_YEAR, LAST_YEAR = 1970, 2199
-"""The years EventBridge knows."""
+"""The years that EventBridge accepts."""
 
 WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
-"""In crontab's order, which is also ours: 0 = Sunday."""
+"""In crontab's order, which dayfly uses too: 0 = Sunday."""
 
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 
 
 class ScheduleError(ValueError):
-    """An expression that is refused: what, why, the expressions it may have meant (`readings`), `advice` in words."""
+    """A rejected expression: what is wrong, why, what it may have meant (`readings`), and `advice` in words."""
 
     def __init__(
         self, message: str, *, why: str = "", readings: tuple[str, ...] = (), advice: tuple[str, ...] = ()
@@ -39,13 +41,19 @@ class ScheduleError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """`high` is what `*` reaches; `top` what may be written (crontab's 7 = Sunday)."""
+    """One field. `high` is the last value of `*`; `top` the highest that may be written (crontab's 7 = Sunday)."""
 
     name: str
     low: int
     high: int
     top: int
     words: tuple[str, ...] = ()
+
+    def name_of(self, value: int) -> str:
+        """How a value is written: its word, if the field has words."""
+        if self.words:
+            return self.words[value - self.low]
+        return str(value)
 
     @property
     def all(self) -> frozenset[int]:
@@ -59,57 +67,22 @@ _MONTH = _Field("month", 1, 12, 12, _MONTHS)
 _CRONTAB_WEEKDAY = _Field("day of the week", 0, 6, 7, WEEKDAYS)
 _EVENTBRIDGE_WEEKDAY = _Field("day of the week", 1, 7, 7, WEEKDAYS)
 _YEAR = _Field("year", FIRST_YEAR, LAST_YEAR, LAST_YEAR)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Days:
-    """Which days of a month: a day fits if any part does. Days of the week count from 0 = Sunday."""
-
-    numbers: frozenset[int] = frozenset()
-    weekdays: frozenset[int] = frozenset()
-    last: bool = False
-    """the last day of the month"""
-    nearest: int | None = None
-    """the day from Monday to Friday nearest to this one, in the same month"""
-    nth: tuple[int, int] | None = None
-    """(day of the week, n): the n-th of the month"""
-    last_weekday: int | None = None
-    """the last such day of the week in the month"""
-
-    def fit(self, day: date) -> bool:
-        weekday = day.isoweekday() % 7
-        if day.day in self.numbers or weekday in self.weekdays:
-            return True
-        length = calendar.monthrange(day.year, day.month)[1]
-        if self.last and day.day == length:
-            return True
-        if self.nearest is not None and self.nearest <= length:
-            return day.day == _nearest_workday(day.replace(day=self.nearest), length)
-        if self.nth is not None:
-            return self.nth == (weekday, (day.day + 6) // 7)
-        return self.last_weekday == weekday and day.day > length - 7
-
-    @property
-    def every(self) -> bool:
-        return len(self.numbers) == 31 or len(self.weekdays) == 7
-
-
-EVERY_DAY = Days(numbers=_MONTH_DAY.all)
+YEARS = _YEAR.all
 
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """Times of the clock: each minute whose fields all fit. `text` is the EventBridge expression, `cron(...)`."""
+    """Local times: each minute whose fields all match. `text` is the EventBridge expression, `cron(...)`."""
 
     text: str
     minutes: tuple[int, ...]
     hours: tuple[int, ...]
     months: frozenset[int]
     days: Days
-    years: frozenset[int] | None = None
+    years: frozenset[int] = YEARS
 
     def fits(self, local: datetime) -> bool:
-        """Whether this local minute is one of its times; seconds must be 0."""
+        """Whether this local time is one of them; its seconds must be 0."""
         return (
             local.second == local.microsecond == 0
             and local.minute in self.minutes
@@ -118,21 +91,17 @@ class Cron:
         )
 
     def fits_day(self, day: date) -> bool:
-        if self.years is not None and day.year not in self.years:
-            return False
-        return day.month in self.months and self.days.fit(day)
+        return day.year in self.years and day.month in self.months and self.days.fit(day)
 
     def times(self, first: date) -> Iterator[datetime]:
-        """All local times from the start of `first` on, ascending, without zone; ends with the year 2199."""
+        """All local times from the start of `first` on, ascending, without zone. The last is in the year 2199."""
         for day in self._days(first):
             for hour in self.hours:
                 for minute in self.minutes:
                     yield datetime.combine(day, time(hour, minute))
 
     def _days(self, first: date) -> Iterator[date]:
-        for year in range(max(first.year, FIRST_YEAR), LAST_YEAR + 1):
-            if self.years is not None and year not in self.years:
-                continue
+        for year in sorted(self.years):
             for month in sorted(self.months):
                 if (year, month) < (first.year, first.month):
                     continue
@@ -143,7 +112,7 @@ class Cron:
 
 
 def crontab(fields: list[str]) -> tuple[Cron, ...]:
-    """Five fields as cron(8) reads them. Two restricted day fields mean either, which takes two lines of EventBridge.
+    """Reads five fields as cron(8) does. Two restricted day fields mean either, which takes two EventBridge expressions.
 
     Raises ScheduleError.
     """
@@ -153,20 +122,28 @@ def crontab(fields: list[str]) -> tuple[Cron, ...]:
     months = _values(_MONTH, month)
     numbers = _values(_MONTH_DAY, month_day)
     weekdays = frozenset(day % 7 for day in _values(_CRONTAB_WEEKDAY, weekday))
-    both = month_day != "*" and weekday != "*"
-    if both and (month_day.startswith("*") or weekday.startswith("*")):
+    _refuse_step_with_day(month_day, weekday)
+    chosen: list[Numbers | Weekdays]
+    if weekday == "*":
+        chosen = [Numbers(numbers)]
+    elif len(weekdays) == 7 or (month_day != "*" and len(numbers) == 31):
+        chosen = [EVERY_DAY]
+    elif month_day == "*":
+        chosen = [Weekdays(weekdays)]
+    else:
+        chosen = [Numbers(numbers), Weekdays(weekdays)]
+    return tuple(_written(minutes, hours, months, days) for days in chosen)
+
+
+def _refuse_step_with_day(month_day: str, weekday: str) -> None:
+    if "*" in (month_day, weekday):
+        return
+    if month_day.startswith("*") or weekday.startswith("*"):
         raise ScheduleError(
             f'"{month_day}" as day of the month with "{weekday}" as day of the week',
-            why="crons differ on whether both must fit or either; EventBridge can not say both",
+            why="cron implementations differ on whether both must match or either; EventBridge cannot express both",
             advice=("leave one of the two fields at *",),
         )
-    if both and len(numbers) < 31 and len(weekdays) < 7:
-        chosen = [Days(numbers=numbers), Days(weekdays=weekdays)]
-    elif both or (month_day == "*" and len(weekdays) == 7):
-        chosen = [EVERY_DAY]
-    else:
-        chosen = [Days(numbers=numbers) if weekday == "*" else Days(weekdays=weekdays)]
-    return tuple(_written(minutes, hours, months, days) for days in chosen)
 
 
 def _refuse_other_signs(fields: list[str]) -> None:
@@ -176,61 +153,57 @@ def _refuse_other_signs(fields: list[str]) -> None:
     for field, spec in zip(fields, (_MINUTE, _HOUR, _MONTH_DAY, _MONTH, _CRONTAB_WEEKDAY), strict=True):
         if bare := re.search(r"(?:^|,)(\w+)/(\d+)", field):
             raise ScheduleError(
-                f'{spec.name} "{field}": crons differ on a step after a single number',
+                f'{spec.name} "{field}": cron implementations differ on a step after a single number',
                 advice=(f"name the end: {bare[1]}-{spec.high}/{bare[2]}",),
             )
 
 
 def eventbridge(fields: list[str]) -> Cron:
-    """The six fields inside `cron(...)` as EventBridge reads them; the text is kept. Raises ScheduleError."""
+    """Reads the six fields inside `cron(...)` as EventBridge does; the text is kept. Raises ScheduleError."""
     minute, hour, month_day, month, weekday, year = (field.upper() for field in fields)
     if (month_day == "?") == (weekday == "?"):
         raise ScheduleError(
-            'EventBridge wants "?" in exactly one of the two day fields (the third and the fifth)',
-            why="it can not combine a day of the month with a day of the week",
+            'EventBridge needs "?" in exactly one of the two day fields (the third and the fifth)',
+            why="it cannot combine a day of the month with a day of the week",
         )
     return Cron(
         text=f"cron({' '.join((minute, hour, month_day, month, weekday, year))})",
         minutes=tuple(sorted(_values(_MINUTE, minute))),
         hours=tuple(sorted(_values(_HOUR, hour))),
         months=_values(_MONTH, month),
-        days=_month_days(month_day) if weekday == "?" else _week_days(weekday),
-        years=None if year == "*" else _values(_YEAR, year),
+        days=_days(month_day, weekday),
+        years=_values(_YEAR, year),
     )
+
+
+def _days(month_day: str, weekday: str) -> Days:
+    if weekday == "?":
+        return _month_days(month_day)
+    return _week_days(weekday)
 
 
 def _month_days(text: str) -> Days:
     if text == "L":
-        return Days(last=True)
+        return LastDay()
     if found := re.fullmatch(r"(\d{1,2})W", text):
-        return Days(nearest=_number(_MONTH_DAY, found[1]))
+        return NearestWorkday(_number(_MONTH_DAY, found[1]))
     if re.search(r"[LW#]", text):
         raise ScheduleError(f'day of the month "{text}" is not L or a day like 15W', why="L and W stand alone")
-    return Days(numbers=_values(_MONTH_DAY, text))
+    return Numbers(_values(_MONTH_DAY, text))
 
 
 def _week_days(text: str) -> Days:
     if text == "L":
-        return Days(weekdays=frozenset({6}))
+        return Weekdays(frozenset({6}))
     if found := re.fullmatch(r"(\w+)#([1-5])", text):
-        return Days(nth=(_number(_EVENTBRIDGE_WEEKDAY, found[1]) - 1, int(found[2])))
+        return NthWeekday(_number(_EVENTBRIDGE_WEEKDAY, found[1]) - 1, int(found[2]))
     if found := re.fullmatch(r"([1-7]|SUN|MON|TUE|WED|THU|FRI|SAT)L", text):
-        return Days(last_weekday=_number(_EVENTBRIDGE_WEEKDAY, found[1]) - 1)
+        return LastWeekday(_number(_EVENTBRIDGE_WEEKDAY, found[1]) - 1)
     if re.search(r"#|L|\dW", text):
         raise ScheduleError(
             f'day of the week "{text}" is not like 6L (last Friday) or 3#2 (second Tuesday)', why="L and # stand alone"
         )
-    return Days(weekdays=frozenset(day - 1 for day in _values(_EVENTBRIDGE_WEEKDAY, text)))
-
-
-def _nearest_workday(day: date, length: int) -> int:
-    match day.isoweekday():
-        case 6:
-            return day.day - 1 if day.day > 1 else 3
-        case 7:
-            return day.day + 1 if day.day < length else length - 2
-        case _:
-            return day.day
+    return Weekdays(frozenset(day - 1 for day in _values(_EVENTBRIDGE_WEEKDAY, text)))
 
 
 # --- one field ------------------------------------------------------------------------------------------------------
@@ -240,8 +213,10 @@ def _values(field: _Field, text: str) -> frozenset[int]:
     found: set[int] = set()
     for part in text.split(","):
         span, slash, step_text = part.partition("/")
-        step = _step(field, part, step_text) if slash else 1
         low, high = _span(field, span, open_end=bool(slash))
+        step = 1
+        if slash:
+            step = _step(field, part, step_text)
         found.update(range(low, high + 1, step))
     return frozenset(found)
 
@@ -251,14 +226,15 @@ def _span(field: _Field, text: str, *, open_end: bool) -> tuple[int, int]:
         return field.low, field.high
     first, dash, last = text.partition("-")
     low = _number(field, first)
+    if not dash and open_end:
+        return low, field.high
     if not dash:
-        return low, field.high if open_end else low
+        return low, low
     high = _number(field, last)
     if field is _CRONTAB_WEEKDAY and high == 0 and low > 0:
         high = 7
     if high < low:
-        whole = [*range(low, field.high + 1), *range(field.low, high + 1)]
-        listed = ",".join(field.words[value - field.low] if field.words else str(value) for value in whole)
+        listed = ",".join(field.name_of(value) for value in (*range(low, field.high + 1), *range(field.low, high + 1)))
         raise ScheduleError(f'{field.name} "{text}" runs backwards', advice=(f"name each: {listed}",))
     return low, high
 
@@ -274,15 +250,17 @@ def _number(field: _Field, text: str) -> int:
         return field.words.index(text) + field.low
     if re.fullmatch(r"[0-9]{1,4}", text) and field.low <= int(text) <= field.top:
         return int(text)
-    words = f" or {field.words[0]}-{field.words[-1]}" if field.words else ""
-    raise ScheduleError(f'{field.name} "{text}" is not {field.low}-{field.top}{words}')
+    allowed = f"{field.low}-{field.top}"
+    if field.words:
+        allowed += f" or {field.words[0]}-{field.words[-1]}"
+    raise ScheduleError(f'{field.name} "{text}" is not {allowed}')
 
 
-# --- crontab's values in EventBridge's words ------------------------------------------------------------------------
+# --- crontab's values as EventBridge writes them ---------------------------------------------------------------------
 
 
-def _written(minutes: frozenset[int], hours: frozenset[int], months: frozenset[int], days: Days) -> Cron:
-    if days.weekdays:
+def _written(minutes: frozenset[int], hours: frozenset[int], months: frozenset[int], days: Numbers | Weekdays) -> Cron:
+    if isinstance(days, Weekdays):
         month_day, weekday = "?", _runs(days.weekdays, WEEKDAYS)
     else:
         month_day, weekday = _field_text(days.numbers, _MONTH_DAY), "?"
@@ -302,7 +280,7 @@ def _field_text(values: frozenset[int], field: _Field) -> str:
 
 
 def _runs(values: frozenset[int], words: tuple[str, ...]) -> str:
-    """Runs of three and more as ranges, the rest one by one."""
+    """Values as a list; three or more in a row become a range."""
     runs: list[list[int]] = []
     for value in sorted(values):
         if runs and runs[-1][-1] == value - 1:
@@ -311,6 +289,8 @@ def _runs(values: frozenset[int], words: tuple[str, ...]) -> str:
             runs.append([value])
     parts = []
     for run in runs:
-        whole = [words[value] for value in run]
-        parts += [f"{whole[0]}-{whole[-1]}"] if len(run) > 2 else whole
+        if len(run) > 2:
+            parts.append(f"{words[run[0]]}-{words[run[-1]]}")
+        else:
+            parts += [words[value] for value in run]
     return ",".join(parts)

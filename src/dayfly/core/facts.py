@@ -69,7 +69,9 @@ class Server:
     @property
     def attempt(self) -> int | None:
         text = self.tags.get(names.TAG_ATTEMPT, "")
-        return int(text) if text.isdecimal() else None
+        if not text.isdecimal():
+            return None
+        return int(text)
 
     @property
     def tagged(self) -> tuple[names.RunName, int] | None:
@@ -93,7 +95,9 @@ class Server:
     def changed(self) -> datetime | None:
         """When it entered this state, if EC2 says so: `User initiated (2026-11-24 22:41:13 GMT)`."""
         found = _TRANSITION.search(self.transition)
-        return datetime.strptime(found[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC) if found else None
+        if found is None:
+            return None
+        return datetime.strptime(found[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,13 @@ class Attempt:
         return None
 
     @property
+    def spot_errors(self) -> tuple[FleetError, ...]:
+        """Why EC2 refused spot; empty when it did not."""
+        if self.spot_refused is None:
+            return ()
+        return self.spot_refused.errors
+
+    @property
     def server(self) -> Server | None:
         """The elected server as EC2 shows it; None when none is elected or EC2 does not show it."""
         if self.elected is None:
@@ -185,8 +196,8 @@ class Facts:
         return self.attempts[-1]
 
     @property
-    def going(self) -> int:
-        """The number of the attempt that is going on, or that a retry asks for; 1 before the first."""
+    def attempt_number(self) -> int:
+        """The number of the attempt that a retry asked for, or else of the newest; 1 when there is none yet."""
         if self.opened is not None and self.opened.record.retry is not None:
             return self.opened.record.retry
         if self.attempt is None:
@@ -208,7 +219,7 @@ class Facts:
         return self.slot.record.holder
 
     @property
-    def order(self) -> Opened | None:
+    def open_record(self) -> Opened | None:
         """The record under open/, while the run is open."""
         if self.opened is None:
             return None

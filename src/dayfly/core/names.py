@@ -1,7 +1,7 @@
-"""The words that more than one machine must spell alike: tags, S3 keys, environment variables, record fields.
+"""Names that several machines must spell alike: tags, S3 keys, environment variables.
 
-Only words that cross a machine's border live here (laptop, function, server, bucket). No rules, no clock, no I/O.
-The agent on the server can not import this file; a test holds its copy of the words against these.
+Only names that laptop, functions, servers and bucket share are here. No rules. The agent cannot import this module; a test
+compares its names with these.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from itertools import count, takewhile
 from typing import NamedTuple
 
 FORMAT = 1
-"""Version of every record written; readers of a later dayfly still read it."""
+"""The format of every record. Later versions of dayfly still read it."""
 
-# Tags on every server (and, where EC2 allows, its volume, interface and fleet). All of them are legal as instance metadata.
+# Tags on every server, its volume, network interface and fleet. All are allowed as instance metadata.
 TAG_PROJECT = "dayfly:project"
 TAG_RUN = "dayfly:run"
 TAG_ATTEMPT = "dayfly:attempt"
 TAG_DEADLINE = "dayfly:deadline"  # UTC, `2026-11-24T22:57:01Z`: launch + time limit + margin
-TAG_LIFETIME = "dayfly:lifetime"  # whole seconds, time limit + margin: what the switch counts from kernel boot
+TAG_LIFETIME = "dayfly:lifetime"  # whole seconds, time limit + margin; the switch counts them from kernel boot
 TAG_BUCKET = "dayfly:bucket"
-TAG_ROLE = "dayfly:role"  # the unique id of the server's role, AROA...: first half of its aws:userid
+TAG_ROLE = "dayfly:role"  # unique id of the server's role, AROA...; the first half of its aws:userid
 
-# Environment of the two functions.
+# Environment of launcher and sweeper.
 ENV_PROJECT = "DAYFLY_PROJECT"
 ENV_BUCKET = "DAYFLY_BUCKET"
 ENV_GROUP = "DAYFLY_GROUP"  # schedule group of the project's jobs and kill schedules
 ENV_KILL_ROLE = "DAYFLY_KILL_ROLE"  # ARN of the role as which a kill schedule ends a server
 ENV_DEAD_LETTERS = "DAYFLY_DEAD_LETTERS"  # ARN of the queue
-ENV_KEEP = "DAYFLY_KEEP"  # whole seconds; older results go
+ENV_KEEP = "DAYFLY_KEEP"  # whole seconds; older results are removed
 
-# What a job finds in its environment on the server.
+# Environment of a job on its server.
 JOB_VARIABLES = (
     "DAYFLY_TICK",
     "DAYFLY_DAY",
@@ -64,14 +64,14 @@ class RunName(NamedTuple):
 
 
 def utc_text(moment: datetime) -> str:
-    """`2026-11-24T22:41:00Z`; fractions of a second are cut off."""
+    """`2026-11-24T22:41:00Z`; fractions of a second are dropped."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def utc_moment(text: str) -> datetime:
     """The inverse of `utc_text`. Raises ValueError for any other form."""
     if not _UTC_TEXT.fullmatch(text):
-        raise ValueError(f"not a UTC time like 2026-11-24T22:41:00Z: {text!r}")
+        raise ValueError(f"{text!r} is not a UTC time like 2026-11-24T22:41:00Z")
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
 
 
@@ -79,17 +79,17 @@ def run_name(text: str) -> RunName:
     """`pi@2026-11-24T22:41:00Z` -> RunName. Raises ValueError."""
     job, at, tick = text.partition("@")
     if not at or not JOB_NAME.fullmatch(job):
-        raise ValueError(f"not the full name of a run: {text!r}")
+        raise ValueError(f"{text!r} is not the full name of a run, such as pi@2026-11-24T22:41:00Z")
     return RunName(job, utc_moment(tick))
 
 
 def bucket(project: str, account: str, region: str) -> str:
-    """Name of the project's bucket in one region; known before anything is deployed."""
+    """The name of the project's bucket in a region, known before anything is deployed."""
     return f"dayfly-{project}-{account}-{region}"
 
 
 def stack(project: str) -> str:
-    """Name of the CloudFormation stack, and of the schedule group in it."""
+    """The name of the CloudFormation stack, and of the schedule group in it."""
     return f"dayfly-{project}"
 
 
@@ -149,7 +149,7 @@ def attempt_key(run: RunName, attempt: int, record: str) -> str:
 
 
 def user_id(role_id: str, instance: str) -> str:
-    """`aws:userid` of a server's own credentials: no other server can write or read under it."""
+    """The `aws:userid` of a server's credentials; no other server can read or write below it."""
     return f"{role_id}:{instance}"
 
 
@@ -158,7 +158,7 @@ def go_key(role_id: str, instance: str) -> str:
 
 
 def out_prefix(run: RunName, attempt: int, role_id: str, instance: str) -> str:
-    """Where one server's words and files go: started.json, log/000001.., output/.., ended.json."""
+    """The prefix of all that one server writes: started.json, log/000001.., output/.., ended.json."""
     return f"out/{run.job}/{utc_text(run.tick)}/{attempt}/{user_id(role_id, instance)}/"
 
 
@@ -171,7 +171,7 @@ def ended_key(prefix: str) -> str:
 
 
 def log_key(prefix: str, number: int) -> str:
-    """The n-th piece of the log, from 1."""
+    """The key of the n-th piece of the log, from 1."""
     return f"{prefix}log/{number:06d}"
 
 
@@ -185,7 +185,7 @@ def log_pieces(prefix: str, keys: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def done_key(run: RunName, attempt: int, outcome: str) -> str:
-    """One name per finished run and attempt (0: it never had one); LIST of a day shows the day. Date of the tick, UTC."""
+    """The marker of a finished run and attempt (0: it had none), below the UTC date of its tick, so that one LIST shows a day."""
     tick = utc_text(run.tick)
     return f"{DONE}{tick[:10]}/{tick}~{run.job}~{attempt}~{outcome}"
 
@@ -207,12 +207,12 @@ def version_prefix(job: str) -> str:
 
 
 def version_key(job: str, effective_from: datetime, digest: str) -> str:
-    """A job's definition as deployed: sorted by the moment from which it holds, named by its content."""
+    """The key of a job version: sorted by the time from which it is in force, named by its content."""
     return f"{version_prefix(job)}{utc_text(effective_from)}~{digest[:16]}.json"
 
 
 def version_since(key: str) -> datetime:
-    """From when the version under this key holds. Raises ValueError."""
+    """From when the version with this key is in force. Raises ValueError."""
     return utc_moment(key.rsplit("/", 1)[-1].split("~", 1)[0])
 
 
@@ -221,6 +221,6 @@ def kill_schedule(instance: str) -> str:
 
 
 def client_token(run: RunName, attempt: int, market: str, launch: datetime, bucket_name: str) -> str:
-    """64 hex digits (EC2's limit) that make one launch request idempotent."""
+    """The idempotency token of a launch request: 64 hex digits, EC2's limit."""
     text = "|".join((bucket_name, str(run), str(attempt), market, utc_text(launch)))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -68,7 +68,9 @@ def times(facts: Facts, attempt: Attempt) -> dict[str, str | None]:
         known |= {"job_ended": ended.job_ended, "stored": ended.stored_at}
     if attempt.closed is not None:
         known |= {"server_gone": _server_gone(attempt.closed), "closed": attempt.closed.at}
-    return {name: moment_text(moment) if moment else None for name, moment in known.items()}
+    texts: dict[str, str | None] = dict.fromkeys(known)
+    texts |= {name: moment_text(moment) for name, moment in known.items() if moment is not None}
+    return texts
 
 
 def _server_gone(closed: Closed) -> datetime | None:

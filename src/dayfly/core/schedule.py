@@ -1,8 +1,7 @@
-"""When a job is due: expressions read into a schedule, its ticks found, its words for screens and for EventBridge.
+"""When a job is due: reads expressions into a schedule, finds its ticks, describes it for screens and for EventBridge.
 
-A schedule names minutes of the local clock. A minute that the clock leaps over has no tick; one that occurs twice is one
-tick, the first. Several expressions that name the same minute name one tick. Whether a tick leads to a run is decided
-elsewhere. Standard library only, and never the config: this travels into the functions.
+A schedule names minutes of the local clock. A minute that the clock skips has no tick; a minute that comes twice has one tick, the
+first. Expressions that name the same minute name one tick. core/claim.py decides whether a tick leads to a run.
 """
 
 from __future__ import annotations
@@ -16,7 +15,8 @@ from itertools import islice
 from zoneinfo import ZoneInfo
 
 from dayfly.core import readings
-from dayfly.core.cron import FIRST_YEAR, LAST_YEAR, WEEKDAYS, Cron, Days, ScheduleError, crontab, eventbridge
+from dayfly.core.cron import FIRST_YEAR, LAST_YEAR, WEEKDAYS, YEARS, Cron, ScheduleError, crontab, eventbridge
+from dayfly.core.days import Days, LastDay, LastWeekday, NearestWorkday, NthWeekday, Numbers, Weekdays
 
 __all__ = [
     "At",
@@ -63,7 +63,7 @@ class At:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """What `parse` made of expressions in one zone. No entries: the job runs by hand only."""
+    """The result of `parse`: expressions in one time zone. Without entries the job runs by hand only."""
 
     written: tuple[str, ...]
     entries: tuple[Cron | At, ...]
@@ -71,12 +71,14 @@ class Schedule:
 
 
 def parse(written: str | Sequence[str], zone: ZoneInfo) -> Schedule:
-    """One expression or several, read in this zone.
+    """Reads one expression or several in this time zone. Raises ScheduleError.
 
-    Five fields are crontab's, `cron(...)` is EventBridge's; `rate(N unit)` is every N-th minute or hour of the clock or
-    every midnight; `at(2027-01-31T06:00:00)` is one time. Raises ScheduleError.
+    Five fields are crontab's, `cron(...)` is EventBridge's; `rate(N unit)` is every N-th minute or hour of the clock, or
+    every midnight; `at(2027-01-31T06:00:00)` is one time.
     """
-    lines = (written,) if isinstance(written, str) else tuple(written)
+    if isinstance(written, str):
+        written = (written,)
+    lines = tuple(written)
     entries: dict[str, Cron | At] = {}
     for line in lines:
         for entry in _entries(line.strip(), zone):
@@ -85,12 +87,12 @@ def parse(written: str | Sequence[str], zone: ZoneInfo) -> Schedule:
 
 
 def expressions(schedule: Schedule) -> tuple[str, ...]:
-    """The EventBridge Scheduler expressions to create, each once; their time zone is the schedule's."""
+    """The EventBridge Scheduler expressions to create, each once, in the schedule's time zone."""
     return tuple(entry.text for entry in schedule.entries)
 
 
 def due(schedule: Schedule, tick: datetime) -> bool:
-    """Whether this moment (aware) is a tick: a whole minute that fits, and the first of its name."""
+    """Whether this time (aware) is a tick: a whole minute that matches, and the first of a local time that comes twice."""
     local = tick.astimezone(schedule.zone)
     if local.fold:
         return False
@@ -101,9 +103,9 @@ def due(schedule: Schedule, tick: datetime) -> bool:
 def ticks_between(schedule: Schedule, start: datetime, end: datetime) -> Iterator[datetime]:
     """Ticks from `start` on and before `end` (both aware), ascending, in UTC, each once.
 
-    Lazy: a minutely year has 525,600 of them, and none is made before it is asked for.
+    Lazy: a year of one a minute has 525,600.
     """
-    # A clock set back over midnight: the date now may be later than that of a tick to come. A day of slack covers it.
+    # When the clock is set back over midnight, a tick to come may have an earlier date than now. One day of slack covers that.
     first = start.astimezone(schedule.zone).date()
     times = [entry.times(first - timedelta(days=1)) for entry in schedule.entries]
     previous: datetime | None = None
@@ -120,15 +122,17 @@ def ticks_between(schedule: Schedule, start: datetime, end: datetime) -> Iterato
 
 
 def next_ticks(schedule: Schedule, after: datetime, count: int) -> tuple[datetime, ...]:
-    """The next `count` ticks later than `after` (aware), in UTC; fewer when there are no more before the year 2200."""
+    """The next `count` ticks later than `after` (aware), in UTC; fewer if the year 2199 has no more."""
     start = after + timedelta(microseconds=1)
     return tuple(islice(ticks_between(schedule, start, datetime(LAST_YEAR, 12, 30, tzinfo=UTC)), count))
 
 
 def instant(local: datetime, zone: ZoneInfo) -> datetime | None:
-    """The UTC moment of a local time without zone: the first if the clock shows it twice, None if never."""
+    """The UTC time of a local time without zone: the first if it comes twice, None if the clock skips it."""
     moment = local.replace(tzinfo=zone).astimezone(UTC)
-    return moment if moment.astimezone(zone).replace(tzinfo=None) == local else None
+    if moment.astimezone(zone).replace(tzinfo=None) != local:
+        return None
+    return moment
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
@@ -147,7 +151,7 @@ def _entries(text: str, zone: ZoneInfo) -> tuple[Cron | At, ...]:
     if text.startswith("@"):
         if text.lower() not in _MACROS:
             known = ", ".join(_MACROS)
-            raise ScheduleError(f'"{text}" is not known', why="there is no machine that boots", advice=(known,))
+            raise ScheduleError(f'"{text}" is not known', why="dayfly knows these names only", advice=(known,))
         text = _MACROS[text.lower()]
     fields = text.split()
     if len(fields) != 5:
@@ -161,26 +165,25 @@ def _cron(text: str, inner: str) -> Cron:
         raise refusal
     found = eventbridge(fields)
     if len(found.text) > _EXPRESSION_LIMIT:
-        raise ScheduleError(f"the expression has {len(found.text)} characters; EventBridge takes {_EXPRESSION_LIMIT}")
+        raise ScheduleError(f"the expression has {len(found.text)} characters; EventBridge allows {_EXPRESSION_LIMIT}")
     return found
 
 
 def _possible(text: str, crons: tuple[Cron, ...]) -> tuple[Cron, ...]:
     for cron in crons:
         if next(cron.times(date.min), None) is None:
-            raise ScheduleError(f'"{text}" never comes: no month of it has such a day')
+            raise ScheduleError(f'"{text}" never comes: none of its months has such a day')
     return crons
 
 
 def _rate(text: str, inner: str) -> str:
-    """An interval as five fields of crontab."""
+    """An interval as five crontab fields."""
     found = _RATE.fullmatch(inner)
-    number = int(found[1]) if found else 0
-    if not found or not number:
+    if found is None or int(found[1]) == 0:
         raise ScheduleError(
-            f'"{text}" is not like rate(15 minutes)', why="a number from 1 and minutes, hours or days, one of each"
+            f'"{text}" is not like rate(15 minutes)', why="it takes a number from 1, and minutes, hours or days"
         )
-    unit = found[2].lower()
+    number, unit = int(found[1]), found[2].lower()
     if unit == "minute" and number % 60 == 0:
         number, unit = number // 60, "hour"
     if unit == "hour" and number == 24:
@@ -200,7 +203,8 @@ def _at(text: str, inner: str, zone: ZoneInfo) -> At:
         moment = datetime.strptime(inner, "%Y-%m-%dT%H:%M:%S")
     except ValueError:
         raise ScheduleError(
-            f'"{text}" is not like at(2027-01-31T06:00:00)', why="a local time in the job's zone, without Z or offset"
+            f'"{text}" is not like at(2027-01-31T06:00:00)',
+            why="it takes a local time in the job's time zone, without Z or offset",
         ) from None
     if not FIRST_YEAR <= moment.year <= LAST_YEAR:
         raise ScheduleError(f'"{text}" is not in the years {FIRST_YEAR} to {LAST_YEAR}')
@@ -209,7 +213,7 @@ def _at(text: str, inner: str, zone: ZoneInfo) -> At:
         raise ScheduleError(f'"{text}": ticks are whole minutes', readings=(whole,))
     if instant(moment, zone) is None:
         later = moment.replace(tzinfo=zone).astimezone(UTC).astimezone(zone)
-        why = "the clock leaps over it"
+        why = "the clock skips it"
         raise ScheduleError(f'"{text}" does not exist in {zone.key}', why=why, readings=(_at_text(later),))
     return At(_at_text(moment), moment)
 
@@ -218,11 +222,11 @@ def _at_text(moment: datetime) -> str:
     return f"at({moment:%Y-%m-%dT%H:%M:%S})"
 
 
-# --- words ----------------------------------------------------------------------------------------------------------
+# --- describing --------------------------------------------------------------------------------------------------------
 
 
 def describe(schedule: Schedule) -> str:
-    """A few words for a column: `every day`, `Mon-Fri`, `Sundays`, `every 15 minutes`, `once`; else the expression."""
+    """A short description: `every day`, `Mon-Fri`, `Sundays`, `every 15 minutes`, `once`; else the expression."""
     words = list(dict.fromkeys(_words(entry) for entry in schedule.entries))
     match words:
         case []:
@@ -241,20 +245,27 @@ def _words(entry: Cron | At) -> str:
     if isinstance(entry, At):
         return "once"
     days = _day_words(entry.days)
-    if days is None or len(entry.months) < 12 or entry.years is not None:
+    if not days or len(entry.months) < 12 or entry.years != YEARS:
         return entry.text
     often = _hour_words(entry)
-    if entry.days.every:
-        return often or "every day"
-    return f"{days}, {often}" if often else days
+    if days == _EVERY_DAY:
+        return often or days
+    if often:
+        return f"{days}, {often}"
+    return days
 
 
 def _hour_words(cron: Cron) -> str:
-    """How often in a day, or nothing for once."""
-    if len(cron.hours) == 24:
-        return _interval(cron.minutes, 60, "minute") or ("every hour" if len(cron.minutes) == 1 else _times(cron))
-    if len(cron.minutes) == 1:
-        return "" if len(cron.hours) == 1 else _interval(cron.hours, 24, "hour") or _times(cron)
+    """How often in a day; empty for once."""
+    match len(cron.hours), len(cron.minutes):
+        case 1, 1:
+            return ""
+        case 24, 1:
+            return "every hour"
+        case 24, _:
+            return _interval(cron.minutes, 60, "minute") or _times(cron)
+        case _, 1:
+            return _interval(cron.hours, 24, "hour") or _times(cron)
     return _times(cron)
 
 
@@ -264,27 +275,38 @@ def _times(cron: Cron) -> str:
 
 
 def _interval(values: tuple[int, ...], whole: int, unit: str) -> str:
+    """`every 15 minutes` if the values divide the whole evenly, else empty."""
     step = whole // len(values)
-    if len(values) > 1 and values == tuple(range(values[0], whole, step)) and step * len(values) == whole:
-        return f"every {unit}" if step == 1 else f"every {step} {unit}s"
+    if len(values) == 1 or step * len(values) != whole or values != tuple(range(values[0], whole, step)):
+        return ""
+    if step == 1:
+        return f"every {unit}"
+    return f"every {step} {unit}s"
+
+
+_EVERY_DAY = "every day"
+
+
+def _day_words(days: Days) -> str:
+    """A short description of the days; empty when there is none."""
+    match days:
+        case LastDay():
+            return "the last of the month"
+        case NthWeekday(weekday, n):
+            return f"{_ordinal(n)} {_short(weekday)} of the month"
+        case LastWeekday(weekday):
+            return f"last {_short(weekday)} of the month"
+        case NearestWorkday():
+            return ""
+        case Weekdays(weekdays) if len(weekdays) == 7:
+            return _EVERY_DAY
+        case Weekdays(weekdays):
+            return _weekday_words(weekdays)
+        case Numbers(numbers) if len(numbers) == 31:
+            return _EVERY_DAY
+        case Numbers(numbers) if len(numbers) <= 3:
+            return "monthly, on the " + ", ".join(_ordinal(number) for number in sorted(numbers))
     return ""
-
-
-def _day_words(days: Days) -> str | None:
-    if days.every:
-        return "every day"
-    if days.last:
-        return "the last of the month"
-    if days.weekdays:
-        return _weekday_words(days.weekdays)
-    if days.nth:
-        weekday, number = days.nth
-        return f"{_ordinal(number)} {_short(weekday)} of the month"
-    if days.last_weekday is not None:
-        return f"last {_short(days.last_weekday)} of the month"
-    if days.nearest is None and len(days.numbers) <= 3:
-        return "monthly, on the " + ", ".join(_ordinal(number) for number in sorted(days.numbers))
-    return None
 
 
 _LONG = ("Sundays", "Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays")
@@ -293,11 +315,11 @@ _LONG = ("Sundays", "Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays",
 def _weekday_words(weekdays: frozenset[int]) -> str:
     if len(weekdays) == 1:
         return _LONG[min(weekdays)]
-    # A run of three and more, also over the end of the week; its first day is the one whose day before is not in it.
+    # Three or more days in a row, also across the end of the week; before the first one is a day that is not among them.
     first = [day for day in weekdays if (day - 1) % 7 not in weekdays]
     if len(first) == 1 and len(weekdays) > 2:
         return f"{_short(first[0])}-{_short((first[0] + len(weekdays) - 1) % 7)}"
-    # From Monday on: Sat and Sun stand together.
+    # Sorted from Monday, so that Sat and Sun are neighbours.
     return ", ".join(_short(day) for day in sorted(weekdays, key=lambda day: (day + 6) % 7))
 
 
@@ -306,10 +328,12 @@ def _short(weekday: int) -> str:
 
 
 def _ordinal(number: int) -> str:
-    ending = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    if number in (11, 12, 13):
+        return f"{number}th"
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{ending}"
 
 
 def once_a_day(schedule: Schedule) -> bool:
-    """Whether each expression has at most one tick a day: then a minute that is missing is a night that is missing."""
+    """Whether each expression has at most one tick a day: then a skipped minute is a skipped day."""
     return all(isinstance(entry, At) or len(entry.minutes) * len(entry.hours) == 1 for entry in schedule.entries)

@@ -54,7 +54,7 @@ def gather(run: names.RunName, seen: tuple[Server, ...] = ()) -> Flow[Facts]:
     facts = replace(
         facts,
         versions=(yield from _versions(facts, now)),
-        cancel=(yield from record(Cancel, names.attempt_key(run, facts.going, Cancel.file), keys)),
+        cancel=(yield from record(Cancel, names.attempt_key(run, facts.attempt_number, Cancel.file), keys)),
     )
     if not facts.over:
         return facts

@@ -121,7 +121,7 @@ def _request_behind(run: names.RunName) -> Flow[str]:
 
 
 def _requested_by(facts: Facts) -> str:
-    found = facts.claim or facts.order
+    found = facts.claim or facts.open_record
     if found is None:
         return ""
     return found.request

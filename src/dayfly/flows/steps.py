@@ -38,7 +38,7 @@ Named = tuple[Server, ...]
 
 
 def take(found: Step, facts: Facts, actor: Actor, now: datetime) -> Flow[Named]:
-    """Takes one step. Raises Unclear when it is unknown whether it happened; whoever comes next repeats it."""
+    """Takes one step. Raises Unclear when it is unknown whether it happened; the next walk repeats it."""
     return (yield from _TAKE[type(found)](found, facts, actor, now))
 
 

@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 from dayfly.core.event import launch_request
+from dayfly.core.facts import Attempt
 from dayfly.errors import DayflyError, Unclear
 from dayfly.flows.actor import LAUNCHER_MAY
 from dayfly.flows.launch import LaunchResult, Rejected, launch
@@ -45,14 +46,19 @@ def answer(result: LaunchResult) -> dict[str, Any]:
     if isinstance(result, Rejected):
         return {"run": None, **_NOTHING, "why": result.why, "refused": result.why}
     facts = result.facts
-    told: dict[str, Any] = {"run": str(facts.run), **_NOTHING, "why": result.step.reason}
-    order, attempt = facts.order, facts.attempt
-    if order is not None and order.retry is not None and facts.going != getattr(attempt, "number", 0):
-        # The retry has no intent yet; the last attempt's server is not its own.
-        return {**told, "decision": "waiting", "attempt": order.retry}
+    found: dict[str, Any] = {"run": str(facts.run), **_NOTHING, "why": result.step.reason}
+    if facts.attempt is not None and facts.attempt.number < facts.attempt_number:
+        # The retry has no intent yet, and the server of the last attempt is not its own.
+        return {**found, "decision": "waiting", "attempt": facts.attempt_number}
     if facts.claim is not None:
-        told |= {"decision": facts.claim.decision, "reason": facts.claim.reason, "why": facts.claim.why}
-    if attempt is not None:
-        told["attempt"] = attempt.number
-        told["server"] = getattr(attempt.elected, "server", None)
-    return told
+        found |= {"decision": facts.claim.decision, "reason": facts.claim.reason, "why": facts.claim.why}
+    if facts.attempt is not None:
+        found["attempt"] = facts.attempt.number
+        found["server"] = _server(facts.attempt)
+    return found
+
+
+def _server(attempt: Attempt) -> str | None:
+    if attempt.elected is None:
+        return None
+    return attempt.elected.server

@@ -1,8 +1,9 @@
-"""The cloud's clock: the machine's own, and what tests turned it on by.
+"""The cloud's clock: the machine's clock plus an offset that tests add.
 
-Everything that fires by itself (schedules, rules, retries) and every age and time that the cloud's own parts keep reads
-it. Guests, functions and clients have the machine's clock, and so has what they compare with theirs: signatures, links,
-S3's LastModified, logs. What was turned lasts as long as the cloud's process. No format of times lives here.
+Everything that fires by itself (schedules, rules, retries) reads it, and so does every age and time that localcloud's
+services keep. Guests, functions and clients have the machine's clock, and what they compare with theirs follows it too:
+signatures, links, S3's LastModified, logs. The offset lasts as long as the cloud's process. Formats of times do not belong
+here.
 """
 
 import asyncio
@@ -20,10 +21,10 @@ _working: contextvars.ContextVar[bool] = contextvars.ContextVar("localcloud_work
 
 
 class Clock(Protocol):
-    """The time of day, the way to wait for it, and the way to do what a turn waits for."""
+    """The present time, the way to wait, and the way to start work that an advance waits for."""
 
     def now(self) -> datetime:
-        """The present time, aware, in UTC."""
+        """Return the present time, aware, in UTC."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -31,15 +32,15 @@ class Clock(Protocol):
         ...
 
     def work(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        """Start something that a turn of the clock waits for, but not while it sleeps on this clock."""
+        """Start something that an advance of the clock waits for, except while it sleeps on this clock."""
         ...
 
 
 class Source(Protocol):
-    """Something that is due at times of its own, such as the engine of the schedules."""
+    """Something with due times, such as the engine of the schedules."""
 
     def next_due(self) -> datetime | None:
-        """When something is due next; None when nothing is."""
+        """Return when something is due next; None when nothing is."""
         ...
 
     def tick(self, now: datetime) -> None:
@@ -48,8 +49,11 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
-class Turned:
-    """What a turn did: `moments` times at which something was due; `settled` is False when a part was not waited for."""
+class Advanced:
+    """What an advance did.
+
+    `moments` counts the times at which something was due; `settled` is False when something took too long to wait for.
+    """
 
     moments: int
     settled: bool
@@ -57,15 +61,15 @@ class Turned:
 
 @dataclass(eq=False)
 class _Sleeper:
-    """Who waits for the time `wake`; `moved` is set whenever the clock moved, `woken` once `wake` was passed by that."""
+    """A wait until `wake`; `moved` is set whenever the clock is moved, `woken` once that passed `wake`."""
 
     wake: float
     moved: asyncio.Event
     woken: bool = False
 
 
-class TurnableClock:
-    """The machine's clock plus an offset, which only grows until `reset`. Used on the event loop's thread."""
+class AdjustableClock:
+    """The machine's clock plus an offset, which only grows until `reset`. For the event loop's thread."""
 
     def __init__(self) -> None:
         self._offset = 0.0
@@ -74,7 +78,7 @@ class TurnableClock:
         self._sleepers: set[_Sleeper] = set()
         self._sources: list[Source] = []
         self._listeners: list[Callable[[float], None]] = []
-        self._turning = asyncio.Lock()
+        self._advancing = asyncio.Lock()
 
     @property
     def offset(self) -> float:
@@ -107,20 +111,20 @@ class TurnableClock:
         task.add_done_callback(self._done)
         return task
 
-    def attend(self, source: Source) -> None:
-        """From now on stop at every time at which `source` has something due."""
+    def add_source(self, source: Source) -> None:
+        """Stop at every time at which `source` has something due, from now on."""
         self._sources.append(source)
 
     def on_change(self, listener: Callable[[float], None]) -> None:
-        """Call `listener` with the seconds by which the clock moved, after each turn (negative after a reset)."""
+        """Call `listener` after each move of the clock with its seconds, which are negative after a reset."""
         self._listeners.append(listener)
 
-    async def turn(self, seconds: float) -> Turned:
-        """Move on by `seconds`, stopping at each time at which something is due until it is done.
+    async def advance(self, seconds: float) -> Advanced:
+        """Move the clock forward by `seconds`, and stop at each time at which something is due until it is done.
 
-        What is due goes one time after the other, in order; each is waited for at most a minute of the machine's time.
+        What is due is started in order, one time after the other. Each is waited for at most a minute of the machine's time.
         """
-        async with self._turning:
+        async with self._advancing:
             began, final = self._offset, self._offset + seconds
             self._tick()
             settled = await self._settle()
@@ -135,10 +139,10 @@ class TurnableClock:
             self._tick()
             settled = await self._settle() and settled
             self._tell(final - began)
-            return Turned(moments, settled)
+            return Advanced(moments, settled)
 
     def reset(self) -> None:
-        """Go back to the machine's time. What fired stays fired, and what waits has as long to wait as before."""
+        """Return to the machine's time. What fired is not undone, and what waits has as long to wait as before."""
         moved, self._offset = -self._offset, 0.0
         for sleeper in self._sleepers:
             sleeper.wake += moved
@@ -166,9 +170,9 @@ class TurnableClock:
             source.tick(self.now())
 
     async def _settle(self) -> bool:
-        """Wait until nothing that was started is at work; False when it took too long."""
+        """Wait until nothing that was started still works; False when it took too long."""
         deadline = time.monotonic() + _SETTLE_SECONDS
-        # Twice at rest: what has just been woken takes a turn of the loop to be seen at work again.
+        # Twice: what has just been woken needs a turn of the event loop until it counts as working again.
         at_rest = 0
         while at_rest < 2:
             await asyncio.sleep(_LOOK)

@@ -1,11 +1,7 @@
-"""The facts of one running local cloud that its parts share, and the interface of the part that plays EC2.
-
-No behaviour lives here, and nothing that imports MiniStack.
-"""
+"""The facts of one running local cloud that its parts share. No behaviour belongs here."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 from localcloud.cloud.clock import Clock
 
@@ -15,7 +11,7 @@ Response = tuple[int, dict[str, str], bytes]
 
 @dataclass(frozen=True)
 class Cloud:
-    """One cloud: where its state is, how it is reached, who its administrator is."""
+    """One cloud: its state directory, its address, its administrator and its settings."""
 
     state: Path
     port: int
@@ -25,45 +21,15 @@ class Cloud:
     secret_key: str
     clock: Clock
     guests: str = "process"
-    """What instances are made of: `process` or `vm`."""
+    """What instances run as: `process` or `vm`."""
     max_guests: int | None = None
     internet: bool = False
     recurring: bool = True
-    """Whether recurring schedules fire; False for a cloud that is up for a moment only. One-time ones always do."""
+    """Whether recurring schedules fire; False for a temporary cloud. One-time schedules always do."""
     max_life: float | None = None
-    """Seconds after which a guest is ended to guard this machine; None leaves the part's own limit."""
+    """Seconds after which a guest is ended, to protect this machine; None for EC2's own limit."""
 
     @property
     def endpoint(self) -> str:
-        """The one URL for command line, functions and guests."""
+        """The URL of every service, for the command line, functions and guests."""
         return f"http://127.0.0.1:{self.port}"
-
-
-class Machines(Protocol):
-    """What `localcloud.ec2.attach(cloud)` returns: the EC2 of this cloud.
-
-    Every method is called on the event loop's thread. The account and region of a request are MiniStack's request
-    variables (`ministack.core.responses.get_account_id`, `get_region`); IAM has judged the action before.
-    """
-
-    async def handle(
-        self, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]
-    ) -> Response | None:
-        """Answer an EC2 request, or None to leave it to MiniStack."""
-        ...
-
-    async def control(self, method: str, path: str, body: bytes) -> Response:
-        """Answer a request under `/_localcloud/ec2/` (never one of a guest or a function)."""
-        ...
-
-    async def start(self) -> None:
-        """Called once, before the endpoint answers; the loop runs and the port is bound."""
-        ...
-
-    async def close(self) -> None:
-        """End every guest; called at each orderly end."""
-        ...
-
-    def describe(self) -> dict[str, Any]:
-        """Facts for `up` and `status`: guests (kind), accelerator, interpreter, architecture."""
-        ...

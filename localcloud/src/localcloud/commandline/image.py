@@ -1,6 +1,6 @@
-"""`python -m localcloud image`: make the guest image when it is missing, and say what it is and how guests run here.
+"""`python -m localcloud image`: build the guest image when it is missing, and show what it is and how guests run here.
 
-Words in, facts out; how an image is made and found is in guests/vm, and `__main__` alone prints the answer.
+How an image is built and found is in guests/vm.
 """
 
 import argparse
@@ -16,46 +16,49 @@ from localcloud.guests.vm import accelerator, build, image
 _STEPS = ("download", "extract", "install", "cleaning")
 
 
-def register(commands: Any, say: Callable[[str], None]) -> None:
-    """Add the command to argparse's `commands`; its answer goes to `say`, a line at a time."""
+def register(commands: Any, show: Callable[[str], None]) -> None:
+    """Add the command to argparse's `commands`; it passes its output to `show`, a line at a time."""
     sub: argparse.ArgumentParser = commands.add_parser(
-        "image", help="the image of vm guests: build it when missing, say what it is"
+        "image", help="build the image of vm guests when it is missing, and show what it is"
     )
     sub.add_argument(
         "--rebuild",
         action="store_true",
-        help="build a new one in any case, and try KVM anew; stopped guests keep theirs",
+        help="build a new one in any case, and test KVM again; stopped guests keep theirs",
     )
     sub.add_argument(
         "--find", action="store_true", help="build nothing: print the image's folder, or exit 1 without one"
     )
-    sub.add_argument("--json", action="store_true", help="say the facts as one JSON object")
+    sub.add_argument("--json", action="store_true", help="print the facts as a JSON object")
 
-    def run(asked: argparse.Namespace) -> int:
-        if asked.find:
-            return _find(say)
-        # A build runs programs in a session of their own: they are ended by what is raised here, whoever asks for the end.
+    def run(options: argparse.Namespace) -> int:
+        if options.find:
+            return _find(show)
+        # A build runs programs in sessions of their own, which end only by the exception that SIGINT and this raise.
         before = signal.signal(signal.SIGTERM, _stopped)
         try:
-            said = facts(asked.rebuild)
+            found = facts(options.rebuild)
         except KeyboardInterrupt:
             sys.stderr.write("stopped; nothing half-made is left\n")
             return 130
         finally:
             signal.signal(signal.SIGTERM, before)
-        for line in [json.dumps(said)] if asked.json else lines(said):
-            say(line)
+        output = lines(found)
+        if options.json:
+            output = [json.dumps(found)]
+        for line in output:
+            show(line)
         return 0
 
     sub.set_defaults(run=run)
 
 
-def _find(say: Callable[[str], None]) -> int:
+def _find(show: Callable[[str], None]) -> int:
     """Print the folder of the image and return 0; return 1 if none is built."""
     found = image.find(image.cache_directory())
     if found is None:
         return 1
-    say(str(found.directory))
+    show(str(found.directory))
     return 0
 
 
@@ -64,7 +67,7 @@ def _stopped(*_: Any) -> None:
 
 
 def facts(rebuild: bool = False) -> dict[str, Any]:
-    """Build or find the image; what it is, ready for a screen. Progress goes to standard error. Raises CloudError."""
+    """Build or find the image and return what it is. Progress goes to standard error. Raises CloudError."""
     cache = image.cache_directory()
     accelerator.find_qemu()
     began = time.monotonic()
@@ -90,15 +93,15 @@ def facts(rebuild: bool = False) -> dict[str, Any]:
     }
 
 
-def lines(said: dict[str, Any]) -> list[str]:
-    """The facts as lines for a person."""
+def lines(found: dict[str, Any]) -> list[str]:
+    """Return the facts as lines for a person."""
     return [
-        f"image        {said['directory']}",
-        f"is           Debian {said['suite']}, {said['architecture']}, Python {said['python']}, Linux {said['kernel']}, "
-        f"{said['packages']} packages",
-        f"size         {said['size'] / 1e6:.0f} MB on disk",
-        f"made at      {said['made_at']}, in {said['built_s']:.0f} s",
-        f"guests run   {said['accelerator']}: {said['why']}",
+        f"image        {found['directory']}",
+        f"contents     Debian {found['suite']}, {found['architecture']}, Python {found['python']}, Linux {found['kernel']}, "
+        f"{found['packages']} packages",
+        f"size         {found['size'] / 1e6:.0f} MB on disk",
+        f"made at      {found['made_at']}, in {found['built_s']:.0f} s",
+        f"guests run   {found['accelerator']}: {found['why']}",
     ]
 
 

@@ -83,7 +83,7 @@ _log = logging.getLogger("localcloud.ec2")
 
 
 class Ec2:
-    """The EC2 of a cloud (localcloud.cloud.facts.Machines)."""
+    """The EC2 of a cloud."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud

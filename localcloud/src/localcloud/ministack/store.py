@@ -222,10 +222,10 @@ def _unavailable(answer: Any, error: OSError) -> Any:
     text = f"The disk did not take the change: {error.strerror}."
     kind = next((value for name, value in answer[1].items() if name.lower() == "content-type"), "")
     if "json" in kind:
-        said = json.dumps({"__type": "ServiceUnavailableException", "message": text, "Message": text})
-        return 503, {"Content-Type": kind, "x-amzn-errortype": "ServiceUnavailableException"}, said.encode()
-    said = f"<ErrorResponse><Error><Code>ServiceUnavailable</Code><Message>{text}</Message></Error></ErrorResponse>"
-    return 503, {"Content-Type": "text/xml"}, said.encode()
+        document = json.dumps({"__type": "ServiceUnavailableException", "message": text, "Message": text})
+        return 503, {"Content-Type": kind, "x-amzn-errortype": "ServiceUnavailableException"}, document.encode()
+    xml = f"<ErrorResponse><Error><Code>ServiceUnavailable</Code><Message>{text}</Message></Error></ErrorResponse>"
+    return 503, {"Content-Type": "text/xml"}, xml.encode()
 
 
 def _changes(key: str, method: str, path: str, headers: Any, body: bytes, query: Any) -> bool:

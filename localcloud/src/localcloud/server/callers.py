@@ -1,6 +1,6 @@
-"""Who is at the other end of a loopback connection: a program of this machine, or something that this cloud started.
+"""Whether the client of a loopback connection was started by this cloud: a guest or a function.
 
-Controls of the cloud are for the person who runs it; a guest or a function reaches the same port and must not use them.
+The cloud's control paths are for the person who runs it; guests and functions reach the same port and must not use them.
 """
 
 import os
@@ -9,16 +9,16 @@ from pathlib import Path
 _PROC = Path("/proc")
 
 
-def is_ours(client_port: int, server_port: int) -> bool:
-    """Whether the client's socket belongs to this process (a guest's relay) or to one that it started.
+def started_here(client_port: int, server_port: int) -> bool:
+    """Return whether the client's socket belongs to this process (a guest's relay) or to one that it started.
 
-    A socket that cannot be found counts as ours: a control is refused rather than opened to a guest.
+    True also for a socket that cannot be found, so that a control path is refused rather than opened to a guest.
     """
     inode = _inode(client_port, server_port)
     if inode is None:
         return True
     wanted = f"socket:[{inode}]"
-    return any(wanted in _sockets(pid) for pid in _family(os.getpid()))
+    return any(wanted in _sockets(pid) for pid in _process_tree(os.getpid()))
 
 
 def _inode(client_port: int, server_port: int) -> str | None:
@@ -30,20 +30,20 @@ def _inode(client_port: int, server_port: int) -> str | None:
     return None
 
 
-def _family(root: int) -> set[int]:
-    """A process and all its descendants."""
+def _process_tree(root: int) -> set[int]:
+    """Return the pids of a process and all its descendants."""
     parents: dict[int, int] = {}
     for entry in _PROC.iterdir():
         if entry.name.isdigit():
             try:
-                # The name in parentheses may hold anything; the fields after the last one are plain.
+                # The program's name stands in parentheses and may contain any character, also a parenthesis.
                 parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
             except OSError:
                 continue
-    family = {root}
-    while grown := {pid for pid, parent in parents.items() if parent in family} - family:
-        family |= grown
-    return family
+    tree = {root}
+    while children := {pid for pid, parent in parents.items() if parent in tree} - tree:
+        tree |= children
+    return tree
 
 
 def _sockets(pid: int) -> set[str]:

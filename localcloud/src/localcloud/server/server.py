@@ -1,12 +1,10 @@
-"""The running cloud: MiniStack under hypercorn on one loopback socket, with our own parts put into it.
+"""The running cloud: MiniStack under hypercorn on one loopback socket, with localcloud's parts put into it.
 
-Nothing of the command line lives here, and nothing of a single service.
+What a service answers does not belong here, and nothing of the command line.
 """
 
 import asyncio
 import contextlib
-import importlib
-import importlib.util
 import json
 import os
 import signal
@@ -18,12 +16,14 @@ from typing import Any
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-from localcloud.cloud.clock import TurnableClock
-from localcloud.cloud.facts import Cloud, Machines, Response
+from localcloud.cloud.clock import AdjustableClock
+from localcloud.cloud.facts import Cloud, Response
+from localcloud.ec2 import attach
 from localcloud.ministack import loading, requests
 from localcloud.ministack.object_files import repair_objects
+from localcloud.ministack.requests import Handler
 from localcloud.ministack.store import Store
-from localcloud.server.callers import is_ours
+from localcloud.server.callers import started_here
 from localcloud.server.controls import Controls
 from localcloud.services import parameters, stacks
 from localcloud.services.events import targets
@@ -36,36 +36,36 @@ from localcloud.services.scheduler.api import Api
 from localcloud.services.scheduler.engine import Engine
 from localcloud.services.scheduler.store import Schedules
 
+Facts = dict[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-_OWN_PATHS = "/_localcloud/"
-# MiniStack's own controls ask nobody who they are, and one of them wipes everything.
+_CONTROL_PATHS = "/_localcloud/"
+# MiniStack's own control paths check no credentials, and one of them deletes everything.
 _CLOSED = ("/_ministack/", "/_localstack/", "/_aws/")
 _OPEN = ("/_ministack/cfn-response/", "/_ministack/cfn-signal/")
-_JSON = {"Content-Type": "application/json"}
 _GRACE = 0.5
 
 
 class Server:
     """One cloud in this process, from the bound socket to the last guest's end."""
 
-    def __init__(self, cloud: Cloud, listener: socket.socket, clock: TurnableClock) -> None:
+    def __init__(self, cloud: Cloud, listener: socket.socket, clock: AdjustableClock) -> None:
         self.cloud = cloud
         self._listener = listener
+        self._end = asyncio.Event()
         repair_objects(cloud.state)
         loading.load(cloud)
         schedules = Schedules()
         self._store = Store(cloud.state, cloud.port, {"scheduler": schedules})
         self._store.restore()
-        self._end = asyncio.Event()
         authorization.install(cloud.access_key)
         self._races = s3.install(cloud.state)
         self._controls = Controls(clock, self._races)
         self._functions = Functions(cloud)
         self._events = Events(cloud)
-        self._scheduling = Engine(cloud, schedules)
+        self._engine = Engine(cloud, schedules)
         self._rules = Rules(cloud)
         self._follow(clock)
         api = Api(cloud, schedules)
@@ -73,32 +73,30 @@ class Server:
         stacks.install(api)
         parameters.install()
         targets.install()
-        self.machines = _machines(cloud)
-        if self.machines is not None:
-            requests.replace_handler("ec2", _ec2_handler(self.machines, requests.handler("ec2")))
+        self._ec2 = attach(cloud)
+        requests.replace_handler("ec2", self._ec2_or(requests.handler("ec2")))
+        # Last, so that it surrounds every handler.
         self._store.watch()
 
-    async def run(self, ready: Callable[[dict[str, Any]], None], ending: Callable[[], None]) -> None:
+    async def run(self, ready: Callable[[Facts], None], ending: Callable[[], None]) -> None:
         """Serve until told to end.
 
-        `ready` is called once with the facts when the endpoint answers, `ending` once when it begins not to.
+        `ready` is called once with the facts when the endpoint answers, `ending` once when it stops answering.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._end.set)
         try:
-            if self.machines is not None:
-                await self.machines.start()
-            going = [asyncio.ensure_future(part) for part in self._parts()]
+            await self._ec2.start()
+            loops = [asyncio.ensure_future(part) for part in self._loops()]
             await self._serve(ready, ending)
-            for task in going:
+            for task in loops:
                 task.cancel()
         finally:
             self._events.close()
             self._functions.close()
             self._store.write(everything=True)
-            if self.machines is not None:
-                await self.machines.close()
+            await self._ec2.close()
 
     def end_with_parent(self, descriptor: int) -> None:
         """End this cloud when `descriptor` (the caller's pipe) reaches its end."""
@@ -113,9 +111,9 @@ class Server:
 
         threading.Thread(target=watch, name="parent-pipe", daemon=True).start()
 
-    def facts(self) -> dict[str, Any]:
-        """What `up` and `status` say of this cloud."""
-        said = {
+    def facts(self) -> Facts:
+        """Return what `up` and `status` report of this cloud."""
+        facts = {
             "endpoint": self.cloud.endpoint,
             "pid": os.getpid(),
             "account": self.cloud.account,
@@ -123,115 +121,123 @@ class Server:
             "state": str(self.cloud.state),
         }
         if self._store.trouble is not None:
-            said["trouble"] = self._store.trouble
-        return said | (self.machines.describe() if self.machines is not None else {"guests": "none"})
+            facts["trouble"] = self._store.trouble
+        return facts | self._ec2.describe()
 
-    def _parts(self) -> tuple[Coroutine[Any, Any, None], ...]:
-        return self._scheduling.run(), self._rules.run(), self._store.run()
+    def _loops(self) -> tuple[Coroutine[Any, Any, None], ...]:
+        return self._engine.run(), self._rules.run(), self._store.run()
 
-    def _follow(self, clock: TurnableClock) -> None:
-        """Everything that goes by the cloud's clock also when a test turns it."""
-        clock.attend(self._scheduling)
-        clock.attend(self._rules)
+    def _follow(self, clock: AdjustableClock) -> None:
+        """Let everything that goes by the cloud's clock follow when a test moves it."""
+        clock.add_source(self._engine)
+        clock.add_source(self._rules)
 
         def changed(moved: float) -> None:
             if moved < 0:
-                self._scheduling.turned_back()
-                self._rules.turned_back()
-                self._events.turned_back(moved)
+                self._engine.set_back()
+                self._rules.set_back()
+                self._events.set_back(moved)
             else:
                 roles.expire_earlier(moved)
 
         clock.on_change(changed)
 
-    async def _serve(self, ready: Callable[[dict[str, Any]], None], ending: Callable[[], None]) -> None:
+    def _ec2_or(self, ministack: Handler) -> Handler:
+        """Answer EC2 requests by localcloud's EC2, and those that it leaves by MiniStack's."""
+
+        async def handle(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
+            answer = await self._ec2.handle(method, path, headers, body, query)
+            if answer is None:
+                return await ministack(method, path, headers, body, query)
+            return answer
+
+        return handle
+
+    async def _serve(self, ready: Callable[[Facts], None], ending: Callable[[], None]) -> None:
+        started = asyncio.Event()
+
+        async def stop() -> None:
+            await self._end.wait()
+            ending()
+            # Otherwise a request that waits for a function would delay the end until the function's.
+            self._events.close()
+            self._functions.close()
+
+        app: Any = self._application(started)
+        serving = asyncio.ensure_future(serve(app, self._config(), shutdown_trigger=stop))
+        waiting = asyncio.ensure_future(started.wait())
+        await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if waiting.done():
+            self._events.resume()
+            ready(self.facts())
+        else:
+            waiting.cancel()
+        await serving
+
+    def _config(self) -> Config:
         config = Config()
         config.bind = [f"fd://{self._listener.fileno()}"]
         config.keep_alive_timeout = 75
         config.graceful_timeout = _GRACE
         config.loglevel = "WARNING"
         config.accesslog = None
-        started = asyncio.Event()
-        application = requests.application()
+        return config
 
-        async def app(scope: Any, receive: Receive, send: Send) -> None:
+    def _application(self, started: asyncio.Event) -> Any:
+        """Return the ASGI application: the control paths, and MiniStack; `started` is set when that answers."""
+        ministack = requests.application()
+
+        async def application(scope: Any, receive: Receive, send: Send) -> None:
+            path = scope.get("path", "")
             if scope["type"] == "lifespan":
-                await application(scope, receive, _tell(send, started))
-            elif scope["type"] == "http" and scope["path"].startswith(_OWN_PATHS):
-                await self._own(scope, receive, send)
-            elif scope.get("path", "").startswith(_CLOSED) and not scope["path"].startswith(_OPEN):
-                await _send(send, (403, dict(_JSON), b'{"error": "not served here"}'))
+                await ministack(scope, receive, _set_when_started(send, started))
+            elif scope["type"] == "http" and path.startswith(_CONTROL_PATHS):
+                await _send(send, await self._control(scope, await _body(receive)))
+            elif path.startswith(_CLOSED) and not path.startswith(_OPEN):
+                await _send(send, _json(403, {"error": "not served here"}))
             else:
                 with self._races.under_way():
-                    await application(scope, receive, send)
+                    await ministack(scope, receive, send)
 
-        async def ended() -> None:
-            await self._end.wait()
-            ending()
-            # A request that waits for a function would otherwise hold the end up until the function's own.
-            self._events.close()
-            self._functions.close()
+        return application
 
-        serving = asyncio.ensure_future(serve(app, config, shutdown_trigger=ended))  # type: ignore[arg-type]
-        waiting = asyncio.ensure_future(started.wait())
-        await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        if not waiting.done():
-            waiting.cancel()
-        else:
-            self._events.resume()
-            ready(self.facts())
-        await serving
+    async def _control(self, scope: Any, body: bytes) -> Response:
+        """Answer a control path: `status`, those of EC2, and those in controls.py."""
+        path, method = scope["path"], scope["method"]
+        if started_here(scope["client"][1], self.cloud.port):
+            return _json(403, {"error": "controls are not for guests and functions"})
+        if path == "/_localcloud/status":
+            return _json(200, self.facts())
+        if path.startswith("/_localcloud/ec2/"):
+            return await self._ec2.control(method, path, body)
+        answer = await self._controls.handle(method, path.removeprefix(_CONTROL_PATHS), body)
+        return answer or _json(404, {"error": "no such control"})
 
-    async def _own(self, scope: Any, receive: Receive, send: Send) -> None:
-        """Answer the paths under /_localcloud/: `status`, and the controls of the parts."""
-        body = b""
-        more = True
-        while more:
-            message = await receive()
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-        path = scope["path"]
-        answer: Response = (404, dict(_JSON), b'{"error": "no such control"}')
-        if is_ours(scope["client"][1], self.cloud.port):
-            answer = (403, dict(_JSON), b'{"error": "controls are not for guests and functions"}')
-        elif path == "/_localcloud/status":
-            answer = (200, dict(_JSON), json.dumps(self.facts()).encode())
-        elif path.startswith("/_localcloud/ec2/") and self.machines is not None:
-            answer = await self.machines.control(scope["method"], path, body)
-        else:
-            answer = await self._controls.handle(scope["method"], path.removeprefix(_OWN_PATHS), body) or answer
-        await _send(send, answer)
+
+async def _body(receive: Receive) -> bytes:
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body
 
 
 async def _send(send: Send, answer: Response) -> None:
     status, headers, content = answer
-    lines = [(k.lower().encode(), v.encode()) for k, v in headers.items()]
+    lines = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": status, "headers": lines})
     await send({"type": "http.response.body", "body": content})
 
 
-def _tell(send: Send, started: asyncio.Event) -> Send:
-    async def told(message: Message) -> None:
+def _json(status: int, document: Facts) -> Response:
+    return status, {"Content-Type": "application/json"}, json.dumps(document).encode()
+
+
+def _set_when_started(send: Send, started: asyncio.Event) -> Send:
+    async def sent(message: Message) -> None:
         await send(message)
         if message["type"] == "lifespan.startup.complete":
             started.set()
 
-    return told
-
-
-def _machines(cloud: Cloud) -> Machines | None:
-    if importlib.util.find_spec("localcloud.ec2") is None:
-        return None
-    attach = getattr(importlib.import_module("localcloud.ec2"), "attach", None)
-    if attach is None:
-        return None
-    machines: Machines = attach(cloud)
-    return machines
-
-
-def _ec2_handler(machines: Machines, otherwise: Any) -> Any:
-    async def handle(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
-        answer = await machines.handle(method, path, headers, body, query)
-        return answer if answer is not None else await otherwise(method, path, headers, body, query)
-
-    return handle
+    return sent

@@ -12,8 +12,8 @@ _lock = threading.Lock()
 
 @functools.cache
 def _session() -> Any:
-    # One session: a service's model is read once, not at each delivery, and boto3 adds its own methods to a client once.
-    # Imported only here: a cloud that delivers nothing starts without it.
+    # One session, so that a service's model is read only once. Imported here: a cloud that delivers nothing starts
+    # without boto3.
     import boto3
     import botocore.session
 
@@ -21,14 +21,16 @@ def _session() -> Any:
 
 
 def client(cloud: Cloud, service: str, region: str, session: Session | None = None) -> Any:
-    """A client of `service` at this cloud's endpoint; blocking, so for threads other than the event loop's."""
-    keys = {
-        "aws_access_key_id": session.access_key if session else cloud.access_key,
-        "aws_secret_access_key": session.secret_key if session else cloud.secret_key,
-        "aws_session_token": session.token if session else None,
-    }
+    """Return a client of `service` at this cloud's endpoint. It blocks, so it is not for the event loop's thread."""
     from botocore.config import Config
 
+    keys = {"aws_access_key_id": cloud.access_key, "aws_secret_access_key": cloud.secret_key}
+    if session is not None:
+        keys = {
+            "aws_access_key_id": session.access_key,
+            "aws_secret_access_key": session.secret_key,
+            "aws_session_token": session.token,
+        }
     config = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=60)
     with _lock:
         return _session().client(service, region_name=region, endpoint_url=cloud.endpoint, config=config, **keys)

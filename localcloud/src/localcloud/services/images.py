@@ -1,6 +1,6 @@
-"""The stock images that AWS's public parameters name, with ids of this cloud: the same in every state directory.
+"""The stock images that AWS's public parameters name, with ids of this cloud, the same in every state directory.
 
-Values only. What a guest of such an image really runs is said by EC2, in the image's tags.
+Values only. The tags of an image, which EC2 adds, tell what a guest of it really runs.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ class Image:
 
 
 @dataclass(frozen=True)
-class _Line:
+class _Kind:
     name: str
     description: str
     owner: str
@@ -34,91 +34,92 @@ class _Line:
     device: str
     size: int
     created: str
-    words: tuple[str, str]
+    architectures: tuple[str, str]
+    """The image's own names of x86_64 and arm64."""
     parameters: tuple[str, ...]
 
 
 _DEBIAN = "136693071363"
 _CANONICAL = "099720109477"
 _AMAZON = "137112412989"
-_DEB_WORDS = ("amd64", "arm64")
-_LINES = (
-    _Line(
-        "debian-12-{word}-20261027-2277",
-        "Debian 12 ({word})",
+_DEBIAN_NAMES = ("amd64", "arm64")
+_KINDS = (
+    _Kind(
+        "debian-12-{architecture}-20261027-2277",
+        "Debian 12 ({architecture})",
         _DEBIAN,
         "",
         "/dev/xvda",
         8,
         "2026-10-27T06:10:23.000Z",
-        _DEB_WORDS,
-        ("/aws/service/debian/release/12/latest/{word}",),
+        _DEBIAN_NAMES,
+        ("/aws/service/debian/release/12/latest/{architecture}",),
     ),
-    _Line(
-        "debian-13-{word}-20261027-2277",
-        "Debian 13 ({word})",
+    _Kind(
+        "debian-13-{architecture}-20261027-2277",
+        "Debian 13 ({architecture})",
         _DEBIAN,
         "",
         "/dev/xvda",
         8,
         "2026-10-27T06:12:41.000Z",
-        _DEB_WORDS,
-        ("/aws/service/debian/release/13/latest/{word}",),
+        _DEBIAN_NAMES,
+        ("/aws/service/debian/release/13/latest/{architecture}",),
     ),
-    _Line(
-        "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-{word}-server-20261015",
-        "Canonical, Ubuntu, 24.04 LTS, {word} noble image",
+    _Kind(
+        "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-{architecture}-server-20261015",
+        "Canonical, Ubuntu, 24.04 LTS, {architecture} noble image",
         _CANONICAL,
         "",
         "/dev/sda1",
         8,
         "2026-10-15T04:21:07.000Z",
-        _DEB_WORDS,
-        ("/aws/service/canonical/ubuntu/server/24.04/stable/current/{word}/hvm/ebs-gp3/ami-id",),
+        _DEBIAN_NAMES,
+        ("/aws/service/canonical/ubuntu/server/24.04/stable/current/{architecture}/hvm/ebs-gp3/ami-id",),
     ),
-    _Line(
-        "al2023-ami-2023.9.20261019.0-kernel-6.18-{word}",
-        "Amazon Linux 2023 AMI 2023.9.20261019.0 {word} HVM kernel-6.18",
+    _Kind(
+        "al2023-ami-2023.9.20261019.0-kernel-6.18-{architecture}",
+        "Amazon Linux 2023 AMI 2023.9.20261019.0 {architecture} HVM kernel-6.18",
         _AMAZON,
         "amazon",
         "/dev/xvda",
         8,
         "2026-10-19T22:40:12.000Z",
         ("x86_64", "arm64"),
-        ("/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{word}",),
+        ("/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{architecture}",),
     ),
 )
 
 
 def images(region: str) -> list[Image]:
-    """Every stock image of a region."""
+    """Return every stock image of a region."""
     found = []
-    for line in _LINES:
-        for architecture, word in zip((X86, ARM), line.words, strict=True):
-            name = line.name.format(word=word)
+    for kind in _KINDS:
+        for architecture, name_part in zip((X86, ARM), kind.architectures, strict=True):
+            name = kind.name.format(architecture=name_part)
             digest = hashlib.sha256(f"{region} {name}".encode()).hexdigest()
             found.append(
                 Image(
                     id=f"ami-0{digest[:16]}",
                     name=name,
-                    description=line.description.format(word=word),
+                    description=kind.description.format(architecture=name_part),
                     architecture=architecture,
-                    owner=line.owner,
-                    owner_alias=line.alias,
-                    root_device=line.device,
-                    size=line.size,
-                    created=line.created,
-                    parameters=tuple(parameter.format(word=word) for parameter in line.parameters),
+                    owner=kind.owner,
+                    owner_alias=kind.alias,
+                    root_device=kind.device,
+                    size=kind.size,
+                    created=kind.created,
+                    parameters=tuple(parameter.format(architecture=name_part) for parameter in kind.parameters),
                 )
             )
     return found
 
 
 def by_id(region: str, image: str) -> Image | None:
-    """The stock image with that id, or None."""
+    """Return the stock image with that id, or None."""
     return next((one for one in images(region) if one.id == image), None)
 
 
 def parameters(region: str) -> dict[str, str]:
-    """The public SSM parameters of a region: name to image id."""
+    """Return the public SSM parameters of a region: name to image id."""
     return {name: image.id for image in images(region) for name in image.parameters}

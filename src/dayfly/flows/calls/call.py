@@ -49,6 +49,6 @@ class Sleep(Call[None]):
 
 @dataclass(frozen=True)
 class Emit(Call[None]):
-    """Hands bytes to the process that runs the flow, which shows them at once."""
+    """Passes bytes to the process that runs the flow, which shows them at once."""
 
     body: bytes

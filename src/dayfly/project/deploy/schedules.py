@@ -9,16 +9,15 @@ from dayfly.core import names
 from dayfly.core.model import Scheduled
 from dayfly.flows.calls import CreateSchedule, DeleteSchedule, Flow, GetSchedule, ListSchedules, UpdateSchedule, ask
 from dayfly.project.deploy.scope import Scope
+from dayfly.project.stack.template import SWEEPER_SCHEDULE
 
-SWEEPER = "dayfly-sweeper"
-"""The sweeper's own schedule, which the stack makes in the same group."""
 _RETRIES = 10
 
 
 def job_schedules() -> Flow[tuple[str, ...]]:
     """Names of the jobs' schedules that exist now."""
     found = yield from ask(ListSchedules())
-    return tuple(name for name in found if name != SWEEPER and not name.startswith(names.KILL_PREFIX))
+    return tuple(name for name in found if name != SWEEPER_SCHEDULE and not name.startswith(names.KILL_PREFIX))
 
 
 def sync_schedules(scope: Scope, wanted: tuple[Scheduled, ...], outputs: Mapping[str, str]) -> Flow[int]:

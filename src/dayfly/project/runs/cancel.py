@@ -25,7 +25,7 @@ def cancel(run: names.RunName, actor: Actor, by: str, poll_s: float) -> Flow[Clo
     if facts.opened is None:
         raise NotFoundError(f"nothing to cancel: {run} is over already", hint=f"dayfly show {run}")
     record = Cancel(at=(yield from ask(Now())), by=by)
-    yield from ask(PutNew(names.attempt_key(run, facts.going, record.file), encode(record)))
+    yield from ask(PutNew(names.attempt_key(run, facts.attempt_number, record.file), encode(record)))
     walked = yield from ask_until(
         lambda walked: walked.step.state is State.FINISHED,
         lambda: walk(run, actor),

@@ -22,7 +22,7 @@ def state(facts: Facts) -> str:
     attempt = facts.attempt
     if attempt is None:
         return "starting"
-    if facts.going > attempt.number:
+    if facts.attempt_number > attempt.number:
         return "waiting"  # for a retry
     if attempt.closed is not None:
         return attempt.closed.outcome
@@ -37,8 +37,8 @@ def source(facts: Facts) -> Source | None:
     """What started the run; None if it is unknown."""
     if facts.claim is not None:
         return facts.claim.source
-    if facts.order is not None:
-        return facts.order.source
+    if facts.open_record is not None:
+        return facts.open_record.source
     return None
 
 

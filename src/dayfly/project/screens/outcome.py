@@ -109,7 +109,7 @@ def _not_run(facts: Facts, claim: Claim, *, local: bool) -> RunOutcome:
 def _ended(facts: Facts, attempt: Attempt, closed: Closed, *, local: bool) -> RunOutcome:
     ended_by = ""
     if attempt.elected is not None:
-        ended_by = progress.not_by_agent(closed.ended_by)
+        ended_by = progress.unusual_end(closed.ended_by)
     return RunOutcome(
         run=str(facts.run),
         over=True,

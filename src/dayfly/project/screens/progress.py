@@ -73,7 +73,7 @@ def step_lines(facts: Facts, *, attempt: int = 1) -> tuple[StepLine, ...]:
 def _tick_and_claim(facts: Facts) -> Iterator[StepLine]:
     claim = facts.claim
     scheduled = state.source(facts) == Source.SCHEDULE
-    if claim is None and facts.order is not None and facts.order.retry is not None:
+    if claim is None and facts.open_record is not None and facts.open_record.retry is not None:
         scheduled = False  # The order of a retry does not say what started the run.
     if scheduled:
         yield StepLine(attempt=0, name="tick", at=facts.run.tick, line="due by its schedule")
@@ -211,11 +211,11 @@ def _gone(attempt: Attempt) -> Iterator[StepLine]:
         at=at,
         lived=at - elected.launched,
         job=state.job_duration(attempt),
-        ended_by=not_by_agent(closed.ended_by),
+        ended_by=unusual_end(closed.ended_by),
     )
 
 
-def not_by_agent(ended_by: str) -> str:
+def unusual_end(ended_by: str) -> str:
     """What ended the server; empty if that was the agent, which is the normal end."""
     if ended_by.startswith(_AGENT):
         return ""

@@ -10,7 +10,7 @@ from dayfly.project.screens import formatting
 
 _SENTENCES: Mapping[str, str] = {
     "interrupted": "EC2 reclaimed its spot server",
-    "lost": "its server went away before it reported an end",
+    "lost": "its server went away without reporting an end",
     "stalled": "the command hung",
     "unknown": "how it ended is unknown",
 }

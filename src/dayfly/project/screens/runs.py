@@ -104,7 +104,7 @@ def _cells(
 
 
 def _note(row: RunRow, zone: tzinfo) -> str:
-    parts = [_what_next_or_why(row, zone)]
+    parts = [_deadline_or_reason(row, zone)]
     if row.source == "hand":
         parts.insert(0, _BY_HAND)
     if row.before:
@@ -114,7 +114,7 @@ def _note(row: RunRow, zone: tzinfo) -> str:
     return formatting.joined(*parts)
 
 
-def _what_next_or_why(row: RunRow, zone: tzinfo) -> str:
+def _deadline_or_reason(row: RunRow, zone: tzinfo) -> str:
     """When the server of a live run is gone at the latest, or why a run ended as it did."""
     if not row.live:
         return reasons.short_note(row.outcome, row.reason, row.detail)

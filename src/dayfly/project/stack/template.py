@@ -18,6 +18,8 @@ from dayfly.project.stack import permissions
 
 RUNTIME = "python3.13"
 SWEEP_EVERY = "rate(5 minutes)"
+SWEEPER_SCHEDULE = "dayfly-sweeper"
+"""The sweeper's schedule, in the same group as those of the jobs."""
 METRIC_SPACE = "dayfly"
 METRIC = "GoodSweeps"
 
@@ -201,7 +203,7 @@ def _schedules(given: StackInput) -> dict[str, Any]:
         "Sweeps": {
             "Type": "AWS::Scheduler::Schedule",
             "Properties": {
-                "Name": "dayfly-sweeper",
+                "Name": SWEEPER_SCHEDULE,
                 "GroupName": {"Ref": "Group"},
                 "Description": "ends what should have ended, continues what was left",
                 "ScheduleExpression": SWEEP_EVERY,

@@ -54,7 +54,7 @@ class Rules:
         times = (self._due(key, rule) for key, rule in bus.scheduled_rules().items())
         return min((due for due in times if due is not None), default=None)
 
-    def turned_back(self) -> None:
+    def set_back(self) -> None:
         """Forget what fired at times that are ahead again, since the clock was set back."""
         now = self._cloud.clock.now().timestamp()
         for key, fired in list(self._fired.items()):

@@ -1,7 +1,7 @@
-"""What an asynchronous event of a function leaves behind: a record for its destination, the event for its dead letters.
+"""What is sent at the end of an asynchronous event: a record to the destination, the event to the dead-letter target.
 
 Shapes: Lambda Developer Guide, "Capturing records of Lambda asynchronous invocations" (the record, the object's key in
-S3) and "Dead-letter queues" (the event itself, with RequestID, ErrorCode, ErrorMessage). When an event ends is events.py's.
+S3) and "Dead-letter queues" (the event itself, with RequestID, ErrorCode, ErrorMessage). When an event ends is decided in events.py.
 """
 
 import json
@@ -28,7 +28,7 @@ Config = dict[str, Any]
 
 @dataclass(frozen=True)
 class Ending:
-    """The end of one event: `condition` is Success or why it was given up, `answer` the last value or error."""
+    """The end of one event: `condition` is Success or the reason to give it up, `answer` the last value or error."""
 
     request_id: str
     event: Any
@@ -43,20 +43,20 @@ class Ending:
 
 
 class Destinations:
-    """Tells the ends of events, as the function's own role; what cannot be told is logged."""
+    """Sends the ends of events with the function's own role; what cannot be sent is logged."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
 
-    def tell(self, config: Config, limits: Limits, ending: Ending) -> None:
-        """Send the record to the destination of this outcome and, after a failure, the event to the dead letters."""
+    def send(self, config: Config, limits: Limits, ending: Ending) -> None:
+        """Send the record to the destination of this outcome and, after a failure, the event to the dead-letter target."""
         outcome = "OnFailure" if ending.failed else "OnSuccess"
         arn = ((limits["DestinationConfig"] or {}).get(outcome) or {}).get("Destination")
         if arn:
-            self._try(config, arn, lambda session: self._send(config, arn, record(config, ending), ending, session))
+            self._try(config, arn, lambda session: self._send_record(config, arn, ending, session))
         dead = (config.get("DeadLetterConfig") or {}).get("TargetArn")
         if dead and ending.failed:
-            self._try(config, dead, lambda session: self._bury(dead, ending, session))
+            self._try(config, dead, lambda session: self._send_event(dead, ending, session))
 
     def _try(self, config: Config, arn: str, send: Any) -> None:
         try:
@@ -66,12 +66,13 @@ class Destinations:
             finally:
                 roles.end(session)
         except (ClientError, BotoCoreError, roles.RoleRefused) as error:
-            _log.warning("%s could not tell %s: %s", config["FunctionName"], arn, error)
+            _log.warning("%s could not send to %s: %s", config["FunctionName"], arn, error)
 
-    def _send(self, config: Config, arn: str, told: dict[str, Any], ending: Ending, session: roles.Session) -> None:
+    def _send_record(self, config: Config, arn: str, ending: Ending, session: roles.Session) -> None:
         service, region = arn.split(":")[2], arn.split(":")[3] or config["FunctionArn"].split(":")[3]
         api = client(self._cloud, service, region, session)
-        body = json.dumps(told)
+        document = record(config, ending)
+        body = json.dumps(document)
         if service == "sqs":
             api.send_message(QueueUrl=self._queue(arn), MessageBody=body)
         elif service == "sns":
@@ -79,8 +80,8 @@ class Destinations:
         elif service == "lambda":
             api.invoke(FunctionName=arn, InvocationType="Event", Payload=body.encode())
         elif service == "events":
-            # PutEvents answers 200 with the refusals inside.
-            answer = api.put_events(Entries=[_entry(arn, told, ending, body)])
+            # PutEvents answers 200 and lists refused entries inside.
+            answer = api.put_events(Entries=[_entry(arn, document, ending, body)])
             if answer["FailedEntryCount"]:
                 _log.warning("%s: the event bus refused: %s", config["FunctionName"], answer["Entries"])
         elif service == "s3" and ending.failed:
@@ -88,9 +89,10 @@ class Destinations:
             key = f"aws/lambda/async/{config['FunctionName']}/{stamp}"
             api.put_object(Bucket=arn.split(":::")[1], Key=key, Body=body.encode())
 
-    def _bury(self, arn: str, ending: Ending, session: roles.Session) -> None:
-        error = ending.answer if isinstance(ending.answer, dict) else {}
-        text = str(error.get("errorMessage", ""))[:_ERROR_TEXT] or ending.condition
+    def _send_event(self, arn: str, ending: Ending, session: roles.Session) -> None:
+        text = ending.condition
+        if isinstance(ending.answer, dict):
+            text = str(ending.answer.get("errorMessage", ""))[:_ERROR_TEXT] or text
         attributes = {
             "RequestID": {"DataType": "String", "StringValue": ending.request_id},
             "ErrorCode": {"DataType": "Number", "StringValue": "200"},
@@ -108,9 +110,9 @@ class Destinations:
 
 
 def record(config: Config, ending: Ending) -> dict[str, Any]:
-    """The record of one event's end, as a destination receives it; without a response when the function never ran."""
+    """Return the record of an event's end, as a destination receives it; without a response when the function never ran."""
     version = config.get("Version", "$LATEST")
-    told = {
+    document = {
         "version": "1.0",
         "timestamp": ending.moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{ending.moment.microsecond // 1000:03d}Z",
         "requestContext": {
@@ -123,19 +125,21 @@ def record(config: Config, ending: Ending) -> dict[str, Any]:
     }
     if ending.attempts:
         context = {"statusCode": 200, "executedVersion": version}
-        told["responseContext"] = context | ({"functionError": "Unhandled"} if ending.failed else {})
-        told["responsePayload"] = ending.answer
-    return told
+        if ending.failed:
+            context["functionError"] = "Unhandled"
+        document["responseContext"] = context
+        document["responsePayload"] = ending.answer
+    return document
 
 
-def _entry(arn: str, told: dict[str, Any], ending: Ending, body: str) -> dict[str, Any]:
-    """The record as an event of the bus `arn`."""
+def _entry(arn: str, document: dict[str, Any], ending: Ending, body: str) -> dict[str, Any]:
+    """Return the record as an event of the bus `arn`."""
     kind = "Failure" if ending.failed else "Success"
     return {
         "EventBusName": arn,
         "Source": "lambda",
         "DetailType": f"Lambda Function Invocation Result - {kind}",
         "Detail": body,
-        "Resources": [arn, told["requestContext"]["functionArn"]],
+        "Resources": [arn, document["requestContext"]["functionArn"]],
         "Time": ending.moment,
     }

@@ -1,6 +1,6 @@
 """Execution environments of functions: the processes, their pool, and one invocation on one of them.
 
-How MiniStack's functions are turned into a `Spec` is execution.py's; what runs inside is runtime.py.
+How a function becomes a `Spec` is in execution.py; the program inside is runtime.py.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ _RUNTIME = Path(__file__).with_name("runtime.py")
 
 @dataclass(frozen=True)
 class Spec:
-    """All that an environment is made from; equal specs may share a pool."""
+    """Everything that an environment is made from; equal specs share environments."""
 
     function: str
     code: Path
@@ -46,7 +46,7 @@ class Spec:
 
 @dataclass
 class Outcome:
-    """One invocation's end: a value or an error, and what was printed."""
+    """The end of one invocation: a value or an error, and what was printed."""
 
     result: Any = None
     error: dict[str, Any] | None = None
@@ -56,23 +56,23 @@ class Outcome:
 class Spawner:
     """One thread that lives as long as the cloud and starts every process.
 
-    The kernel's die-with-parent signal follows the thread that forked, so no short-lived thread may do it.
+    The kernel sends the signal of a dead parent when the thread that forked ends, so a short-lived thread must not fork.
     """
 
     def __init__(self) -> None:
-        self._orders: queue.Queue[tuple[Callable[[], Any], Future[Any]]] = queue.Queue()
-        threading.Thread(target=self._live, name="function-spawner", daemon=True).start()
+        self._starts: queue.Queue[tuple[Callable[[], Any], Future[Any]]] = queue.Queue()
+        threading.Thread(target=self._run, name="function-spawner", daemon=True).start()
 
     def start(self, make: Callable[[], "subprocess.Popen[bytes]"]) -> "subprocess.Popen[bytes]":
-        """Run `make` on the lasting thread and return its process."""
+        """Run `make` on that thread and return its process."""
         promise: Future[Any] = Future()
-        self._orders.put((make, promise))
+        self._starts.put((make, promise))
         process: subprocess.Popen[bytes] = promise.result()
         return process
 
-    def _live(self) -> None:
+    def _run(self) -> None:
         while True:
-            make, promise = self._orders.get()
+            make, promise = self._starts.get()
             try:
                 promise.set_result(make())
             except BaseException as error:
@@ -80,7 +80,7 @@ class Spawner:
 
 
 class Environment:
-    """One process that can answer events of one function, one at a time."""
+    """One process that answers events of one function, one at a time."""
 
     def __init__(self, spec: Spec, spawner: Spawner, scratch: Path) -> None:
         self.spec = spec
@@ -115,16 +115,18 @@ class Environment:
 
     @property
     def fresh(self) -> bool:
-        """Whether its keys last for another invocation."""
+        """Whether the process runs and its keys last for another invocation."""
         return time.monotonic() - self.born < _LIFE_SECONDS and self._process.poll() is None
 
     def ready(self) -> Outcome | None:
-        """Wait until the handler is loaded; an Outcome only when the process ended instead."""
+        """Wait until the handler is loaded; returns an Outcome only when the process ended instead."""
         answer, log = self._answer(time.monotonic() + _START_LIMIT)
         if answer is not None:
-            self._said = log
+            self._printed = log
             return None
-        message = "Runtime exited before it was ready" if self._process.poll() is not None else "Init timed out"
+        message = "Init timed out"
+        if self._process.poll() is not None:
+            message = "Runtime exited before it was ready"
         return Outcome(error={"errorMessage": message, "errorType": "Runtime.ExitError"}, log=log)
 
     def invoke(self, event: Any, request_id: str, arn: str) -> Outcome:
@@ -136,27 +138,21 @@ class Environment:
         with contextlib.suppress(BrokenPipeError):
             _write(self._requests, struct.pack(">I", len(body)) + body)
         answer, log = self._answer(time.monotonic() + limit)
-        log, self._said = self._said + log, ""
+        log, self._printed = self._printed + log, ""
         self.used = time.monotonic()
         if answer is not None:
             return Outcome(answer.get("result"), answer.get("error"), log)
-        if self._open:
-            message = f"Task timed out after {limit:.2f} seconds"
-            stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            return Outcome(
-                error={"errorType": "Sandbox.Timedout", "errorMessage": f"RequestId: {request_id} Error: {message}"},
-                log=f"{log}{stamp} {request_id} {message}\n",
-            )
-        return Outcome(
-            error={
-                "errorType": "Runtime.ExitError",
-                "errorMessage": f"RequestId: {request_id} Error: Runtime exited without providing a reason",
-            },
-            log=log,
-        )
+        prefix = f"RequestId: {request_id} Error:"
+        if not self._open:
+            message = f"{prefix} Runtime exited without providing a reason"
+            return Outcome(error={"errorType": "Runtime.ExitError", "errorMessage": message}, log=log)
+        text = f"Task timed out after {limit:.2f} seconds"
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        error = {"errorType": "Sandbox.Timedout", "errorMessage": f"{prefix} {text}"}
+        return Outcome(error=error, log=f"{log}{stamp} {request_id} {text}\n")
 
     def kill(self) -> None:
-        """Kill the process and all it started; who waits for its answer sees the end and calls `end`."""
+        """Kill the process and all it started; the thread that waits for its answer then calls `end`."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
@@ -169,7 +165,7 @@ class Environment:
                 os.close(descriptor)
         shutil.rmtree(self._directory, ignore_errors=True)
 
-    _said = ""
+    _printed = ""
     _open = True
 
     def _variables(self, session: Session) -> dict[str, str]:
@@ -182,7 +178,7 @@ class Environment:
         }
 
     def _answer(self, deadline: float) -> tuple[dict[str, Any] | None, str]:
-        """The next answer and what was printed until then; None at the deadline or when the process ended."""
+        """Return the next answer and what was printed until then; None at the deadline or when the process ended."""
         data, log = bytearray(), bytearray()
         wanted = 4
         poll = select.poll()
@@ -209,7 +205,7 @@ class Environment:
 
 
 class Pool:
-    """Environments by function: an idle one is used again, a surplus or outdated one is ended."""
+    """Environments by function: an idle one is used again, an outdated one is ended."""
 
     def __init__(self, scratch: Path) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -222,7 +218,7 @@ class Pool:
         self._closed = False
 
     def invoke(self, spec: Spec, event: Any, request_id: str, arn: str) -> tuple[Outcome, str]:
-        """Run one event in a free environment of `spec`, or a new one; returns the outcome and its log stream."""
+        """Run one event in a free environment of `spec` or a new one; return the outcome and its log stream."""
         environment = self._lease(spec)
         if environment is None:
             environment = Environment(spec, self._spawner, self._scratch)
@@ -240,7 +236,7 @@ class Pool:
         return outcome, environment.stream
 
     def sweep(self) -> None:
-        """End the environments that were idle too long."""
+        """End the environments that were idle for too long."""
         now = time.monotonic()
         with self._lock:
             old = [e for es in self._idle.values() for e in es if now - e.used > _IDLE_SECONDS or not e.fresh]
@@ -295,7 +291,7 @@ def _write(descriptor: int, data: bytes) -> None:
 
 
 def _drain(descriptor: int, into: bytearray) -> bool:
-    """Read what is there; False at the end of the stream."""
+    """Read what can be read at once; False at the end of the stream."""
     while True:
         try:
             chunk = os.read(descriptor, 65536)

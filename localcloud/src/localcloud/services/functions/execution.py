@@ -1,6 +1,6 @@
-"""From one of MiniStack's function records to an invocation in an environment of ours, its log included.
+"""Running a function of MiniStack's: its record becomes an invocation in an environment, and its log.
 
-The pool and the processes are environments.py's; asynchronous events and their retries are events.py's.
+The pool and the processes are in environments.py; asynchronous events and their retries are in events.py.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ _SERVICE = "lambda.amazonaws.com"
 
 
 class Functions:
-    """The runner of this cloud's functions; MiniStack's own executors are not used."""
+    """Runs this cloud's functions in place of MiniStack's own executors."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
@@ -69,9 +69,9 @@ class Functions:
     def write_log(
         self, record: dict[str, Any], request_id: str, text: str, error: bool, duration_ms: int, **_: Any
     ) -> None:
-        """Write START, what was printed, END and REPORT to the function's group, a stream per environment.
+        """Write START, what was printed, END and REPORT to the function's log group, one stream for each environment.
 
-        `text` is what `execute` answered as log, which has these lines, or the words of an event that never ran.
+        `text` is the log that `execute` returned, which has these lines, or the message of an event that never ran.
         """
         config = record.get("config") or record
         stream_name = self._streams.pop(request_id, None)
@@ -86,7 +86,7 @@ class Functions:
     def _spec(self, record: dict[str, Any], config: dict[str, Any]) -> Spec:
         runtime = config.get("Runtime", "")
         if not runtime.startswith("python"):
-            raise ValueError(f"The local cloud runs functions of Python, not {runtime or 'an image'}.")
+            raise ValueError(f"The local cloud runs only Python functions, not {runtime or 'an image'}.")
         if "." not in config.get("Handler", ""):
             raise ValueError(f"Bad handler {config.get('Handler')!r}")
         code = record.get("code_zip")
@@ -130,7 +130,7 @@ class Functions:
         }
 
     def _unpack(self, code: bytes, digest: str) -> Path:
-        """The directory of a zip's content; unpacked once, whole or not at all."""
+        """Return the directory of a zip's content, which is unpacked once, whole or not at all."""
         directory = self._home / "code" / digest.replace("/", "_").replace("=", "")
         with self._unpacking:
             if not directory.exists():
@@ -157,13 +157,20 @@ class Functions:
 
 
 def _framed(config: dict[str, Any], request_id: str, text: str, error: bool, duration_ms: int) -> list[str]:
-    """The log of one invocation, line by line, as Lambda frames it and as an invocation's log tail begins and ends."""
+    """Return the lines of one invocation's log with the START, END and REPORT lines that Lambda adds."""
+    report = [
+        f"REPORT RequestId: {request_id}",
+        f"Duration: {duration_ms} ms",
+        f"Billed Duration: {duration_ms} ms",
+        f"Memory Size: {config.get('MemorySize', 128)} MB",
+    ]
+    if error:
+        report.append("Status: error")
     return [
         f"START RequestId: {request_id} Version: {config.get('Version', '$LATEST')}",
         *text.splitlines(),
         f"END RequestId: {request_id}",
-        f"REPORT RequestId: {request_id}\tDuration: {duration_ms} ms\tBilled Duration: {duration_ms} ms\t"
-        f"Memory Size: {config.get('MemorySize', 128)} MB" + ("\tStatus: error" if error else ""),
+        "\t".join(report),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The one directory of libraries that every function sees: links to boto3 and what it needs, nothing else."""
+"""The directory of libraries that every function sees: links to boto3 and what it needs, nothing else."""
 
 import importlib.util
 import shutil
@@ -8,7 +8,7 @@ NAMES = ("boto3", "botocore", "s3transfer", "urllib3", "jmespath", "dateutil", "
 
 
 def link(directory: Path) -> Path:
-    """Make `directory` anew with a link to each library as this program has it, and return it."""
+    """Create `directory` again with a link to each library that this program uses, and return it."""
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(mode=0o700, parents=True)
     for name in NAMES:
@@ -16,6 +16,8 @@ def link(directory: Path) -> Path:
         if found is None or found.origin is None:
             continue
         origin = Path(found.origin)
-        target = origin.parent if origin.name == "__init__.py" else origin
+        target = origin
+        if origin.name == "__init__.py":
+            target = origin.parent
         (directory / target.name).symlink_to(target)
     return directory

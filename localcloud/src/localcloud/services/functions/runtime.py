@@ -1,8 +1,8 @@
-"""What runs inside a function's own process: load the handler, then answer one event after another.
+"""The program of a function's process: it loads the handler, then answers one event after another.
 
-Started as a file by a bare interpreter (-I -S); only the standard library, nothing of this package. Frames are four
-bytes of length and JSON: events come in on one descriptor, answers leave on another; standard output is the log.
-Nothing of queues, roles or retries lives here.
+It is started as a file by a bare interpreter (-I -S), so it imports only the standard library. Frames are four bytes of
+length and JSON: events come in on one descriptor, answers leave on another; standard output is the log. Queues, roles and
+retries do not belong here.
 """
 
 import ctypes
@@ -30,7 +30,7 @@ def _die_with_parent(libc: Any, parent: int) -> None:
 
 
 def contain(parent: int, keep: tuple[int, ...]) -> None:
-    """Make this process, and everything it starts, die with the cloud, in a PID namespace where that is allowed."""
+    """Let this process and everything it starts die with the cloud; in a PID namespace where that is allowed."""
     libc = ctypes.CDLL(None, use_errno=True)
     _die_with_parent(libc, parent)
     if libc.unshare(_NEW_USER | _NEW_PID) != 0:
@@ -47,7 +47,7 @@ def contain(parent: int, keep: tuple[int, ...]) -> None:
 
 
 def _map_self() -> None:
-    """Keep the user's and group's own ids inside the namespace; without it they would show as nobody."""
+    """Keep the ids of user and group inside the namespace; otherwise they would be shown as nobody."""
     user, group = os.geteuid(), os.getegid()
     for path, text in (
         ("/proc/self/setgroups", "deny"),
@@ -62,7 +62,7 @@ def _map_self() -> None:
 
 
 def receive(descriptor: int) -> Any:
-    """The next frame's JSON, or None at the end of the stream."""
+    """Return the next frame's JSON; None at the end of the stream."""
     head = _exactly(descriptor, 4)
     body = _exactly(descriptor, struct.unpack(">I", head)[0]) if head else b""
     return json.loads(body) if body else None
@@ -89,7 +89,7 @@ def reply(descriptor: int, answer: dict[str, Any]) -> None:
 
 
 class Context:
-    """The handler's second argument, with the names of the real runtime's."""
+    """The handler's second argument, with the names that Lambda's has."""
 
     def __init__(self, request_id: str, arn: str, deadline: float) -> None:
         self.aws_request_id = request_id
@@ -108,7 +108,7 @@ class Context:
 
 
 class _Lines(logging.Handler):
-    """The format that the real runtime gives to the standard logging module."""
+    """The format that Lambda's runtime gives to the standard logging module."""
 
     request_id = ""
 
@@ -121,14 +121,14 @@ class _Lines(logging.Handler):
 
 
 def failure(kind: str, error: BaseException) -> dict[str, Any]:
-    """An error as the real runtime answers it, also printed to the log."""
+    """Return an error as Lambda's runtime answers it; also print it to the log."""
     stack = traceback.format_tb(error.__traceback__)[1:]
     sys.stdout.write(f"[ERROR] {kind}: {error}\nTraceback (most recent call last):\n{''.join(stack)}")
     return {"errorMessage": str(error), "errorType": kind, "stackTrace": stack}
 
 
 def load(handler: str) -> Any:
-    """The handler's function, or the error of loading it as a dict."""
+    """Return the handler's function, or the error of loading it as a dict."""
     module_name, _, function = handler.rpartition(".")
     try:
         module = importlib.import_module(module_name.replace("/", "."))
@@ -143,7 +143,7 @@ def load(handler: str) -> Any:
 
 
 def call(handler: Any, request: dict[str, Any]) -> dict[str, Any]:
-    """Run the handler on one event: {"result": value} or {"error": {...}}."""
+    """Run the handler on one event and return {"result": value} or {"error": {...}}."""
     try:
         context = Context(request["request_id"], request["arn"], request["deadline"])
         result = handler(request["event"], context)

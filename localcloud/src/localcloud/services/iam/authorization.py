@@ -6,6 +6,7 @@ MiniStack asks here for each request (`Evaluation`), and services of localcloud 
 
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -144,11 +145,14 @@ def _decide(question: Question, who: Principal, service: str) -> Refused | None:
         )
     if decision is Decision.ALLOW:
         return None
-    return Denied(who.arn, decision is Decision.DENY, question.resource if denied_by_resource else "")
+    denied = Denied(who.arn, explicit=decision is Decision.DENY)
+    if denied_by_resource:
+        return replace(denied, resource_policy_of=question.resource)
+    return denied
 
 
 def _unsigned(action: str, region: str, resource: str, keys: Keys) -> Denied | None:
-    """An unsigned request to S3 may do what the bucket's policy gives to everybody, nothing else."""
+    """Authorize an unsigned request to S3, which may do only what the bucket's policy gives to everybody."""
     nobody = Principal("anonymous", "Anonymous", "", [], [], {})
     request = _request(_question(nobody, action, resource, region, keys))
     found = door.resource_policy("s3", action, resource, keys)
@@ -169,7 +173,7 @@ def _question(who: Principal, action: str, resource: str, region: str, keys: Key
 
 
 def _request(question: Question) -> Request:
-    """The request with its global condition keys ("IAM User Guide", AWS global condition context keys)."""
+    """Return the request with its global condition keys ("IAM User Guide", AWS global condition context keys)."""
     now = time.time()
     owner = _account_of(question.resource) or question.account
     keys = {
@@ -204,4 +208,6 @@ def _allows(found: tuple[Decision, policy.Statement | None]) -> bool:
 
 def _verdict(found: tuple[Decision, policy.Statement | None]) -> Verdict:
     decision, statement = found
-    return Verdict(decision.value, statement.sid if statement else "")
+    if statement is None:
+        return Verdict(decision.value)
+    return Verdict(decision.value, statement.sid)

@@ -158,7 +158,9 @@ def combine(
         return resource, True
     if identity is Decision.ALLOW:
         delegated = same_account and not required
-        return (identity if delegated or resource is Decision.ALLOW else Decision.NOTHING), False
+        if delegated or resource is Decision.ALLOW:
+            return identity, False
+        return Decision.NOTHING, False
     if same_account and resource is Decision.ALLOW and _granted(request, policy, caller, limits):
         return Decision.ALLOW, False
     return Decision.NOTHING, False
@@ -317,4 +319,10 @@ def _texts(found: Any) -> tuple[str, ...]:
     """Return one value or several as texts; booleans as JSON writes them."""
     if found is None:
         return ()
-    return tuple(str(one).lower() if isinstance(one, bool) else str(one) for one in _listed(found))
+    return tuple(_text(one) for one in _listed(found))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)

@@ -65,8 +65,8 @@ def _schedule(path: str, body: bytes, query: Any, place: str) -> str | None:
 def _parameters(body: bytes, region: str, account: str) -> str | None:
     """Public parameters belong to no account, and GetParameters is authorized on each of its names."""
     request = _json(body)
-    names = request.get("Names") or ([request["Name"]] if isinstance(request.get("Name"), str) else [])
-    if not names or not all(isinstance(name, str) for name in names):
+    names = request.get("Names") or [request.get("Name")]
+    if not all(isinstance(name, str) for name in names):
         return None
     return _SEPARATOR.join(_parameter(name, region, account) for name in names)
 
@@ -81,12 +81,12 @@ def _identities(body: bytes, query: Any, account: str) -> str | None:
     profile, role = parameter(body, query, "InstanceProfileName"), parameter(body, query, "RoleName")
     path = parameter(body, query, "Path") or "/"
     if profile:
-        known = identities.instance_profile(profile)
-        return known["Arn"] if known else f"arn:aws:iam::{account}:instance-profile{path}{profile}"
-    if role:
-        known = identities.role(role)
-        return known["Arn"] if known else f"arn:aws:iam::{account}:role{path}{role}"
-    return None
+        known, arn = identities.instance_profile(profile), f"arn:aws:iam::{account}:instance-profile{path}{profile}"
+    elif role:
+        known, arn = identities.role(role), f"arn:aws:iam::{account}:role{path}{role}"
+    else:
+        return None
+    return str(known["Arn"]) if known else arn
 
 
 def _logs(body: bytes, place: str) -> str | None:

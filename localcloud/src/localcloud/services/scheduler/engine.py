@@ -65,7 +65,7 @@ class Engine:
         """Return when a schedule is due next, as far as they were read."""
         return min((plan.due for plan in self._plans.values() if plan.due is not None), default=None)
 
-    def turned_back(self) -> None:
+    def set_back(self) -> None:
         """Compute every due time again, since the clock was set back."""
         self._began = self._cloud.clock.now()
         self._plans.clear()

@@ -1,6 +1,6 @@
-"""Schedule expressions: cron(...), rate(...), at(...) and when they are next due. Pure: values in, values out.
+"""Schedule expressions: cron(...), rate(...), at(...), and when they are due next. Pure: values in, values out.
 
-Daylight saving as AWS does it: a local time that does not exist is skipped, a repeated one is due once, the first time.
+Daylight saving time as in AWS: a local time that does not exist is skipped, and one that occurs twice is due the first time.
 """
 
 import re
@@ -20,7 +20,7 @@ _LAST_YEAR = 2199
 
 
 class BadExpression(ValueError):
-    """The text is no schedule expression."""
+    """The text is not a schedule expression."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,10 @@ class At:
     moment: datetime
 
     def after(self, moment: datetime) -> datetime | None:
-        """The moment itself when it is later than `moment`."""
-        return self.moment if self.moment > moment else None
+        """Return the moment itself if it is later than `moment`, else None."""
+        if self.moment > moment:
+            return self.moment
+        return None
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Rate:
     anchor: datetime
 
     def after(self, moment: datetime) -> datetime | None:
-        """The first time later than `moment`."""
+        """Return the first time later than `moment`."""
         if moment < self.anchor:
             return self.anchor
         return self.anchor + ((moment - self.anchor) // self.step + 1) * self.step
@@ -61,7 +63,7 @@ class Cron:
     zone: ZoneInfo
 
     def after(self, moment: datetime) -> datetime | None:
-        """The first time later than `moment`, or None when the years are over."""
+        """Return the first time later than `moment`; None when no year is left."""
         day = moment.astimezone(self.zone).date() - timedelta(days=1)
         for candidate in self._days(day):
             for hour in self.hours:
@@ -91,7 +93,9 @@ def parse(text: str, zone: ZoneInfo, anchor: datetime) -> Expression:
     try:
         if kind == "cron":
             return _cron(inner, zone)
-        return _rate(inner, anchor) if kind == "rate" else _at(inner, zone)
+        if kind == "rate":
+            return _rate(inner, anchor)
+        return _at(inner, zone)
     except (ValueError, KeyError, IndexError) as error:
         raise BadExpression(f"Invalid Schedule Expression {text}.") from error
 
@@ -127,7 +131,7 @@ def _cron(inner: str, zone: ZoneInfo) -> Cron:
         years=_numbers(years, 1970, _LAST_YEAR),
         zone=zone,
     )
-    # A month of 31 days that holds every form shows what the day fields can mean.
+    # Reads the day fields, which raises for what no month can have.
     _days_of(cron, 2024, 1)
     return cron
 
@@ -137,29 +141,34 @@ def _numbers(field: str, low: int, high: int, names: dict[str, int] | None = Non
     for part in field.split(","):
         span, _, step = part.partition("/")
         first, last = _span(span, low, high, names or {})
-        if step:
-            last = high if "-" not in span else last
+        if step and "-" not in span:
+            last = high
         if not (low <= first <= high and low <= last <= high) or (step and int(step) < 1):
             raise ValueError(field)
-        found.update(range(first, last + 1, int(step or 1)) if first <= last else _wrapped(first, last, low, high))
+        if first <= last:
+            found.update(range(first, last + 1, int(step or 1)))
+        else:
+            found.update(range(first, high + 1), range(low, last + 1))
     return tuple(sorted(found))
 
 
 def _span(span: str, low: int, high: int, names: dict[str, int]) -> tuple[int, int]:
     if span == "*":
         return low, high
-    ends = [names[end] if end in names else int(end) for end in span.split("-")]
+    ends = [_number(end, names) for end in span.split("-")]
     if len(ends) > 2:
         raise ValueError(span)
     return ends[0], ends[-1]
 
 
-def _wrapped(first: int, last: int, low: int, high: int) -> list[int]:
-    return [*range(first, high + 1), *range(low, last + 1)]
+def _number(text: str, names: dict[str, int]) -> int:
+    if text in names:
+        return names[text]
+    return int(text)
 
 
 def _days_of(cron: Cron, year: int, month: int) -> list[int]:
-    """The days of a month on which the expression is due, in order."""
+    """Return the days of a month on which the expression is due, in order."""
     length = monthrange(year, month)[1]
     if cron.week_days == "?":
         days = {day for part in cron.month_days.split(",") for day in _month_days(part, year, month, length)}
@@ -177,12 +186,14 @@ def _month_days(part: str, year: int, month: int, length: int) -> list[int]:
         wanted = int(part[:-1])
         if not 1 <= wanted <= 31:
             raise ValueError(part)
-        return [_weekday_near(wanted, year, month, length)] if wanted <= length else []
+        if wanted > length:
+            return []
+        return [_weekday_near(wanted, year, month, length)]
     return [day for day in _numbers(part, 1, 31) if day <= length]
 
 
 def _weekday_near(wanted: int, year: int, month: int, length: int) -> int:
-    """The weekday nearest to a day of the month, without leaving the month."""
+    """Return the weekday nearest to a day of the month, without leaving the month."""
     weekday = date(year, month, wanted).weekday()
     if weekday == 5:
         return wanted - 1 if wanted > 1 else wanted + 2
@@ -192,7 +203,7 @@ def _weekday_near(wanted: int, year: int, month: int, length: int) -> int:
 
 
 def _week_days(part: str, year: int, month: int, length: int) -> list[int]:
-    """Days by a day-of-week part: 1-7 is SUN-SAT, `nL` the last one, `n#k` the k-th."""
+    """Return the days of a day-of-week part: 1-7 is SUN-SAT, `nL` the last one, `n#k` the k-th."""
     if "#" in part:
         name, _, count = part.partition("#")
         if not 1 <= int(count) <= 5:
@@ -206,7 +217,7 @@ def _week_days(part: str, year: int, month: int, length: int) -> list[int]:
 
 
 def _day_number(name: str) -> int:
-    number = _DAYS[name] if name in _DAYS else int(name)
+    number = _number(name, _DAYS)
     if not 1 <= number <= 7:
         raise ValueError(name)
     return number
@@ -218,6 +229,6 @@ def _on(week_day: int, year: int, month: int, length: int) -> list[int]:
 
 
 def _instant(local: datetime, zone: ZoneInfo) -> datetime | None:
-    """A wall-clock time as UTC: the first of two, None for one that does not exist."""
+    """Return a wall-clock time as UTC: the first of two; None for one that does not exist."""
     due = local.replace(tzinfo=zone, fold=0).astimezone(UTC)
     return due if due.astimezone(zone).replace(tzinfo=None) == local else None

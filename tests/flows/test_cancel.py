@@ -1,0 +1,32 @@
+"""Runs that a person cancels."""
+
+from __future__ import annotations
+
+from dayfly.core import names
+from dayfly.core.step import State
+from dayfly.flows.walk import walk
+from model.cloud import acting_as, cloud_with
+from model.steps import RUN, cancel, closed, sweep, tick
+
+
+def test_cancel_ends_the_server_and_the_outcome_is_cancelled():
+    cloud = cloud_with()
+    tick(cloud)
+    cancel(cloud)
+    walked = cloud.run(walk(RUN, acting_as("cli:ben")))
+    assert cloud.ends == list(cloud.servers)
+    assert walked.step.state is State.FINISHED
+    assert closed(cloud)["outcome"] == "cancelled"
+
+
+def test_cancelled_server_is_ended_once_while_it_shuts_down():
+    cloud = cloud_with(leaves_after_s=40)
+    tick(cloud)
+    cancel(cloud)
+    cloud.run(walk(RUN, acting_as("cli:ben")))
+    sweep(cloud)
+    assert len(cloud.ends) == 1
+    assert names.HEARTBEAT in cloud.objects
+    cloud.pass_time(41)
+    sweep(cloud)
+    assert cloud.json(names.attempt_key(RUN, 1, "closed"))["outcome"] == "cancelled"

@@ -1,0 +1,136 @@
+"""Launch requests and EC2's answers: refused, unclear, replayed, too late."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dayfly.core import names
+from dayfly.core.records import FleetError
+from dayfly.errors import Unclear
+from dayfly.flows import calls
+from dayfly.flows.launch import launch
+from model.cloud import ModelCloud, Stepper, acting_as, cloud_with, version
+from model.steps import NO_CAPACITY, RUN, closed, due, number_of, sweep, tick
+
+
+def test_spot_first_asks_on_demand_only_after_a_definite_refusal():
+    cloud = cloud_with(refuse={"spot": NO_CAPACITY})
+    tick(cloud)
+    [server] = cloud.servers.values()
+    assert server.market == "on-demand"
+    assert names.attempt_key(RUN, 1, "spot-refused") in cloud.objects
+
+
+def test_no_capacity_anywhere_fails_and_names_the_pools():
+    cloud = cloud_with(refuse={"spot": NO_CAPACITY, "on-demand": NO_CAPACITY})
+    tick(cloud)
+    assert closed(cloud)["outcome"] == "failed"
+    assert closed(cloud)["reason"] == "no-capacity"
+    assert "c8g.large eu-west-1a" in closed(cloud)["detail"]
+    assert cloud.json("slots/pi.json")["holder"] is None
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("VcpuLimitExceeded", "quota"),
+        ("UnauthorizedOperation", "no-rights"),
+        ("InvalidAMIID.NotFound", "image-gone"),
+        ("Unsupported", "no-capacity"),
+    ],
+)
+def test_refusal_has_the_reason_of_its_code(code, reason):
+    errors = (FleetError(code=code, message=""),)
+    cloud = cloud_with(version(market="on-demand"), refuse={"on-demand": errors})
+    tick(cloud)
+    assert closed(cloud)["reason"] == reason
+
+
+def test_unclear_answer_repeats_the_token_and_launches_one_server():
+    cloud = cloud_with()
+    asks = number_of(cloud, "CreateFleet")
+    cloud = cloud_with(faults={asks: "after"})
+    with pytest.raises(Unclear):
+        tick(cloud)
+    assert len(cloud.servers) == 1
+    tick(cloud, request="retry of the function")
+    assert len(cloud.servers) == 1
+    assert cloud.go_of(next(iter(cloud.servers))) is not None
+
+
+def test_empty_replay_is_looked_up_by_the_fleet_id():
+    cloud = cloud_with(empty_replay=True)
+    cloud.faults = {number_of(cloud_with(), "CreateFleet"): "after"}
+    with pytest.raises(Unclear):
+        tick(cloud)
+    tick(cloud)
+    assert len(cloud.servers) == 1
+    assert cloud.go_of(next(iter(cloud.servers))) is not None
+
+
+def test_replayed_server_is_elected_before_ec2_lists_it():
+    cloud = cloud_with(empty_replay=True)
+    flow = Stepper(cloud, launch(due(), acting_as("launcher")))
+    while not isinstance(flow.call, calls.CreateFleet):
+        flow.step()
+    cloud.faults = {cloud.asked + 1: "after"}
+    flow.step()
+    cloud.faults, cloud.hidden = {}, set(cloud.servers)
+    tick(cloud)
+    [server] = cloud.servers
+    assert cloud.go_of(server) is not None
+
+
+def test_ec2_is_not_asked_after_launch_until():
+    cloud = cloud_with(faults={number_of(cloud_with(), "CreateFleet"): "before"})
+    with pytest.raises(Unclear):
+        tick(cloud)
+    cloud.pass_time(301)
+    sweep(cloud)
+    assert not cloud.servers
+    assert closed(cloud)["reason"] == "unknown"
+
+
+def test_nothing_is_launched_after_the_deadline():
+    cloud = cloud_with(version(time_limit_s=20, margin_s=60, market="on-demand"))
+    dying = Stepper(cloud, launch(due(), acting_as("launcher")))
+    while not isinstance(dying.call, calls.CreateFleet):
+        dying.step()
+    cloud.pass_time(200)
+    sweep(cloud)
+    assert not cloud.servers
+
+
+def test_server_found_after_the_election_of_none_is_ended():
+    cloud = cloud_with()
+    cloud.faults = {number_of(cloud_with(), "CreateFleet"): "after"}
+    with pytest.raises(Unclear):
+        tick(cloud)
+    [late] = cloud.servers
+    cloud.hidden = {late}
+    cloud.pass_time(301)
+    sweep(cloud)
+    cloud.hidden = set()
+    sweep(cloud)
+    assert cloud.ends == [late]
+    assert cloud.go_of(late) is None
+
+
+def test_receipt_has_zone_and_image_as_ec2_shows_them():
+    class Terse(ModelCloud):
+        def create_fleet(self, call):
+            answer = super().create_fleet(call)
+            self.hidden = set(self.servers)
+            return replace(answer, servers=tuple(replace(one, image="", zone="") for one in answer.servers))
+
+    there = cloud_with()
+    cloud = Terse(now=there.now, objects=there.objects)
+    tick(cloud)
+    [server] = cloud.servers
+    assert cloud.json(names.attempt_key(RUN, 1, "server"))["image"] is None
+    cloud.hidden = set()
+    cloud.work(server)
+    sweep(cloud)
+    assert cloud.json(names.attempt_key(RUN, 1, "receipt"))["server"]["image"] == "ami-0model"
