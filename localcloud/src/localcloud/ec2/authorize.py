@@ -1,7 +1,7 @@
-"""IAM for EC2 requests: judges each action on the resources that it names, with the condition keys of AWS.
+"""IAM for EC2 requests: authorizes each action on the resources that it names, with the condition keys of AWS.
 
-MiniStack has an EC2 request authorized once, on a resource guessed from its parameters; for the actions that localcloud
-answers, that only authenticates, and these authorize. Policies are evaluated in localcloud.services.iam.
+MiniStack would authorize a request once, on a resource that it guesses from the parameters. For the actions of this EC2 it
+only authenticates the caller; the actions authorize the request here. Policies are evaluated in localcloud.services.iam.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ Keys = dict[str, Any]
 
 @dataclass(frozen=True)
 class Resource:
-    """A resource on which an action is judged: its ARN and its condition keys (any case)."""
+    """A resource that an action needs a permission on: its ARN and its condition keys (any case)."""
 
     arn: str
     keys: Keys = field(default_factory=dict)

@@ -14,6 +14,7 @@ from localcloud.ec2 import (
     attributes,
     authorize,
     catalog,
+    cloudformation,
     codec,
     describe_instances,
     fleets,
@@ -95,7 +96,7 @@ class Ec2:
         self._capacity = Capacity()
         self._backend: GuestBackend | None = None
         self._max_guests = MAX_GUESTS if cloud.max_guests is None else cloud.max_guests
-        self._max_life = float(getattr(cloud, "max_life", None) or MAX_LIFE)
+        self._max_life = float(cloud.max_life or MAX_LIFE)
         self._supervisor: GuestSupervisor | None = None
         self._context: Context | None = None
         self._forgot_at = 0.0
@@ -122,7 +123,7 @@ class Ec2:
             facts=self._backend.facts() | {"guests": self._backend.kind},
         )
         context = self._context
-        stacks.before_first_stack(lambda: templates.install(context))
+        stacks.before_first_stack(lambda: cloudformation.install(context))
         # Loading the model takes a moment; without this the first request would wait for it.
         self._warming = asyncio.ensure_future(asyncio.to_thread(codec.service))
 

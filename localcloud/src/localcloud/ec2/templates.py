@@ -1,6 +1,6 @@
-"""Launch templates: creates, changes and describes them, for the API and for CloudFormation.
+"""Launch templates: creates, changes and describes them.
 
-How a launch uses a template lives in launch_requests.py.
+How a launch uses a template lives in launch_requests.py, CloudFormation's use of them in cloudformation.py.
 """
 
 import base64
@@ -15,7 +15,6 @@ from localcloud.ec2.filters import page, select
 from localcloud.ec2.launch_requests import check_tag, tags_of
 from localcloud.ec2.records import RegionRecords, Template
 from localcloud.ec2.tokens import client_token
-from localcloud.ministack import requests, stacks
 
 _NAME = re.compile(r"^[a-zA-Z0-9().\-/_]{3,128}$")
 _DATA_SHAPE = "RequestLaunchTemplateData"
@@ -25,7 +24,7 @@ def create(request: Request) -> dict[str, Any]:
     """CreateLaunchTemplate."""
     params = request.params
     name = params.get("LaunchTemplateName") or ""
-    tags = _own_tags(params.get("TagSpecifications"))
+    tags = template_tags(params.get("TagSpecifications"))
     resource = Resource(request.caller.arn("launch-template", "*"), request_tags(tags))
     request.caller.require("ec2:CreateLaunchTemplate", [resource])
     if tags:
@@ -37,7 +36,7 @@ def create(request: Request) -> dict[str, Any]:
     answer = token.answer(request)
     if answer is not None and answer["id"] in request.records.templates:
         return {"LaunchTemplate": _summary(request, request.records.templates[answer["id"]])}
-    template = _new(
+    template = new_template(
         request.context, request.region, name, params.get("LaunchTemplateData"), params.get("VersionDescription")
     )
     template.tags.update(tags)
@@ -54,7 +53,7 @@ def create_version(request: Request) -> dict[str, Any]:
     if params.get("SourceVersion"):
         source = version(template, params["SourceVersion"])
         data = {**template.versions[source]["data"], **data}
-    number = _add_version(request.context, template, data, params.get("VersionDescription"))
+    number = add_version(request.context, template, data, params.get("VersionDescription"))
     request.save()
     return {"LaunchTemplateVersion": _version(request, template, number)}
 
@@ -184,83 +183,21 @@ def checked_data(document: Any) -> dict[str, Any]:
     return data
 
 
-def install(context: Context) -> None:
-    """Have CloudFormation create launch templates here instead of in MiniStack's records."""
-
-    def attributes(template: Template) -> dict[str, str]:
-        return {
-            "LaunchTemplateId": template.id,
-            "LaunchTemplateName": template.name,
-            "DefaultVersionNumber": str(template.default),
-            "LatestVersionNumber": str(template.latest),
-        }
-
-    def create_one(logical_id: str, props: dict[str, Any], stack: str) -> tuple[str, dict[str, str]]:
-        region = requests.region()
-        name = props.get("LaunchTemplateName") or stacks.physical_name(stack, logical_id)
-        with context.store.lock:
-            template = _new(context, region, name, props.get("LaunchTemplateData"), props.get("VersionDescription"))
-            template.tags.update(_own_tags(props.get("TagSpecifications")))
-            context.store.save(region)
-        return template.id, attributes(template)
-
-    def update_one(
-        physical_id: str, old: dict[str, Any], new: dict[str, Any], stack: str, logical_id: str | None = None
-    ) -> tuple[str, dict[str, str]]:
-        region = requests.region()
-        template = context.store.region(region).templates.get(physical_id)
-        if template is None or new.get("LaunchTemplateName") != old.get("LaunchTemplateName"):
-            return create_one(logical_id or physical_id, new, stack)
-        with context.store.lock:
-            template.tags = _own_tags(new.get("TagSpecifications"))
-            if new.get("LaunchTemplateData") != old.get("LaunchTemplateData"):
-                _add_version(
-                    context, template, checked_data(new.get("LaunchTemplateData")), new.get("VersionDescription")
-                )
-            context.store.save(region)
-        return physical_id, attributes(template)
-
-    def delete_one(physical_id: str, props: dict[str, Any]) -> None:
-        del props
-        region = requests.region()
-        with context.store.lock:
-            context.store.region(region).templates.pop(physical_id, None)
-            context.store.save(region)
-
-    stacks.set_resource_type(
-        "AWS::EC2::LaunchTemplate",
-        {
-            "create": _as_value_error(create_one),
-            "update": _as_value_error(update_one),
-            "update_with_logical_id": True,
-            "delete": delete_one,
-        },
-    )
-
-
-def _as_value_error(act: Any) -> Any:
-    def wrapped(*arguments: Any, **named: Any) -> Any:
-        try:
-            return act(*arguments, **named)
-        except Ec2Error as error:
-            raise ValueError(f"{error.message} (Service: Ec2, Error Code: {error.code})") from error
-
-    return wrapped
-
-
-def _new(context: Context, region: str, name: str, data: Any, description: str | None) -> Template:
+def new_template(context: Context, region: str, name: str, data: Any, description: str | None) -> Template:
+    """Add a template with one version to the records and return it. The caller saves them. Raises Ec2Error."""
     if not _NAME.match(name):
         raise invalid(name, "launchTemplateName")
     records = context.store.region(region)
     if any(template.name == name for template in records.templates.values()):
         raise Ec2Error("InvalidLaunchTemplateName.AlreadyExistsException", "Launch template name already in use.")
     template = Template(new_id("lt"), name, iso(context.clock.now()), 1, 0, {})
-    _add_version(context, template, checked_data(data), description)
+    add_version(context, template, checked_data(data), description)
     records.templates[template.id] = template
     return template
 
 
-def _add_version(context: Context, template: Template, data: dict[str, Any], description: str | None) -> str:
+def add_version(context: Context, template: Template, data: dict[str, Any], description: str | None) -> str:
+    """Add a version to a template and return its number. The caller saves the records."""
     template.latest += 1
     number = str(template.latest)
     template.versions[number] = {
@@ -271,7 +208,8 @@ def _add_version(context: Context, template: Template, data: dict[str, Any], des
     return number
 
 
-def _own_tags(specifications: list[dict[str, Any]] | None) -> dict[str, str]:
+def template_tags(specifications: list[dict[str, Any]] | None) -> dict[str, str]:
+    """Return the tags of the template itself. Raises Ec2Error for tags of another resource type."""
     found: dict[str, str] = {}
     for specification in specifications or ():
         kind = specification.get("ResourceType")
