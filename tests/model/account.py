@@ -213,7 +213,7 @@ class ModelAccount(ModelCloud):
         if one is None:
             raise Refused(f"ValidationError: Stack [{STACK}] does not exist")
         if one.status.endswith("IN_PROGRESS") or one.status in ("ROLLBACK_COMPLETE", "DELETE_FAILED"):
-            raise Refused(f"ValidationError: Stack:{one.id} is in {one.status} state and can not be updated.")
+            raise Refused(f"ValidationError: Stack:{one.id} is in {one.status} state and cannot be updated.")
         tags, template = self._read(call.request)
         if (tags, template) == (one.tags, one.template):
             return False

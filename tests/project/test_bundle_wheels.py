@@ -227,7 +227,7 @@ def test_a_project_with_compiled_parts_is_refused(home: Path) -> None:
 def test_a_project_that_can_not_be_built_says_why(home: Path) -> None:
     package(home)
     (home / "backend.py").write_text("def build_wheel(*_, **__):\n    raise RuntimeError('no compiler of dreams')\n")
-    with pytest.raises(FileError, match="greet can not be built") as refused:
+    with pytest.raises(FileError, match="greet cannot be built") as refused:
         pack(home, ARM)
     assert any("no compiler of dreams" in text for _, text in refused.value.lines)
 

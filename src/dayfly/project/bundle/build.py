@@ -90,7 +90,7 @@ def build_job_bundle(
 
     `python` is "auto", a file of the folder, or "none". `cache` is a folder where installed wheels stay for the next
     call; `say` hears what takes its time. The user's files lie at the root of the zip, packages under .dayfly/site,
-    scripts under .dayfly/bin. Raises FileError: a path, link or package that can not travel, or over `limit_bytes`.
+    scripts under .dayfly/bin. Raises FileError: a path, link or package that cannot travel, or over `limit_bytes`.
     """
     if not paths:
         return None

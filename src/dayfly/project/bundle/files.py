@@ -1,6 +1,6 @@
 """Which files of a user's folder travel, and what git says of it. Reads the folder, changes nothing in it.
 
-The rule is that of `git ls-files --cached --others --exclude-standard`; where git can not be asked (no git, no
+The rule is that of `git ls-files --cached --others --exclude-standard`; where git cannot be asked (no git, no
 repository, a folder that its repository ignores) the .gitignore files are read here by the same rules. No zip, no
 packages here.
 """
@@ -83,7 +83,7 @@ def _inside(folder: Path, text: str, where: str) -> str:
             lines=(("do", "copy it into the folder, or put it in S3 and read it from there"),),
         )
     if not os.path.lexists(folder / path):
-        raise FileError(f"{where}: there is no {text!r} in {folder}", lines=(("do", f"mend the path in {where}"),))
+        raise FileError(f"{where}: there is no {text!r} in {folder}", lines=(("do", f"fix the path in {where}"),))
     return PurePosixPath(path).as_posix()
 
 

@@ -97,7 +97,7 @@ def gather(folder: Path, python: str, target: Target, store: Path, *, where: str
     """Install what `python` ("auto", a file of the folder, or "none") asks for into `store`, or find it there.
 
     A folder whose pyproject.toml declares a package is built to a wheel too, for its scripts. Raises FileError: no such
-    file, a package without a wheel for the target, an index out of reach, a project that can not be built.
+    file, a package without a wheel for the target, an index out of reach, a project that cannot be built.
     """
     if python == "none":
         return Gathered()
@@ -115,7 +115,11 @@ def gather(folder: Path, python: str, target: Target, store: Path, *, where: str
         projects.append(folder.resolve())
     roots += [_project(project, order) for project in projects]
     wheels = [name for root in roots for name in json.loads((root / "wheels.json").read_text())["wheels"]]
-    shown = source.relative_to(folder).as_posix() if source is not None else ("pyproject.toml" if roots else None)
+    shown = None
+    if source is not None:
+        shown = source.relative_to(folder).as_posix()
+    elif roots:
+        shown = "pyproject.toml"
     return Gathered(roots=tuple(roots), wheels=tuple(sorted(wheels)), source=shown)
 
 
@@ -123,7 +127,7 @@ def gather(folder: Path, python: str, target: Target, store: Path, *, where: str
 
 
 def _source(folder: Path, python: str, where: str) -> Path | None:
-    """The file that says which packages: the one named, or a lock before a wish."""
+    """The file that says which packages: the one named, or a lock before pyproject.toml."""
     if python != "auto":
         path = folder / python
         if not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
@@ -149,15 +153,15 @@ def _pyproject(folder: Path) -> Mapping[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise FileError(f"pyproject.toml in {folder} can not be read: {error}") from error
+        raise FileError(f"pyproject.toml in {folder} cannot be read: {error}") from error
 
 
 def _is_package(folder: Path) -> bool:
-    """Whether there is something to build: uv's own rule, and scripts count as a wish to be built."""
+    """Whether there is something to build: uv's own rule, and scripts count as a request to build."""
     declared = _pyproject(folder)
-    wish = declared.get("tool", {}).get("uv", {}).get("package")
-    if wish is not None:
-        return bool(wish)
+    requested = declared.get("tool", {}).get("uv", {}).get("package")
+    if requested is not None:
+        return bool(requested)
     return "project" in declared and ("build-system" in declared or bool(declared["project"].get("scripts")))
 
 
@@ -167,7 +171,7 @@ def _refuse_stale(lock: Path, where: str) -> None:
     try:
         locked = tomllib.loads(lock.read_text(encoding="utf-8")).get("package", [])
     except ValueError as error:
-        raise FileError(f"{where}: uv.lock can not be read: {error}", lines=(("do", "uv lock"),)) from error
+        raise FileError(f"{where}: uv.lock cannot be read: {error}", lines=(("do", "uv lock"),)) from error
     if not project:  # the root of a workspace
         return
     own = next((p for p in locked if p["name"] == _plain(project.get("name", ""))), None)
@@ -188,7 +192,7 @@ def _requirements(source: Path, where: str) -> list[str]:
     try:
         text = source.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise FileError(f"{where}: {source.name} can not be read: {error}") from error
+        raise FileError(f"{where}: {source.name} cannot be read: {error}") from error
     lines: list[str] = []
     for raw in text.replace("\\\n", " ").splitlines():
         line = re.sub(r"(^|\s)#.*$", "", raw).strip()
@@ -291,7 +295,7 @@ def _project(project: Path, order: _Order) -> Path:
         wheel = next(wheels.glob("*.whl"))
         if not wheel.name.endswith("-none-any.whl"):
             raise FileError(
-                f"{order.where}: the project {name} has compiled parts; it can not be built for {order.target}",
+                f"{order.where}: the project {name} has compiled parts; it cannot be built for {order.target}",
                 lines=(
                     ("why", f"its wheel is {wheel.name}"),
                     ("do", "publish its wheels to an index and lock them, or compile in `setup` on the server"),
@@ -316,22 +320,24 @@ def _uv(words: Sequence[str], folder: Path, order: _Order, *, building: str = ""
 def _refusal(stderr: str, order: _Order, building: str) -> FileError:
     told = [line.strip() for line in stderr.splitlines() if line.strip() and not line.startswith(("Using ", "hint:"))]
     told = [re.sub(r"^(error|cause): ", "", line) for line in told]
-    told = [re.sub(r"[^\s`]*/unfinished-[^/\s]+/", "", line) for line in told]  # a folder of ours that is gone by now
+    told = [
+        re.sub(r"[^\s`]*/unfinished-[^/\s]+/", "", line) for line in told
+    ]  # a temporary folder that no longer exists
     why = tuple(("" if index else "why", line) for index, line in enumerate(told[-6:]))
     no_wheel = _NO_WHEEL.search(stderr)
     if building:
-        message = f"{order.where}: the project {building} can not be built to a wheel"
+        message = f"{order.where}: the project {building} cannot be built to a wheel"
         do = "try `uv build --wheel`; if it is no package: [tool.uv] package = false in pyproject.toml"
     elif no_wheel:
         package = no_wheel[1] or no_wheel[2]
         message = f"{order.where}: {package} has no wheel for {order.target}"
         do = f"lock a version of {package} that has one, take an image with another Python, or install it by `setup`"
     elif "Failed to fetch" in stderr or "error sending request" in stderr:
-        message = f"{order.where}: the package index can not be reached"
-        do = "again when it can; what was fetched once is kept"
+        message = f"{order.where}: the package index cannot be reached"
+        do = "retry when reachable; downloads are cached"
     else:
-        message = f"{order.where}: its packages can not be installed for {order.target}"
-        do = 'mend the file (uv lock), name another, or python = "none"'
+        message = f"{order.where}: its packages cannot be installed for {order.target}"
+        do = 'fix the file (uv lock), name another, or python = "none"'
     return FileError(message, lines=(*why, ("do", do)))
 
 
