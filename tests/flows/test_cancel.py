@@ -5,7 +5,7 @@ from __future__ import annotations
 from dayfly.core import names
 from dayfly.core.step import State
 from dayfly.flows.walk import walk
-from model.cloud import acting_as, cloud_with
+from model.cloud import ModelCloud, acting_as, cloud_with
 from model.steps import RUN, cancel, closed, sweep, tick
 
 
@@ -30,3 +30,17 @@ def test_cancelled_server_is_ended_once_while_it_shuts_down():
     cloud.pass_time(41)
     sweep(cloud)
     assert cloud.json(names.attempt_key(RUN, 1, "closed"))["outcome"] == "cancelled"
+
+
+def test_one_walk_ends_a_server_once_while_ec2_still_shows_it():
+    class Slow(ModelCloud):
+        def end_server(self, call):
+            self.ends.append(call.server)
+
+    deployed = cloud_with()
+    cloud = Slow(now=deployed.now, objects=deployed.objects)
+    tick(cloud)
+    cancel(cloud)
+    walked = cloud.run(walk(RUN, acting_as("cli:ben")))
+    assert walked.step.state is State.UNWANTED
+    assert cloud.ends == list(cloud.servers)
