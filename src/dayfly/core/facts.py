@@ -58,11 +58,6 @@ class Server:
         return self.state == "terminated"
 
     @property
-    def billed(self) -> bool:
-        """Whether EC2 bills the server in this state."""
-        return self.state == "running"
-
-    @property
     def run(self) -> str:
         return self.tags.get(names.TAG_RUN, "")
 
