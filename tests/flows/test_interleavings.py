@@ -19,7 +19,8 @@ from dayfly.errors import NotFoundError, Unclear
 from dayfly.flows.launch import launch
 from dayfly.flows.sweep import sweep_project
 from dayfly.flows.walk import walk
-from model.cloud import TICK, ModelCloud, Stepper, acting_as, cloud_with, version
+from model.cloud import TICK, ModelCloud, acting_as, cloud_with, version
+from model.stepper import Stepper
 
 RUN = names.RunName("pi", TICK)
 KEEP_S = 90 * 24 * 3600

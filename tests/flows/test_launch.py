@@ -12,7 +12,8 @@ from dayfly.core.step import State
 from dayfly.flows import calls
 from dayfly.flows.launch import Rejected, launch
 from dayfly.flows.walk import walk
-from model.cloud import BUCKET, ROLE, TICK, Stepper, acting_as, cloud_with, version
+from model.cloud import BUCKET, ROLE, TICK, acting_as, cloud_with, version
+from model.stepper import Stepper
 from model.steps import RUN, cancel, closed, due, step_past, sweep, tick
 
 

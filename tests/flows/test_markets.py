@@ -11,7 +11,8 @@ from dayfly.core.records import FleetError
 from dayfly.errors import Unclear
 from dayfly.flows import calls
 from dayfly.flows.launch import launch
-from model.cloud import ModelCloud, Stepper, acting_as, cloud_with, version
+from model.cloud import ModelCloud, acting_as, cloud_with, version
+from model.stepper import Stepper
 from model.steps import NO_CAPACITY, RUN, closed, due, number_of, sweep, tick
 
 

@@ -8,7 +8,8 @@ from dayfly.core import names
 from dayfly.flows import calls
 from dayfly.flows.launch import launch
 from dayfly.flows.walk import walk
-from model.cloud import START, TICK, Stepper, acting_as, cloud_with, version
+from model.cloud import START, TICK, acting_as, cloud_with, version
+from model.stepper import Stepper
 from model.steps import NO_CAPACITY, RUN, closed, due, retry, step_past, sweep, tick
 
 

@@ -16,7 +16,8 @@ from dayfly.flows import calls
 from dayfly.flows.launch import launch
 from dayfly.flows.sweep import sweep_project
 from dayfly.flows.walk import walk
-from model.cloud import TICK, ModelCloud, Stepper, acting_as, cloud_with, version
+from model.cloud import TICK, ModelCloud, acting_as, cloud_with, version
+from model.stepper import Stepper
 from model.steps import RUN, due, sweep, tick
 from model.transitions import LISTED_WITHIN, Transitions
 

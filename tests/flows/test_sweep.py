@@ -12,7 +12,8 @@ from dayfly.core.records import Opened, encode
 from dayfly.errors import Refused, Unclear
 from dayfly.flows import calls
 from dayfly.flows.sweep import sweep_project
-from model.cloud import START, TICK, ModelCloud, Stepper, acting_as, cloud_with, version
+from model.cloud import START, TICK, ModelCloud, acting_as, cloud_with, version
+from model.stepper import Stepper
 from model.steps import DAY, RUN, sweep, tick
 
 

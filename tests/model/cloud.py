@@ -20,9 +20,10 @@ from dayfly.core.facts import FleetAnswer, Launched, RefusedLaunch, Replayed, Se
 from dayfly.core.model import Code, Deployed, Job, Launch, Version
 from dayfly.core.records import Ended, FleetError, Log, Output, Started, encode
 from dayfly.core.versions import write_version
-from dayfly.errors import DayflyError, Unclear
+from dayfly.errors import Unclear
 from dayfly.flows import calls
 from dayfly.flows.actor import CLI_MAY, LAUNCHER_MAY, SWEEPER_MAY, Actor
+from model.stepper import Stepper
 
 START = datetime(2026, 11, 24, 22, 40, 30, tzinfo=UTC)
 TICK = datetime(2026, 11, 24, 22, 41, tzinfo=UTC)
@@ -305,45 +306,6 @@ class ModelCloud:
         self.objects[prefix + "ended.json"] = encode(ended)
         self.gone(server)
         return True
-
-
-@dataclass
-class Stepper:
-    """Runs one flow a call at a time, so that several can be interleaved. `call` is its next call."""
-
-    cloud: ModelCloud
-    flow: Generator[calls.Call[Any], Any, Any]
-    over: bool = False
-    result: Any = None
-    error: Exception | None = None
-    call: calls.Call[Any] | None = None
-    _begun: bool = False
-    watch: Callable[[], object] = bool
-
-    def step(self) -> None:
-        """Answers one call of the flow."""
-        self.watch()
-        try:
-            if not self._begun:
-                self._begun = True
-                self.call = next(self.flow)
-                return
-            assert self.call is not None
-            try:
-                answer = self.cloud.answer(self.call)
-            except DayflyError as error:
-                self.call = self.flow.throw(error)
-            else:
-                self.call = self.flow.send(answer)
-        except StopIteration as stop:
-            self.over, self.result = True, stop.value
-        except Exception as error:
-            self.over, self.error = True, error
-
-    def outcome(self) -> Any:
-        if self.error is not None:
-            raise self.error
-        return self.result
 
 
 def job(**changes: Any) -> Job:

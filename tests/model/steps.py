@@ -11,7 +11,8 @@ from dayfly.core.records import Cancel, FleetError, encode
 from dayfly.flows import calls
 from dayfly.flows.launch import launch
 from dayfly.flows.sweep import sweep_project
-from model.cloud import TICK, ModelCloud, Stepper, acting_as
+from model.cloud import TICK, ModelCloud, acting_as
+from model.stepper import Stepper
 
 RUN = names.RunName("pi", TICK)
 DAY = 24 * 3600

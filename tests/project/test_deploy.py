@@ -9,8 +9,9 @@ from dayfly.core.model import Removed
 from dayfly.errors import DayflyError, FileError, LeftError, SupplyError, Unclear
 from dayfly.flows import calls
 from model.account import PAGE, STACK, ModelAccount
-from model.cloud import BUCKET, Stepper
+from model.cloud import BUCKET
 from model.deploying import SCOPE, deploy, deploy_flow, file, plan_of, repeat, versions
+from model.stepper import Stepper
 
 TWO_JOBS = '[jobs.daily]\ncommand = "true"\nservers = ["c8g.large"]\nschedule = "0 7 * * *"\n'
 

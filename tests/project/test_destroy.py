@@ -18,8 +18,9 @@ from dayfly.flows import calls
 from dayfly.flows.launch import launch
 from dayfly.project.deploy.destroy import destroy, take_inventory
 from model.account import ModelAccount
-from model.cloud import Stepper, acting_as
+from model.cloud import acting_as
 from model.deploying import SCOPE, deploy, deploy_flow, end, file, plan_of, repeat, versions
+from model.stepper import Stepper
 
 FOREIGN = {names.TAG_PROJECT: "other", names.TAG_RUN: "job@2026-11-24T22:41:00Z"}
 

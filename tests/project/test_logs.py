@@ -7,7 +7,8 @@ import pytest
 from dayfly.core import names
 from dayfly.errors import NotFoundError, Unclear
 from dayfly.project.runs.logs import UNCLEAR_AT_MOST, tail
-from model.cloud import ROLE, Stepper, cloud_with
+from model.cloud import ROLE, cloud_with
+from model.stepper import Stepper
 from model.steps import RUN, sweep, tick
 
 

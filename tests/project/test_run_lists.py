@@ -38,10 +38,10 @@ def deployed(since=TICK - timedelta(hours=1), **changes):
 
 
 def tick(cloud, moment=TICK, **changes):
-    wish = LaunchRequest(
+    request = LaunchRequest(
         **{"job": "pi", "tick": moment, "source": "schedule", "request": f"delivery of {moment}", **changes}
     )
-    return cloud.run(launch(wish, acting_as("launcher")))
+    return cloud.run(launch(request, acting_as("launcher")))
 
 
 def sweep(cloud):

@@ -1,4 +1,4 @@
-"""Places of keys in TOML: the same keys as tomllib finds, each at its line."""
+"""toml_lines finds the keys that tomllib finds, each with its line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dayfly.project.file import toml_lines
 
-NASTY = '''\
+DIFFICULT = '''\
 # [not.a.table]
 a = 1   # b = 2
 "quoted key" = """
@@ -47,15 +47,24 @@ w = true'''
 
 
 def paths(value: Any, path: toml_lines.Path = ()) -> set[toml_lines.Path]:
-    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    found = {path} if path else set()
-    for key, part in parts:
-        found |= paths(part, (*path, key))
+    """Return the path of every key and list item inside `value`."""
+    found = set()
+    for key, part in parts(value):
+        found |= {(*path, key)} | paths(part, (*path, key))
     return found
 
 
-def test_every_key_of_a_nasty_text_is_found_and_no_other() -> None:
-    assert set(toml_lines.find(NASTY)) == paths(tomllib.loads(NASTY))
+def parts(value: Any) -> list[tuple[Any, Any]]:
+    """Return the members of a table by key, those of a list by position, none of another value."""
+    if isinstance(value, dict):
+        return list(value.items())
+    if isinstance(value, list):
+        return list(enumerate(value))
+    return []
+
+
+def test_every_key_of_a_difficult_text_is_found() -> None:
+    assert set(toml_lines.find(DIFFICULT)) == paths(tomllib.loads(DIFFICULT))
 
 
 @pytest.mark.parametrize(
@@ -75,8 +84,8 @@ def test_every_key_of_a_nasty_text_is_found_and_no_other() -> None:
         (("spaced", "out", "w"), 32),
     ],
 )
-def test_a_key_stands_where_it_is_written(path: toml_lines.Path, line: int) -> None:
-    assert toml_lines.find(NASTY)[path] == line
+def test_key_has_its_line(path: toml_lines.Path, line: int) -> None:
+    assert toml_lines.find(DIFFICULT)[path] == line
 
 
 def written(value: Any) -> str:
@@ -85,12 +94,14 @@ def written(value: Any) -> str:
     if isinstance(value, list):
         return "[\n" + ",\n".join(written(part) for part in value) + "]"
     if isinstance(value, str):
-        return (
-            '"'
-            + "".join(f"\\U{ord(sign):08x}" if ord(sign) < 32 or sign in '"\\\x7f' else sign for sign in value)
-            + '"'
-        )
+        return '"' + "".join(escaped(sign) for sign in value) + '"'
     return str(value).lower()
+
+
+def escaped(sign: str) -> str:
+    if ord(sign) < 32 or sign in '"\\\x7f':
+        return f"\\U{ord(sign):08x}"
+    return sign
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
@@ -103,6 +114,6 @@ VALUES = st.recursive(
 
 @settings(deadline=None)
 @given(st.dictionaries(TEXT, VALUES, max_size=4))
-def test_any_text_gives_the_keys_that_tomllib_gives(document: dict[str, Any]) -> None:
+def test_any_document_has_the_keys_that_tomllib_finds(document: dict[str, Any]) -> None:
     text = "\n".join(f"{written(key)} = {written(value)}" for key, value in document.items())
     assert set(toml_lines.find(text)) == paths(tomllib.loads(text))
