@@ -133,7 +133,7 @@ def test_invalid_required_key_is_refused(line: str, word: str) -> None:
         ('timezone = "europe/berlin"', "not a time zone"),
         ('timezone = "../../etc/passwd"', "not a time zone"),
         ('schedule = "99 * * * *"', "not 0-59"),
-        ('schedule = ["0 6 * * *", "0 0 31 2 *"]', "never comes"),
+        ('schedule = ["0 6 * * *", "0 0 31 2 *"]', "is never due"),
         ("schedule = 5", "expected a list of strings"),
     ],
 )

@@ -1,10 +1,10 @@
-"""One cron line as a value: reads crontab's five fields or EventBridge's six, matches times, writes EventBridge's form.
+"""One cron line as a value, read from crontab's five fields or EventBridge's six, and written as EventBridge's `cron(...)`.
 
-Only calendar fields are here. core/schedule.py has time zones, several lines, `rate` and `at`; core/readings.py suggests what a
+Only calendar fields are here. core/schedule.py has time zones, several lines, `rate` and `at`; core/suggestions.py suggests what a
 rejected line may have meant.
 
-The two dialects differ. crontab: 0 or 7 = Sunday, 1 = Monday, and two restricted day fields mean either. EventBridge:
-1 = Sunday, one day field is `?`, a year at the end, and L, W, #.
+The two dialects differ. crontab: 0 and 7 are Sunday, 1 is Monday; when both day fields are restricted, a day that matches one of
+them is enough. EventBridge: 1 is Sunday; one day field is `?`, the sixth field is the year, and L, W and # are allowed.
 """
 
 from __future__ import annotations
@@ -15,42 +15,42 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time
 
-from dayfly.core.days import EVERY_DAY, Days, LastDay, LastWeekday, NearestWorkday, NthWeekday, Numbers, Weekdays
+from dayfly.core.days import EVERY_DAY, Days, LastDay, LastWeekday, MonthDays, NearestWorkday, NthWeekday, Weekdays
 
 FIRST_YEAR, LAST_YEAR = 1970, 2199
 """The years that EventBridge accepts."""
 
 WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
-"""In crontab's order, which dayfly uses too: 0 = Sunday."""
+"""In crontab's order, which dayfly uses too: 0 is Sunday."""
 
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 
 
 class ScheduleError(ValueError):
-    """A rejected expression: what is wrong, why, what it may have meant (`readings`), and `advice` in words."""
+    """A rejected expression: what is wrong, why, valid expressions that may be meant (`suggestions`), and `advice` in words."""
 
     def __init__(
-        self, message: str, *, why: str = "", readings: tuple[str, ...] = (), advice: tuple[str, ...] = ()
+        self, message: str, *, why: str = "", suggestions: tuple[str, ...] = (), advice: tuple[str, ...] = ()
     ) -> None:
         super().__init__(message)
         self.message = message
         self.why = why
-        self.readings = readings
+        self.suggestions = suggestions
         self.advice = advice
 
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """One field. `high` is the last value of `*`; `top` the highest that may be written (crontab's 7 = Sunday)."""
+    """One field. `*` means `low` to `high`. `max_written` is the highest number accepted: 7 for crontab's second Sunday."""
 
     name: str
     low: int
     high: int
-    top: int
+    max_written: int
     words: tuple[str, ...] = ()
 
     def name_of(self, value: int) -> str:
-        """How a value is written: its word, if the field has words."""
+        """Return the value as it is written: its word, if the field has words."""
         if self.words:
             return self.words[value - self.low]
         return str(value)
@@ -72,7 +72,7 @@ YEARS = _YEAR.all
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """Local times: each minute whose fields all match. `text` is the EventBridge expression, `cron(...)`."""
+    """The minutes of the local clock whose fields all match. `text` is the EventBridge expression, `cron(...)`."""
 
     text: str
     minutes: tuple[int, ...]
@@ -81,20 +81,20 @@ class Cron:
     days: Days
     years: frozenset[int] = YEARS
 
-    def fits(self, local: datetime) -> bool:
-        """Whether this local time is one of them; its seconds must be 0."""
+    def matches(self, local: datetime) -> bool:
+        """Return whether this local time matches; its seconds must be 0."""
         return (
             local.second == local.microsecond == 0
             and local.minute in self.minutes
             and local.hour in self.hours
-            and self.fits_day(local.date())
+            and self.matches_day(local.date())
         )
 
-    def fits_day(self, day: date) -> bool:
-        return day.year in self.years and day.month in self.months and self.days.fit(day)
+    def matches_day(self, day: date) -> bool:
+        return day.year in self.years and day.month in self.months and self.days.matches(day)
 
     def times(self, first: date) -> Iterator[datetime]:
-        """All local times from the start of `first` on, ascending, without zone. The last is in the year 2199."""
+        """Yield all matching local times from the start of the day `first` on, ascending, without zone, up to the year 2199."""
         for day in self._days(first):
             for hour in self.hours:
                 for minute in self.minutes:
@@ -107,35 +107,36 @@ class Cron:
                     continue
                 for number in range(1, calendar.monthrange(year, month)[1] + 1):
                     day = date(year, month, number)
-                    if day >= first and self.days.fit(day):
+                    if day >= first and self.days.matches(day):
                         yield day
 
 
 def crontab(fields: list[str]) -> tuple[Cron, ...]:
-    """Reads five fields as cron(8) does. Two restricted day fields mean either, which takes two EventBridge expressions.
+    """Read five fields as cron(8) does. Two restricted day fields need two EventBridge expressions, so two values.
 
     Raises ScheduleError.
     """
     minute, hour, month_day, month, weekday = (field.upper() for field in fields)
-    _refuse_other_signs(fields)
+    _reject_question_mark(fields)
+    _reject_open_steps(fields)
     minutes, hours = _values(_MINUTE, minute), _values(_HOUR, hour)
     months = _values(_MONTH, month)
     numbers = _values(_MONTH_DAY, month_day)
     weekdays = frozenset(day % 7 for day in _values(_CRONTAB_WEEKDAY, weekday))
-    _refuse_step_with_day(month_day, weekday)
-    chosen: list[Numbers | Weekdays]
+    _reject_star_step_with_day(month_day, weekday)
+    chosen: list[MonthDays | Weekdays]
     if weekday == "*":
-        chosen = [Numbers(numbers)]
+        chosen = [MonthDays(numbers)]
     elif len(weekdays) == 7 or (month_day != "*" and len(numbers) == 31):
         chosen = [EVERY_DAY]
     elif month_day == "*":
         chosen = [Weekdays(weekdays)]
     else:
-        chosen = [Numbers(numbers), Weekdays(weekdays)]
-    return tuple(_written(minutes, hours, months, days) for days in chosen)
+        chosen = [MonthDays(numbers), Weekdays(weekdays)]
+    return tuple(_cron_from_values(minutes, hours, months, days) for days in chosen)
 
 
-def _refuse_step_with_day(month_day: str, weekday: str) -> None:
+def _reject_star_step_with_day(month_day: str, weekday: str) -> None:
     if "*" in (month_day, weekday):
         return
     if month_day.startswith("*") or weekday.startswith("*"):
@@ -146,10 +147,14 @@ def _refuse_step_with_day(month_day: str, weekday: str) -> None:
         )
 
 
-def _refuse_other_signs(fields: list[str]) -> None:
+def _reject_question_mark(fields: list[str]) -> None:
     text = " ".join(fields)
     if "?" in text:
-        raise ScheduleError('"?" is EventBridge\'s; cron writes * there', readings=(text.replace("?", "*"),))
+        raise ScheduleError('"?" belongs to EventBridge; crontab uses *', suggestions=(text.replace("?", "*"),))
+
+
+def _reject_open_steps(fields: list[str]) -> None:
+    """Reject a step after a single number, such as 5/15."""
     for field, spec in zip(fields, (_MINUTE, _HOUR, _MONTH_DAY, _MONTH, _CRONTAB_WEEKDAY), strict=True):
         if bare := re.search(r"(?:^|,)(\w+)/(\d+)", field):
             raise ScheduleError(
@@ -159,7 +164,7 @@ def _refuse_other_signs(fields: list[str]) -> None:
 
 
 def eventbridge(fields: list[str]) -> Cron:
-    """Reads the six fields inside `cron(...)` as EventBridge does; the text is kept. Raises ScheduleError."""
+    """Read the six fields inside `cron(...)` as EventBridge does, and keep them as the text. Raises ScheduleError."""
     minute, hour, month_day, month, weekday, year = (field.upper() for field in fields)
     if (month_day == "?") == (weekday == "?"):
         raise ScheduleError(
@@ -171,12 +176,12 @@ def eventbridge(fields: list[str]) -> Cron:
         minutes=tuple(sorted(_values(_MINUTE, minute))),
         hours=tuple(sorted(_values(_HOUR, hour))),
         months=_values(_MONTH, month),
-        days=_days(month_day, weekday),
+        days=_matching_days(month_day, weekday),
         years=_values(_YEAR, year),
     )
 
 
-def _days(month_day: str, weekday: str) -> Days:
+def _matching_days(month_day: str, weekday: str) -> Days:
     if weekday == "?":
         return _month_days(month_day)
     return _week_days(weekday)
@@ -189,7 +194,7 @@ def _month_days(text: str) -> Days:
         return NearestWorkday(_number(_MONTH_DAY, found[1]))
     if re.search(r"[LW#]", text):
         raise ScheduleError(f'day of the month "{text}" is not L or a day like 15W', why="L and W stand alone")
-    return Numbers(_values(_MONTH_DAY, text))
+    return MonthDays(_values(_MONTH_DAY, text))
 
 
 def _week_days(text: str) -> Days:
@@ -213,7 +218,7 @@ def _values(field: _Field, text: str) -> frozenset[int]:
     found: set[int] = set()
     for part in text.split(","):
         span, slash, step_text = part.partition("/")
-        low, high = _span(field, span, open_end=bool(slash))
+        low, high = _span(field, span, has_step=bool(slash))
         step = 1
         if slash:
             step = _step(field, part, step_text)
@@ -221,12 +226,12 @@ def _values(field: _Field, text: str) -> frozenset[int]:
     return frozenset(found)
 
 
-def _span(field: _Field, text: str, *, open_end: bool) -> tuple[int, int]:
+def _span(field: _Field, text: str, *, has_step: bool) -> tuple[int, int]:
     if text == "*":
         return field.low, field.high
     first, dash, last = text.partition("-")
     low = _number(field, first)
-    if not dash and open_end:
+    if not dash and has_step:
         return low, field.high
     if not dash:
         return low, low
@@ -241,27 +246,29 @@ def _span(field: _Field, text: str, *, open_end: bool) -> tuple[int, int]:
 
 def _step(field: _Field, part: str, text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,4}", text) or int(text) == 0:
-        raise ScheduleError(f'{field.name} "{part}": the step after / is a number from 1')
+        raise ScheduleError(f'{field.name} "{part}": the step after / must be 1 or more')
     return int(text)
 
 
 def _number(field: _Field, text: str) -> int:
     if text in field.words:
         return field.words.index(text) + field.low
-    if re.fullmatch(r"[0-9]{1,4}", text) and field.low <= int(text) <= field.top:
+    if re.fullmatch(r"[0-9]{1,4}", text) and field.low <= int(text) <= field.max_written:
         return int(text)
-    allowed = f"{field.low}-{field.top}"
+    allowed = f"{field.low}-{field.max_written}"
     if field.words:
         allowed += f" or {field.words[0]}-{field.words[-1]}"
     raise ScheduleError(f'{field.name} "{text}" is not {allowed}')
 
 
-# --- crontab's values as EventBridge writes them ---------------------------------------------------------------------
+# --- from values to EventBridge's text -----------------------------------------------------------------------------
 
 
-def _written(minutes: frozenset[int], hours: frozenset[int], months: frozenset[int], days: Numbers | Weekdays) -> Cron:
+def _cron_from_values(
+    minutes: frozenset[int], hours: frozenset[int], months: frozenset[int], days: MonthDays | Weekdays
+) -> Cron:
     if isinstance(days, Weekdays):
-        month_day, weekday = "?", _runs(days.weekdays, WEEKDAYS)
+        month_day, weekday = "?", _ranges(days.weekdays, WEEKDAYS)
     else:
         month_day, weekday = _field_text(days.numbers, _MONTH_DAY), "?"
     parts = (_field_text(minutes, _MINUTE), _field_text(hours, _HOUR), month_day, _field_text(months, _MONTH), weekday)
@@ -276,21 +283,21 @@ def _field_text(values: frozenset[int], field: _Field) -> str:
         step = ordered[1] - ordered[0]
         if step > 1 and ordered == list(range(ordered[0], field.high + 1, step)):
             return f"{ordered[0]}/{step}"
-    return _runs(values, tuple(str(number) for number in range(field.high + 1)))
+    return _ranges(values, tuple(str(number) for number in range(field.high + 1)))
 
 
-def _runs(values: frozenset[int], words: tuple[str, ...]) -> str:
-    """Values as a list; three or more in a row become a range."""
-    runs: list[list[int]] = []
+def _ranges(values: frozenset[int], words: tuple[str, ...]) -> str:
+    """Return the values as a list; three or more in a row become a range."""
+    ranges: list[list[int]] = []
     for value in sorted(values):
-        if runs and runs[-1][-1] == value - 1:
-            runs[-1].append(value)
+        if ranges and ranges[-1][-1] == value - 1:
+            ranges[-1].append(value)
         else:
-            runs.append([value])
+            ranges.append([value])
     parts = []
-    for run in runs:
-        if len(run) > 2:
-            parts.append(f"{words[run[0]]}-{words[run[-1]]}")
+    for found in ranges:
+        if len(found) > 2:
+            parts.append(f"{words[found[0]]}-{words[found[-1]]}")
         else:
-            parts += [words[value] for value in run]
+            parts += [words[value] for value in found]
     return ",".join(parts)

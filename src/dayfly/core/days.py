@@ -1,4 +1,4 @@
-"""Which days of a month a cron line names: one type for each way to name them. Days of the week count from 0 = Sunday."""
+"""Which days of a month a cron line names: one type for each way to name them. Days of the week count from Sunday, which is 0."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from datetime import date
 
 
 @dataclass(frozen=True, slots=True)
-class Numbers:
-    """Days by their number."""
+class MonthDays:
+    """Days of the month by their number."""
 
     numbers: frozenset[int]
 
-    def fit(self, day: date) -> bool:
+    def matches(self, day: date) -> bool:
         return day.day in self.numbers
 
 
@@ -23,7 +23,7 @@ class Weekdays:
 
     weekdays: frozenset[int]
 
-    def fit(self, day: date) -> bool:
+    def matches(self, day: date) -> bool:
         return weekday_of(day) in self.weekdays
 
 
@@ -31,8 +31,8 @@ class Weekdays:
 class LastDay:
     """The last day of the month."""
 
-    def fit(self, day: date) -> bool:
-        return day.day == _length(day)
+    def matches(self, day: date) -> bool:
+        return day.day == _days_in_month(day)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ class NearestWorkday:
 
     number: int
 
-    def fit(self, day: date) -> bool:
-        length = _length(day)
+    def matches(self, day: date) -> bool:
+        length = _days_in_month(day)
         return self.number <= length and day.day == _nearest_workday(day.replace(day=self.number), length)
 
 
@@ -53,8 +53,9 @@ class NthWeekday:
     weekday: int
     n: int
 
-    def fit(self, day: date) -> bool:
-        return (self.weekday, self.n) == (weekday_of(day), (day.day + 6) // 7)
+    def matches(self, day: date) -> bool:
+        week = (day.day + 6) // 7
+        return self.weekday == weekday_of(day) and self.n == week
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,26 +64,26 @@ class LastWeekday:
 
     weekday: int
 
-    def fit(self, day: date) -> bool:
-        return weekday_of(day) == self.weekday and day.day > _length(day) - 7
+    def matches(self, day: date) -> bool:
+        return weekday_of(day) == self.weekday and day.day > _days_in_month(day) - 7
 
 
-Days = Numbers | Weekdays | LastDay | NearestWorkday | NthWeekday | LastWeekday
+Days = MonthDays | Weekdays | LastDay | NearestWorkday | NthWeekday | LastWeekday
 
-EVERY_DAY = Numbers(frozenset(range(1, 32)))
+EVERY_DAY = MonthDays(frozenset(range(1, 32)))
 
 
 def weekday_of(day: date) -> int:
-    """0 = Sunday."""
+    """Return the day of the week; 0 is Sunday."""
     return day.isoweekday() % 7
 
 
-def _length(day: date) -> int:
+def _days_in_month(day: date) -> int:
     return calendar.monthrange(day.year, day.month)[1]
 
 
 def _nearest_workday(day: date, length: int) -> int:
-    """The Monday to Friday nearest to this day, without leaving its month of `length` days."""
+    """Return the workday nearest to this day in its month, which has `length` days. Here 6 is Saturday and 7 is Sunday."""
     match day.isoweekday():
         case 6 if day.day == 1:
             return 3

@@ -1,4 +1,4 @@
-"""When a job is due: reads expressions into a schedule, finds its ticks, describes it for screens and for EventBridge.
+"""When a job is due: parses expressions into a schedule, finds its ticks, describes it for screens and for EventBridge.
 
 A schedule names minutes of the local clock. A minute that the clock skips has no tick; a minute that comes twice has one tick, the
 first. Expressions that name the same minute name one tick. core/claim.py decides whether a tick leads to a run.
@@ -14,22 +14,22 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo
 
-from dayfly.core import readings
+from dayfly.core import suggestions
 from dayfly.core.cron import FIRST_YEAR, LAST_YEAR, WEEKDAYS, YEARS, Cron, ScheduleError, crontab, eventbridge
-from dayfly.core.days import Days, LastDay, LastWeekday, NearestWorkday, NthWeekday, Numbers, Weekdays
+from dayfly.core.days import Days, LastDay, LastWeekday, MonthDays, NearestWorkday, NthWeekday, Weekdays
 
 __all__ = [
     "At",
     "Schedule",
     "ScheduleError",
+    "at_most_once_a_day",
     "describe",
     "due",
     "expressions",
-    "instant",
     "next_ticks",
-    "once_a_day",
     "parse",
     "ticks_between",
+    "to_utc",
 ]
 
 _MACROS = {
@@ -53,7 +53,7 @@ class At:
     text: str
     moment: datetime
 
-    def fits(self, local: datetime) -> bool:
+    def matches(self, local: datetime) -> bool:
         return local == self.moment
 
     def times(self, first: date) -> Iterator[datetime]:
@@ -71,7 +71,7 @@ class Schedule:
 
 
 def parse(written: str | Sequence[str], zone: ZoneInfo) -> Schedule:
-    """Reads one expression or several in this time zone. Raises ScheduleError.
+    """Read one expression or several in this time zone. Raises ScheduleError.
 
     Five fields are crontab's, `cron(...)` is EventBridge's; `rate(N unit)` is every N-th minute or hour of the clock, or
     every midnight; `at(2027-01-31T06:00:00)` is one time.
@@ -87,25 +87,25 @@ def parse(written: str | Sequence[str], zone: ZoneInfo) -> Schedule:
 
 
 def expressions(schedule: Schedule) -> tuple[str, ...]:
-    """The EventBridge Scheduler expressions to create, each once, in the schedule's time zone."""
+    """Return the EventBridge Scheduler expressions to create, each once, in the schedule's time zone."""
     return tuple(entry.text for entry in schedule.entries)
 
 
 def due(schedule: Schedule, tick: datetime) -> bool:
-    """Whether this time (aware) is a tick: a whole minute that matches, and the first of a local time that comes twice."""
+    """Return whether this aware time is a tick: a whole minute that matches. Of a repeated local time only the first is one."""
     local = tick.astimezone(schedule.zone)
     if local.fold:
         return False
     plain = local.replace(tzinfo=None)
-    return any(entry.fits(plain) for entry in schedule.entries)
+    return any(entry.matches(plain) for entry in schedule.entries)
 
 
 def ticks_between(schedule: Schedule, start: datetime, end: datetime) -> Iterator[datetime]:
-    """Ticks from `start` on and before `end` (both aware), ascending, in UTC, each once.
+    """Yield the ticks from `start` on and before `end` (both aware), ascending, in UTC, each once.
 
-    Lazy: a year of one a minute has 525,600.
+    A generator, because a schedule of every minute has 525,600 ticks in a year.
     """
-    # When the clock is set back over midnight, a tick to come may have an earlier date than now. One day of slack covers that.
+    # When the clock goes back across midnight, a future tick can have yesterday's date. So the search starts a day earlier.
     first = start.astimezone(schedule.zone).date()
     times = [entry.times(first - timedelta(days=1)) for entry in schedule.entries]
     previous: datetime | None = None
@@ -113,7 +113,7 @@ def ticks_between(schedule: Schedule, start: datetime, end: datetime) -> Iterato
         if local == previous:
             continue
         previous = local
-        tick = instant(local, schedule.zone)
+        tick = to_utc(local, schedule.zone)
         if tick is None or tick < start:
             continue
         if tick >= end:
@@ -122,13 +122,13 @@ def ticks_between(schedule: Schedule, start: datetime, end: datetime) -> Iterato
 
 
 def next_ticks(schedule: Schedule, after: datetime, count: int) -> tuple[datetime, ...]:
-    """The next `count` ticks later than `after` (aware), in UTC; fewer if the year 2199 has no more."""
+    """Return the next `count` ticks later than `after` (aware), in UTC; fewer if the schedule has no more before 2200."""
     start = after + timedelta(microseconds=1)
     return tuple(islice(ticks_between(schedule, start, datetime(LAST_YEAR, 12, 30, tzinfo=UTC)), count))
 
 
-def instant(local: datetime, zone: ZoneInfo) -> datetime | None:
-    """The UTC time of a local time without zone: the first if it comes twice, None if the clock skips it."""
+def to_utc(local: datetime, zone: ZoneInfo) -> datetime | None:
+    """Return the UTC time of a naive local time: the first if the clock repeats it, None if the clock skips it."""
     moment = local.replace(tzinfo=zone).astimezone(UTC)
     if moment.astimezone(zone).replace(tzinfo=None) != local:
         return None
@@ -143,7 +143,7 @@ def _entries(text: str, zone: ZoneInfo) -> tuple[Cron | At, ...]:
         inner = call[2].strip()
         match call[1].lower():
             case "cron":
-                return _possible(text, (_cron(text, inner),))
+                return _reject_never_due(text, (_eventbridge_cron(text, inner),))
             case "rate":
                 return crontab(_rate(text, inner).split())
             case _:
@@ -151,17 +151,17 @@ def _entries(text: str, zone: ZoneInfo) -> tuple[Cron | At, ...]:
     if text.startswith("@"):
         if text.lower() not in _MACROS:
             known = ", ".join(_MACROS)
-            raise ScheduleError(f'"{text}" is not known', why="dayfly knows these names only", advice=(known,))
+            raise ScheduleError(f'"{text}" is not a name that dayfly knows', advice=(f"use one of {known}",))
         text = _MACROS[text.lower()]
     fields = text.split()
     if len(fields) != 5:
-        raise readings.bare_fields(text)
-    return _possible(text, crontab(fields))
+        raise suggestions.wrong_field_count(text)
+    return _reject_never_due(text, crontab(fields))
 
 
-def _cron(text: str, inner: str) -> Cron:
+def _eventbridge_cron(text: str, inner: str) -> Cron:
     fields = inner.split()
-    if refusal := readings.inside_cron(text, fields):
+    if refusal := suggestions.wrong_cron_fields(text, fields):
         raise refusal
     found = eventbridge(fields)
     if len(found.text) > _EXPRESSION_LIMIT:
@@ -169,15 +169,15 @@ def _cron(text: str, inner: str) -> Cron:
     return found
 
 
-def _possible(text: str, crons: tuple[Cron, ...]) -> tuple[Cron, ...]:
+def _reject_never_due(text: str, crons: tuple[Cron, ...]) -> tuple[Cron, ...]:
     for cron in crons:
         if next(cron.times(date.min), None) is None:
-            raise ScheduleError(f'"{text}" never comes: none of its months has such a day')
+            raise ScheduleError(f'"{text}" is never due: none of its months has such a day')
     return crons
 
 
 def _rate(text: str, inner: str) -> str:
-    """An interval as five crontab fields."""
+    """Return an interval as five crontab fields."""
     found = _RATE.fullmatch(inner)
     if found is None or int(found[1]) == 0:
         raise ScheduleError(
@@ -195,7 +195,7 @@ def _rate(text: str, inner: str) -> str:
             return f"0 */{number} * * *"
         case "day" if number == 1:
             return "0 0 * * *"
-    raise readings.odd_rate(text, number, unit)
+    raise suggestions.uneven_rate(text, number, unit)
 
 
 def _at(text: str, inner: str, zone: ZoneInfo) -> At:
@@ -210,11 +210,11 @@ def _at(text: str, inner: str, zone: ZoneInfo) -> At:
         raise ScheduleError(f'"{text}" is not in the years {FIRST_YEAR} to {LAST_YEAR}')
     if moment.second:
         whole = _at_text(moment.replace(second=0))
-        raise ScheduleError(f'"{text}": ticks are whole minutes', readings=(whole,))
-    if instant(moment, zone) is None:
+        raise ScheduleError(f'"{text}": ticks are whole minutes', suggestions=(whole,))
+    if to_utc(moment, zone) is None:
         later = moment.replace(tzinfo=zone).astimezone(UTC).astimezone(zone)
         why = "the clock skips it"
-        raise ScheduleError(f'"{text}" does not exist in {zone.key}', why=why, readings=(_at_text(later),))
+        raise ScheduleError(f'"{text}" does not exist in {zone.key}', why=why, suggestions=(_at_text(later),))
     return At(_at_text(moment), moment)
 
 
@@ -226,8 +226,8 @@ def _at_text(moment: datetime) -> str:
 
 
 def describe(schedule: Schedule) -> str:
-    """A short description: `every day`, `Mon-Fri`, `Sundays`, `every 15 minutes`, `once`; else the expression."""
-    words = list(dict.fromkeys(_words(entry) for entry in schedule.entries))
+    """Return a short description: `every day`, `Mon-Fri`, `Sundays`, `every 15 minutes`, `once`; else the expression."""
+    words = list(dict.fromkeys(_description(entry) for entry in schedule.entries))
     match words:
         case []:
             return "by hand"
@@ -241,13 +241,13 @@ def describe(schedule: Schedule) -> str:
             return f"{len(schedule.entries)} expressions"
 
 
-def _words(entry: Cron | At) -> str:
+def _description(entry: Cron | At) -> str:
     if isinstance(entry, At):
         return "once"
-    days = _day_words(entry.days)
+    days = _day_description(entry.days)
     if not days or len(entry.months) < 12 or entry.years != YEARS:
         return entry.text
-    often = _hour_words(entry)
+    often = _frequency(entry)
     if days == _EVERY_DAY:
         return often or days
     if often:
@@ -255,8 +255,8 @@ def _words(entry: Cron | At) -> str:
     return days
 
 
-def _hour_words(cron: Cron) -> str:
-    """How often in a day; empty for once."""
+def _frequency(cron: Cron) -> str:
+    """Return how often the job is due in a day; empty for once."""
     match len(cron.hours), len(cron.minutes):
         case 1, 1:
             return ""
@@ -275,7 +275,7 @@ def _times(cron: Cron) -> str:
 
 
 def _interval(values: tuple[int, ...], whole: int, unit: str) -> str:
-    """`every 15 minutes` if the values divide the whole evenly, else empty."""
+    """Return `every 15 minutes` if the values divide the whole evenly, else an empty string."""
     step = whole // len(values)
     if len(values) == 1 or step * len(values) != whole or values != tuple(range(values[0], whole, step)):
         return ""
@@ -287,11 +287,11 @@ def _interval(values: tuple[int, ...], whole: int, unit: str) -> str:
 _EVERY_DAY = "every day"
 
 
-def _day_words(days: Days) -> str:
-    """A short description of the days; empty when there is none."""
+def _day_description(days: Days) -> str:
+    """Return a short description of the days; empty when there is none."""
     match days:
         case LastDay():
-            return "the last of the month"
+            return "last day of the month"
         case NthWeekday(weekday, n):
             return f"{_ordinal(n)} {_short(weekday)} of the month"
         case LastWeekday(weekday):
@@ -301,10 +301,10 @@ def _day_words(days: Days) -> str:
         case Weekdays(weekdays) if len(weekdays) == 7:
             return _EVERY_DAY
         case Weekdays(weekdays):
-            return _weekday_words(weekdays)
-        case Numbers(numbers) if len(numbers) == 31:
+            return _weekday_description(weekdays)
+        case MonthDays(numbers) if len(numbers) == 31:
             return _EVERY_DAY
-        case Numbers(numbers) if len(numbers) <= 3:
+        case MonthDays(numbers) if len(numbers) <= 3:
             return "monthly, on the " + ", ".join(_ordinal(number) for number in sorted(numbers))
     return ""
 
@@ -312,14 +312,14 @@ def _day_words(days: Days) -> str:
 _LONG = ("Sundays", "Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays")
 
 
-def _weekday_words(weekdays: frozenset[int]) -> str:
+def _weekday_description(weekdays: frozenset[int]) -> str:
     if len(weekdays) == 1:
         return _LONG[min(weekdays)]
-    # Three or more days in a row, also across the end of the week; before the first one is a day that is not among them.
+    # Three or more days in a row, also across the end of the week, become a range: then one day has no day before it.
     first = [day for day in weekdays if (day - 1) % 7 not in weekdays]
     if len(first) == 1 and len(weekdays) > 2:
         return f"{_short(first[0])}-{_short((first[0] + len(weekdays) - 1) % 7)}"
-    # Sorted from Monday, so that Sat and Sun are neighbours.
+    # Sorted from Monday, so that Sat and Sun stand together.
     return ", ".join(_short(day) for day in sorted(weekdays, key=lambda day: (day + 6) % 7))
 
 
@@ -334,6 +334,6 @@ def _ordinal(number: int) -> str:
     return f"{number}{ending}"
 
 
-def once_a_day(schedule: Schedule) -> bool:
-    """Whether each expression has at most one tick a day: then a skipped minute is a skipped day."""
+def at_most_once_a_day(schedule: Schedule) -> bool:
+    """Return whether each expression has at most one tick a day. Then a minute that the clock skips skips a whole day."""
     return all(isinstance(entry, At) or len(entry.minutes) * len(entry.hours) == 1 for entry in schedule.entries)

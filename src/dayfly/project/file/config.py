@@ -323,18 +323,18 @@ def _schedules(reading: _Reading, place: toml_lines.Path, expressions: Sequence[
         except schedule.ScheduleError as error:
             element = (*place, number)
             where = element if element in reading.lines else place
-            remedies = (*_readings(error.readings, zone, reading.now), *error.advice)
+            remedies = (*_suggestions(error.suggestions, zone, reading.now), *error.advice)
             reading.note(where, error.message, *remedies, why=error.why)
 
 
-def _readings(readings: Sequence[str], zone: ZoneInfo, now: datetime | None) -> list[str]:
+def _suggestions(suggestions: Sequence[str], zone: ZoneInfo, now: datetime | None) -> list[str]:
     """Each possible meaning as a line of the file, with the days it names and, given `now`, its next tick."""
-    lines = [f'schedule = "{reading}"' for reading in readings]
+    lines = [f'schedule = "{suggestion}"' for suggestion in suggestions]
     width = max(map(len, lines), default=0)
     described: dict[tuple[datetime, ...], str] = {}
     found = []
-    for line, reading in zip(lines, readings, strict=True):
-        meant = schedule.parse(reading, zone)
+    for line, suggestion in zip(lines, suggestions, strict=True):
+        meant = schedule.parse(suggestion, zone)
         words = schedule.describe(meant)
         ticks = schedule.next_ticks(meant, now, 12) if now is not None else ()
         if ticks in described:

@@ -88,7 +88,7 @@ def _changing(job: Job, meant: Schedule, changes: tuple[Change, ...], now: datet
     twice = _hit(meant, changes, now, repeated=True)
     if missing:
         change, local = missing
-        lost = "no run that night" if schedule.once_a_day(meant) else "no run then"
+        lost = "no run that night" if schedule.at_most_once_a_day(meant) else "no run then"
         message = f"on {_day(local)} {local.year} there is no {local:%H:%M} in {job.timezone}: {lost}"
         if twice:
             message += f" ({_day(twice[1])}: {twice[1]:%H:%M} occurs twice, one run)"
@@ -111,7 +111,7 @@ def _hit(
         if change.repeated != repeated:
             continue
         times = [local for entry in entries for local in _inside(entry, change)]
-        ahead = [local for local in times if (schedule.instant(local, meant.zone) or now) >= now]
+        ahead = [local for local in times if (schedule.to_utc(local, meant.zone) or now) >= now]
         if ahead:
             return change, min(ahead)
     return None
@@ -125,7 +125,7 @@ def _is_affected(entry: Cron | At, repeated: bool) -> bool:
 def _inside(entry: Cron | At, change: Change) -> Iterator[datetime]:
     local = change.start
     while local < change.end:
-        if entry.fits(local):
+        if entry.matches(local):
             yield local
         local += _MINUTE
 
