@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dayfly.project.screens import formatting
+from dayfly.project import formatting
 
 NOW = datetime(2026, 11, 24, 22, 41, tzinfo=UTC)
 

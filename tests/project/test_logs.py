@@ -60,7 +60,7 @@ def test_log_ends_at_the_first_piece_that_is_missing():
 
 def test_run_without_a_server_has_no_log():
     cloud = cloud_with()
-    with pytest.raises(NotFoundError, match="has no log"):
+    with pytest.raises(NotFoundError, match="has no log: it has no server yet"):
         read(cloud)
 
 

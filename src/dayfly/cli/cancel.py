@@ -7,8 +7,8 @@ import click
 from dayfly.cli import lookup, output, target, workspace
 from dayfly.cli.find import find_run
 from dayfly.cli.options import json_option, local_option
+from dayfly.project import formatting
 from dayfly.project.runs.cancel import cancel
-from dayfly.project.screens import formatting
 
 
 @click.command("cancel")

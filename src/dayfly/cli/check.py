@@ -16,10 +16,10 @@ from dayfly.cli import output, workspace
 from dayfly.cli.options import json_option
 from dayfly.core.model import Job, Project
 from dayfly.errors import DayflyError
+from dayfly.project import formatting
 from dayfly.project.bundle import build, wheels
 from dayfly.project.file import keys
 from dayfly.project.file.warnings import find_warnings
-from dayfly.project.screens import formatting
 from dayfly.project.screens.check import BundleSummary, bundle_lines, check_document, check_lines
 
 _INVALID = 2

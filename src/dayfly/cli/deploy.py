@@ -19,11 +19,11 @@ from dayfly.cli.options import json_option, local_option
 from dayfly.core import names
 from dayfly.core.model import Project
 from dayfly.errors import FileError
+from dayfly.project import formatting
 from dayfly.project.bundle.build import Built
 from dayfly.project.deploy import deploy
 from dayfly.project.deploy.packages import Folder
 from dayfly.project.deploy.plan import JobChange, Plan, newest
-from dayfly.project.screens import formatting
 
 CHANGES = 10
 """The exit code of `--plan` when a deploy would change something."""

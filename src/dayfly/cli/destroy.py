@@ -15,8 +15,8 @@ from dayfly.cli.options import json_option, local_option
 from dayfly.core import names
 from dayfly.core.model import Project
 from dayfly.errors import FileError, LeftError
+from dayfly.project import formatting
 from dayfly.project.deploy.destroy import Destroyed, Inventory, destroy, take_inventory
-from dayfly.project.screens import formatting
 
 
 @click.command("destroy")

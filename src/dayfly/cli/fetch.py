@@ -18,13 +18,13 @@ from dayfly.core.model import Project
 from dayfly.core.records import Output
 from dayfly.errors import FileError, NotFoundError
 from dayfly.flows.gather import gather
+from dayfly.project import formatting
 from dayfly.project.runs import references, results
 from dayfly.project.runs.details import out_prefix
 from dayfly.project.runs.find import newest_good
+from dayfly.project.runs.reasons import outcome_words
 from dayfly.project.runs.references import unique_name
-from dayfly.project.screens import formatting
 from dayfly.project.screens.outcome import outcome_of
-from dayfly.project.screens.reasons import outcome_words
 
 _FILES_LISTED = 20
 _FILES_ANNOUNCED = 100

@@ -20,7 +20,7 @@ from dayfly.core.step import State
 from dayfly.errors import DayflyError, Unclear
 from dayfly.flows import calls
 from dayfly.flows.walk import Walked, walk
-from dayfly.project.screens import formatting
+from dayfly.project import formatting
 from dayfly.project.screens.outcome import outcome_lines, outcome_of
 
 LOCAL_POLL_S, AWS_POLL_S = 0.2, 3.0

@@ -12,8 +12,8 @@ from dayfly.cli import output, workspace
 from dayfly.cli.options import json_option
 from dayfly.core import names
 from dayfly.errors import FileError
+from dayfly.project import formatting
 from dayfly.project.file import config, values
-from dayfly.project.screens import formatting
 
 REGION = "eu-west-1"
 _IGNORED = ".dayfly/"

@@ -14,9 +14,9 @@ from dayfly.cli.lookup import hints, looked_up, slowly
 from dayfly.cli.options import json_option, local_option
 from dayfly.cli.workspace import read_project
 from dayfly.core.names import RunName
+from dayfly.project import formatting
 from dayfly.project.runs.logs import Tail, tail
 from dayfly.project.runs.references import unique_name
-from dayfly.project.screens import formatting
 
 
 @click.command("logs")

@@ -13,7 +13,7 @@ from typing import TextIO
 
 from dayfly.core import names
 from dayfly.errors import DayflyError
-from dayfly.project.screens.formatting import labelled as labelled
+from dayfly.project.formatting import labelled as labelled
 
 _RED, _OFF = "\033[31m", "\033[0m"
 _INDENT = 9

@@ -13,7 +13,7 @@ from dayfly.cli.follow import follow
 from dayfly.cli.options import json_option, local_option
 from dayfly.core.names import RunName
 from dayfly.flows.walk import walk
-from dayfly.project.screens import formatting
+from dayfly.project import formatting
 
 
 @click.command("retry")

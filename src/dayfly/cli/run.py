@@ -14,9 +14,9 @@ from dayfly.cli.options import guest_option, json_option, local_option, wait_opt
 from dayfly.core import names
 from dayfly.core.model import Deployed, Project
 from dayfly.errors import FileError, NotFoundError
+from dayfly.project import formatting
 from dayfly.project.deploy.versions import deployed
 from dayfly.project.runs import references
-from dayfly.project.screens import formatting
 
 _ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 

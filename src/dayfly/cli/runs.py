@@ -13,9 +13,9 @@ from dayfly.cli.lookup import looked_up, slowly
 from dayfly.cli.options import json_option, local_option, utc_option
 from dayfly.core import names
 from dayfly.errors import FileError
+from dayfly.project import formatting
 from dayfly.project.runs import references
 from dayfly.project.runs.list_runs import RunQuery, list_runs
-from dayfly.project.screens import formatting
 from dayfly.project.screens.runs import run_document, runs_lines
 
 ROWS, ROWS_JSON = 50, 1000

@@ -20,10 +20,10 @@ from typing import Literal, NamedTuple
 
 from dayfly.core.model import Code
 from dayfly.errors import FileError
+from dayfly.project import formatting
 from dayfly.project.bundle import files as folders
 from dayfly.project.bundle import wheels
 from dayfly.project.bundle.wheels import Target as Target
-from dayfly.project.screens import formatting
 
 LIMIT_BYTES = 500_000_000
 """Of the packed bundle: every run's boot downloads it."""

@@ -9,9 +9,9 @@ from dayfly.core.facts import Attempt, Facts
 from dayfly.errors import NotFoundError, Unclear
 from dayfly.flows.calls import Emit, Flow, Get, List, Sleep, ask
 from dayfly.flows.gather import gather
+from dayfly.project.runs import reasons
 from dayfly.project.runs.details import out_prefix
 from dayfly.project.runs.references import unique_name
-from dayfly.project.screens.outcome import outcome_of
 
 UNCLEAR_AT_MOST = 20
 """How many looks in a row may have no clear answer before following ends."""
@@ -83,7 +83,7 @@ def log_attempt(facts: Facts, *, follow: bool) -> Attempt | None:
     with_server = [one for one in facts.attempts if one.elected is not None]
     if with_server:
         return with_server[-1]
-    why = outcome_of(facts, local=False).why or "it has no server yet"
+    why = reasons.why_over(facts) or "it has no server yet"
     raise NotFoundError(f"{facts.run} has no log: {why}", hint=f"dayfly show {unique_name(facts.run)}")
 
 

@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 
 from dayfly.core import names, schedule
 from dayfly.core.model import Job, Project
+from dayfly.project import formatting
 from dayfly.project.file import durations
 from dayfly.project.file.problems import Problem
-from dayfly.project.screens import formatting
 
 Zones = Callable[[str], ZoneInfo]
 

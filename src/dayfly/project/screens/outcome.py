@@ -11,10 +11,11 @@ from datetime import timedelta, tzinfo
 from typing import Any
 
 from dayfly.core.facts import Attempt, Facts
-from dayfly.core.records import Claim, Closed, Decision, NoServer, Outcome
-from dayfly.project.runs import state
+from dayfly.core.records import Claim, Closed, Decision, Outcome
+from dayfly.project import formatting
+from dayfly.project.runs import reasons, state
 from dayfly.project.runs.references import unique_name
-from dayfly.project.screens import formatting, progress, reasons
+from dayfly.project.screens import progress
 
 _LAST_LINES = 10
 _RETRY_REASONS = {"no-capacity", "interrupted", "lost", "unknown", "no-network"}
@@ -41,7 +42,6 @@ class RunOutcome:
     why: str
     kept: str
     ended_by: str
-    latest_moved: bool
     next: str
 
     @property
@@ -82,7 +82,6 @@ def outcome_of(facts: Facts, *, local: bool) -> RunOutcome:
             why="",
             kept="",
             ended_by="",
-            latest_moved=_latest_moved(facts),
             next=formatting.dayfly("logs", unique_name(facts.run), "-f", local=local),
         )
     return _ended(facts, attempt, attempt.closed, local=local)
@@ -98,10 +97,9 @@ def _not_run(facts: Facts, claim: Claim, *, local: bool) -> RunOutcome:
         over=True,
         outcome=claim.decision,
         reason=claim.reason,
-        why=reasons.explain(claim.decision, claim.reason, claim.why),
+        why=reasons.why_over(facts),
         kept="",
         ended_by="",
-        latest_moved=_latest_moved(facts),
         next=formatting.dayfly(command, facts.run.job, local=local),
     )
 
@@ -115,26 +113,10 @@ def _ended(facts: Facts, attempt: Attempt, closed: Closed, *, local: bool) -> Ru
         over=True,
         outcome=closed.outcome,
         reason=closed.reason,
-        why=_why(attempt, closed),
+        why=reasons.why_over(facts),
         kept=_kept(attempt),
         ended_by=ended_by,
-        latest_moved=_latest_moved(facts),
         next=_next(facts, attempt, closed, local=local),
-    )
-
-
-def _latest_moved(facts: Facts) -> bool:
-    return facts.latest is not None and facts.latest.record.run == str(facts.run)
-
-
-def _why(attempt: Attempt, closed: Closed) -> str:
-    if closed.outcome == Outcome.FAILED and isinstance(attempt.election, NoServer):
-        return reasons.explain_no_server(attempt.election)
-    missing: tuple[str, ...] = ()
-    if attempt.ended is not None:
-        missing = attempt.ended.missing
-    return reasons.explain(
-        closed.outcome, closed.reason, closed.detail, time_limit_s=attempt.intent.time_limit_s, missing=missing
     )
 
 

@@ -11,10 +11,10 @@ from datetime import datetime, timedelta, tzinfo
 
 from dayfly.core.facts import Attempt, Facts
 from dayfly.core.records import Decision, Elected, Ended, NoServer, Outcome, Source
+from dayfly.project import formatting
 from dayfly.project.file import durations
-from dayfly.project.runs import state
+from dayfly.project.runs import reasons, state
 from dayfly.project.runs.references import unique_name
-from dayfly.project.screens import formatting, reasons
 
 _AGENT = "agent: "
 

@@ -9,10 +9,10 @@ from typing import Any
 from dayfly.core import names, receipt
 from dayfly.core.facts import Attempt, Facts
 from dayfly.core.records import Elected, Heartbeat, NoServer, Source
-from dayfly.project.runs import state
+from dayfly.project import formatting
+from dayfly.project.runs import reasons, state
 from dayfly.project.runs.details import RunDetails
 from dayfly.project.runs.references import unique_name
-from dayfly.project.screens import formatting, reasons
 from dayfly.project.screens.outcome import RECEIPT_PENDING, RunOutcome, last_lines, outcome_of
 from dayfly.project.screens.progress import progress_lines
 

@@ -8,10 +8,11 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from dayfly.core import names
+from dayfly.project import formatting
+from dayfly.project.runs import reasons
 from dayfly.project.runs.references import short
 from dayfly.project.runs.rows import NEVER_STARTED, RunRow
 from dayfly.project.runs.state import LIVE
-from dayfly.project.screens import formatting, reasons
 
 _BY_HAND = "by hand"
 _GROUP = 3

@@ -7,8 +7,8 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from dayfly.core import names
+from dayfly.project import formatting
 from dayfly.project.runs.servers import ServerList, ServerRow
-from dayfly.project.screens import formatting
 
 
 def ps_lines(found: ServerList, zone: tzinfo, *, local: bool = False) -> tuple[str, ...]:

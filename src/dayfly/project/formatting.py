@@ -1,4 +1,4 @@
-"""How screens write times, durations, sizes, counts, commands, labelled lines and tables.
+"""How screens and messages write times, durations, sizes, counts, commands, labelled lines and tables.
 
 No screen lives here. Standard library only, so that it costs a command nothing to import it.
 """

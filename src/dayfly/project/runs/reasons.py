@@ -1,12 +1,14 @@
-"""Outcomes and their reasons in sentences, so that `run --wait`, `show` and `runs` use the same words. No layout here."""
+"""Why a run ended as it did, in sentences, so that every screen and message uses the same words. No layout here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from dayfly.core.records import Cause, EndReason, NoServer
+from dayfly.core.facts import Attempt, Facts
+from dayfly.core.records import Cause, Closed, Decision, EndReason, NoServer, Outcome
+from dayfly.project import formatting
 from dayfly.project.file import durations
-from dayfly.project.screens import formatting
+from dayfly.project.runs.state import state
 
 _SENTENCES: Mapping[str, str] = {
     "interrupted": "EC2 reclaimed its spot server",
@@ -30,6 +32,28 @@ _SENTENCES_WITH_DETAIL: Mapping[str, str] = {
 def outcome_words(outcome: str) -> str:
     """`timed-out` in keys and JSON is `timed out` on screens."""
     return outcome.replace("-", " ")
+
+
+def why_over(facts: Facts) -> str:
+    """Return why the run ended as it did, as a clause that follows its name; empty for success and for a run that goes on."""
+    claim, attempt = facts.claim, facts.attempt
+    if claim is not None and claim.decision != Decision.RUN:
+        return explain(claim.decision, claim.reason, claim.why)
+    # A closed attempt is not the end of a run that waits for a retry.
+    if attempt is None or attempt.closed is None or state(facts) != attempt.closed.outcome:
+        return ""
+    return _why_closed(attempt, attempt.closed)
+
+
+def _why_closed(attempt: Attempt, closed: Closed) -> str:
+    if closed.outcome == Outcome.FAILED and isinstance(attempt.election, NoServer):
+        return explain_no_server(attempt.election)
+    missing: tuple[str, ...] = ()
+    if attempt.ended is not None:
+        missing = attempt.ended.missing
+    return explain(
+        closed.outcome, closed.reason, closed.detail, time_limit_s=attempt.intent.time_limit_s, missing=missing
+    )
 
 
 def explain(
