@@ -4,20 +4,20 @@
       FileError        2   dayfly.toml or the command line is wrong; nothing was done
       RightsError      3   no valid credentials, or a permission is missing
       NotFoundError    4   no such job or run, or more than one matches
-      SupplyError      5   AWS did not supply it: capacity, quota, image, cap
-      LeftError        6   something is left over, or still to be done
-      Unclear          6   AWS gave no clear answer: whether it happened is unknown; repeating it is safe
-      Refused          5   AWS refused a call for another reason; it did not happen
+      SupplyError      5   AWS has no server, quota or image for it now
+      Refused          5   AWS refused a call for a reason without a class of its own; the call had no effect
+      UnfinishedError  6   something is left over, or still to be done
+      Unclear          6   AWS gave no clear answer: the call may have had its effect; repeating it is safe
 
 A run that did not succeed is exit 1 and not an error. Any other exception is a bug in dayfly (exit 70).
-No I/O here, and no import of dayfly.
+No I/O here, and nothing from dayfly is imported.
 """
 
 from __future__ import annotations
 
 
 class DayflyError(Exception):
-    """Parent of all errors here. `lines`: further lines (label, text) below the message, such as where, why, do."""
+    """Base class of all errors here. `lines`: pairs of a label and a text, such as ("why", ...), shown below the message."""
 
     exit_code = 70
     label = "error"
@@ -42,18 +42,18 @@ class RightsError(DayflyError):
 
 
 class NotFoundError(DayflyError):
-    """No such job or run, or more than one matches. Remedy: use one of the names listed."""
+    """No such job or run, more than one matches, or it is in the wrong state. Remedy: do what the message says."""
 
     exit_code = 4
 
 
 class SupplyError(DayflyError):
-    """AWS did not supply it. Remedy: other server types, another market, a higher quota, another image."""
+    """AWS has no server, quota or image for it now. Remedy: other server types, another market, a higher quota, another image."""
 
     exit_code = 5
 
 
-class LeftError(DayflyError):
+class UnfinishedError(DayflyError):
     """Something is left over or still to be done. Remedy: run the command named."""
 
     exit_code = 6

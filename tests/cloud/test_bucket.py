@@ -32,12 +32,12 @@ def test_bucket_is_owned_absent_or_denied(answer, state):
     ("answer", "made"), [({}, True), (error("BucketAlreadyOwnedByYou"), True), (error("BucketAlreadyExists"), False)]
 )
 def test_bucket_that_is_there_already_counts_only_if_it_is_yours(answer, made):
-    assert answered(Client(create_bucket=answer), calls.MakeBucket()) is made
+    assert answered(Client(create_bucket=answer), calls.CreateBucket()) is made
 
 
 def test_two_changes_of_a_bucket_at_once_are_unclear():
     with pytest.raises(Unclear):
-        answered(Client(create_bucket=error("OperationAborted", status=409)), calls.MakeBucket())
+        answered(Client(create_bucket=error("OperationAborted", status=409)), calls.CreateBucket())
 
 
 @pytest.mark.parametrize(

@@ -64,30 +64,30 @@ def test_launch_without_a_clear_answer_is_unclear(code, status):
 
 
 def test_server_that_the_filter_should_have_left_out_is_left_out():
-    assert answered(Client(describe_instances=[shown("other")]), calls.Servers()) == ()
+    assert answered(Client(describe_instances=[shown("other")]), calls.ListServers()) == ()
 
 
 def test_server_of_another_project_is_not_terminated():
     ec2 = Client(describe_instances=shown("other"), terminate_instances={})
     with pytest.raises(Refused, match="not a server of project pi"):
-        answered(ec2, calls.EndServer("i-1"))
+        answered(ec2, calls.TerminateServer("i-1"))
     assert [operation for operation, _ in ec2.requests] == ["describe_instances"]
 
 
 def test_own_server_is_terminated_and_one_that_is_gone_is_not():
     ec2 = Client(describe_instances=shown("pi"), terminate_instances={})
-    answered(ec2, calls.EndServer("i-1"))
+    answered(ec2, calls.TerminateServer("i-1"))
     assert ec2.requests[-1] == ("terminate_instances", {"InstanceIds": ["i-1"]})
     gone = Client(describe_instances=shown("pi", "terminated"), terminate_instances={})
-    answered(gone, calls.EndServer("i-1"))
+    answered(gone, calls.TerminateServer("i-1"))
     assert len(gone.requests) == 1
-    answered(Client(describe_instances=error("InvalidInstanceID.NotFound")), calls.EndServer("i-1"))
+    answered(Client(describe_instances=error("InvalidInstanceID.NotFound")), calls.TerminateServer("i-1"))
 
 
 def test_console_shows_the_last_lines_of_switch_and_agent():
     text = "systemd: Started dayfly switch\n[1.0] dayfly switch: armed\nnoise\n[2.0] dayfly agent: job ended\n"
-    assert answered(Client(get_console_output={"Output": text}), calls.Console("i-1")) == (
+    assert answered(Client(get_console_output={"Output": text}), calls.ReadConsole("i-1")) == (
         "[1.0] dayfly switch: armed",
         "[2.0] dayfly agent: job ended",
     )
-    assert answered(Client(get_console_output=error("UnsupportedOperation")), calls.Console("i-1")) == ()
+    assert answered(Client(get_console_output=error("UnsupportedOperation")), calls.ReadConsole("i-1")) == ()

@@ -61,7 +61,7 @@ def test_schedule_without_a_group_is_not_created():
 
 def test_subnets_are_asked_by_filter():
     ec2 = Client(describe_subnets=[{"Subnets": [{"SubnetId": "subnet-1", "VpcId": "vpc-1"}]}])
-    assert answered(ec2, calls.Subnets(("subnet-1", "subnet-2"))) == (calls.Subnet(id="subnet-1", vpc="vpc-1"),)
+    assert answered(ec2, calls.FindSubnets(("subnet-1", "subnet-2"))) == (calls.Subnet(id="subnet-1", vpc="vpc-1"),)
     assert ec2.requests[0][1]["Filters"] == [{"Name": "subnet-id", "Values": ["subnet-1", "subnet-2"]}]
 
 
@@ -73,7 +73,7 @@ def test_image_that_ec2_does_not_show_is_none(code):
 
 @pytest.mark.parametrize("code", ["InvalidInput", "EntityAlreadyExists"])
 def test_linked_role_that_exists_is_fine(code):
-    answered(Client(create_service_linked_role=error(code)), calls.MakeLinkedRole("spot.amazonaws.com"))
+    answered(Client(create_service_linked_role=error(code)), calls.CreateLinkedRole("spot.amazonaws.com"))
 
 
 def test_function_that_raised_answers_with_its_error():

@@ -27,7 +27,7 @@ DEBIAN = "/aws/service/debian/release/13/latest/arm64"
 ACCOUNT_ANSWERS = {
     **ANSWERS,
     calls.FindBucket: "find_bucket",
-    calls.MakeBucket: "make_bucket",
+    calls.CreateBucket: "make_bucket",
     calls.SetUpBucket: "set_up_bucket",
     calls.MeasureBucket: "measure_bucket",
     calls.DeleteSomeObjects: "delete_some_objects",
@@ -44,11 +44,11 @@ ACCOUNT_ANSWERS = {
     calls.CreateSchedule: "create_schedule",
     calls.UpdateSchedule: "update_schedule",
     calls.DeleteSchedule: "delete_schedule",
-    calls.Subnets: "find_subnets",
+    calls.FindSubnets: "find_subnets",
     calls.FindParameter: "find_parameter",
     calls.FindImage: "find_image",
     calls.HasLinkedRole: "has_linked_role",
-    calls.MakeLinkedRole: "make_linked_role",
+    calls.CreateLinkedRole: "make_linked_role",
     calls.Invoke: "invoke",
 }
 """Which method answers which call."""
@@ -101,9 +101,9 @@ class ModelAccount(ModelCloud):
     fails_at: dict[str, str] = field(default_factory=dict)  # CREATE, UPDATE or DELETE -> the resource that fails
     schedules: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     parameters: dict[str, str] = field(default_factory=lambda: {DEBIAN: "ami-debian"})
-    images: dict[str, calls.ImageShown] = field(
+    images: dict[str, calls.Ec2Image] = field(
         default_factory=lambda: {
-            "ami-debian": calls.ImageShown(
+            "ami-debian": calls.Ec2Image(
                 architecture="arm64", root_device="/dev/xvda", owner="136693071363", alias="", tags={}
             )
         }
@@ -151,7 +151,7 @@ class ModelAccount(ModelCloud):
             return "absent"
         return "owned" if self.bucket_owner == (call.owner or ACCOUNT) else "denied"
 
-    def make_bucket(self, _call: calls.MakeBucket) -> bool:
+    def make_bucket(self, _call: calls.CreateBucket) -> bool:
         self.bucket_owner = self.bucket_owner or ACCOUNT
         return self.bucket_owner == ACCOUNT
 
@@ -343,21 +343,21 @@ class ModelAccount(ModelCloud):
 
     # --- what the account has ------------------------------------------------------------------------------------------
 
-    def find_subnets(self, call: calls.Subnets) -> tuple[calls.Subnet, ...]:
+    def find_subnets(self, call: calls.FindSubnets) -> tuple[calls.Subnet, ...]:
         wanted = call.ids or self.default_subnets
         return tuple(one for one in self.subnets if one.id in wanted)
 
     def find_parameter(self, call: calls.FindParameter) -> str | None:
         return self.parameters.get(call.name)
 
-    def find_image(self, call: calls.FindImage) -> calls.ImageShown | None:
+    def find_image(self, call: calls.FindImage) -> calls.Ec2Image | None:
         return self.images.get(call.ami)
 
     def has_linked_role(self, call: calls.HasLinkedRole) -> bool:
         assert call.service == "spot.amazonaws.com"
         return self.spot_role
 
-    def make_linked_role(self, call: calls.MakeLinkedRole) -> None:
+    def make_linked_role(self, call: calls.CreateLinkedRole) -> None:
         assert call.service == "spot.amazonaws.com"
         self.spot_role = True
 
@@ -372,7 +372,7 @@ class ModelAccount(ModelCloud):
             raise RightsError("model: the launcher has no role")
         return super().create_fleet(call)
 
-    def end_server(self, call: calls.EndServer) -> None:
+    def end_server(self, call: calls.TerminateServer) -> None:
         assert self.servers[call.server].tags.get(names.TAG_PROJECT) == PROJECT, "a foreign server is never ended"
         super().end_server(call)
 

@@ -42,9 +42,9 @@ ANSWERS = {
     calls.SignGet: "sign_get",
     calls.CreateFleet: "create_fleet",
     calls.FleetServers: "fleet_servers",
-    calls.Servers: "shown_servers",
-    calls.EndServer: "end_server",
-    calls.Console: "console",
+    calls.ListServers: "shown_servers",
+    calls.TerminateServer: "end_server",
+    calls.ReadConsole: "console",
     calls.Arm: "arm",
     calls.IsArmed: "is_armed",
     calls.Disarm: "disarm",
@@ -52,7 +52,7 @@ ANSWERS = {
     calls.Now: "time",
     calls.Sleep: "sleep",
     calls.Log: "log",
-    calls.Emit: "emit",
+    calls.ShowBytes: "emit",
 }
 """Which method answers which call."""
 
@@ -208,12 +208,12 @@ class ModelCloud:
     def fleet_servers(self, call: calls.FleetServers) -> tuple[Server, ...]:
         return tuple(self.servers[one] for one in self.fleets[call.fleet][1])
 
-    def shown_servers(self, call: calls.Servers) -> tuple[Server, ...]:
+    def shown_servers(self, call: calls.ListServers) -> tuple[Server, ...]:
         shown = [server for server in self.servers.values() if server.id not in self.hidden]
         mine = [server for server in shown if server.tags.get(names.TAG_PROJECT) == PROJECT]
         return tuple(server for server in mine if call.run is None or server.run == call.run)
 
-    def end_server(self, call: calls.EndServer) -> None:
+    def end_server(self, call: calls.TerminateServer) -> None:
         self.ends.append(call.server)
         there = self.servers[call.server]
         if not self.leaves_after_s:
@@ -224,7 +224,7 @@ class ModelCloud:
             )
             self.leaving.setdefault(call.server, self.now + timedelta(seconds=self.leaves_after_s))
 
-    def console(self, call: calls.Console) -> tuple[str, ...]:
+    def console(self, call: calls.ReadConsole) -> tuple[str, ...]:
         return self.consoles.get(call.server, ())
 
     def arm(self, call: calls.Arm) -> None:
@@ -245,7 +245,7 @@ class ModelCloud:
     def log(self, call: calls.Log) -> None:
         self.log_lines.append(call.line)
 
-    def emit(self, call: calls.Emit) -> None:
+    def emit(self, call: calls.ShowBytes) -> None:
         self.emitted.append(call.body)
 
     # --- the world -----------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ LISTED_WITHIN = timedelta(minutes=5)
 """EC2 lists a new server by then. Before that, the process that launched it knows it from EC2's answer."""
 
 
-_READS = {"Get", "List", "SignGet", "Servers", "FleetServers", "Console", "IsArmed", "Now", "Log"}
+_READS = {"Get", "List", "SignGet", "ListServers", "FleetServers", "ReadConsole", "IsArmed", "Now", "Log"}
 
 
 @dataclass

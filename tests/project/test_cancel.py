@@ -8,7 +8,7 @@ import pytest
 
 from dayfly.core import names
 from dayfly.core.event import LaunchRequest
-from dayfly.errors import LeftError, NotFoundError, Unclear
+from dayfly.errors import NotFoundError, Unclear, UnfinishedError
 from dayfly.flows.launch import launch
 from dayfly.project.runs.cancel import GONE_WITHIN_S, cancel
 from model.cloud import acting_as, cloud_with
@@ -50,7 +50,7 @@ def test_run_that_ended_by_itself_first_keeps_its_outcome():
 def test_server_that_takes_long_to_go_is_left_to_the_sweeper():
     cloud = going(leaves_after_s=GONE_WITHIN_S + 100)
     began = cloud.now
-    with pytest.raises(LeftError, match="cancel requested; not over yet"):
+    with pytest.raises(UnfinishedError, match="cancel requested; not over yet"):
         end(cloud)
     assert GONE_WITHIN_S <= (cloud.now - began).total_seconds() < GONE_WITHIN_S + 10
     cloud.pass_time(200)

@@ -6,7 +6,7 @@ import pytest
 
 from dayfly.core import names
 from dayfly.core.model import Removed
-from dayfly.errors import DayflyError, FileError, LeftError, SupplyError, Unclear
+from dayfly.errors import DayflyError, FileError, SupplyError, Unclear, UnfinishedError
 from dayfly.flows import calls
 from model.account import PAGE, STACK, ModelAccount
 from model.cloud import BUCKET
@@ -107,7 +107,7 @@ def test_bucket_name_taken_after_the_look_is_refused():
     account = ModelAccount()
     flow = deploy_flow(file())
     stepper = Stepper(account, flow)
-    while not isinstance(stepper.call, calls.MakeBucket):
+    while not isinstance(stepper.call, calls.CreateBucket):
         stepper.step()
     account.bucket_owner = "999999999999"
     while not stepper.over:
@@ -141,7 +141,7 @@ def test_account_without_default_vpc_is_told_to_name_subnets():
 def test_image_of_another_architecture_is_refused():
     account = ModelAccount()
     shown = account.images["ami-debian"]
-    account.images["ami-00000000000000086"] = calls.ImageShown(
+    account.images["ami-00000000000000086"] = calls.Ec2Image(
         architecture="x86_64", root_device="/dev/sda1", owner=shown.owner, alias="", tags={}
     )
     with pytest.raises(FileError, match="image ami-00000000000000086 is for x86_64"):
@@ -196,7 +196,7 @@ def test_stack_that_another_deploy_changes_is_left_alone():
     other = Stepper(account, deploy_flow(file(), agent="agent2"))
     while account.stack.status != "UPDATE_IN_PROGRESS":
         other.step()
-    with pytest.raises(LeftError, match="UPDATE_IN_PROGRESS"):
+    with pytest.raises(UnfinishedError, match="UPDATE_IN_PROGRESS"):
         deploy(account, agent="agent3")
     while not other.over:
         other.step()
@@ -208,7 +208,7 @@ def test_stack_in_a_state_that_dayfly_does_not_know_is_left_alone(status):
     account = ModelAccount()
     deploy(account)
     account.stack.status = status
-    with pytest.raises(LeftError):
+    with pytest.raises(UnfinishedError):
         deploy(account, agent="agent2")
     assert account.stack.status == status
 
@@ -289,7 +289,7 @@ def test_two_deploys_at_once_leave_one_stack_and_a_state_that_the_next_completes
             if not each.over:
                 each.step()
     for each in steppers:
-        assert each.error is None or isinstance(each.error, (LeftError, Unclear)), each.error
+        assert each.error is None or isinstance(each.error, (UnfinishedError, Unclear)), each.error
     assert account.stacks_made == 1
     repeat(lambda account: deploy(account, file(TWO_JOBS), **built), account)
     assert is_deployed(account, file(TWO_JOBS), **built)
@@ -312,7 +312,7 @@ def test_unclear_looks_while_waiting_do_not_end_a_deploy():
 def test_stack_that_never_settles_is_reported_as_left(monkeypatch):
     monkeypatch.setattr("model.account.STACK_TAKES_S", 10_000)
     account = ModelAccount()
-    with pytest.raises(LeftError, match="still CREATE_IN_PROGRESS after 15 minutes"):
+    with pytest.raises(UnfinishedError, match="still CREATE_IN_PROGRESS after 15 minutes"):
         deploy(account)
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dayfly.core import names
 from dayfly.core.event import LaunchRequest
 from dayfly.core.model import Removed
-from dayfly.errors import DayflyError, FileError, LeftError, Refused, Unclear
+from dayfly.errors import DayflyError, FileError, Refused, Unclear, UnfinishedError
 from dayfly.flows import calls
 from dayfly.flows.launch import launch
 from dayfly.project.deploy.destroy import destroy, take_inventory
@@ -158,7 +158,7 @@ def test_bucket_that_fills_up_again_is_left_and_said_so():
         if isinstance(stepper.call, calls.DeleteBucket):
             account.objects["out/late"] = b"x"
         stepper.step()
-    assert isinstance(stepper.error, LeftError)
+    assert isinstance(stepper.error, UnfinishedError)
     assert "something still writes to it" in stepper.error.message
 
 

@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from dayfly.core.records import Output
-from dayfly.errors import FileError, LeftError, NotFoundError
+from dayfly.errors import FileError, NotFoundError, UnfinishedError
 from dayfly.project.runs import results
 from model.cloud import ModelCloud
 
@@ -39,7 +39,7 @@ def test_files_arrive_whole_under_their_paths(cloud, tmp_path):
 @pytest.mark.parametrize("path", ["../evil", "/etc/evil", "out/../../evil", "", "a\0b"])
 def test_path_outside_the_folder_is_refused_before_any_call(path, cloud, tmp_path):
     output = Output(path=path, key=f"{PREFIX}output/a.txt", size=1, sha256="00")
-    with pytest.raises(LeftError, match="outside its folder"):
+    with pytest.raises(UnfinishedError, match="outside its folder"):
         fetch(cloud, [stored("a.txt", b"a"), output], tmp_path / "to")
     assert cloud.asked == 0
     assert list(tmp_path.iterdir()) == []
@@ -47,13 +47,13 @@ def test_path_outside_the_folder_is_refused_before_any_call(path, cloud, tmp_pat
 
 def test_object_of_another_run_is_refused(cloud, tmp_path):
     output = Output(path="a.txt", key="out/other/2026-11-24T22:41:00Z/1/R:i-1/output/a.txt", size=1, sha256="00")
-    with pytest.raises(LeftError, match="object of another"):
+    with pytest.raises(UnfinishedError, match="object of another"):
         fetch(cloud, [output], tmp_path / "to")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("output", "error"), [(stored("a.txt", b"b"), LeftError), (stored("gone.txt", b"x"), NotFoundError)]
+    ("output", "error"), [(stored("a.txt", b"b"), UnfinishedError), (stored("gone.txt", b"x"), NotFoundError)]
 )
 def test_file_that_differs_or_is_gone_leaves_the_old_folder(output, error, cloud, tmp_path):
     fetch(cloud, [stored("b/c.txt", b"c")], tmp_path / "to")

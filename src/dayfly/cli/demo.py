@@ -232,5 +232,5 @@ def _wait_for_claim(where: target.Target, project: Project, run: names.RunName) 
 
 
 def _servers_left(where: target.Target, project: Project) -> int:
-    servers = where.interpreter(project.name).answer(calls.Servers())
+    servers = where.interpreter(project.name).answer(calls.ListServers())
     return sum(not server.gone for server in servers)

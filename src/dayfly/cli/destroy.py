@@ -14,7 +14,7 @@ from dayfly.cli.lookup import hints
 from dayfly.cli.options import json_option, local_option
 from dayfly.core import names
 from dayfly.core.model import Project
-from dayfly.errors import FileError, LeftError
+from dayfly.errors import FileError, UnfinishedError
 from dayfly.project import formatting
 from dayfly.project.deploy.destroy import Destroyed, Inventory, destroy, take_inventory
 
@@ -50,7 +50,7 @@ def destroy_command(yes: bool, results: str | None, use_local: bool, as_json: bo
         output.document({"target": where.facts(), "left": left, "kept": scope.bucket if kept else None})
     else:
         output.lines(_after_lines(where, project, done, left, kept=kept))
-    return LeftError.exit_code if left else 0
+    return UnfinishedError.exit_code if left else 0
 
 
 def _choose(results: str | None, inventory: Inventory, *, yes: bool) -> str:

@@ -18,7 +18,7 @@ import click
 from dayfly.cli import local_cloud, output, workspace
 from dayfly.cloud.account import caller
 from dayfly.cloud.clients import Aws
-from dayfly.cloud.context import Emit, Log, emit_nothing
+from dayfly.cloud.context import Log, ShowBytes, emit_nothing
 from dayfly.cloud.interpreter import Interpreter
 from dayfly.core import names
 from dayfly.core.model import Project
@@ -67,7 +67,7 @@ class Target:
         """Where deploy and destroy work."""
         return Scope(project=project, account=self.account, region=self.region, who=self.who, poll_s=self.poll_s)
 
-    def interpreter(self, project: str, *, log: Log = _no_log, emit: Emit = emit_nothing) -> Interpreter:
+    def interpreter(self, project: str, *, log: Log = _no_log, emit: ShowBytes = emit_nothing) -> Interpreter:
         """Interpreter for the later steps of a run. These make no kill schedule, so it gets no role or queue for one."""
         return Interpreter(
             aws=self.aws,

@@ -34,7 +34,7 @@ def find(context: Context, call: calls.FindBucket) -> calls.BucketState:
     return "owned"
 
 
-def make(context: Context, _call: calls.MakeBucket) -> bool:
+def make(context: Context, _call: calls.CreateBucket) -> bool:
     """Creates the bucket in the region of the context."""
     request: dict[str, Any] = {"Bucket": context.bucket}
     if context.aws.region != "us-east-1":  # which S3 takes as no place at all

@@ -10,7 +10,7 @@ from dayfly.cloud.clients import Aws
 
 Log = Callable[[str, Mapping[str, Any]], None]
 """Writes one line and its fields."""
-Emit = Callable[[bytes], None]
+ShowBytes = Callable[[bytes], None]
 """Shows bytes to whoever runs the flow."""
 
 
@@ -33,4 +33,4 @@ class Context:
     kill_role: str
     dead_letters: str
     log: Log
-    emit: Emit = emit_nothing
+    emit: ShowBytes = emit_nothing

@@ -11,7 +11,7 @@ from dayfly.cloud.context import Context
 from dayfly.flows import calls
 
 
-def subnets(context: Context, call: calls.Subnets) -> tuple[calls.Subnet, ...]:
+def subnets(context: Context, call: calls.FindSubnets) -> tuple[calls.Subnet, ...]:
     """Asks by filter, not by SubnetIds: there one unknown id makes EC2 refuse the whole request."""
     wanted = {"Name": "subnet-id", "Values": list(call.ids)}
     if not call.ids:
@@ -32,7 +32,7 @@ def parameter(context: Context, call: calls.FindParameter) -> str | None:
     return str(answer["Parameter"]["Value"])
 
 
-def image(context: Context, call: calls.FindImage) -> calls.ImageShown | None:
+def image(context: Context, call: calls.FindImage) -> calls.Ec2Image | None:
     """Describes one image. An id that is unknown or malformed counts as none."""
     try:
         images = context.aws.client("ec2").describe_images(ImageIds=[call.ami])["Images"]
@@ -43,8 +43,8 @@ def image(context: Context, call: calls.FindImage) -> calls.ImageShown | None:
     return _image(images[0]) if images else None
 
 
-def _image(shown: dict[str, Any]) -> calls.ImageShown:
-    return calls.ImageShown(
+def _image(shown: dict[str, Any]) -> calls.Ec2Image:
+    return calls.Ec2Image(
         architecture=shown["Architecture"],
         root_device=shown["RootDeviceName"],
         owner=shown["OwnerId"],
@@ -59,7 +59,7 @@ def has_linked_role(context: Context, call: calls.HasLinkedRole) -> bool:
     return bool(roles)
 
 
-def make_linked_role(context: Context, call: calls.MakeLinkedRole) -> None:
+def make_linked_role(context: Context, call: calls.CreateLinkedRole) -> None:
     """Creates the role; one that exists is fine."""
     try:
         context.aws.client("iam").create_service_linked_role(AWSServiceName=call.service)

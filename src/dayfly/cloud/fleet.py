@@ -94,7 +94,7 @@ def fleet_servers(context: Context, call: calls.FleetServers) -> tuple[Server, .
     return _launched(instances, call.request)
 
 
-def servers(context: Context, call: calls.Servers) -> tuple[Server, ...]:
+def servers(context: Context, call: calls.ListServers) -> tuple[Server, ...]:
     """Asks by the project's tag."""
     filters = [{"Name": f"tag:{names.TAG_PROJECT}", "Values": [context.project]}]
     if call.run is not None:
@@ -129,7 +129,7 @@ def _pairs(tags: list[Mapping[str, str]]) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in tags}
 
 
-def end_server(context: Context, call: calls.EndServer) -> None:
+def end_server(context: Context, call: calls.TerminateServer) -> None:
     """Terminates one server in a request of its own: one unknown id in a batch would keep all of them alive.
 
     Raises Refused for a server without the project's tag.
@@ -147,7 +147,7 @@ def end_server(context: Context, call: calls.EndServer) -> None:
     _ec2(context).terminate_instances(InstanceIds=[call.server])
 
 
-def console(context: Context, call: calls.Console) -> tuple[str, ...]:
+def console(context: Context, call: calls.ReadConsole) -> tuple[str, ...]:
     """Reads the console output and keeps the last lines of switch and agent. EC2 refuses it for some types and states."""
     try:
         text = _newest_console(_ec2(context), call.server)

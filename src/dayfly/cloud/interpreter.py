@@ -30,7 +30,7 @@ def _sleep(_context: Context, call: calls.Sleep) -> None:
     time.sleep(call.seconds)
 
 
-def _emit(context: Context, call: calls.Emit) -> None:
+def _emit(context: Context, call: calls.ShowBytes) -> None:
     context.emit(call.body)
 
 
@@ -42,7 +42,7 @@ ANSWERS: dict[type[calls.Call[Any]], Callable[[Context, Any], Any]] = {
     calls.Now: _now,
     calls.Sleep: _sleep,
     calls.Log: _log,
-    calls.Emit: _emit,
+    calls.ShowBytes: _emit,
     calls.Get: objects.get,
     calls.PutNew: objects.put_new,
     calls.PutMatch: objects.put_match,
@@ -53,14 +53,14 @@ ANSWERS: dict[type[calls.Call[Any]], Callable[[Context, Any], Any]] = {
     calls.SignGet: objects.sign_get,
     calls.CreateFleet: fleet.create,
     calls.FleetServers: fleet.fleet_servers,
-    calls.Servers: fleet.servers,
-    calls.EndServer: fleet.end_server,
-    calls.Console: fleet.console,
+    calls.ListServers: fleet.servers,
+    calls.TerminateServer: fleet.end_server,
+    calls.ReadConsole: fleet.console,
     calls.Arm: kills.arm,
     calls.IsArmed: kills.is_armed,
     calls.Disarm: kills.disarm,
     calls.FindBucket: bucket.find,
-    calls.MakeBucket: bucket.make,
+    calls.CreateBucket: bucket.make,
     calls.SetUpBucket: bucket.set_up,
     calls.MeasureBucket: bucket.measure,
     calls.DeleteSomeObjects: bucket.delete_some,
@@ -78,11 +78,11 @@ ANSWERS: dict[type[calls.Call[Any]], Callable[[Context, Any], Any]] = {
     calls.CreateSchedule: schedules.create,
     calls.UpdateSchedule: schedules.update,
     calls.DeleteSchedule: schedules.delete,
-    calls.Subnets: discovery.subnets,
+    calls.FindSubnets: discovery.subnets,
     calls.FindParameter: discovery.parameter,
     calls.FindImage: discovery.image,
     calls.HasLinkedRole: discovery.has_linked_role,
-    calls.MakeLinkedRole: discovery.make_linked_role,
+    calls.CreateLinkedRole: discovery.make_linked_role,
     calls.Invoke: functions.invoke,
 }
 """Who answers which call: the only dispatch. Each function takes the context and a call of its type."""

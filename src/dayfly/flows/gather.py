@@ -31,14 +31,14 @@ from dayfly.core.records import (
     decode_election,
 )
 from dayfly.core.versions import read_version
-from dayfly.flows.calls import Flow, Get, IsArmed, List, Now, Servers, ask
+from dayfly.flows.calls import Flow, Get, IsArmed, List, ListServers, Now, ask
 
 R = TypeVar("R")
 
 
 def gather(run: names.RunName, seen: tuple[Server, ...] = ()) -> Flow[Facts]:
     """All facts of a run. `seen`: servers that EC2 named in an answer during this walk and may not list yet."""
-    listed = yield from ask(Servers(run=str(run)))
+    listed = yield from ask(ListServers(run=str(run)))
     shown = {each.id for each in listed}
     servers = (*listed, *(server for server in seen if server.id not in shown))
     now = yield from ask(Now())

@@ -114,7 +114,7 @@ def _go(found: step.Go, facts: Facts, actor: Actor, _now: datetime) -> Flow[Name
 def _end(found: step.End, facts: Facts, actor: Actor, now: datetime) -> Flow[Named]:
     server = found.server.id
     yield from _write(facts, found, EndOrder(at=now, by=actor.who, why=found.reason, server=server))
-    yield from ask(calls.EndServer(server))
+    yield from ask(calls.TerminateServer(server))
     return ()
 
 
@@ -128,7 +128,7 @@ def _look_again(found: step.LookAgain, facts: Facts, _actor: Actor, now: datetim
 def _close(found: step.Close, facts: Facts, actor: Actor, now: datetime) -> Flow[Named]:
     console: tuple[str, ...] = ()
     if found.console_of is not None:
-        console = yield from ask(calls.Console(found.console_of))
+        console = yield from ask(calls.ReadConsole(found.console_of))
     yield from _write(facts, found, verdict.close(found, console, now, actor.who))
     return ()
 

@@ -15,7 +15,7 @@ from dayfly.core.facts import Server
 from dayfly.core.records import Elected, EndOrder, Heartbeat, Intent, encode
 from dayfly.errors import Unclear
 from dayfly.flows.actor import Actor
-from dayfly.flows.calls import EndServer, Flow, List, Log, Now, Put, PutNew, Servers, ask
+from dayfly.flows.calls import Flow, List, ListServers, Log, Now, Put, PutNew, TerminateServer, ask
 from dayfly.flows.gather import election, record
 from dayfly.flows.keep import keep
 from dayfly.flows.missed import BACK_AT_MOST, TICKS_A_SWEEP, claim_missed
@@ -39,7 +39,7 @@ class Swept:
 def sweep_project(actor: Actor, keep_s: int) -> Flow[Swept]:
     """One sweep. Raises Unclear at the end when any part failed; the other parts were done."""
     swept = Swept()
-    servers = yield from ask(Servers())
+    servers = yield from ask(ListServers())
     for server in servers:
         yield from _guarded(server.id, _by_tags(server, actor, swept), swept)
     for key in (yield from ask(List(names.OPEN))):
@@ -124,7 +124,7 @@ def _end(server: Server, why: str, actor: Actor, swept: Swept) -> Flow[None]:
     now = yield from ask(Now())
     yield from ask(Log(f"ending {server.id}", {"why": why, "run": server.run}))
     # The act before the note: a bucket that does not answer must not keep a server alive.
-    yield from ask(EndServer(server.id))
+    yield from ask(TerminateServer(server.id))
     swept.ended[server.id] = why
     if server.tagged is None:
         return

@@ -1,39 +1,39 @@
-"""The calls that a flow can make of the cloud, by subject. Use as `calls.Get`, `calls.Servers`, ...
+"""The calls that a flow can make, by subject. Use as `calls.Get`, `calls.ListServers`, ...
 
-cloud/interpreter.py answers them with boto3, tests/model/cloud.py in memory. When nobody knows whether a call took effect,
-errors.Unclear is thrown into the flow.
+cloud/interpreter.py answers them with boto3, tests/model/cloud.py in memory. When it is unknown whether a call took effect,
+the interpreter throws errors.Unclear into the flow.
 """
 
 from dayfly.flows.calls.account import (
+    CreateLinkedRole,
+    Ec2Image,
     FindImage,
     FindParameter,
+    FindSubnets,
     HasLinkedRole,
-    ImageShown,
     Invoke,
     Invoked,
-    MakeLinkedRole,
     Subnet,
-    Subnets,
 )
 from dayfly.flows.calls.bucket import (
     AbortSomeUploads,
     BucketSize,
     BucketState,
+    CreateBucket,
     DeleteBucket,
     DeleteSomeObjects,
     Download,
     Downloaded,
     FindBucket,
-    MakeBucket,
     MeasureBucket,
     SetUpBucket,
     Upload,
 )
-from dayfly.flows.calls.call import Call, Emit, Flow, Log, Now, Sleep, ask
+from dayfly.flows.calls.call import Call, Flow, Log, Now, ShowBytes, Sleep, ask
 from dayfly.flows.calls.kill_schedules import Arm, Disarm, IsArmed
 from dayfly.flows.calls.objects import Delete, DeleteMany, Get, List, Put, PutMatch, PutNew, SignGet, Stored
 from dayfly.flows.calls.schedules import CreateSchedule, DeleteSchedule, GetSchedule, ListSchedules, UpdateSchedule
-from dayfly.flows.calls.servers import Console, CreateFleet, EndServer, FleetServers, Servers
+from dayfly.flows.calls.servers import CreateFleet, FleetServers, ListServers, ReadConsole, TerminateServer
 from dayfly.flows.calls.stack import CreateStack, DeleteStack, FindStack, Stack, StackEvent, StackEvents, UpdateStack
 
 __all__ = [
@@ -42,8 +42,9 @@ __all__ = [
     "BucketSize",
     "BucketState",
     "Call",
-    "Console",
+    "CreateBucket",
     "CreateFleet",
+    "CreateLinkedRole",
     "CreateSchedule",
     "CreateStack",
     "Delete",
@@ -55,33 +56,32 @@ __all__ = [
     "Disarm",
     "Download",
     "Downloaded",
-    "Emit",
-    "EndServer",
+    "Ec2Image",
     "FindBucket",
     "FindImage",
     "FindParameter",
     "FindStack",
+    "FindSubnets",
     "FleetServers",
     "Flow",
     "Get",
     "GetSchedule",
     "HasLinkedRole",
-    "ImageShown",
     "Invoke",
     "Invoked",
     "IsArmed",
     "List",
     "ListSchedules",
+    "ListServers",
     "Log",
-    "MakeBucket",
-    "MakeLinkedRole",
     "MeasureBucket",
     "Now",
     "Put",
     "PutMatch",
     "PutNew",
-    "Servers",
+    "ReadConsole",
     "SetUpBucket",
+    "ShowBytes",
     "SignGet",
     "Sleep",
     "Stack",
@@ -89,7 +89,7 @@ __all__ = [
     "StackEvents",
     "Stored",
     "Subnet",
-    "Subnets",
+    "TerminateServer",
     "UpdateSchedule",
     "UpdateStack",
     "Upload",

@@ -1,4 +1,4 @@
-"""Calls about what an account has and dayfly does not make: networks, images, EC2's own role for spot; and the invocation of a function."""
+"""Calls about what dayfly uses in an account and its stack does not create: subnets, images, EC2's role for spot. And Invoke."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Subnet:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageShown:
+class Ec2Image:
     """An image as EC2 shows it. `alias` is the owner's name where EC2 gives one (Amazon's images), else empty."""
 
     architecture: str
@@ -37,43 +37,43 @@ class Invoked:
 
 
 @dataclass(frozen=True)
-class Subnets(Call[tuple[Subnet, ...]]):
-    """Those of these subnets that exist; with no ids the default subnet of each zone."""
+class FindSubnets(Call[tuple[Subnet, ...]]):
+    """Find these subnets; missing ones are left out. Without ids, find the default subnet of each zone."""
 
     ids: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class FindParameter(Call[str | None]):
-    """The value of a public parameter in Systems Manager, or None."""
+    """Read the value of a public parameter in Systems Manager. None when there is none."""
 
     name: str
 
 
 @dataclass(frozen=True)
-class FindImage(Call[ImageShown | None]):
-    """An image by its AMI id, or None."""
+class FindImage(Call[Ec2Image | None]):
+    """Find an image by its AMI id. None when there is none."""
 
     ami: str
 
 
 @dataclass(frozen=True)
 class HasLinkedRole(Call[bool]):
-    """Whether the account has the service-linked role of this service, such as `spot.amazonaws.com`."""
+    """Find out whether the account has the service-linked role of this service, such as `spot.amazonaws.com`."""
 
     service: str
 
 
 @dataclass(frozen=True)
-class MakeLinkedRole(Call[None]):
-    """Creates the service-linked role of this service. Does nothing if there is one."""
+class CreateLinkedRole(Call[None]):
+    """Create the service-linked role of this service. Do nothing if there is one."""
 
     service: str
 
 
 @dataclass(frozen=True)
 class Invoke(Call[Invoked | None]):
-    """Invokes a function with a JSON document and waits for its answer. None when there is no such function."""
+    """Invoke a function with a JSON document and wait for its answer. None when there is no such function."""
 
     function: str
     body: str

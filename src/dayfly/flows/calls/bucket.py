@@ -1,4 +1,4 @@
-"""Calls about the bucket itself: whose it is, its settings, its size, files stored and downloaded whole, its end."""
+"""Calls about the bucket itself: its owner, settings, size and deletion; and files uploaded or downloaded whole."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ class BucketSize:
 
 @dataclass(frozen=True)
 class FindBucket(Call[BucketState]):
-    """Whether the project's bucket exists. `owner` is the account that it must belong to; None: any."""
+    """Find out whether the project's bucket exists. `owner` is the account that it must belong to; None means any."""
 
     owner: str | None = None
 
 
 @dataclass(frozen=True)
-class MakeBucket(Call[bool]):
-    """Creates the project's bucket. False when another account has a bucket of this name."""
+class CreateBucket(Call[bool]):
+    """Create the project's bucket. False when another account has a bucket of this name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SetUpBucket(Call[None]):
-    """Closes the bucket to the public and replaces its policy, its tags and its one lifecycle rule."""
+    """Block public access to the bucket and replace its policy, its tags and its one lifecycle rule."""
 
     policy: Mapping[str, Any]
     tags: Mapping[str, str]
@@ -43,27 +43,27 @@ class SetUpBucket(Call[None]):
 
 @dataclass(frozen=True)
 class MeasureBucket(Call[BucketSize]):
-    """Counts all objects of the bucket and their bytes."""
+    """Count all objects of the bucket and their bytes."""
 
 
 @dataclass(frozen=True)
 class DeleteSomeObjects(Call[int]):
-    """Deletes up to a thousand objects of the bucket and answers how many. 0: it has no object left."""
+    """Delete up to a thousand objects of the bucket. The answer is how many; 0 means that none was left."""
 
 
 @dataclass(frozen=True)
 class AbortSomeUploads(Call[int]):
-    """Aborts up to a thousand unfinished uploads of the bucket and answers how many. 0: none is left."""
+    """Abort up to a thousand unfinished uploads of the bucket. The answer is how many; 0 means that none was left."""
 
 
 @dataclass(frozen=True)
 class DeleteBucket(Call[bool]):
-    """Deletes the bucket. False when it is not empty; True when there is none."""
+    """Delete the bucket. False when it is not empty; True when there is none."""
 
 
 @dataclass(frozen=True)
 class Upload(Call[bool]):
-    """Stores the file at `path` under a key that names its content. False when the key already exists."""
+    """Store the file at `path` under a key that names its content. False when the key already exists."""
 
     key: str
     path: str
@@ -71,7 +71,7 @@ class Upload(Call[bool]):
 
 @dataclass(frozen=True, kw_only=True)
 class Downloaded:
-    """A file as it arrived."""
+    """A downloaded file: its size and hex SHA-256."""
 
     size: int
     sha256: str
@@ -79,7 +79,7 @@ class Downloaded:
 
 @dataclass(frozen=True)
 class Download(Call[Downloaded | None]):
-    """Writes an object to the file at `path`, whose folder is made. None when there is no such object."""
+    """Write an object to the file at `path`, and create its folder. None when there is no such object."""
 
     key: str
     path: str

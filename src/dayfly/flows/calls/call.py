@@ -1,6 +1,7 @@
-"""What a call is, how a flow makes one, and the calls that need no AWS: time, waiting, the log, bytes to show.
+"""What a call is, how a flow makes one, and the calls that need no AWS: time, waiting, the log, output for the user.
 
-A call is a frozen value, typed by its answer. No I/O and no rule here.
+A flow is a generator: it yields a call (a frozen value) where other code would do I/O, and is sent the answer. So the same flow
+runs against AWS and in tests against a model in memory. No I/O and no decisions here.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ T = TypeVar("T")
 
 
 class Call(Generic[A]):
-    """A request of a flow whose answer is an A."""
+    """A request that a flow makes; its answer has the type A."""
 
 
 Flow = Generator[Call[Any], Any, T]
@@ -23,18 +24,18 @@ Flow = Generator[Call[Any], Any, T]
 
 
 def ask(call: Call[A]) -> Generator[Call[Any], Any, A]:
-    """Yields the call and returns its answer, with the answer's type."""
+    """Yield the call and return its answer, with the answer's type."""
     return cast(A, (yield call))
 
 
 @dataclass(frozen=True)
 class Now(Call[datetime]):
-    """The current time, UTC."""
+    """Read the current time, in UTC."""
 
 
 @dataclass(frozen=True)
 class Log(Call[None]):
-    """Writes one line to the log of the process that runs the flow; `fields` go beside it."""
+    """Write one line, with `fields` beside it, to the log of the process that runs the flow."""
 
     line: str
     fields: Mapping[str, Any]
@@ -42,13 +43,13 @@ class Log(Call[None]):
 
 @dataclass(frozen=True)
 class Sleep(Call[None]):
-    """Waits this many seconds."""
+    """Wait this many seconds."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
-class Emit(Call[None]):
-    """Passes bytes to the process that runs the flow, which shows them at once."""
+class ShowBytes(Call[None]):
+    """Show these bytes to the user at once, while the flow goes on."""
 
     body: bytes

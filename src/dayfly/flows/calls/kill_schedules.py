@@ -10,7 +10,7 @@ from dayfly.flows.calls.call import Call
 
 @dataclass(frozen=True)
 class Arm(Call[None]):
-    """Creates a server's kill schedule. Does nothing if there is one."""
+    """Create a server's kill schedule, to fire at `at`. Do nothing if there is one."""
 
     server: str
     at: datetime
@@ -18,13 +18,13 @@ class Arm(Call[None]):
 
 @dataclass(frozen=True)
 class IsArmed(Call[bool]):
-    """Whether a server has a kill schedule."""
+    """Find out whether a server has a kill schedule."""
 
     server: str
 
 
 @dataclass(frozen=True)
 class Disarm(Call[None]):
-    """Removes a server's kill schedule. Does nothing if there is none."""
+    """Delete a server's kill schedule. Do nothing if there is none."""
 
     server: str

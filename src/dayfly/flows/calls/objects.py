@@ -17,14 +17,14 @@ class Stored:
 
 @dataclass(frozen=True)
 class Get(Call[Stored | None]):
-    """Reads an object; None when there is none."""
+    """Read an object. None when there is none."""
 
     key: str
 
 
 @dataclass(frozen=True)
 class PutNew(Call[bool]):
-    """Writes a fact. False when another writer was first; True when the same body is already there."""
+    """Write an object that must not exist yet. False when another body is there; True when the same body is."""
 
     key: str
     body: bytes
@@ -32,7 +32,7 @@ class PutNew(Call[bool]):
 
 @dataclass(frozen=True)
 class PutMatch(Call[bool]):
-    """Replaces an object if it still has this etag. False when it has another."""
+    """Replace an object if it still has this etag. False when it has another."""
 
     key: str
     body: bytes
@@ -41,7 +41,7 @@ class PutMatch(Call[bool]):
 
 @dataclass(frozen=True)
 class Put(Call[None]):
-    """Overwrites an object. Only for heartbeat.json."""
+    """Overwrite an object. Only for heartbeat.json."""
 
     key: str
     body: bytes
@@ -49,7 +49,7 @@ class Put(Call[None]):
 
 @dataclass(frozen=True)
 class Delete(Call[bool]):
-    """Removes an object; with an etag only if it still has it (False when not). True when there is no such object."""
+    """Delete an object; with an etag, only if the object still has it. False when it has another, True when it is gone."""
 
     key: str
     etag: str | None = None
@@ -57,14 +57,14 @@ class Delete(Call[bool]):
 
 @dataclass(frozen=True)
 class DeleteMany(Call[None]):
-    """Removes objects, a thousand in one request. Missing ones are ignored."""
+    """Delete objects, a thousand in one request. Missing ones are ignored."""
 
     keys: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class List(Call[tuple[str, ...]]):
-    """All keys under a prefix, sorted. With `folders`, only the next level of names, each ending in `/`."""
+    """List all keys under a prefix, sorted. With `folders`, only the next level of names, each ending in `/`."""
 
     prefix: str
     folders: bool = False
@@ -72,7 +72,7 @@ class List(Call[tuple[str, ...]]):
 
 @dataclass(frozen=True)
 class SignGet(Call[str]):
-    """A link that lets its holder read one object for this many seconds."""
+    """Sign a URL with which anyone can read one object for this many seconds."""
 
     key: str
     seconds: int

@@ -1,4 +1,4 @@
-"""Calls about the schedules of jobs. Requests are sent to EventBridge Scheduler as they are."""
+"""Calls about the schedules of jobs. Requests go to EventBridge Scheduler unchanged."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from dayfly.flows.calls.call import Call
 
 @dataclass(frozen=True)
 class ListSchedules(Call[tuple[str, ...]]):
-    """Names of all schedules in the project's group, sorted. Empty when there is no such group."""
+    """List the names of all schedules in the project's group, sorted. Empty when there is no such group."""
 
 
 @dataclass(frozen=True)
 class GetSchedule(Call[Mapping[str, Any] | None]):
-    """A schedule as Scheduler describes it, or None."""
+    """Read a schedule as Scheduler describes it. None when there is none."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class CreateSchedule(Call[bool]):
-    """Creates a schedule. False when one of its name exists."""
+    """Create a schedule. False when one of this name exists."""
 
     request: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class UpdateSchedule(Call[bool]):
-    """Replaces all fields of a schedule. False when there is none of its name."""
+    """Replace all fields of a schedule. False when there is none of this name."""
 
     request: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class DeleteSchedule(Call[None]):
-    """Deletes a schedule of the project's group. Does nothing if there is none."""
+    """Delete a schedule of the project's group. Do nothing if there is none."""
 
     name: str

@@ -1,6 +1,6 @@
 """Calls about the project's CloudFormation stack: find it, start a change of it, read why a change failed.
 
-CloudFormation works on after it has answered. A flow waits by asking for the stack again.
+CloudFormation answers before a change is complete. A flow waits by finding the stack again.
 """
 
 from __future__ import annotations
@@ -34,34 +34,34 @@ class StackEvent:
 
 @dataclass(frozen=True)
 class FindStack(Call[Stack | None]):
-    """The stack of this name, or None when there is none."""
+    """Find the stack of this name. None when there is none."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class CreateStack(Call[bool]):
-    """Starts to create a stack with this request. False when a stack of its name exists."""
+    """Start to create a stack with this request. False when a stack of this name exists."""
 
     request: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class UpdateStack(Call[bool]):
-    """Starts to update a stack with this request. False when nothing differs."""
+    """Start to update a stack with this request. False when nothing differs."""
 
     request: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class DeleteStack(Call[None]):
-    """Starts to delete the stack of this name. Does nothing if there is none."""
+    """Start to delete the stack of this name. Do nothing if there is none."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class StackEvents(Call[tuple[StackEvent, ...]]):
-    """The newest events of the stack of this name, newest first. Empty when there is no such stack."""
+    """List the newest events of the stack of this name, newest first. Empty when there is no such stack."""
 
     name: str

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dayfly.errors import FileError, LeftError, RightsError, Unclear
+from dayfly.errors import FileError, RightsError, Unclear, UnfinishedError
 from dayfly.flows.calls import (
     AbortSomeUploads,
     BucketState,
+    CreateBucket,
     DeleteBucket,
     DeleteSomeObjects,
     FindBucket,
     Flow,
-    MakeBucket,
     SetUpBucket,
     ask,
 )
@@ -39,7 +39,7 @@ def bucket_exists(scope: Scope) -> Flow[bool]:
 def make_bucket(scope: Scope, tags: Mapping[str, str]) -> Flow[None]:
     """Creates the bucket unless it exists, and sets it up in either case."""
     if not (yield from bucket_exists(scope)):
-        if not (yield from ask(MakeBucket())):
+        if not (yield from ask(CreateBucket())):
             raise FileError(f"bucket {scope.bucket} belongs to another account", hint="rename the project")
         yield from _wait_until_visible(scope)
     yield from ask(
@@ -63,7 +63,7 @@ def _wait_until_visible(scope: Scope) -> Flow[None]:
 
 
 def delete_bucket(scope: Scope) -> Flow[None]:
-    """Deletes all objects and unfinished uploads, then the bucket. Raises LeftError when it keeps filling up."""
+    """Deletes all objects and unfinished uploads, then the bucket. Raises UnfinishedError when it keeps filling up."""
     for _ in range(_DELETE_TRIES):
         while (yield from ask(DeleteSomeObjects())):
             pass
@@ -71,7 +71,7 @@ def delete_bucket(scope: Scope) -> Flow[None]:
             pass
         if (yield from ask(DeleteBucket())):
             return
-    raise LeftError(f"bucket {scope.bucket} is not empty: something still writes to it", hint="dayfly destroy")
+    raise UnfinishedError(f"bucket {scope.bucket} is not empty: something still writes to it", hint="dayfly destroy")
 
 
 def was_deployed(scope: Scope) -> Flow[bool]:

@@ -14,7 +14,7 @@ from functools import cache
 
 from dayfly.core.model import Deployed, Launch, Project, Version
 from dayfly.core.ticks import Zones
-from dayfly.flows.calls import FindStack, Flow, Log, MakeLinkedRole, Now, Sleep, Stack, Upload, ask
+from dayfly.flows.calls import CreateLinkedRole, FindStack, Flow, Log, Now, Sleep, Stack, Upload, ask
 from dayfly.project.bundle import build
 from dayfly.project.deploy import plan
 from dayfly.project.deploy.bucket import make_bucket
@@ -133,7 +133,7 @@ def apply(scope: Scope, prepared: Prepared) -> Flow[Done]:
     yield from ask(Log("bucket", {}))
     yield from make_bucket(scope, prepared.tags)
     if found.lacks_spot_role:
-        yield from ask(MakeLinkedRole(SPOT))
+        yield from ask(CreateLinkedRole(SPOT))
     yield from ask(Log("code", {}))
     uploaded = yield from _upload(prepared.packages)
     stack = found.stack

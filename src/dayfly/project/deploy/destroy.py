@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dayfly.core.facts import Server
-from dayfly.errors import LeftError, SupplyError
-from dayfly.flows.calls import EndServer, FindStack, Flow, Log, MeasureBucket, Servers, Stack, ask
+from dayfly.errors import SupplyError, UnfinishedError
+from dayfly.flows.calls import FindStack, Flow, ListServers, Log, MeasureBucket, Stack, TerminateServer, ask
 from dayfly.project.deploy.bucket import bucket_exists, delete_bucket
 from dayfly.project.deploy.schedules import job_schedules, remove_schedules
 from dayfly.project.deploy.scope import Scope
@@ -110,7 +110,7 @@ def _try_to_delete(stack: Stack, poll_s: float) -> Flow[str]:
     """Deletes the stack. Returns why it is left, or an empty string: what else costs money must go all the same."""
     try:
         yield from delete_stack(stack, poll_s)
-    except (SupplyError, LeftError) as error:
+    except (SupplyError, UnfinishedError) as error:
         return error.message
     yield from ask(Log("stack", {}))
     return ""
@@ -118,7 +118,7 @@ def _try_to_delete(stack: Stack, poll_s: float) -> Flow[str]:
 
 def _live_servers() -> Flow[tuple[Server, ...]]:
     """The project's servers that still exist. A stopped one counts: its disk costs money."""
-    servers = yield from ask(Servers())
+    servers = yield from ask(ListServers())
     return tuple(server for server in servers if not server.gone)
 
 
@@ -130,7 +130,7 @@ def _end_servers(scope: Scope) -> Flow[int]:
         live = yield from _live_servers()
         for server in live:
             if server.id not in ended:
-                yield from ask(EndServer(server.id))
+                yield from ask(TerminateServer(server.id))
                 ended.add(server.id)
         return live
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dayfly.core.model import Architecture, Image, Network, Project
 from dayfly.errors import FileError, SupplyError
-from dayfly.flows.calls import FindImage, FindParameter, Flow, HasLinkedRole, ImageShown, Subnets, ask
+from dayfly.flows.calls import Ec2Image, FindImage, FindParameter, FindSubnets, Flow, HasLinkedRole, ask
 
 SPOT = "spot.amazonaws.com"
 """The service whose own role an account needs before its first spot server."""
@@ -36,7 +36,7 @@ class FoundImage:
 def find_network(region: str, wanted: Network | None) -> Flow[FoundNetwork]:
     """The subnets that the file names, or those of the default VPC. Raises FileError when they cannot be used."""
     given = wanted or Network()
-    found = yield from ask(Subnets(given.subnets))
+    found = yield from ask(FindSubnets(given.subnets))
     missing = set(given.subnets) - {subnet.id for subnet in found}
     if missing:
         raise FileError(
@@ -72,7 +72,7 @@ def find_image(region: str, name: str, architecture: Architecture) -> Flow[Found
     return _found(name, architecture, image_id=f"resolve:ssm:{parameter}", shown=shown)
 
 
-def _shown(region: str, ami: str, architecture: Architecture) -> Flow[ImageShown]:
+def _shown(region: str, ami: str, architecture: Architecture) -> Flow[Ec2Image]:
     shown = yield from ask(FindImage(ami))
     if shown is None:
         raise SupplyError(f"image {ami} does not exist in {region}", hint="use another `image`, or build it again")
@@ -84,7 +84,7 @@ def _shown(region: str, ami: str, architecture: Architecture) -> Flow[ImageShown
     return shown
 
 
-def _found(name: str, architecture: Architecture, *, image_id: str, shown: ImageShown) -> FoundImage:
+def _found(name: str, architecture: Architecture, *, image_id: str, shown: Ec2Image) -> FoundImage:
     image = Image(
         name=name,
         architecture=architecture,

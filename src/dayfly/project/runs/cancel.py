@@ -5,7 +5,7 @@ from __future__ import annotations
 from dayfly.core import names
 from dayfly.core.records import Cancel, Closed, encode
 from dayfly.core.step import State
-from dayfly.errors import LeftError, NotFoundError
+from dayfly.errors import NotFoundError, UnfinishedError
 from dayfly.flows.actor import Actor
 from dayfly.flows.calls import Flow, Now, PutNew, ask
 from dayfly.flows.gather import gather
@@ -19,7 +19,7 @@ GONE_WITHIN_S = 60
 def cancel(run: names.RunName, actor: Actor, by: str, poll_s: float) -> Flow[Closed]:
     """Cancels the run's newest attempt and returns how it was closed: it may have ended by itself first.
 
-    Raises NotFoundError when the run is over, LeftError when its server is still terminating.
+    Raises NotFoundError when the run is over, UnfinishedError when its server is still terminating.
     """
     facts = yield from gather(run)
     if facts.opened is None:
@@ -38,7 +38,7 @@ def cancel(run: names.RunName, actor: Actor, by: str, poll_s: float) -> Flow[Clo
 def _closed(run: names.RunName, walked: Walked) -> Closed:
     attempt = walked.facts.attempt
     if attempt is None or attempt.closed is None:
-        raise LeftError(
+        raise UnfinishedError(
             f"{run}: cancel requested; not over yet: {walked.step.reason}",
             hint="the sweeper finishes it within 5 minutes: dayfly ps",
         )

@@ -11,7 +11,7 @@ from typing import Any
 from dayfly.core import names
 from dayfly.core.facts import Attempt, Facts
 from dayfly.core.records import Heartbeat, Latest
-from dayfly.flows.calls import Console, Flow, Get, Now, ask
+from dayfly.flows.calls import Flow, Get, Now, ReadConsole, ask
 from dayfly.flows.gather import gather, record
 
 
@@ -40,7 +40,7 @@ def look_up(run: names.RunName) -> Flow[RunDetails]:
     attempt = facts.attempt
     if attempt is not None and attempt.closed is None and attempt.server is not None:
         heartbeat = yield from record(Heartbeat, names.HEARTBEAT)
-        console = yield from ask(Console(attempt.server.id))
+        console = yield from ask(ReadConsole(attempt.server.id))
     now = yield from ask(Now())
     return RunDetails(facts=facts, at=now, receipt=receipt, latest=latest, heartbeat=heartbeat, console=console)
 

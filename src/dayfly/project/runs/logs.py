@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from dayfly.core import names
 from dayfly.core.facts import Attempt, Facts
 from dayfly.errors import NotFoundError, Unclear
-from dayfly.flows.calls import Emit, Flow, Get, List, Sleep, ask
+from dayfly.flows.calls import Flow, Get, List, ShowBytes, Sleep, ask
 from dayfly.flows.gather import gather
 from dayfly.project.runs import reasons
 from dayfly.project.runs.details import out_prefix
@@ -54,7 +54,7 @@ def _read_on(run: names.RunName, read: Tail, *, follow: bool) -> Flow[None]:
     for key in (yield from log_pieces(run, attempt)):
         if key not in read.seen:
             body = yield from _piece(key)
-            yield from ask(Emit(body))
+            yield from ask(ShowBytes(body))
             read.seen.add(key)
             read.bytes += len(body)
     read.is_over = is_over(attempt)

@@ -12,14 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from dayfly.core.records import Output
-from dayfly.errors import FileError, LeftError, NotFoundError
+from dayfly.errors import FileError, NotFoundError, UnfinishedError
 from dayfly.flows.calls import Download, Flow, Log, ask
 
 
 def fetch(outputs: Iterable[Output], folder: Path, prefix: str) -> Flow[None]:
     """Downloads these files into `folder`. The path of each is logged before it is downloaded.
 
-    `prefix`: where in the bucket they must be. Raises NotFoundError for a file that is no longer there, LeftError for one that is
+    `prefix`: where in the bucket they must be. Raises NotFoundError for a file that is no longer there, UnfinishedError for one that is
     not what was stored or not this run's.
     """
     files = tuple(outputs)
@@ -32,22 +32,24 @@ def fetch(outputs: Iterable[Output], folder: Path, prefix: str) -> Flow[None]:
         if arrived is None:
             raise NotFoundError(f"{output.path} is no longer in the bucket", hint="dayfly runs")
         if (arrived.size, arrived.sha256) != (output.size, output.sha256):
-            raise LeftError(
+            raise UnfinishedError(
                 f"{output.path} is not what was stored: its hash differs; nothing of it was kept",
                 hint="repeat the command",
             )
 
 
 def refuse_foreign(output: Output, prefix: str) -> None:
-    """Raises LeftError for a path outside the run's folder and for an object of another run.
+    """Raises UnfinishedError for a path outside the run's folder and for an object of another run.
 
     The record was written on the job's own server, so the paths and keys in it are not trusted.
     """
     parts = PurePosixPath(output.path).parts
     if not parts or output.path.startswith("/") or ".." in parts or "\0" in output.path:
-        raise LeftError(f"the record of this run names a file outside its folder: {output.path!r}; nothing was written")
+        raise UnfinishedError(
+            f"the record of this run names a file outside its folder: {output.path!r}; nothing was written"
+        )
     if not output.key.startswith(prefix):
-        raise LeftError(f"the record of this run names an object of another: {output.key!r}; nothing was written")
+        raise UnfinishedError(f"the record of this run names an object of another: {output.key!r}; nothing was written")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from dayfly.core import names, sweep
 from dayfly.core.facts import Facts, Server
 from dayfly.core.records import Ended, Intent, Started
 from dayfly.core.sweep import Decision
-from dayfly.flows.calls import Flow, IsArmed, Now, Servers, ask
+from dayfly.flows.calls import Flow, IsArmed, ListServers, Now, ask
 from dayfly.flows.gather import election, gather, record
 from dayfly.project.runs.list_runs import open_runs
 
@@ -42,7 +42,7 @@ class ServerList:
 
 def list_servers() -> Flow[ServerList]:
     """Return the project's servers that are not gone, newest first, and the live runs whose server EC2 does not show."""
-    servers = yield from ask(Servers())
+    servers = yield from ask(ListServers())
     rows: list[ServerRow] = []
     for server in servers:
         if not server.gone:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dayfly.core import names
-from dayfly.errors import LeftError, Refused, SupplyError
+from dayfly.errors import Refused, SupplyError, UnfinishedError
 from dayfly.flows.calls import (
     CreateStack,
     DeleteStack,
@@ -64,7 +64,7 @@ def stands(stack: Stack | None, digest: str) -> bool:
 
 def apply_stack(wanted: StackWanted, poll_s: float) -> Flow[Stack]:
     """Creates or updates the stack, waits, and returns it. Raises SupplyError with the first resource that failed and why,
-    LeftError when the stack is in a state that a deploy must not change.
+    UnfinishedError when the stack is in a state that a deploy must not change.
     """
     stack = yield from ask(FindStack(wanted.name))
     if stack is not None and stack.status in _NEVER_MADE:
@@ -106,14 +106,14 @@ def _refuse_unfit(stack: Stack) -> None:
     if is_busy(stack):
         raise _busy(stack.name, stack.status)
     if stack.status not in _GOOD:
-        raise LeftError(
+        raise UnfinishedError(
             f"stack {stack.name} is {stack.status}; its sweeper may still be working, so dayfly does not delete it",
             hint=f"aws cloudformation describe-stack-events --stack-name {stack.name}",
         )
 
 
-def _busy(name: str, state: str) -> LeftError:
-    return LeftError(f"stack {name} is {state}; wait until it has settled", hint="dayfly deploy")
+def _busy(name: str, state: str) -> UnfinishedError:
+    return UnfinishedError(f"stack {name} is {state}; wait until it has settled", hint="dayfly deploy")
 
 
 def _request(wanted: StackWanted) -> Flow[dict[str, Any]]:
@@ -133,7 +133,7 @@ def _request(wanted: StackWanted) -> Flow[dict[str, Any]]:
 
 
 def _finished(wanted: StackWanted, poll_s: float) -> Flow[Stack]:
-    """Waits for the end of a creation or an update. Raises SupplyError when it failed, LeftError when it takes too long."""
+    """Waits for the end of a creation or an update. Raises SupplyError when it failed, UnfinishedError when it takes too long."""
     name = wanted.name
 
     def is_finished(found: Stack | None) -> bool:
@@ -144,7 +144,9 @@ def _finished(wanted: StackWanted, poll_s: float) -> Flow[Stack]:
     if stack is None:
         raise SupplyError(f"stack {name} was deleted while it was deployed", hint="dayfly deploy")
     if not is_finished(stack):
-        raise LeftError(f"stack {name} is still {stack.status} after {WITHIN_S // 60} minutes", hint="dayfly deploy")
+        raise UnfinishedError(
+            f"stack {name} is still {stack.status} after {WITHIN_S // 60} minutes", hint="dayfly deploy"
+        )
     if stack.status not in _DONE:
         raise SupplyError(
             f"stack {name} failed at {(yield from why_failed(name))}",
@@ -155,7 +157,7 @@ def _finished(wanted: StackWanted, poll_s: float) -> Flow[Stack]:
 
 def delete_stack(stack: Stack, poll_s: float) -> Flow[None]:
     """Deletes the stack and waits until it is gone. Raises SupplyError when CloudFormation could not delete all of it,
-    LeftError when it takes too long.
+    UnfinishedError when it takes too long.
     """
 
     def is_gone(found: Stack | None) -> bool:
@@ -174,7 +176,9 @@ def delete_stack(stack: Stack, poll_s: float) -> Flow[None]:
             f"stack {stack.name} could not be deleted: {(yield from why_failed(stack.name))}",
             hint=f"aws cloudformation describe-stack-events --stack-name {stack.name}",
         )
-    raise LeftError(f"stack {stack.name} is still {found.status} after {WITHIN_S // 60} minutes", hint="dayfly destroy")
+    raise UnfinishedError(
+        f"stack {stack.name} is still {found.status} after {WITHIN_S // 60} minutes", hint="dayfly destroy"
+    )
 
 
 def _is_deletable(stack: Stack | None) -> bool:
