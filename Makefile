@@ -1,19 +1,20 @@
-# For users: demo, test. For developers: check before a commit, test before a release. Each sets up what it needs.
+# For users: demo, test. For developers: lint before a commit, check before a push, test before a release. Each target sets up what
+# it needs.
 # Tests run by file, in as many processes as there are cores (four at most); tests/conftest.py gives the order.
-BESIDE = -n auto --maxprocesses=4 --dist loadgroup --no-loadscope-reorder
+PARALLEL = -n auto --maxprocesses=4 --dist loadgroup --no-loadscope-reorder
 .PHONY: setup demo test lint check acceptance conformance lock format figures dead-code
 
 setup:
 	@scripts/setup
 
-# GUEST=vm: on a QEMU machine
+# Run the example job on a local cloud. GUEST=vm: on a QEMU machine
 demo: setup
 	@$(if $(filter vm,$(GUEST)),scripts/setup-vm --required)
 	@.venv/bin/dayfly demo $(if $(GUEST),--guest $(GUEST))
 
 test: setup
 	@scripts/setup-vm
-	@.venv/bin/python -m pytest -q $(BESIDE)
+	@.venv/bin/python -m pytest -q $(PARALLEL)
 
 lint: setup
 	@scripts/lint
@@ -21,8 +22,8 @@ lint: setup
 check: setup
 	@scripts/check
 
-# On a real account: make acceptance ACCOUNT=123456789012 [REGION=eu-west-1] [CLEAN=1]
-# Costs at most $0.05, provided it, or CLEAN=1 after an interruption, runs to its end
+# Test on a real account: make acceptance ACCOUNT=123456789012 [REGION=eu-west-1] [CLEAN=1]
+# Costs at most $0.05 if it, or CLEAN=1 after an interruption, runs to its end
 acceptance: setup
 	@scripts/acceptance $(if $(ACCOUNT),--account $(ACCOUNT)) $(if $(REGION),--region $(REGION)) $(if $(CLEAN),--clean)
 
@@ -36,10 +37,10 @@ lock:
 format: setup
 	@.venv/bin/ruff format -q . && .venv/bin/ruff check -q --fix .
 
-# Sizes, branches, cycles, docstrings by room. AT=REV: of a revision
+# Print sizes, branches, cycles and docstrings by room. AT=REV: of a revision
 figures: setup
 	@scripts/figures $(if $(AT),--at $(AT))
 
-# Candidates for removal; each needs a look by hand
+# List candidates for removal; look at each by hand
 dead-code: setup
 	@.venv/bin/vulture
