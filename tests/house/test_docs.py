@@ -251,4 +251,4 @@ def test_decisions_are_listed_and_complete():
         text = path.read_text()
         assert f"({path.name}) {text.splitlines()[0][7:]}\n" in listed
         assert re.search(r"^\d{4}-\d\d-\d\d, (accepted|replaced by \d{4})$", text, re.MULTILINE), path.name
-        assert [word for word in ("Context", "Decision", "Why", "Also weighed") if f"**{word}.**" not in text] == []
+        assert [word for word in ("Context", "Decision", "Why", "Alternatives") if f"**{word}.**" not in text] == []
