@@ -74,4 +74,4 @@ def test_what_ec2_does_not_say_is_none():
     "code", ["InvalidLaunchTemplateId.NotFound", "InvalidBlockDeviceMapping", "InvalidSubnetID.NotFound"]
 )
 def test_request_that_ec2_calls_wrong_is_not_a_lack_of_capacity(code):
-    assert election.refused_because((FleetError(code=code, message=""),)) == "unknown"
+    assert election.refusal_reason((FleetError(code=code, message=""),)) == "unknown"

@@ -18,7 +18,7 @@ import pytest
 
 from dayfly.cli.main import dayfly_command
 from dayfly.core import event, names, records
-from dayfly.core.election import refused_because
+from dayfly.core.election import refusal_reason
 from dayfly.project.file import config, keys
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,7 +111,7 @@ def test_objects_in_the_bucket_are_documented():
 
 def test_fields_of_the_event_are_documented():
     text = (ROOT / "docs/event.md").read_text()
-    assert [field for field in event.KNOWN if f"| `{field}` |" not in text] == []
+    assert [field for field in event.FIELDS if f"| `{field}` |" not in text] == []
 
 
 def test_variables_of_a_job_are_documented():
@@ -122,7 +122,7 @@ def test_variables_of_a_job_are_documented():
 def test_reasons_of_refused_launches_are_documented():
     text = section("docs/job.md", "## How a run can end")
     for code in ("InvalidAMIID.NotFound", "UnauthorizedOperation", "VcpuLimitExceeded", "InsufficientInstanceCapacity"):
-        assert f"`{refused_because((records.FleetError(code=code, message=''),))}`" in text
+        assert f"`{refusal_reason((records.FleetError(code=code, message=''),))}`" in text
 
 
 def test_generated_blocks_are_fresh():

@@ -17,12 +17,12 @@ from zoneinfo import ZoneInfo
 
 from dayfly.core import names
 from dayfly.core.facts import FleetAnswer, Launched, RefusedLaunch, Replayed, Server
-from dayfly.core.model import Code, Deployed, Job, Launch, Version
+from dayfly.core.model import Code, Deployed, Job, LaunchSettings, Version
 from dayfly.core.records import Ended, FleetError, Log, Output, Started, encode
 from dayfly.core.versions import write_version
 from dayfly.errors import Unclear
 from dayfly.flows import calls
-from dayfly.flows.actor import CLI_MAY, LAUNCHER_MAY, SWEEPER_MAY, Actor
+from dayfly.flows.actor import CLI_STATES, LAUNCHER_STATES, SWEEPER_STATES, Actor
 from model.stepper import Stepper
 
 START = datetime(2026, 11, 24, 22, 40, 30, tzinfo=UTC)
@@ -58,8 +58,8 @@ ANSWERS = {
 
 
 def acting_as(who: str) -> Actor:
-    may = {"launcher": LAUNCHER_MAY, "sweeper": SWEEPER_MAY}.get(who, CLI_MAY)
-    return Actor(project=PROJECT, bucket=BUCKET, region=REGION, who=who, may=may, zones=ZoneInfo)
+    acts_in = {"launcher": LAUNCHER_STATES, "sweeper": SWEEPER_STATES}.get(who, CLI_STATES)
+    return Actor(project=PROJECT, bucket=BUCKET, region=REGION, who=who, acts_in=acts_in, zones=ZoneInfo)
 
 
 @dataclass
@@ -338,7 +338,7 @@ def version(since: datetime = START, **changes: Any) -> Deployed:
     code = Code(
         bundle="bundles/abc.zip", sha256="abc", size=3, files=1, wheels=(), python="3.13", commit="9f2c1ab", dirty=False
     )
-    launch = Launch(
+    launch = LaunchSettings(
         template="lt-1",
         template_version="1",
         role_id=ROLE,

@@ -97,7 +97,7 @@ def test_no_role_can_change_a_template_a_role_or_a_function():
 
 
 def test_power_off_terminates_and_metadata_is_imdsv2_only():
-    data = template.build(GIVEN)["Resources"][DEBIAN.logical]["Properties"]["LaunchTemplateData"]
+    data = template.build(GIVEN)["Resources"][DEBIAN.logical_id]["Properties"]["LaunchTemplateData"]
     assert data["InstanceInitiatedShutdownBehavior"] == "terminate"
     assert data["MaintenanceOptions"] == {"AutoRecovery": "disabled"}
     assert data["MetadataOptions"]["HttpTokens"] == "required"

@@ -23,7 +23,7 @@ from dayfly.cloud.interpreter import Interpreter
 from dayfly.core import names
 from dayfly.core.model import Project
 from dayfly.errors import FileError
-from dayfly.flows.actor import CLI_MAY, Actor
+from dayfly.flows.actor import CLI_STATES, Actor
 from dayfly.project.deploy.scope import Scope
 
 
@@ -87,7 +87,7 @@ class Target:
             bucket=self.bucket(project),
             region=self.region,
             who=f"cli:{self.who}",
-            may=CLI_MAY,
+            acts_in=CLI_STATES,
             zones=ZoneInfo,
         )
 

@@ -1,4 +1,7 @@
-"""What EC2's answers mean for the election of an attempt: a server, no server, or spot refused. Pure."""
+"""What EC2's answers mean for an attempt's election. Pure.
+
+An attempt can get more than one server, when answers are lost. It elects one; only the elected server may run the job.
+"""
 
 from __future__ import annotations
 
@@ -41,11 +44,11 @@ _REASONS = (
     (_QUOTA, EndReason.QUOTA),
     (_CAPACITY, EndReason.NO_CAPACITY),
 )
-"""By how much their remedy helps, best first."""
+"""Checked in this order. The first reason that applies is the one whose remedy is surest."""
 
 
 def elect(server: Server, now: datetime) -> Elected:
-    """The record that elects a server. What EC2 does not say is None, never an empty text."""
+    """Return the record that elects a server. What EC2 does not say is None, never an empty string."""
     return Elected(
         at=now,
         server=server.id,
@@ -58,32 +61,32 @@ def elect(server: Server, now: datetime) -> Elected:
 
 
 def elect_none(cause: Cause, errors: tuple[FleetError, ...], now: datetime) -> NoServer:
-    """The record that an attempt has no server."""
+    """Return the record that an attempt has no server."""
     match cause:
         case Cause.CANCELLED:
             reason, detail = EndReason.CANCELLED, "cancelled before it had a server"
         case Cause.UNANSWERED:
             reason, detail = EndReason.UNKNOWN, "EC2 gave no clear answer within 5 minutes; it is not asked again"
         case Cause.REFUSED:
-            reason, detail = refused_because(errors), errors_text(errors)
+            reason, detail = refusal_reason(errors), errors_text(errors)
     return NoServer(at=now, cause=cause, reason=reason, detail=detail, errors=errors)
 
 
 def after_refusal(asked: AskEc2, errors: tuple[FleetError, ...], now: datetime) -> SpotRefused | NoServer:
-    """What a definite refusal writes: the next market may be asked, or the attempt has no server.
+    """Return the record to write after a definite refusal: spot refused, or no server if this was the last market.
 
-    The last market that was asked gives the reason; the detail names the errors of both.
+    The last market gives the reason; the detail names the errors of both markets.
     """
     if asked.market != asked.intent.markets[-1]:
         return SpotRefused(at=now, errors=errors)
-    every = (*asked.spot_errors, *errors)
+    all_errors = (*asked.spot_errors, *errors)
     return NoServer(
-        at=now, cause=Cause.REFUSED, reason=refused_because(errors), detail=errors_text(every), errors=every
+        at=now, cause=Cause.REFUSED, reason=refusal_reason(errors), detail=errors_text(all_errors), errors=all_errors
     )
 
 
-def refused_because(errors: tuple[FleetError, ...]) -> EndReason:
-    """The reason for a definite refusal whose remedy helps most."""
+def refusal_reason(errors: tuple[FleetError, ...]) -> EndReason:
+    """Return the reason for a definite refusal with these errors."""
     codes = {error.code for error in errors}
     for known, reason in _REASONS:
         if codes & known:
@@ -92,5 +95,6 @@ def refused_because(errors: tuple[FleetError, ...]) -> EndReason:
 
 
 def errors_text(errors: tuple[FleetError, ...]) -> str:
-    """`c8g.large eu-west-1a: InsufficientInstanceCapacity; ...`, each once."""
-    return "; ".join(dict.fromkeys(f"{error.pool}: {error.code}".removeprefix(": ") for error in errors))
+    """Return the errors as text without repeats: `c8g.large eu-west-1a: InsufficientInstanceCapacity; ...`."""
+    texts = [f"{error.pool}: {error.code}".removeprefix(": ") for error in errors]
+    return "; ".join(dict.fromkeys(texts))

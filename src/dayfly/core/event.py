@@ -1,4 +1,4 @@
-"""Reads the launcher's event, as documented in docs/event.md. Pure: a mapping in, a LaunchRequest or a FileError out."""
+"""Parses the launcher's event, as documented in docs/event.md, into a LaunchRequest. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dayfly.core import names
 from dayfly.core.records import Source
 from dayfly.errors import FileError
 
-KNOWN = {"job", "tick", "source", "request", "by", "env", "publish", "retry", "same_code"}
+FIELDS = {"job", "tick", "source", "request", "by", "env", "publish", "retry", "same_code"}
 EXAMPLE = '{"job": "pi", "tick": "2026-11-24T22:41:00Z", "source": "schedule"}'
 
 
@@ -34,25 +34,25 @@ class LaunchRequest:
 
 
 def launch_request(event: Any, request: str) -> LaunchRequest:
-    """Reads an event. `request`: the id of this invocation, used when the event names no request. Raises FileError."""
+    """Parse an event. `request`: the id of this invocation, used when the event names no request. Raises FileError."""
     if not isinstance(event, Mapping):
-        raise _bad("it is not a JSON object")
-    unknown = sorted(set(event) - KNOWN)
+        raise _invalid("it is not a JSON object")
+    unknown = sorted(set(event) - FIELDS)
     if unknown:
-        raise _bad(f"unknown field {', '.join(unknown)}")
+        raise _invalid(f"unknown field {', '.join(unknown)}")
     env = event.get("env") or {}
     if not isinstance(env, Mapping) or not all(isinstance(value, str) for value in env.values()):
-        raise _bad("env must be an object whose values are strings")
+        raise _invalid("env must be an object whose values are strings")
     by, request = str(event.get("by") or ""), str(event.get("request") or request)
     if event.get("retry"):
         run = _run(event["retry"])
         return LaunchRequest(job=run.job, retry=run, same_code=bool(event.get("same_code")), by=by, request=request)
     job, source = event.get("job"), _source(event.get("source"))
     if not isinstance(job, str) or not names.JOB_NAME.fullmatch(job):
-        raise _bad("job is missing or not the name of a job")
+        raise _invalid("job is missing or not the name of a job")
     tick = _tick(event.get("tick"))
     if tick is None and source == Source.SCHEDULE:
-        raise _bad("an event with source schedule must name its tick")
+        raise _invalid("an event with source schedule must have a tick")
     return LaunchRequest(
         job=job, tick=tick, source=source, env=dict(env), publish=bool(event.get("publish")), by=by, request=request
     )
@@ -62,7 +62,7 @@ def _source(text: Any) -> Source:
     try:
         return Source(text or Source.HAND)
     except ValueError:
-        raise _bad(f"source must be schedule or hand, not {text!r}") from None
+        raise _invalid(f"source must be schedule or hand, not {text!r}") from None
 
 
 def _tick(text: Any) -> datetime | None:
@@ -71,15 +71,15 @@ def _tick(text: Any) -> datetime | None:
     try:
         return names.utc_moment(str(text))
     except ValueError as error:
-        raise _bad(str(error)) from error
+        raise _invalid(str(error)) from error
 
 
 def _run(text: Any) -> names.RunName:
     try:
         return names.run_name(str(text))
     except ValueError as error:
-        raise _bad(str(error)) from error
+        raise _invalid(str(error)) from error
 
 
-def _bad(what: str) -> FileError:
+def _invalid(what: str) -> FileError:
     return FileError(f"not a launcher event: {what}", hint=f"for example {EXAMPLE}")

@@ -1,4 +1,4 @@
-"""Project, job and job version as frozen values: what a user wrote, with every default resolved. Nothing about runs.
+"""Project, job and job version as frozen values: what a user wrote, with every default filled in. Nothing about runs.
 
 project/file reads dayfly.toml into these values; core/versions.py writes a job version as JSON.
 """
@@ -21,7 +21,7 @@ Architecture = Literal["arm64", "x86_64"]
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """Where servers of one region start. Empty lists: the default VPC's subnets, a security group made by the stack."""
+    """Where servers of one region start. Empty: the default VPC's subnets, and a security group that the stack creates."""
 
     subnets: tuple[str, ...] = ()
     security_groups: tuple[str, ...] = ()
@@ -30,7 +30,7 @@ class Network:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One job as written, every default resolved. Durations in whole seconds, disk in GB (10^9 as EC2 says GiB)."""
+    """One job, with every default filled in. Durations are whole seconds. `disk_gb` is what EC2 takes as GiB."""
 
     name: str
     command: str | tuple[str, ...]
@@ -53,13 +53,13 @@ class Job:
 
     @property
     def lifetime_s(self) -> int:
-        """Seconds from launch to the deadline."""
+        """Return the seconds from launch to the deadline."""
         return self.time_limit_s + self.margin_s
 
 
 @dataclass(frozen=True, kw_only=True)
 class Project:
-    """One dayfly.toml."""
+    """The content of one dayfly.toml. `keep_s`: results older than this are removed."""
 
     name: str
     account: str | None
@@ -73,7 +73,7 @@ class Project:
 
 @dataclass(frozen=True, kw_only=True)
 class Code:
-    """The files that the server gets: the key of the bundle in the bucket, and what is in it."""
+    """The files that the server gets: the bundle's key in the bucket, and what it holds."""
 
     bundle: str
     sha256: str
@@ -86,8 +86,8 @@ class Code:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Launch:
-    """What the stack has for this job: launch template, role and subnets."""
+class LaunchSettings:
+    """What a launch request takes from the stack: launch template, role, image and subnets."""
 
     template: str
     template_version: str
@@ -99,19 +99,19 @@ class Launch:
 
 @dataclass(frozen=True, kw_only=True)
 class Deployed:
-    """A job as deployed from `effective_from` on. `code` is None when the server gets no files."""
+    """A job version, in force from `effective_from` on. `code` is None when the server gets no files."""
 
     name: str
     effective_from: datetime
     job: Job
     code: Code | None
-    launch: Launch
+    launch: LaunchSettings
     tags: Mapping[str, str]
     deployed_by: str
 
     @property
     def digest(self) -> str:
-        """Hex SHA-256 of what decides how the job runs; the same for equal content, whoever deployed it, from any commit."""
+        """Return the hex SHA-256 of all that decides how the job runs: not who deployed it, when, or from which commit."""
         content = asdict(self)
         del content["effective_from"], content["deployed_by"]
         if content["code"]:
@@ -125,7 +125,7 @@ class Deployed:
 
 @dataclass(frozen=True, kw_only=True)
 class Removed:
-    """From `effective_from` on the job is no longer deployed."""
+    """The version that ends a job: from `effective_from` on it is no longer deployed."""
 
     name: str
     effective_from: datetime
@@ -150,15 +150,15 @@ class Image:
     owner: str  # account id, or an alias such as amazon
 
     @property
-    def logical(self) -> str:
-        """Logical id of its launch template in the stack: letters and digits only."""
+    def logical_id(self) -> str:
+        """Return the logical id of its launch template in the stack: letters and digits only."""
         digest = hashlib.sha256(f"{self.name}|{self.architecture}".encode()).hexdigest()[:8]
         return f"Template{digest}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scheduled:
-    """One schedule to create: an EventBridge expression in a time zone, and the event that it delivers."""
+class JobSchedule:
+    """One schedule of a job: an EventBridge expression in a time zone, and the event that it delivers."""
 
     name: str
     expression: str

@@ -1,7 +1,7 @@
-"""Names that several machines must spell alike: tags, S3 keys, environment variables.
+"""Names that programs on several machines must spell alike: tags, S3 keys, environment variables.
 
-Only names that laptop, functions, servers and bucket share are here. No rules. The agent cannot import this module; a test
-compares its names with these.
+Laptop, Lambda functions and servers share them. No decisions here. The agent cannot import this module; a test compares its
+names with these.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple
 FORMAT = 1
 """The format of every record. Later versions of dayfly still read it."""
 
-# Tags on every server, its volume, network interface and fleet. All are allowed as instance metadata.
+# Tags of every server, its volume, network interface and fleet. EC2 accepts them all as instance metadata.
 TAG_PROJECT = "dayfly:project"
 TAG_RUN = "dayfly:run"
 TAG_ATTEMPT = "dayfly:attempt"
@@ -46,9 +46,11 @@ JOB_VARIABLES = (
 )
 
 KILL_PREFIX = "kill-"
+"""Names of kill schedules begin so; the id of the server follows."""
 
 JOB_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38}[A-Za-z0-9])?")
 PROJECT_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,22}[a-z0-9])")
+"""Two to 24 characters, because a bucket's name contains it."""
 
 _UTC_TEXT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
@@ -64,19 +66,19 @@ class RunName(NamedTuple):
 
 
 def utc_text(moment: datetime) -> str:
-    """`2026-11-24T22:41:00Z`; fractions of a second are dropped."""
+    """Return a time as `2026-11-24T22:41:00Z`, without fractions of a second."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def utc_moment(text: str) -> datetime:
-    """The inverse of `utc_text`. Raises ValueError for any other form."""
+    """Read the text that `utc_text` writes. Raises ValueError for any other form."""
     if not _UTC_TEXT.fullmatch(text):
         raise ValueError(f"{text!r} is not a UTC time like 2026-11-24T22:41:00Z")
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
 
 
 def run_name(text: str) -> RunName:
-    """`pi@2026-11-24T22:41:00Z` -> RunName. Raises ValueError."""
+    """Read a run's name, such as `pi@2026-11-24T22:41:00Z`. Raises ValueError."""
     job, at, tick = text.partition("@")
     if not at or not JOB_NAME.fullmatch(job):
         raise ValueError(f"{text!r} is not the full name of a run, such as pi@2026-11-24T22:41:00Z")
@@ -84,12 +86,12 @@ def run_name(text: str) -> RunName:
 
 
 def bucket(project: str, account: str, region: str) -> str:
-    """The name of the project's bucket in a region, known before anything is deployed."""
+    """Return the name of the project's bucket in a region. It is known before anything is deployed."""
     return f"dayfly-{project}-{account}-{region}"
 
 
 def stack(project: str) -> str:
-    """The name of the CloudFormation stack, and of the schedule group in it."""
+    """Return the name of the CloudFormation stack, and of the schedule group in it."""
     return f"dayfly-{project}"
 
 
@@ -117,13 +119,13 @@ def open_key(run: RunName) -> str:
 
 
 def request_prefix(request: str) -> str:
-    """What the keys of all candidates of one request begin with."""
+    """Return the prefix of the keys that record which run a request got."""
     digest = hashlib.sha256(request.encode()).hexdigest()
     return f"{REQUESTS}{digest[:32]}~"
 
 
 def request_key(request: str, number: int) -> str:
-    """The run that a request by hand got. `number`: its n-th candidate, when earlier ones belonged to other requests."""
+    """Return the key that records which run a request by hand got. `number` counts the seconds it tried (flows/launch.py)."""
     return f"{request_prefix(request)}{number}"
 
 
@@ -144,12 +146,12 @@ def claim_key(run: RunName) -> str:
 
 
 def attempt_key(run: RunName, attempt: int, record: str) -> str:
-    """`record` is one of intent, cancel, spot-refused, server, absent, end, closed, receipt."""
+    """Return the key of an attempt's record: intent, cancel, spot-refused, server, absent, end, closed or receipt."""
     return f"{run_prefix(run)}{attempt}/{record}.json"
 
 
 def user_id(role_id: str, instance: str) -> str:
-    """The `aws:userid` of a server's credentials; no other server can read or write below it."""
+    """Return the `aws:userid` of a server's credentials. IAM lets a server use only keys with its own `aws:userid`."""
     return f"{role_id}:{instance}"
 
 
@@ -158,7 +160,7 @@ def go_key(role_id: str, instance: str) -> str:
 
 
 def out_prefix(run: RunName, attempt: int, role_id: str, instance: str) -> str:
-    """The prefix of all that one server writes: started.json, log/000001.., output/.., ended.json."""
+    """Return the prefix of all that one server writes: started.json, log/000001, output/PATH, ended.json."""
     return f"out/{run.job}/{utc_text(run.tick)}/{attempt}/{user_id(role_id, instance)}/"
 
 
@@ -171,33 +173,36 @@ def ended_key(prefix: str) -> str:
 
 
 def log_key(prefix: str, number: int) -> str:
-    """The key of the n-th piece of the log, from 1."""
+    """Return the key of the n-th piece of the log, counted from 1."""
     return f"{prefix}log/{number:06d}"
 
 
 def log_pieces(prefix: str, keys: tuple[str, ...]) -> tuple[str, ...]:
-    """The keys of a log's pieces, in order, up to the first that is missing.
+    """Return the keys of a log's pieces, in order, up to the first that is missing.
 
-    A server can write any key below its prefix; only those named as pieces count.
+    A server can write any key below its prefix, so other keys are ignored.
     """
-    there = set(keys)
-    return tuple(takewhile(there.__contains__, (log_key(prefix, number) for number in count(1))))
+    listed = set(keys)
+    expected = (log_key(prefix, number) for number in count(1))
+    return tuple(takewhile(lambda key: key in listed, expected))
 
 
 def done_key(run: RunName, attempt: int, outcome: str) -> str:
-    """The marker of a finished run and attempt (0: it had none), below the UTC date of its tick, so that one LIST shows a day."""
+    """Return the key of a finished attempt's marker, below the UTC date of its tick: one LIST shows a day. 0: no attempt."""
     tick = utc_text(run.tick)
     return f"{DONE}{tick[:10]}/{tick}~{run.job}~{attempt}~{outcome}"
 
 
 class DoneName(NamedTuple):
+    """What the key of a marker under done/ says."""
+
     run: RunName
     attempt: int
     outcome: str
 
 
 def done_name(key: str) -> DoneName:
-    """The inverse of `done_key`. Raises ValueError."""
+    """Read the key that `done_key` writes. Raises ValueError."""
     tick, job, attempt, outcome = key.rsplit("/", 1)[-1].split("~")
     return DoneName(RunName(job, utc_moment(tick)), int(attempt), outcome)
 
@@ -207,12 +212,12 @@ def version_prefix(job: str) -> str:
 
 
 def version_key(job: str, effective_from: datetime, digest: str) -> str:
-    """The key of a job version: sorted by the time from which it is in force, named by its content."""
+    """Return the key of a job version. Keys sort by the time from which a version is in force, and name its content."""
     return f"{version_prefix(job)}{utc_text(effective_from)}~{digest[:16]}.json"
 
 
-def version_since(key: str) -> datetime:
-    """From when the version with this key is in force. Raises ValueError."""
+def effective_from_of(key: str) -> datetime:
+    """Return the time from which the version with this key is in force. Raises ValueError."""
     return utc_moment(key.rsplit("/", 1)[-1].split("~", 1)[0])
 
 
@@ -221,6 +226,6 @@ def kill_schedule(instance: str) -> str:
 
 
 def client_token(run: RunName, attempt: int, market: str, launch: datetime, bucket_name: str) -> str:
-    """The idempotency token of a launch request: 64 hex digits, EC2's limit."""
+    """Return the client token (EC2's idempotency key) of a launch request: 64 hex digits, the longest that EC2 takes."""
     text = "|".join((bucket_name, str(run), str(attempt), market, utc_text(launch)))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,7 +1,7 @@
 """The facts of a run as stored in the bucket: one frozen record per object, and their JSON.
 
-Records are written once and read forever: a field is only ever added, with a default. Times are UTC with milliseconds.
-What the records mean together is core/facts.py; flows/ writes them.
+Later versions of dayfly read old records: a field may be added, with a default, and is never removed or renamed. Times are UTC
+with milliseconds. core/facts.py puts the records of one run together; flows/ writes them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Decision(StrEnum):
 
 
 class ClaimReason(StrEnum):
-    """Why a tick does not run; empty when it does."""
+    """Why a tick does not run. Empty when it does."""
 
     NONE = ""
     LATE = "late"
@@ -63,7 +63,7 @@ class Cause(StrEnum):
 
 
 class EndReason(StrEnum):
-    """Reasons for an end that dayfly itself finds. The agent has more, such as `exit 3`, so records hold plain strings."""
+    """Reasons that dayfly itself gives for an attempt's end. The agent has others, such as `exit 3`: records hold strings."""
 
     CANCELLED = "cancelled"
     UNKNOWN = "unknown"
@@ -78,7 +78,7 @@ class EndReason(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """`open/RUN`: this run is not finished. `retry`: the attempt that a person asked for."""
+    """`open/RUN`: this run is not finished. `request`: an idempotency key. `retry`: the number of the attempt asked for."""
 
     run: str
     source: Source
@@ -93,7 +93,7 @@ class Opened:
 
 @dataclass(frozen=True, kw_only=True)
 class Requested:
-    """`requests/REQUEST~N`: the run, and for a retry the attempt, that a request got. A second delivery gets the same."""
+    """`requests/REQUEST~N`: the run (for a retry also the attempt) that a request got, so that a second delivery gets the same."""
 
     run: str
     attempt: int | None
@@ -102,7 +102,7 @@ class Requested:
 
 @dataclass(frozen=True, kw_only=True)
 class Slot:
-    """`slots/JOB.json`: the run that may be alive now, of a job whose runs do not overlap."""
+    """`slots/JOB.json`: the lock of a job whose runs do not overlap. `holder`: the run that has it; None when it is free."""
 
     holder: str | None
     at: datetime
@@ -127,7 +127,10 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class Intent:
-    """`N/intent.json`: the exact request to EC2 for each market, sent as stored and never rebuilt."""
+    """`N/intent.json`: how attempt N launches. `requests`: the CreateFleet request for each market, sent exactly as stored.
+
+    `request`: the idempotency key of the event behind it. `launch_until`: EC2 is not asked later.
+    """
 
     file: ClassVar[str] = "intent"
     attempt: int
@@ -146,7 +149,7 @@ class Intent:
 
 @dataclass(frozen=True, kw_only=True)
 class FleetError:
-    """One pool that EC2 refused, or the whole request (`pool` empty)."""
+    """An error of CreateFleet, for one pool (a server type in a zone) or, with an empty `pool`, for the whole request."""
 
     code: str
     message: str
@@ -178,7 +181,7 @@ class Elected:
 
 @dataclass(frozen=True, kw_only=True)
 class NoServer:
-    """`N/server.json` of an attempt that has no server and gets none: `cause`, the end's `reason`, and EC2's errors."""
+    """`N/server.json` of an attempt that gets no server: `cause` says why; `reason` and `detail` become those of its end."""
 
     file: ClassVar[str] = "server"
     at: datetime
@@ -194,9 +197,9 @@ Election = Elected | NoServer
 
 @dataclass(frozen=True, kw_only=True)
 class Absent:
-    """`N/absent.json`: EC2 did not show the elected server, long after its launch. First of two sightings.
+    """`N/absent.json`: EC2 did not show the elected server, long after its launch. A second absence closes the attempt.
 
-    It expires when no second one follows in time, and is then replaced.
+    This record expires when the second one does not follow in time, and is then replaced.
     """
 
     file: ClassVar[str] = "absent"
@@ -278,7 +281,7 @@ class Ended:
 
 @dataclass(frozen=True, kw_only=True)
 class Closed:
-    """`N/closed.json`: how an attempt ended, decided after its server was gone. All effects follow from it."""
+    """`N/closed.json`: how an attempt ended, decided after its server was gone. All later steps follow from it."""
 
     file: ClassVar[str] = "closed"
     at: datetime
@@ -295,7 +298,7 @@ class Closed:
 
 @dataclass(frozen=True, kw_only=True)
 class Latest:
-    """`latest/JOB.json`: the last good result of a job, whole."""
+    """`latest/JOB.json`: the last good result of a job, with all its outputs."""
 
     run: str
     attempt: int
@@ -306,9 +309,9 @@ class Latest:
 
 @dataclass(frozen=True, kw_only=True)
 class Heartbeat:
-    """`heartbeat.json`: the last whole sweep. `kept` is the last UTC day on which old results were removed.
+    """`heartbeat.json`: the last complete sweep. `kept` is the last UTC day on which all old results were removed.
 
-    `ticks_since`: where the next sweep must start to look for missed ticks, when one sweep could not look at all of them.
+    `ticks_since`: from when on the next sweep must look for missed ticks, if this sweep did not get through them.
     """
 
     at: datetime
@@ -319,22 +322,22 @@ class Heartbeat:
 
 
 def moment_text(moment: datetime) -> str:
-    """`2026-11-24T22:41:00.600Z`."""
+    """Return a time as `2026-11-24T22:41:00.600Z`."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def moment(text: str) -> datetime:
-    """The inverse of `moment_text`; any number of decimals. Raises ValueError."""
+    """Read the text that `moment_text` writes, with any number of decimals. Raises ValueError."""
     return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC)
 
 
 def encode(record: Any) -> bytes:
-    """A record as JSON, keys sorted, with the number of the format."""
+    """Return a record as JSON, keys sorted, with the number of the format."""
     return json.dumps({"format": names.FORMAT, **_plain(record)}, sort_keys=True, ensure_ascii=False).encode()
 
 
 def decode(kind: type[R], body: bytes) -> R:
-    """A record from its JSON. Unknown fields are ignored: a later version may have written them. Raises ValueError."""
+    """Return a record from its JSON. Unknown fields are ignored: a later version may have written them. Raises ValueError."""
     try:
         return typing.cast(R, _typed(kind, json.loads(body)))
     except (KeyError, TypeError, AttributeError) as error:
@@ -342,7 +345,7 @@ def decode(kind: type[R], body: bytes) -> R:
 
 
 def decode_election(body: bytes) -> Election:
-    """The content of `N/server.json`. Raises ValueError."""
+    """Return the content of `N/server.json`. Raises ValueError."""
     if b'"cause"' in body:
         return decode(NoServer, body)
     return decode(Elected, body)
@@ -364,7 +367,7 @@ def _typed(kind: Any, value: Any) -> Any:
     if isinstance(kind, types.UnionType):
         if value is None:
             return None
-        return _typed(next(arm for arm in typing.get_args(kind) if arm is not type(None)), value)
+        return _typed(next(variant for variant in typing.get_args(kind) if variant is not type(None)), value)
     if is_dataclass(kind):
         hints = typing.get_type_hints(kind)
         return kind(**{f.name: _typed(hints[f.name], value[f.name]) for f in fields(kind) if f.name in value})  # type: ignore[operator]

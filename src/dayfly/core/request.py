@@ -1,6 +1,6 @@
-"""The exact CreateFleet requests of an attempt, one per market, the intent that holds them, and go.json.
+"""What an attempt sends: its CreateFleet requests, one per market, with the intent that stores them, and go.json.
 
-A request is stored before it is sent, and sent as stored: EC2's token covers every parameter, so it is never rebuilt.
+A request is stored before it is sent, and sent as stored: EC2 rejects a client token that comes with other parameters.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dayfly.core import names
-from dayfly.core.model import Deployed, Launch
+from dayfly.core.model import Deployed, LaunchSettings
 from dayfly.core.records import Intent
 
 LAUNCH_FOR = timedelta(minutes=5)
-"""How long after the intent EC2 may be asked. After that the attempt has no server."""
+"""How long after the intent EC2 may be asked. An attempt that has no server by then gets none."""
 
 MARKETS = {"on-demand": ("on-demand",), "spot": ("spot",), "spot-first": ("spot", "on-demand")}
 _OPTIONS = {
@@ -27,13 +27,13 @@ _OPTIONS = {
     },
     "on-demand": {"OnDemandOptions": {"AllocationStrategy": "lowest-price"}},
 }
-TAGGED = ("fleet", "instance", "volume", "network-interface")
+TAGGED_RESOURCES = ("fleet", "instance", "volume", "network-interface")
 
 
 def intent(
     run: names.RunName, attempt: int, version: Deployed, project: str, bucket: str, now: datetime, request: str
 ) -> Intent:
-    """The intent of an attempt that launches now. `request`: the idempotency key behind it."""
+    """Return the intent of an attempt that launches now. `request`: the idempotency key of the event behind it."""
     job, launch = version.job, version.launch
     launch_at = now.replace(microsecond=0)
     deadline = launch_at + timedelta(seconds=job.lifetime_s)
@@ -49,12 +49,10 @@ def intent(
         names.TAG_BUCKET: bucket,
         names.TAG_ROLE: launch.role_id,
     }
-    requests = {
-        market: _fleet(
-            launch, job.servers, job.disk_gb, market, tags, names.client_token(run, attempt, market, launch_at, bucket)
-        )
-        for market in markets
-    }
+    requests = {}
+    for market in markets:
+        token = names.client_token(run, attempt, market, launch_at, bucket)
+        requests[market] = _fleet(launch, job.servers, job.disk_gb, market, tags, token)
     return Intent(
         attempt=attempt,
         version=version.key,
@@ -72,9 +70,9 @@ def intent(
 
 
 def _fleet(
-    launch: Launch, servers: tuple[str, ...], disk_gb: int, market: str, tags: Mapping[str, str], token: str
+    launch: LaunchSettings, servers: tuple[str, ...], disk_gb: int, market: str, tags: Mapping[str, str], token: str
 ) -> dict[str, Any]:
-    """One CreateFleet request (type instant, one server) over every type in every subnet."""
+    """Return the CreateFleet request (type instant) for one server, of any of these types, in any subnet."""
     disk = {
         "DeviceName": launch.root_device,
         "Ebs": {"VolumeSize": disk_gb, "VolumeType": "gp3", "DeleteOnTermination": True, "Encrypted": True},
@@ -98,7 +96,7 @@ def _fleet(
         "LaunchTemplateConfigs": [{"LaunchTemplateSpecification": template, "Overrides": overrides}],
         "TagSpecifications": [
             {"ResourceType": kind, "Tags": [{"Key": key, "Value": value} for key, value in sorted(tags.items())]}
-            for kind in TAGGED
+            for kind in TAGGED_RESOURCES
         ],
     }
 
@@ -113,9 +111,9 @@ def go(
     region: str,
     env: Mapping[str, str],
 ) -> dict[str, Any]:
-    """`go.json`: all that the agent needs to run the job.
+    """Return the content of go.json: all that the agent needs to run the job.
 
-    `link`: a short-lived URL of the bundle, empty when there is none. `env`: values for this run only.
+    `link`: a short-lived URL of the bundle, empty when there is none. `env`: variables of this run only.
     """
     job = version.job
     bundle = None

@@ -8,11 +8,11 @@ from dataclasses import asdict
 from typing import Any
 
 from dayfly.core import names
-from dayfly.core.model import Code, Deployed, Job, Launch, Removed, Version
+from dayfly.core.model import Code, Deployed, Job, LaunchSettings, Removed, Version
 
 
 def write_version(version: Version) -> bytes:
-    """The JSON of a version. A removed job's has `removed`, and no `job`."""
+    """Return a version as JSON. A removed job's version has `removed` and no `job`."""
     content = asdict(version)
     content["format"] = names.FORMAT
     content["effective_from"] = names.utc_text(version.effective_from)
@@ -22,7 +22,7 @@ def write_version(version: Version) -> bytes:
 
 
 def read_version(body: bytes) -> Version:
-    """A version from its JSON. Raises ValueError."""
+    """Return a version from its JSON. Raises ValueError."""
     try:
         return _version(json.loads(body))
     except (KeyError, TypeError) as error:
@@ -38,7 +38,7 @@ def _version(content: Mapping[str, Any]) -> Version:
         effective_from=since,
         job=_job(content["job"]),
         code=_code(content["code"]),
-        launch=Launch(**{**content["launch"], "subnets": tuple(content["launch"]["subnets"])}),
+        launch=LaunchSettings(**{**content["launch"], "subnets": tuple(content["launch"]["subnets"])}),
         tags=dict(content["tags"]),
         deployed_by=content["deployed_by"],
     )

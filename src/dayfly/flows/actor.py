@@ -1,4 +1,4 @@
-"""The actor of a flow: its project and region, its name in the records, and the steps that it may take. Values only."""
+"""The actor of a flow: its project and region, its name in the records, and which steps it may take. Values only."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from dayfly.core.step import State
 from dayfly.core.ticks import Zones
 
-SWEEPER_MAY = frozenset(State)
-LAUNCHER_MAY = SWEEPER_MAY - {State.UNWANTED}
+SWEEPER_STATES = frozenset(State)
+LAUNCHER_STATES = SWEEPER_STATES - {State.UNWANTED}
 """The launcher never ends a server; its role could not."""
-CLI_MAY = frozenset(
+CLI_STATES = frozenset(
     {
         State.UNWANTED,
         State.UNSEEN,
@@ -23,16 +23,16 @@ CLI_MAY = frozenset(
         State.STILL_OPEN,
     }
 )
-"""A person needs no right to launch: the CLI takes only the steps from the agent's end on."""
+"""The CLI never launches, so a person needs no permission to. It may end a server, and takes the steps after its end."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Actor:
-    """Who runs a flow, and where. `who` goes into the records; `may` are the states whose step it may take."""
+    """Who runs a flow, and where. `who` goes into the records; `acts_in` are the states whose step it may take."""
 
     project: str
     bucket: str
     region: str
     who: str
-    may: frozenset[State]
+    acts_in: frozenset[State]
     zones: Zones

@@ -1,6 +1,6 @@
 """Walks a run: gathers its facts, asks core for the next step and takes it, until there is nothing to do now.
 
-Launcher, sweeper and CLI all use this flow; `actor.may` says which steps each of them may take.
+Launcher, sweeper and CLI all use this flow; `actor.acts_in` says which steps each of them may take.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def walk(run: RunName, actor: Actor) -> Flow[Walked]:
         if first is not None and (yield from _left_the_slot(first, actor)):
             continue
         same = (step.state, step.attempt, step.subject)
-        if step.idle or step.state not in actor.may or taken[same] >= step.row.at_most:
+        if step.idle or step.state not in actor.acts_in or taken[same] >= step.row.at_most:
             return Walked(facts, step)
         taken[same] += 1
         fields = {"state": step.state.name, "why": step.reason, "attempt": step.attempt}

@@ -40,13 +40,13 @@ def interpreter(environment: Mapping[str, str], log: Log) -> Interpreter:
     )
 
 
-def actor(environment: Mapping[str, str], who: str, may: frozenset[State]) -> Actor:
+def actor(environment: Mapping[str, str], who: str, acts_in: frozenset[State]) -> Actor:
     """The actor of a function: project and region from its environment, and the steps it may take."""
     return Actor(
         project=environment[names.ENV_PROJECT],
         bucket=environment[names.ENV_BUCKET],
         region=environment["AWS_REGION"],
         who=who,
-        may=may,
+        acts_in=acts_in,
         zones=ZoneInfo,
     )

@@ -12,7 +12,7 @@ from typing import Any
 from dayfly.core.event import launch_request
 from dayfly.core.facts import Attempt
 from dayfly.errors import DayflyError, Unclear
-from dayfly.flows.actor import LAUNCHER_MAY
+from dayfly.flows.actor import LAUNCHER_STATES
 from dayfly.flows.launch import LaunchResult, Rejected, launch
 from dayfly.remote import environment
 
@@ -31,7 +31,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     interpreter = environment.interpreter(os.environ, log)
     try:
         wanted = launch_request(event, str(getattr(context, "aws_request_id", "")))
-        result = interpreter.run(launch(wanted, environment.actor(os.environ, "launcher", LAUNCHER_MAY)))
+        result = interpreter.run(launch(wanted, environment.actor(os.environ, "launcher", LAUNCHER_STATES)))
     except DayflyError as error:
         log(f"refused: {error.message}", {"event": event, "kind": type(error).__name__})
         if isinstance(error, Unclear) or _is_scheduled(event):

@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from dayfly.core import names
-from dayfly.flows.actor import SWEEPER_MAY
+from dayfly.flows.actor import SWEEPER_STATES
 from dayfly.flows.sweep import sweep_project
 from dayfly.remote import environment
 
@@ -22,7 +22,7 @@ log = environment.json_log("sweeper", lambda line: print(line, file=sys.stderr, 
 def handler(_event: Any, _context: Any) -> dict[str, Any]:
     """The handler. Raises Unclear when any part of the sweep failed."""
     interpreter = environment.interpreter(os.environ, log)
-    actor = environment.actor(os.environ, "sweeper", SWEEPER_MAY)
+    actor = environment.actor(os.environ, "sweeper", SWEEPER_STATES)
     swept = interpreter.run(sweep_project(actor, int(os.environ[names.ENV_KEEP])))
     # CloudWatch extracts metrics of this form from the log; that needs no call and no permission.
     metric = {"Namespace": "dayfly", "Dimensions": [["Project"]], "Metrics": [{"Name": "GoodSweeps", "Unit": "Count"}]}

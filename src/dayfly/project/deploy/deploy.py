@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 
-from dayfly.core.model import Deployed, Launch, Project, Version
+from dayfly.core.model import Deployed, LaunchSettings, Project, Version
 from dayfly.core.ticks import Zones
 from dayfly.flows.calls import CreateLinkedRole, FindStack, Flow, Log, Now, Sleep, Stack, Upload, ask
 from dayfly.project.bundle import build
@@ -33,7 +33,7 @@ from dayfly.project.deploy.versions import deployed, write_changes
 from dayfly.project.stack import template, user_data
 from dayfly.project.stack.change import StackWanted, apply_stack, stands
 
-_UNKNOWN = Launch(template="", template_version="", role_id="", image="", root_device="", subnets=())
+_UNKNOWN = LaunchSettings(template="", template_version="", role_id="", image="", root_device="", subnets=())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +172,7 @@ def _stack_change(stack: Stack | None, digest: str) -> plan.StackChange:
 
 
 def _stack_input(scope: Scope, project: Project, found: Found, packages: Packages) -> template.StackInput:
-    images = {each.image.logical: each.image for each in found.images.values()}
+    images = {each.image.logical_id: each.image for each in found.images.values()}
     return template.StackInput(
         project=project.name,
         bucket=scope.bucket,
@@ -196,12 +196,12 @@ def _user_data() -> str:
     return base64.b64encode(user_data.build(boothook, build.read_agent_sources(PACKAGE))).decode()
 
 
-def _launch(stack: Stack | None, found: FoundImage, network: FoundNetwork) -> Launch:
+def _launch(stack: Stack | None, found: FoundImage, network: FoundNetwork) -> LaunchSettings:
     """What the stack, as it is now, holds for a job with this image."""
     if stack is None:
         return _UNKNOWN
-    logical = found.image.logical
-    return Launch(
+    logical = found.image.logical_id
+    return LaunchSettings(
         template=stack.outputs.get(f"{logical}Id", ""),
         template_version=stack.outputs.get(f"{logical}Version", ""),
         role_id=stack.outputs.get("ServerRoleId", ""),

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from dayfly.core import schedule
-from dayfly.core.model import Deployed, Job, Removed, Scheduled, Version
+from dayfly.core.model import Deployed, Job, JobSchedule, Removed, Version
 from dayfly.project.file import durations
 
 Kind = Literal["new", "changed", "gone", "same"]
@@ -39,7 +39,7 @@ class Plan:
     """A deploy as a value."""
 
     changes: tuple[JobChange, ...]
-    schedules: tuple[Scheduled, ...]
+    schedules: tuple[JobSchedule, ...]
     stack: StackChange
 
     @property
@@ -94,9 +94,9 @@ def removed(name: str, since: datetime, by: str) -> Removed:
     return Removed(name=name, effective_from=since, deployed_by=by)
 
 
-def schedules(wanted: Mapping[str, Job], zone: Mapping[str, ZoneInfo]) -> tuple[Scheduled, ...]:
+def schedules(wanted: Mapping[str, Job], zone: Mapping[str, ZoneInfo]) -> tuple[JobSchedule, ...]:
     """The schedules of all jobs: one per EventBridge expression, named JOB, JOB.2, ..."""
-    found: list[Scheduled] = []
+    found: list[JobSchedule] = []
     for name, job in sorted(wanted.items()):
         if job.schedule:
             expressions = schedule.expressions(schedule.parse(job.schedule, zone[job.timezone]))
@@ -104,8 +104,8 @@ def schedules(wanted: Mapping[str, Job], zone: Mapping[str, ZoneInfo]) -> tuple[
     return tuple(found)
 
 
-def _scheduled(name: str, job: Job, number: int, expression: str) -> Scheduled:
-    return Scheduled(
+def _scheduled(name: str, job: Job, number: int, expression: str) -> JobSchedule:
+    return JobSchedule(
         name=_schedule_name(name, number),
         expression=expression,
         timezone=job.timezone,

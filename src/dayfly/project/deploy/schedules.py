@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dayfly.core import names
-from dayfly.core.model import Scheduled
+from dayfly.core.model import JobSchedule
 from dayfly.flows.calls import CreateSchedule, DeleteSchedule, Flow, GetSchedule, ListSchedules, UpdateSchedule, ask
 from dayfly.project.deploy.scope import Scope
 from dayfly.project.stack.template import SWEEPER_SCHEDULE
@@ -20,7 +20,7 @@ def job_schedules() -> Flow[tuple[str, ...]]:
     return tuple(name for name in found if name != SWEEPER_SCHEDULE and not name.startswith(names.KILL_PREFIX))
 
 
-def sync_schedules(scope: Scope, wanted: tuple[Scheduled, ...], outputs: Mapping[str, str]) -> Flow[int]:
+def sync_schedules(scope: Scope, wanted: tuple[JobSchedule, ...], outputs: Mapping[str, str]) -> Flow[int]:
     """Creates, updates and deletes schedules until they are as wanted; `outputs` are the stack's. Returns how many changed."""
     existing = yield from job_schedules()
     changed = 0
@@ -40,7 +40,7 @@ def remove_schedules() -> Flow[int]:
     return len(found)
 
 
-def schedule_request(scope: Scope, one: Scheduled, outputs: Mapping[str, str]) -> dict[str, Any]:
+def schedule_request(scope: Scope, one: JobSchedule, outputs: Mapping[str, str]) -> dict[str, Any]:
     """The whole request to Scheduler: an update replaces all fields."""
     return {
         "Name": one.name,

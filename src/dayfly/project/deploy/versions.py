@@ -21,7 +21,7 @@ def deployed(scope: Scope) -> Flow[dict[str, Version]]:
     found: dict[str, Version] = {}
     for folder in (yield from ask(List(names.VERSIONS, folders=True))):
         keys = yield from ask(List(folder))
-        stored = yield from ask(Get(max(keys, key=names.version_since)))
+        stored = yield from ask(Get(max(keys, key=names.effective_from_of)))
         if stored is not None:
             version = read_version(stored.body)
             found[version.name] = version

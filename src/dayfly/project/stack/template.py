@@ -48,14 +48,14 @@ class StackInput:
 
 def build(given: StackInput) -> dict[str, Any]:
     """The template. Equal input gives an equal template, so with an equal digest there is nothing to do."""
-    images = sorted(given.images, key=lambda image: image.logical)
+    images = sorted(given.images, key=lambda image: image.logical_id)
     resources: dict[str, Any] = {
         **_roles(given),
         **_queue_and_topic(given),
         **_alarms(given),
         **_functions(given),
         **_schedules(given),
-        **{image.logical: _launch_template(given, image) for image in images},
+        **{image.logical_id: _launch_template(given, image) for image in images},
     }
     if given.vpc is not None:
         resources["SecurityGroup"] = _security_group(given)
@@ -66,8 +66,8 @@ def build(given: StackInput) -> dict[str, Any]:
         "Launcher": {"Value": _attribute("Launcher", "Arn")},
     }
     for image in images:
-        outputs[f"{image.logical}Id"] = {"Value": {"Ref": image.logical}}
-        outputs[f"{image.logical}Version"] = {"Value": _attribute(image.logical, "LatestVersionNumber")}
+        outputs[f"{image.logical_id}Id"] = {"Value": {"Ref": image.logical_id}}
+        outputs[f"{image.logical_id}Version"] = {"Value": _attribute(image.logical_id, "LatestVersionNumber")}
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": f"dayfly project {given.project}: periodic jobs on servers that live for one run",
