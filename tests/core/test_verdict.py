@@ -9,7 +9,7 @@ import pytest
 
 from dayfly.core import verdict
 from dayfly.core.election import elect, elect_none
-from dayfly.core.facts import Attempt, Server
+from dayfly.core.facts import NOT_STORED, Attempt, NotStored, Server
 from dayfly.core.records import Cancel, Cause, Ended, FleetError, Intent
 from dayfly.core.step import Close
 
@@ -30,11 +30,17 @@ INTENT = Intent(
 )
 
 
-def closed(ended: Ended | None = None, cancel: Cancel | None = None, election=None, console=(), reason_code=""):
+def closed(
+    ended: Ended | NotStored = NOT_STORED,
+    cancel: Cancel | NotStored = NOT_STORED,
+    election=None,
+    console=(),
+    reason_code="",
+):
     shown = replace(SERVER, reason_code=reason_code)
     attempt = Attempt(number=1, intent=INTENT, election=elect(shown, NOW), ended=ended, servers=(shown,))
     step = Close(
-        ended=attempt, election=election or attempt.election, cancel=cancel, console_of=None, reason="", attempt=1
+        ended=attempt, election=election or attempt.election, cancel=cancel, console_of="", reason="", attempt=1
     )
     return verdict.close(step, console, NOW, "sweeper")
 

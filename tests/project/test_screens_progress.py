@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from dayfly.core.facts import Facts, Kept, Server
+from dayfly.core.facts import NOT_STORED, Facts, Kept, NotStored, Server
 from dayfly.core.records import (
     Cancel,
     Closed,
@@ -65,7 +65,7 @@ def test_new_facts_only_append_lines():
     growing = [
         Facts(run=RUN, opened=opened),
         replace(WHOLE, attempts=()),
-        seen(election=None),
+        seen(election=NOT_STORED),
         seen(),
         seen(started=STARTED),
         seen(started=STARTED, ended=ended()),
@@ -86,7 +86,7 @@ def test_new_facts_only_append_lines():
 
 
 def test_server_is_not_shown_before_its_claim():
-    early = replace(WHOLE, attempts=(attempt(election=replace(attempt().elected, launched=at(0))),))
+    early = replace(WHOLE, attempts=(attempt(election=replace(attempt().election, launched=at(0))),))
     assert [line.at for line in step_lines(early)] == [at(0), at(0.6), at(0.6)]
 
 
@@ -99,14 +99,14 @@ def test_server_is_not_gone_before_its_agents_report():
 
 def test_success_ends_with_the_fetch_command():
     moved = Kept(etag="e", record=Latest(run=str(RUN), attempt=1, at=at(14), prefix="p/", outputs=()))
-    assert outcome_lines(replace(WHOLE, latest=moved), UTC, {}, local=True) == (
+    assert outcome_lines(replace(WHOLE, latest=moved), UTC, receipt_stored=True, local=True) == (
         "succeeded  pi@2026-11-24T22:41:00Z",
         "next       dayfly fetch pi@2026-11-24T22:41Z --local",
     )
     assert outcome_of(WHOLE, local=True).exit_code == 0
 
 
-def failed(end: Ended | None, shut: Closed, **parts) -> Facts:
+def failed(end: Ended | NotStored, shut: Closed, **parts) -> Facts:
     return replace(WHOLE, attempts=(attempt(started=STARTED, ended=end, closed=shut, **parts),))
 
 
@@ -125,7 +125,7 @@ def test_failed_command_shows_log_kept_files_and_remedy():
         "  22:41:12      +12s  job ended    exit 3 after 9 s",
         "  22:41:12      +12s  stored       log 41 lines; outputs: out/pi.txt matched nothing",
     )
-    assert outcome_lines(facts, UTC, {}) == (
+    assert outcome_lines(facts, UTC, receipt_stored=True) == (
         "last 2 of 41 lines",
         '  |   File "ingest/load.py", line 88, in load',
         "  | KeyError: 'customer_id'",
@@ -133,7 +133,7 @@ def test_failed_command_shows_log_kept_files_and_remedy():
         "kept       the log; `latest` is unchanged",
         "next       dayfly logs pi@2026-11-24T22:41Z      after a fix: dayfly deploy, then dayfly retry pi@2026-11-24T22:41Z",
     )
-    assert outcome_lines(facts, UTC, {}, local=True)[-1] == (
+    assert outcome_lines(facts, UTC, receipt_stored=True, local=True)[-1] == (
         "next       dayfly logs pi@2026-11-24T22:41Z --local      after a fix: dayfly run pi --wait --local"
     )
     assert outcome_of(facts, local=False).exit_code == 1
@@ -142,10 +142,10 @@ def test_failed_command_shows_log_kept_files_and_remedy():
 def test_missing_output_is_named():
     end = ended(outcome="failed", reason="output-missing", outputs=(), missing=("out/*.txt",), log=Log())
     facts = failed(end, closed(outcome="failed", reason="output-missing"))
-    assert outcome_lines(facts, UTC, {})[0] == (
+    assert outcome_lines(facts, UTC, receipt_stored=True)[0] == (
         "failed     pi@2026-11-24T22:41:00Z: the command exited with 0, but out/*.txt matched nothing"
     )
-    assert outcome_lines(facts, UTC, {})[1] == "kept       nothing; `latest` is unchanged"
+    assert outcome_lines(facts, UTC, receipt_stored=True)[1] == "kept       nothing; `latest` is unchanged"
 
 
 def test_timed_out_run_says_how_far_its_deadline_was():
@@ -154,7 +154,7 @@ def test_timed_out_run_says_how_far_its_deadline_was():
     assert progress_lines(facts, UTC, tenths=False)[4] == (
         "  22:42:32    +1m32s  job ended    TERM at the time limit of 1m, gone after 1m30s, peak memory 0.6 of 4 GB"
     )
-    assert outcome_lines(facts, UTC, {})[:3] == (
+    assert outcome_lines(facts, UTC, receipt_stored=True)[:3] == (
         "timed out  pi@2026-11-24T22:41:00Z: the command did not end within its time_limit of 1m",
         "kept       2 files; `latest` is unchanged",
         "server     gone 22:42:34, 14m27s before its deadline of 22:57:01",
@@ -170,11 +170,11 @@ def test_lost_server_says_what_ended_it():
         ended_by="switch: the agent is gone",
         console=console,
     )
-    facts = failed(None, shut)
+    facts = failed(NOT_STORED, shut)
     assert progress_lines(facts, UTC, tenths=False)[-1] == (
         "  22:41:13      +13s  gone         lived 11 s; ended by switch: the agent is gone"
     )
-    assert outcome_lines(facts, UTC, None) == (
+    assert outcome_lines(facts, UTC, receipt_stored=False) == (
         "dayfly's last lines on the server's console",
         "  | [ 20.1] dayfly switch: powering off: the agent is gone",
         "failed     pi@2026-11-24T22:41:00Z: its server went away without reporting an end"
@@ -223,7 +223,7 @@ def test_no_capacity_names_the_pools_and_exits_5():
     )
     assert outcome_of(facts, local=False).why == "EC2 refused the launch: NewCodeOfTheirs"
     facts = replace(facts, attempts=(attempt(election=none, closed=shut, receipt=True),))
-    assert outcome_lines(facts, UTC, {})[-1] == "next       dayfly retry pi@2026-11-24T22:41Z"
+    assert outcome_lines(facts, UTC, receipt_stored=True)[-1] == "next       dayfly retry pi@2026-11-24T22:41Z"
 
 
 def test_cancelled_run_shows_when_and_by_whom():
@@ -237,7 +237,7 @@ def test_cancelled_run_shows_when_and_by_whom():
         "  22:41:05       +5s  cancelled    by cli:anna",
         "  22:41:08       +8s  job ended    killed by signal 15 after 5 s, peak memory 0.6 of 4 GB",
     )
-    assert outcome_lines(facts, UTC, {})[0] == "cancelled  pi@2026-11-24T22:41:00Z: cancelled"
+    assert outcome_lines(facts, UTC, receipt_stored=True)[0] == "cancelled  pi@2026-11-24T22:41:00Z: cancelled"
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_cancelled_run_shows_when_and_by_whom():
 )
 def test_tick_that_was_not_run_says_why(decision, reason, why, last):
     facts = Facts(run=RUN, claim=claim(decision=decision, reason=reason, why=why), versions=(VERSION,))
-    lines = outcome_lines(facts, UTC, None)
+    lines = outcome_lines(facts, UTC, receipt_stored=False)
     assert lines[0].startswith(f"{decision:<10} pi@2026-11-24T22:41:00Z: ")
     assert why in lines[0]
     assert lines[-1] == f"next       {last}"
@@ -259,7 +259,7 @@ def test_tick_that_was_not_run_says_why(decision, reason, why, last):
 def test_second_attempt_counts_from_its_own_start():
     again = attempt(number=2, started=STARTED)
     again = replace(
-        again, intent=replace(again.intent, attempt=2, at=at(100)), election=replace(again.elected, launched=at(101))
+        again, intent=replace(again.intent, attempt=2, at=at(100)), election=replace(again.election, launched=at(101))
     )
     facts = replace(WHOLE, attempts=(WHOLE.attempts[0], replace(again, started=replace(STARTED, at=at(103)))))
     assert progress_lines(facts, UTC, tenths=False, attempt=2) == (
@@ -272,7 +272,7 @@ def test_second_attempt_counts_from_its_own_start():
 
 def test_live_run_has_no_outcome_yet():
     facts = replace(WHOLE, attempts=(attempt(started=STARTED, servers=(_server(),)),))
-    assert outcome_lines(facts, UTC, None) == (
+    assert outcome_lines(facts, UTC, receipt_stored=False) == (
         "running    pi@2026-11-24T22:41:00Z",
         "next       dayfly logs pi@2026-11-24T22:41Z -f",
     )

@@ -22,7 +22,7 @@ from dayfly.cli.follow import receipt_of, watch
 from dayfly.cli.live_view import LiveView
 from dayfly.cli.options import guest_option, json_option
 from dayfly.core import names
-from dayfly.core.facts import Facts
+from dayfly.core.facts import Facts, NoAttempt
 from dayfly.core.model import Project
 from dayfly.errors import DayflyError, FileError
 from dayfly.flows import calls
@@ -178,7 +178,7 @@ class Demo:
         return Result(
             facts=facts,
             outcome=outcome,
-            receipt=receipt_of(where, project, facts) or {},
+            receipt=receipt_of(where, project, facts),
             folder=fetched,
             servers_left=_servers_left(where, project),
             fault=self.fault,
@@ -187,12 +187,12 @@ class Demo:
     def _fetch(self, where: target.Target, project: Project, facts: Facts) -> Path | None:
         """The folder with the run's files, relative to the demo's folder."""
         attempt = facts.attempt
-        if attempt is None or attempt.ended is None:
+        if isinstance(attempt, NoAttempt):
             return None
         to = Path(".dayfly/results") / str(facts.run)
-        prefix = out_prefix(facts.run, attempt) or ""
+        prefix = out_prefix(facts.run, attempt)
         with results.arriving(self.folder / to) as arrived:
-            where.interpreter(project.name).run(results.fetch(attempt.ended.outputs, arrived, prefix))
+            where.interpreter(project.name).run(results.fetch(attempt.outputs, arrived, prefix))
         return to
 
     def _next(self) -> str:

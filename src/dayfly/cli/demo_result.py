@@ -11,7 +11,9 @@ from zoneinfo import ZoneInfo
 
 from dayfly.cli import faults, output
 from dayfly.core import names
-from dayfly.core.facts import Facts
+from dayfly.core.facts import Attempt, Facts
+from dayfly.core.records import Closed
+from dayfly.project.runs import state
 from dayfly.project.screens.outcome import RunOutcome, outcome_lines
 
 BOUND_S = 7 * 60
@@ -60,14 +62,14 @@ class Result:
             yield _labelled("succeeded", self._digits_words())
             yield _labelled("result", str(self.folder / "out/pi.txt"))
         else:
-            for line in outcome_lines(self.facts, ZoneInfo("UTC"), dict(self.receipt) or None, local=True):
+            for line in outcome_lines(self.facts, ZoneInfo("UTC"), receipt_stored=bool(self.receipt), local=True):
                 if not line.startswith(("next", "ended by")):
                     yield line
-        attempt = self.facts.attempt
-        if self.fault and attempt is not None and attempt.closed is not None:
-            verdict = "as promised" if self.as_promised else "NOT as promised"
-            deadline = f"gone by {attempt.intent.deadline:%H:%M:%S} at the latest"
-            yield _labelled("ended by", f"{attempt.closed.ended_by}; {verdict}: {deadline}")
+        match self.facts.attempt:
+            case Attempt(closed=Closed() as closed, intent=intent) if self.fault:
+                verdict = "as promised" if self.as_promised else "NOT as promised"
+                deadline = f"gone by {intent.deadline:%H:%M:%S} at the latest"
+                yield _labelled("ended by", f"{closed.ended_by}; {verdict}: {deadline}")
         yield _labelled("servers left", str(self.servers_left))
         yield _labelled("next", next_command)
 
@@ -75,13 +77,12 @@ class Result:
         """The document of `--json`."""
         times = dict(self.receipt.get("times") or {})
         server = dict(self.receipt.get("server") or {})
-        claim = self.facts.claim
         document: dict[str, Any] = {
             **self.outcome.document(),
             "digits": self.digits,
             "result": str(self.folder / "out/pi.txt") if self.folder else None,
             "receipt": dict(self.receipt) or None,
-            "tick": {"at": names.utc_text(self.facts.run.tick), "source": claim.source if claim else None},
+            "tick": {"at": names.utc_text(self.facts.run.tick), "source": state.source(self.facts)},
             "times": {name: times.get(name) for name in _TIMES},
             "server": {
                 "id": server.get("id"),
@@ -98,18 +99,17 @@ class Result:
     @property
     def _ended_by(self) -> str:
         """What ended the server; empty if that is not known."""
-        attempt = self.facts.attempt
-        if attempt is None or attempt.closed is None:
-            return ""
-        return attempt.closed.ended_by
+        match self.facts.attempt.closed:
+            case Closed(ended_by=ended_by):
+                return ended_by
+        return ""
 
     def _digits_words(self) -> str:
         """The last line of the job's own log, which names what it checked, if it agrees with the file."""
         digits = self.digits
         if digits is None:
             return "but out/pi.txt is not a whole file of digits"
-        attempt = self.facts.attempt
-        log = attempt.ended.log.last if attempt is not None and attempt.ended is not None else ()
+        log = self.facts.attempt.log.last
         if log and log[-1].startswith(f"{digits:,} digits"):
             return log[-1]
         return f"{digits:,} digits of pi"
@@ -120,11 +120,10 @@ def _labelled(label: str, text: str) -> str:
 
 
 def _gone_in_time(facts: Facts) -> bool:
-    attempt = facts.attempt
-    if attempt is None or attempt.closed is None:
-        return False
-    gone = attempt.closed.gone or attempt.closed.at
-    return gone <= attempt.intent.deadline + timedelta(seconds=BOUND_S)
+    match facts.attempt:
+        case Attempt(closed=Closed(gone=gone, at=at), intent=intent):
+            return (gone or at) <= intent.deadline + timedelta(seconds=BOUND_S)
+    return False
 
 
 def _between(times: Mapping[str, Any], start: str, end: str) -> float | None:

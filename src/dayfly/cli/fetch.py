@@ -13,9 +13,9 @@ from dayfly.cli.find import find_run
 from dayfly.cli.lookup import hints, looked_up, slowly
 from dayfly.cli.options import json_option, local_option
 from dayfly.core import names
-from dayfly.core.facts import Attempt, Facts
+from dayfly.core.facts import Attempt, Facts, NoAttempt
 from dayfly.core.model import Project
-from dayfly.core.records import Output
+from dayfly.core.records import Closed, Ended, Outcome, Output
 from dayfly.errors import FileError, NotFoundError
 from dayfly.flows.gather import gather
 from dayfly.project import formatting
@@ -48,16 +48,15 @@ def fetch_command(run_name: str, to: Path | None, use_local: bool, as_json: bool
         output.line(output.labelled("run", f"{run}, the newest successful run of {run.job}"))
     facts = where.interpreter(project.name).run(gather(run))
     attempt = _attempt_with_files(facts)
-    outputs = _outputs(attempt)
     end = outcome_of(facts, local=use_local)
     show = formatting.dayfly("show", unique_name(run), local=use_local)
-    if attempt is None or not (outputs or end.succeeded):
+    if isinstance(attempt, NoAttempt) or not (attempt.outputs or end.succeeded):
         raise NotFoundError(f"{run} has no files: {end.why or end.outcome}", hint=show)
     folder = _folder(to, run)
     _download(where, project, run, attempt, folder)
     succeeded = _succeeded(attempt)
     if as_json:
-        files = [{"path": one.path, "size": one.size, "sha256": one.sha256} for one in outputs]
+        files = [{"path": one.path, "size": one.size, "sha256": one.sha256} for one in attempt.outputs]
         head = {"target": where.facts(), "run": str(run), "outcome": end.outcome}
         output.document({**head, "folder": str(folder), "files": files})
     else:
@@ -74,22 +73,20 @@ def _run_to_fetch(where: target.Target, project: Project, text: str) -> tuple[na
     return find_run(where, project, text), False
 
 
-def _attempt_with_files(facts: Facts) -> Attempt | None:
+def _attempt_with_files(facts: Facts) -> Attempt | NoAttempt:
     """The newest attempt that succeeded, otherwise the newest that reported its end."""
-    ended = [attempt for attempt in facts.attempts if attempt.ended is not None]
+    ended = [attempt for attempt in facts.attempts if isinstance(attempt.ended, Ended)]
     succeeded = [attempt for attempt in ended if _succeeded(attempt)]
-    newest_first = [*reversed(succeeded), *reversed(ended)]
-    return newest_first[0] if newest_first else None
+    for newest in (*reversed(succeeded), *reversed(ended)):
+        return newest
+    return NoAttempt()
 
 
 def _succeeded(attempt: Attempt) -> bool:
-    return attempt.closed is not None and attempt.closed.outcome == "succeeded"
-
-
-def _outputs(attempt: Attempt | None) -> tuple[Output, ...]:
-    if attempt is None or attempt.ended is None:
-        return ()
-    return attempt.ended.outputs
+    match attempt.closed:
+        case Closed(outcome=outcome):
+            return outcome == Outcome.SUCCEEDED
+    return False
 
 
 def _folder(to: Path | None, run: names.RunName) -> Path:
@@ -103,11 +100,11 @@ def _folder(to: Path | None, run: names.RunName) -> Path:
 
 
 def _download(where: target.Target, project: Project, run: names.RunName, attempt: Attempt, folder: Path) -> None:
-    outputs = _outputs(attempt)
+    outputs = attempt.outputs
     interpreter = where.interpreter(project.name)
     if len(outputs) <= _FILES_ANNOUNCED:
         interpreter = where.interpreter(project.name, log=_announce)
-    prefix = out_prefix(run, attempt) or ""
+    prefix = out_prefix(run, attempt)
     with slowly(f"fetching {_amount(outputs)}"), results.arriving(folder) as arrived:
         interpreter.run(results.fetch(outputs, arrived, prefix))
 
@@ -122,9 +119,12 @@ def _amount(outputs: tuple[Output, ...]) -> str:
 
 
 def _fetched_lines(attempt: Attempt, folder: Path) -> Iterator[str]:
-    outputs = _outputs(attempt)
+    outputs = attempt.outputs
     if not _succeeded(attempt):
-        outcome = outcome_words(attempt.closed.outcome) if attempt.closed else "not over"
+        outcome = "not over"
+        match attempt.closed:
+            case Closed() as closed:
+                outcome = outcome_words(closed.outcome)
         yield output.labelled("note", f"attempt {attempt.number}: {outcome}; these are the files it left")
     if not outputs:
         yield output.labelled("files", "none: the job declares no outputs")

@@ -5,8 +5,8 @@ The CLI takes the later steps of the run itself, so it does not wait for the nex
 
 from __future__ import annotations
 
-import json
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,13 +14,16 @@ from dayfly.cli import output, target
 from dayfly.cli.find import zone_of
 from dayfly.cli.live_view import LiveView
 from dayfly.core import names
-from dayfly.core.facts import Attempt, Facts
+from dayfly.core.facts import Attempt, Facts, NotStored
 from dayfly.core.model import Project
+from dayfly.core.records import Elected, Started
 from dayfly.core.step import State
 from dayfly.errors import DayflyError, Unclear
 from dayfly.flows import calls
 from dayfly.flows.walk import Walked, walk
 from dayfly.project import formatting
+from dayfly.project.runs.details import stored_receipt
+from dayfly.project.runs.logs import log_pieces
 from dayfly.project.screens.outcome import outcome_lines, outcome_of
 
 LOCAL_POLL_S, AWS_POLL_S = 0.2, 3.0
@@ -41,10 +44,12 @@ def follow(where: target.Target, project: Project, run: names.RunName, *, as_jso
     end = outcome_of(facts, local=is_local)
     receipt = receipt_of(where, project, facts)
     if as_json:
-        output.document({"target": where.facts(), **end.document(), "receipt": receipt, "log": _last_lines(facts)})
+        output.document(
+            {"target": where.facts(), **end.document(), "receipt": receipt or None, "log": _last_lines(facts)}
+        )
     else:
         output.line()
-        output.lines(outcome_lines(facts, zone, receipt, local=is_local))
+        output.lines(outcome_lines(facts, zone, receipt_stored=bool(receipt), local=is_local))
     return end.exit_code
 
 
@@ -91,50 +96,41 @@ def _is_running(walked: Walked) -> bool:
     return walked.step.state is State.RUNNING
 
 
-def receipt_of(where: target.Target, project: Project, facts: Facts) -> dict[str, Any] | None:
-    """The stored receipt of the newest attempt, or None."""
-    if facts.attempt is None:
-        return None
-    key = names.attempt_key(facts.run, facts.attempt.number, "receipt")
-    stored = where.interpreter(project.name).answer(calls.Get(key))
-    return json.loads(stored.body) if stored else None
+def receipt_of(where: target.Target, project: Project, facts: Facts) -> Mapping[str, Any]:
+    """The stored receipt of the newest attempt; empty if there is none."""
+    receipt = where.interpreter(project.name).run(stored_receipt(facts))
+    if isinstance(receipt, NotStored):
+        return {}
+    return receipt
 
 
 def _booting(facts: Facts) -> str:
     """How long the server has been booting, while nothing else is known of it; otherwise empty."""
-    attempt = facts.attempt
-    if attempt is None or attempt.elected is None:
-        return ""
-    if attempt.started or attempt.ended or attempt.closed:
-        return ""
-    began = attempt.elected.launched
-    seconds = max(0, (datetime.now(UTC) - began).total_seconds())
-    return f"the server boots and prepares, {seconds:.0f} s"
+    match facts.attempt:
+        case Attempt(election=Elected(launched=began), started=NotStored(), ended=NotStored(), closed=NotStored()):
+            seconds = max(0, (datetime.now(UTC) - began).total_seconds())
+            return f"the server boots and prepares, {seconds:.0f} s"
+    return ""
 
 
 def _newest_line(where: target.Target, project: Project, facts: Facts) -> str:
     """The newest line of the job's log; empty if there is none."""
-    attempt = facts.attempt
-    if attempt is None or attempt.started is None:
-        return ""
-    try:
-        lines = _newest_piece(where, project, facts.run, attempt).decode(errors="replace").strip().splitlines()
-    except DayflyError:  # the line is a convenience; the next poll may get it
-        return ""
-    return lines[-1] if lines else ""
+    match facts.attempt:
+        case Attempt(started=Started()) as attempt:
+            try:
+                piece = _newest_piece(where, project, facts.run, attempt)
+            except DayflyError:  # the line is a convenience; the next poll may get it
+                return ""
+            return "".join(piece.decode(errors="replace").strip().splitlines()[-1:])
+    return ""
 
 
 def _newest_piece(where: target.Target, project: Project, run: names.RunName, attempt: Attempt) -> bytes:
-    if attempt.elected is None:
-        return b""
     interpreter = where.interpreter(project.name)
-    prefix = names.out_prefix(run, attempt.number, attempt.intent.role_id, attempt.elected.server)
-    pieces = names.log_pieces(prefix, interpreter.answer(calls.List(f"{prefix}log/")))
+    pieces = interpreter.run(log_pieces(run, attempt))
     stored = interpreter.answer(calls.Get(pieces[-1])) if pieces else None
     return stored.body if stored else b""
 
 
 def _last_lines(facts: Facts) -> list[str]:
-    if facts.attempt is None or facts.attempt.ended is None:
-        return []
-    return list(facts.attempt.ended.log.last)
+    return list(facts.attempt.log.last)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from dayfly.core import claim as claims
 from dayfly.core import election, receipt, step, ticks
-from dayfly.core.facts import Attempt, Facts, Server
+from dayfly.core.facts import Attempt, Facts, Kept, NoAttempt, NotShown, NotStored, Server
 from dayfly.core.model import Deployed
 from dayfly.core.names import RunName, out_prefix, run_name
 from dayfly.core.records import (
@@ -19,10 +19,12 @@ from dayfly.core.records import (
     Closed,
     Decision,
     Elected,
+    Ended,
     Latest,
     NoServer,
     Opened,
     Outcome,
+    Slot,
     Source,
 )
 from dayfly.core.step import Step
@@ -39,21 +41,26 @@ KILL_AFTER = timedelta(minutes=1)
 
 def next_step(facts: Facts, now: datetime) -> Step:
     """The next step. A run that is neither open nor claimed is finished: it never started."""
-    claim, attempt = facts.claim, facts.attempt
-    if claim is None:
-        return _before_claim(facts, now)
-    if claim.decision != Decision.RUN:
-        return _over(facts, 0, claim.decision, f"{claim.decision}: {claim.why}")
-    if attempt is None:
-        return step.Intend(version=claim.version, request=claim.request, reason="claimed, to run", attempt=1)
-    if attempt.closed is not None:
-        return _after_close(facts, claim, attempt, attempt.closed, now)
-    match attempt.election:
-        case Elected() as elected:
+    match facts.claim:
+        case NotStored():
+            return _before_claim(facts, now)
+        case Claim(decision=Decision.RUN) as claim:
+            return _claimed(facts, claim, now)
+        case Claim(decision=decision, why=why):
+            return _over(facts, 0, decision, f"{decision}: {why}")
+
+
+def _claimed(facts: Facts, claim: Claim, now: datetime) -> Step:
+    match facts.attempt:
+        case NoAttempt():
+            return step.Intend(version=claim.version, request=claim.request, reason="claimed, to run", attempt=1)
+        case Attempt(closed=Closed() as closed) as attempt:
+            return _after_close(facts, claim, attempt, closed, now)
+        case Attempt(election=Elected() as elected) as attempt:
             return _after_election(facts, claim, attempt, elected, now)
-        case NoServer(reason=reason):
-            return _close(facts, attempt, attempt.election, f"it has no server: {reason}")
-        case None:
+        case Attempt(election=NoServer() as none) as attempt:
+            return _close(facts, attempt, none, f"it has no server: {none.reason}")
+        case Attempt() as attempt:
             return _before_election(facts, attempt, now)
 
 
@@ -61,7 +68,7 @@ def run_in_the_way(facts: Facts, found: Step) -> RunName | None:
     """The run that holds the slot which this run needs. Its steps come first: it may be over and not closed yet."""
     if not isinstance(found, (step.Decide, step.WaitForSlot)):
         return None
-    if facts.holder is None or facts.holder == str(facts.run):
+    if facts.holder in ("", str(facts.run)):
         return None
     return run_name(facts.holder)
 
@@ -75,13 +82,18 @@ def has_left_the_slot(facts: Facts, found: Step) -> bool:
 
 
 def _before_claim(facts: Facts, now: datetime) -> Step:
-    opened = facts.open_record
-    if opened is None:
-        if facts.slot is not None and facts.holder == str(facts.run):
-            return step.FreeSlot(slot=facts.slot, reason="never opened, but it holds the slot")
-        return step.Finished(reason="never opened")
+    match facts.opened:
+        case Kept(record=opened):
+            return _undecided(facts, opened, now)
+    match facts.slot:
+        case Kept(record=Slot(holder=holder)) as slot if holder == str(facts.run):
+            return step.FreeSlot(slot=slot, reason="never opened, but it holds the slot")
+    return step.Finished(reason="never opened")
+
+
+def _undecided(facts: Facts, opened: Opened, now: datetime) -> Step:
     version = claims.version_for(facts, opened, now)
-    if isinstance(version, Deployed) and _needs_slot(version) and facts.holder is None:
+    if isinstance(version, Deployed) and _needs_slot(version) and not facts.holder:
         return step.TakeSlot(free=facts.slot, reason="runs of this job do not overlap")
     return step.Decide(claim=claims.decide(facts, opened, now), reason="open, without a claim")
 
@@ -102,7 +114,7 @@ def _before_election(facts: Facts, attempt: Attempt, now: datetime) -> Step:
             return step.Arm(server=first, at=intent.deadline + KILL_AFTER, reason=reason, attempt=number)
         record = election.elect(first, now)
         return step.Elect(server=first, record=record, reason=f"{first.id} was launched", attempt=number)
-    if facts.cancel is not None:
+    if facts.cancelled:
         none = election.elect_none(Cause.CANCELLED, attempt.spot_errors, now)
         return step.ElectNone(record=none, reason="cancelled", attempt=number)
     if now > intent.launch_until:
@@ -124,14 +136,20 @@ def _must_arm(attempt: Attempt, server: Server, now: datetime) -> bool:
 
 
 def _after_election(facts: Facts, claim: Claim, attempt: Attempt, elected: Elected, now: datetime) -> Step:
-    number, server, deadline = attempt.number, attempt.server, attempt.intent.deadline
-    if server is None:
-        return _not_shown(facts, attempt, elected, now)
+    match attempt.server:
+        case NotShown():
+            return _not_shown(facts, attempt, elected, now)
+        case Server() as server:
+            return _shown(facts, claim, attempt, elected, server, now)
+
+
+def _shown(facts: Facts, claim: Claim, attempt: Attempt, elected: Elected, server: Server, now: datetime) -> Step:
+    number, deadline = attempt.number, attempt.intent.deadline
     if server.gone:
         return _close(facts, attempt, elected, f"{server.id} is terminated")
     if server.state == "shutting-down":
         return step.Wait(reason=f"{server.id} is shutting down", attempt=number)
-    if facts.cancel is not None:
+    if facts.cancelled:
         return step.End(server=server, reason="cancelled", attempt=number)
     if server.state in ("stopped", "stopping"):
         return step.End(server=server, reason=f"it is {server.state}", attempt=number)
@@ -147,19 +165,20 @@ def _not_shown(facts: Facts, attempt: Attempt, elected: Elected, now: datetime) 
     number, name = attempt.number, elected.server
     if now - elected.launched <= ABSENT_AFTER:
         return step.Wait(reason=f"EC2 does not show {name}: unknown, not gone", attempt=number)
-    seen = attempt.absent
-    if seen is None or now - seen.record.at > SIGHTING_EXPIRES:
-        reason = f"EC2 does not show {name}, {ABSENT_AFTER} after its launch"
-        return step.LookAgain(server=name, expired=seen, reason=reason, attempt=number)
-    if now - seen.record.at < BETWEEN_SIGHTINGS:
-        return step.Wait(reason=f"EC2 did not show {name} once; to be confirmed", attempt=number)
-    return _close(facts, attempt, elected, f"EC2 did not show {name} twice")
+    match attempt.absent:
+        case Kept(record=first) if now - first.at < BETWEEN_SIGHTINGS:
+            return step.Wait(reason=f"EC2 did not show {name} once; to be confirmed", attempt=number)
+        case Kept(record=first) if now - first.at <= SIGHTING_EXPIRES:
+            return _close(facts, attempt, elected, f"EC2 did not show {name} twice")
+    reason = f"EC2 does not show {name}, {ABSENT_AFTER} after its launch"
+    return step.LookAgain(server=name, expired=attempt.absent, reason=reason, attempt=number)
 
 
 def _close(facts: Facts, attempt: Attempt, elected: Elected | NoServer, reason: str) -> step.Close:
-    console_of = None
-    if attempt.ended is None and attempt.server is not None:
-        console_of = attempt.server.id
+    console_of = ""
+    match attempt.ended, attempt.server:
+        case NotStored(), Server(id=id):
+            console_of = id
     return step.Close(
         ended=attempt,
         election=elected,
@@ -177,32 +196,37 @@ def _after_close(facts: Facts, claim: Claim, attempt: Attempt, closed: Closed, n
     number, reason = attempt.number, f"closed: {closed.outcome}"
     if not attempt.receipt:
         return step.WriteReceipt(receipt=receipt.build(facts, claim, attempt, closed), reason=reason, attempt=number)
-    latest = new_latest(facts, claim, attempt, closed, now)
-    if latest is not None:
-        return step.MoveLatest(latest=latest, before=facts.latest, reason="a newer good result", attempt=number)
-    opened = facts.open_record
-    if opened is not None and opened.retry == number + 1:
-        return _retry(facts, opened, attempt, now)
+    match attempt.ended:
+        case Ended() as ended if _becomes_latest(facts, claim, attempt, closed):
+            latest = _latest(facts, attempt, ended, now)
+            return step.MoveLatest(latest=latest, before=facts.latest, reason="a newer good result", attempt=number)
+    match facts.opened:
+        case Kept(record=opened) if opened.retry == number + 1:
+            return _retry(facts, opened, attempt, now)
     return _over(facts, number, closed.outcome, reason)
 
 
-def new_latest(facts: Facts, claim: Claim, attempt: Attempt, closed: Closed, now: datetime) -> Latest | None:
-    """The job's last good result, if this attempt's result becomes it: only a newer one, only a whole one."""
-    if closed.outcome != Outcome.SUCCEEDED or attempt.ended is None or closed.server is None:
-        return None
+def _becomes_latest(facts: Facts, claim: Claim, attempt: Attempt, closed: Closed) -> bool:
+    """Whether this result becomes the job's last good one: only a newer one, only a whole one."""
+    if closed.outcome != Outcome.SUCCEEDED:
+        return False
     if claim.source == Source.HAND and not claim.publish:
-        return None
-    if facts.latest is not None:
-        there = facts.latest.record
-        if (run_name(there.run).tick, there.attempt) >= (facts.run.tick, attempt.number):
-            return None
-    prefix = out_prefix(facts.run, attempt.number, attempt.intent.role_id, closed.server)
+        return False
+    match facts.latest:
+        case Kept(record=there):
+            return (facts.run.tick, attempt.number) > (run_name(there.run).tick, there.attempt)
+        case NotStored():
+            return True
+
+
+def _latest(facts: Facts, attempt: Attempt, ended: Ended, now: datetime) -> Latest:
+    prefix = out_prefix(facts.run, attempt.number, attempt.intent.role_id, attempt.elected_id)
     return Latest(
         run=str(facts.run),
         attempt=attempt.number,
         at=now,
         prefix=f"{prefix}output/",
-        outputs=attempt.ended.outputs,
+        outputs=ended.outputs,
     )
 
 
@@ -211,7 +235,7 @@ def _retry(facts: Facts, opened: Opened, last: Attempt, now: datetime) -> Step:
     number, key = last.number + 1, last.intent.version
     newest = ticks.in_force(facts.versions, now)
     if isinstance(newest, Deployed):
-        if _needs_slot(newest) and facts.holder is None:
+        if _needs_slot(newest) and not facts.holder:
             return step.TakeSlot(free=facts.slot, reason="a retry of a job whose runs do not overlap", attempt=number)
         if _needs_slot(newest) and facts.holder != str(facts.run):
             return step.WaitForSlot(reason=f"the slot is held by {facts.holder}", attempt=number)
@@ -222,16 +246,19 @@ def _retry(facts: Facts, opened: Opened, last: Attempt, now: datetime) -> Step:
 
 def _over(facts: Facts, attempt: int, outcome: str, reason: str) -> Step:
     """The last steps of every run: free the slot, mark it done, remove kill schedules, and remove the open key last."""
-    if facts.slot is not None and facts.holder == str(facts.run):
-        return step.FreeSlot(slot=facts.slot, reason=reason, attempt=attempt)
+    match facts.slot:
+        case Kept(record=Slot(holder=holder)) as slot if holder == str(facts.run):
+            return step.FreeSlot(slot=slot, reason=reason, attempt=attempt)
     if not any(name.attempt == attempt for name in facts.done):
         return step.MarkDone(outcome=outcome, reason=reason, attempt=attempt)
     spent = tuple(server for each in facts.attempts for server in _to_disarm(each))
     if spent:
         return step.Disarm(servers=spent, reason=f"{spent[0]} is gone", attempt=attempt)
-    if facts.opened is not None:
-        return step.RemoveOpen(opened=facts.opened, reason="nothing is left to do", attempt=attempt)
-    return step.Finished(reason=reason, attempt=attempt)
+    match facts.opened:
+        case Kept() as opened:
+            return step.RemoveOpen(opened=opened, reason="nothing is left to do", attempt=attempt)
+        case NotStored():
+            return step.Finished(reason=reason, attempt=attempt)
 
 
 def _to_disarm(attempt: Attempt) -> list[str]:
@@ -240,6 +267,6 @@ def _to_disarm(attempt: Attempt) -> list[str]:
     A surplus server that is alive keeps its kill schedule.
     """
     spent = {server.id for server in attempt.servers if server.gone}
-    if attempt.elected is not None and attempt.closed is not None:
-        spent.add(attempt.elected.server)
+    if isinstance(attempt.closed, Closed):
+        spent.add(attempt.elected_id)
     return sorted(spent & attempt.armed)

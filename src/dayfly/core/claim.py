@@ -73,7 +73,7 @@ def decide(facts: Facts, opened: Opened, now: datetime) -> Claim:
 def _verdict(facts: Facts, opened: Opened, version: Version | None, now: datetime) -> _Verdict:
     scheduled = opened.source == Source.SCHEDULE
     late = now - facts.run.tick
-    if version is None or isinstance(version, Removed):
+    if not isinstance(version, Deployed):
         # The job was deployed when the run was opened, and removed before anything decided.
         return _Verdict(Decision.MISSED, ClaimReason.REMOVED, f"{facts.run.job} is no longer deployed")
     if scheduled and late > ticks.start_within(version):

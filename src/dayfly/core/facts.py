@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from dayfly.core import names
 from dayfly.core.model import Deployed, Version
@@ -26,7 +26,9 @@ from dayfly.core.records import (
     FleetError,
     Intent,
     Latest,
+    Log,
     Opened,
+    Output,
     Slot,
     SpotRefused,
     Started,
@@ -96,6 +98,15 @@ class Server:
 
 
 @dataclass(frozen=True)
+class NotShown:
+    """There is no elected server, or EC2 does not show it: unknown, not gone."""
+
+    gone: ClassVar[bool] = False
+    state: ClassVar[str] = ""
+    reason_code: ClassVar[str] = ""
+
+
+@dataclass(frozen=True)
 class Launched:
     """EC2 launched a server."""
 
@@ -128,45 +139,84 @@ class Kept(Generic[R]):
     etag: str
 
 
+@dataclass(frozen=True)
+class NotStored:
+    """The bucket holds no such object."""
+
+
+NOT_STORED = NotStored()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
     """One attempt of a run: its records so far, its servers, and which of them have a kill schedule."""
 
     number: int
     intent: Intent
-    spot_refused: SpotRefused | None = None
-    election: Election | None = None
-    absent: Kept[Absent] | None = None
-    end_order: EndOrder | None = None
+    spot_refused: SpotRefused | NotStored = NOT_STORED
+    election: Election | NotStored = NOT_STORED
+    absent: Kept[Absent] | NotStored = NOT_STORED
+    end_order: EndOrder | NotStored = NOT_STORED
     go_sent: bool = False
-    started: Started | None = None
-    ended: Ended | None = None
-    closed: Closed | None = None
+    started: Started | NotStored = NOT_STORED
+    ended: Ended | NotStored = NOT_STORED
+    closed: Closed | NotStored = NOT_STORED
     receipt: bool = False
     servers: tuple[Server, ...] = ()
     armed: frozenset[str] = frozenset()
 
     @property
-    def elected(self) -> Elected | None:
-        """The elected server's record; None when there was no election yet, or no server."""
-        if isinstance(self.election, Elected):
-            return self.election
-        return None
+    def elected_id(self) -> str:
+        """The id of the elected server; empty when there was no election yet, or no server."""
+        match self.election:
+            case Elected(server=server):
+                return server
+        return ""
 
     @property
     def spot_errors(self) -> tuple[FleetError, ...]:
         """Why EC2 refused spot; empty when it did not."""
-        if self.spot_refused is None:
-            return ()
-        return self.spot_refused.errors
+        match self.spot_refused:
+            case SpotRefused(errors=errors):
+                return errors
+        return ()
 
     @property
-    def server(self) -> Server | None:
-        """The elected server as EC2 shows it; None when none is elected or EC2 does not show it."""
-        if self.elected is None:
-            return None
-        wanted = self.elected.server
-        return next((server for server in self.servers if server.id == wanted), None)
+    def server(self) -> Server | NotShown:
+        """The elected server as EC2 shows it."""
+        shown = {server.id: server for server in self.servers}
+        return shown.get(self.elected_id, NotShown())
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """The files that the agent stored; empty while it reported no end."""
+        match self.ended:
+            case Ended(outputs=outputs):
+                return outputs
+        return ()
+
+    @property
+    def log(self) -> Log:
+        """The log that the agent stored; empty while it reported no end."""
+        match self.ended:
+            case Ended(log=log):
+                return log
+        return Log()
+
+
+@dataclass(frozen=True)
+class NoAttempt:
+    """No attempt was begun: it has no records and no server."""
+
+    number: ClassVar[int] = 0
+    election: ClassVar[NotStored] = NOT_STORED
+    elected_id: ClassVar[str] = ""
+    started: ClassVar[NotStored] = NOT_STORED
+    ended: ClassVar[NotStored] = NOT_STORED
+    closed: ClassVar[NotStored] = NOT_STORED
+    receipt: ClassVar[bool] = False
+    server: ClassVar[NotShown] = NotShown()
+    log: ClassVar[Log] = Log()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,52 +224,74 @@ class Facts:
     """All that is known of a run. `versions`: those of its job that its records name or that may be in force."""
 
     run: names.RunName
-    opened: Kept[Opened] | None = None
-    claim: Claim | None = None
-    slot: Kept[Slot] | None = None
+    opened: Kept[Opened] | NotStored = NOT_STORED
+    claim: Claim | NotStored = NOT_STORED
+    slot: Kept[Slot] | NotStored = NOT_STORED
     versions: tuple[Version, ...] = ()
     attempts: tuple[Attempt, ...] = ()
-    cancel: Cancel | None = None
-    latest: Kept[Latest] | None = None
+    cancel: Cancel | NotStored = NOT_STORED
+    latest: Kept[Latest] | NotStored = NOT_STORED
     done: tuple[names.DoneName, ...] = ()
 
     @property
-    def attempt(self) -> Attempt | None:
+    def attempt(self) -> Attempt | NoAttempt:
         """The newest attempt."""
         if not self.attempts:
-            return None
+            return NoAttempt()
         return self.attempts[-1]
 
     @property
     def attempt_number(self) -> int:
         """The number of the attempt that a retry asked for, or else of the newest; 1 when there is none yet."""
-        if self.opened is not None and self.opened.record.retry is not None:
-            return self.opened.record.retry
-        if self.attempt is None:
-            return 1
-        return self.attempt.number
+        return self.retry or self.attempt.number or 1
+
+    @property
+    def retry(self) -> int:
+        """The attempt that a person asked for; 0 when the run is not open again for one."""
+        match self.opened:
+            case Kept(record=opened):
+                return opened.retry or 0
+        return 0
+
+    @property
+    def closed(self) -> Mapping[int, Closed]:
+        """How each attempt that is closed ended, by its number."""
+        return {one.number: one.closed for one in self.attempts if isinstance(one.closed, Closed)}
 
     @property
     def over(self) -> bool:
         """Whether the newest attempt is closed, or the claim says not to run."""
-        if self.attempt is not None:
-            return self.attempt.closed is not None
-        return self.claim is not None and self.claim.decision != Decision.RUN
+        if isinstance(self.attempt, NoAttempt):
+            return self.not_run
+        return isinstance(self.attempt.closed, Closed)
 
     @property
-    def holder(self) -> str | None:
-        """The name of the run that holds the job's slot."""
-        if self.slot is None:
-            return None
-        return self.slot.record.holder
+    def not_run(self) -> bool:
+        """Whether the claim says not to run."""
+        match self.claim:
+            case Claim(decision=decision):
+                return decision != Decision.RUN
+        return False
 
     @property
-    def open_record(self) -> Opened | None:
-        """The record under open/, while the run is open."""
-        if self.opened is None:
-            return None
-        return self.opened.record
+    def is_open(self) -> bool:
+        """Whether the run is listed as open."""
+        return isinstance(self.opened, Kept)
 
-    def version(self, key: str) -> Deployed | None:
-        """The version with this key, or None when it is not among them."""
-        return next((each for each in self.versions if isinstance(each, Deployed) and each.key == key), None)
+    @property
+    def cancelled(self) -> bool:
+        """Whether a person cancelled the newest attempt."""
+        return isinstance(self.cancel, Cancel)
+
+    @property
+    def holder(self) -> str:
+        """The name of the run that holds the job's slot; empty when it is free."""
+        match self.slot:
+            case Kept(record=slot):
+                return slot.holder or ""
+        return ""
+
+    def version(self, key: str) -> Deployed | NotStored:
+        """The version with this key."""
+        deployed = {each.key: each for each in self.versions if isinstance(each, Deployed)}
+        return deployed.get(key, NOT_STORED)

@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from dayfly.core import names
-from dayfly.core.facts import Attempt, Facts
+from dayfly.core.facts import Attempt, Facts, NotStored
 from dayfly.core.model import Code, Deployed
-from dayfly.core.records import Claim, Closed, Elected, Ended, Started, moment_text
+from dayfly.core.records import Claim, Closed, Elected, Election, Ended, Started, moment_text
 
 
 def build(facts: Facts, claim: Claim, attempt: Attempt, closed: Closed) -> dict[str, Any]:
@@ -38,14 +38,8 @@ def build(facts: Facts, claim: Claim, attempt: Attempt, closed: Closed) -> dict[
         "memory_mb": _memory(attempt.started, attempt.ended),
         "ran_on": _ran_on(attempt.started),
         "attempts": [
-            {
-                "attempt": one.number,
-                "outcome": one.closed.outcome,
-                "reason": one.closed.reason,
-                "server": one.closed.server,
-            }
-            for one in facts.attempts
-            if one.closed is not None
+            {"attempt": number, "outcome": closed.outcome, "reason": closed.reason, "server": closed.server}
+            for number, closed in facts.closed.items()
         ],
     }
 
@@ -56,35 +50,39 @@ def times(facts: Facts, attempt: Attempt) -> dict[str, str | None]:
         ("tick", "claimed", "intended", "server_started", "job_started", "job_ended", "stored", "server_gone", "closed")
     )
     known |= {"tick": facts.run.tick, "intended": attempt.intent.at}
-    if facts.claim is not None:
-        known["claimed"] = facts.claim.at
-    if attempt.elected is not None:
-        known["server_started"] = attempt.elected.launched
-    if attempt.started is not None:
-        known["job_started"] = attempt.started.at
-    if attempt.ended is not None:
-        ended = attempt.ended
-        known["job_started"] = ended.job_started or known["job_started"]
-        known |= {"job_ended": ended.job_ended, "stored": ended.stored_at}
-    if attempt.closed is not None:
-        known |= {"server_gone": _server_gone(attempt.closed), "closed": attempt.closed.at}
+    for record in (facts.claim, attempt.election, attempt.started, attempt.ended, attempt.closed):
+        known |= _times_of(record)
     texts: dict[str, str | None] = dict.fromkeys(known)
-    texts |= {name: moment_text(moment) for name, moment in known.items() if moment is not None}
+    texts |= {name: moment_text(moment) for name, moment in known.items() if moment}
     return texts
 
 
-def _server_gone(closed: Closed) -> datetime | None:
-    """When EC2 says that the server was gone, or else when it was seen to be gone."""
-    if closed.server is None:
-        return None
-    return closed.gone or closed.at
+def _times_of(record: Claim | Election | Started | Ended | Closed | NotStored) -> dict[str, datetime | None]:
+    """The times that a record tells."""
+    match record:
+        case Claim(at=at):
+            return {"claimed": at}
+        case Elected(launched=launched):
+            return {"server_started": launched}
+        case Started(at=at):
+            return {"job_started": at}
+        case Ended(job_started=None) as ended:
+            return {"job_ended": ended.job_ended, "stored": ended.stored_at}
+        case Ended() as ended:
+            return {"job_started": ended.job_started, "job_ended": ended.job_ended, "stored": ended.stored_at}
+        case Closed(server=None, at=at):
+            return {"closed": at}
+        case Closed() as closed:
+            # When EC2 says that the server was gone, or else when it was seen to be gone.
+            return {"server_gone": closed.gone or closed.at, "closed": closed.at}
+    return {}
 
 
 def _server(attempt: Attempt, closed: Closed) -> dict[str, Any] | None:
-    if attempt.elected is None:
-        return None
-    shape = _shape(attempt, attempt.elected)
-    return {"id": attempt.elected.server, **shape, "ended_by": closed.ended_by}
+    match attempt.election:
+        case Elected(server=server) as elected:
+            return {"id": server, **_shape(attempt, elected), "ended_by": closed.ended_by}
+    return None
 
 
 def _shape(attempt: Attempt, elected: Elected) -> dict[str, str | None]:
@@ -93,8 +91,8 @@ def _shape(attempt: Attempt, elected: Elected) -> dict[str, str | None]:
     return {kind: getattr(attempt.server, kind, "") or getattr(elected, kind) for kind in kinds}
 
 
-def _of_ended(ended: Ended | None) -> dict[str, Any]:
-    if ended is None:
+def _of_ended(ended: Ended | NotStored) -> dict[str, Any]:
+    if isinstance(ended, NotStored):
         return {"outputs": [], "missing": [], "log": None}
     return {
         "outputs": [asdict(output) for output in ended.outputs],
@@ -103,7 +101,7 @@ def _of_ended(ended: Ended | None) -> dict[str, Any]:
     }
 
 
-def _memory(started: Started | None, ended: Ended | None) -> dict[str, int | None]:
+def _memory(started: Started | NotStored, ended: Ended | NotStored) -> dict[str, int | None]:
     return {
         "job": getattr(ended, "job_peak_memory_mb", None),
         "agent": getattr(ended, "agent_peak_memory_mb", None),
@@ -111,13 +109,14 @@ def _memory(started: Started | None, ended: Ended | None) -> dict[str, int | Non
     }
 
 
-def _ran_on(started: Started | None) -> dict[str, Any] | None:
-    if started is None:
-        return None
-    return {"machine": started.machine, "python": started.python, "cpus": started.cpus}
+def _ran_on(started: Started | NotStored) -> dict[str, Any] | None:
+    match started:
+        case Started(machine=machine, python=python, cpus=cpus):
+            return {"machine": machine, "python": python, "cpus": cpus}
+    return None
 
 
-def _code(attempt: Attempt, version: Deployed | None) -> dict[str, Any]:
+def _code(attempt: Attempt, version: Deployed | NotStored) -> dict[str, Any]:
     code: Code | None = getattr(version, "code", None)
     keys = ("bundle", "sha256", "commit", "dirty")
     return {"version": attempt.intent.version, **{key: getattr(code, key, None) for key in keys}}

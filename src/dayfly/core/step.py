@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from dayfly.core.facts import Attempt, Kept, Server
+from dayfly.core.facts import Attempt, Kept, NotStored, Server
 from dayfly.core.records import (
     Absent,
     Cancel,
@@ -183,10 +183,10 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class TakeSlot(Step):
-    """Make this run the holder. `free`: the slot as it is, without holder; None when the job has no slot yet."""
+    """Make this run the holder. `free`: the slot as it is, without holder, if the job has one yet."""
 
     state = State.UNSLOTTED
-    free: Kept[Slot] | None
+    free: Kept[Slot] | NotStored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -289,22 +289,22 @@ class End(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class LookAgain(Step):
-    """Record that EC2 does not show the server. `expired`: an older such record, too old to count."""
+    """Record that EC2 does not show the server. `expired`: an older such record, if there is one; it is too old to count."""
 
     state = State.UNSEEN
     server: str
-    expired: Kept[Absent] | None
+    expired: Kept[Absent] | NotStored
 
 
 @dataclass(frozen=True, kw_only=True)
 class Close(Step):
-    """Decide how the attempt ended. `console_of`: the server whose console may say why, if its agent did not."""
+    """Decide how the attempt ended. `console_of`: the server whose console may say why, if its agent did not; or empty."""
 
     state = State.SERVER_GONE
     ended: Attempt
     election: Election
-    cancel: Cancel | None
-    console_of: str | None
+    cancel: Cancel | NotStored
+    console_of: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -321,7 +321,7 @@ class MoveLatest(Step):
 
     state = State.LATEST_BEHIND
     latest: Latest
-    before: Kept[Latest] | None
+    before: Kept[Latest] | NotStored
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from dayfly.core.facts import Server
+from dayfly.core.facts import NotStored, Server
 from dayfly.core.records import Elected, Election, Intent, NoServer
 
 WITHOUT_INTENT = timedelta(minutes=15)
@@ -39,15 +39,15 @@ def by_tags(server: Server, now: datetime) -> Decision:
     return Decision("leave", "within its deadline")
 
 
-def by_records(server: Server, intent: Intent | None, election: Election | None, now: datetime) -> Decision:
+def by_records(server: Server, intent: Intent | NotStored, election: Election | NotStored, now: datetime) -> Decision:
     """The decision from the run's records, for a server whose tags are in order."""
     match election:
         case Elected(server=elected) if elected != server.id:
             return Decision("end", f"surplus: {elected} was elected for this attempt")
         case NoServer():
             return Decision("end", "surplus: no server was elected for this attempt")
-    if intent is None and now - server.launched > WITHOUT_INTENT:
+    if isinstance(intent, NotStored) and now - server.launched > WITHOUT_INTENT:
         return Decision("end", "its run has no intent for this attempt")
-    if election is None:
+    if isinstance(election, NotStored):
         return Decision("leave", "its election is open")
     return Decision("leave", "elected")

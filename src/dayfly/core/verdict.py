@@ -8,8 +8,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
-from dayfly.core.facts import Attempt, Server
-from dayfly.core.records import Cancel, Cause, Closed, Elected, Ended, EndReason, NoServer, Outcome
+from dayfly.core.facts import NOT_STORED, Attempt, NotShown, NotStored, Server
+from dayfly.core.records import Cancel, Cause, Closed, Elected, Ended, EndOrder, EndReason, NoServer, Outcome, Started
 from dayfly.core.step import Close
 
 SWITCH_LINE = "dayfly switch: powering off:"
@@ -44,16 +44,18 @@ def close(step: Close, console: tuple[str, ...], now: datetime, by: str) -> Clos
             )
 
 
-def _gone_at(server: Server | None) -> datetime | None:
-    if server is None or not server.gone:
-        return None
-    return server.changed
+def _gone_at(server: Server | NotShown) -> datetime | None:
+    match server:
+        case Server(gone=True, changed=changed):
+            return changed
+    return None
 
 
-def _exit_of(ended: Ended | None) -> int | None:
-    if ended is None:
-        return None
-    return ended.exit
+def _exit_of(ended: Ended | NotStored) -> int | None:
+    match ended:
+        case Ended(exit=exit):
+            return exit
+    return None
 
 
 def _without_server(none: NoServer) -> _End:
@@ -62,22 +64,23 @@ def _without_server(none: NoServer) -> _End:
     return _End(Outcome.FAILED, none.reason, none.detail)
 
 
-def _outcome(attempt: Attempt, cancel: Cancel | None, console: tuple[str, ...]) -> _End:
-    if attempt.ended is not None:
-        return _as_the_agent_says(attempt.ended, cancel)
-    if cancel is not None:
-        return _End(Outcome.CANCELLED, EndReason.CANCELLED, "its server was ended; the log so far is kept")
+def _outcome(attempt: Attempt, cancel: Cancel | NotStored, console: tuple[str, ...]) -> _End:
+    match attempt.ended, cancel:
+        case Ended() as ended, _:
+            return _as_the_agent_says(ended, cancel)
+        case _, Cancel():
+            return _End(Outcome.CANCELLED, EndReason.CANCELLED, "its server was ended; the log so far is kept")
     return _without_agent(attempt, console)
 
 
-def _as_the_agent_says(ended: Ended, cancel: Cancel | None) -> _End:
+def _as_the_agent_says(ended: Ended, cancel: Cancel | NotStored) -> _End:
     """The agent's own outcome, where it agrees with its exit code and outputs."""
     if ended.outcome not in tuple(Outcome):
         return _End(Outcome.FAILED, EndReason.UNKNOWN, f"the agent reported an unknown outcome: {ended.outcome}")
     outcome = Outcome(ended.outcome)
     if outcome == Outcome.SUCCEEDED and (ended.exit != 0 or ended.missing):
         return _End(Outcome.FAILED, EndReason.NOT_SAVED, "the agent reported success, but not exit 0 and every output")
-    if outcome == Outcome.FAILED and cancel is not None and ended.signal:
+    if outcome == Outcome.FAILED and isinstance(cancel, Cancel) and ended.signal:
         return _End(Outcome.CANCELLED, EndReason.CANCELLED, ended.detail)
     return _End(outcome, ended.reason, ended.detail)
 
@@ -85,24 +88,29 @@ def _as_the_agent_says(ended: Ended, cancel: Cancel | None) -> _End:
 def _without_agent(attempt: Attempt, console: tuple[str, ...]) -> _End:
     """The end of a server whose agent stored no ended.json."""
     server = attempt.server
-    if server is None or not server.reason_code:
+    if not server.reason_code:
         detail = "its server went away without reporting an end; EC2 does not say why"
         return _End(Outcome.FAILED, EndReason.UNKNOWN, detail)
     if server.reason_code in ("Server.SpotInstanceTermination", "Server.SpotInstanceShutdown"):
         return _End(Outcome.FAILED, EndReason.INTERRUPTED, "EC2 took the spot server back")
     began = "the job had not started"
-    if attempt.started is not None:
+    if isinstance(attempt.started, Started):
         began = "the job had started"
-    detail = f"its server went away without reporting an end ({_ended_by(attempt, None, console)}); {began}"
+    detail = f"its server went away without reporting an end ({_ended_by(attempt, NOT_STORED, console)}); {began}"
     return _End(Outcome.FAILED, EndReason.LOST, detail)
 
 
-def _ended_by(attempt: Attempt, cancel: Cancel | None, console: tuple[str, ...]) -> str:
-    server, order = attempt.server, attempt.end_order
-    if order is not None:
-        return f"{order.by}: {order.why}"
-    if server is None:
-        return "unknown: EC2 no longer shows it"
+def _ended_by(attempt: Attempt, cancel: Cancel | NotStored, console: tuple[str, ...]) -> str:
+    match attempt.end_order, attempt.server:
+        case EndOrder(by=by, why=why), _:
+            return f"{by}: {why}"
+        case _, Server() as server:
+            return _by_ec2(attempt, server, cancel, console)
+    return "unknown: EC2 no longer shows it"
+
+
+def _by_ec2(attempt: Attempt, server: Server, cancel: Cancel | NotStored, console: tuple[str, ...]) -> str:
+    """What ended the server, by the reason that EC2 gives."""
     if server.reason_code.startswith("Server.Spot"):
         return "EC2: spot capacity was taken back"
     if server.reason_code == "Client.UserInitiatedShutdown":
@@ -114,8 +122,8 @@ def _ended_by(attempt: Attempt, cancel: Cancel | None, console: tuple[str, ...])
     return "unknown: EC2 gives no reason"
 
 
-def _from_outside(attempt: Attempt, server: Server, cancel: Cancel | None) -> str:
-    if cancel is not None:
+def _from_outside(attempt: Attempt, server: Server, cancel: Cancel | NotStored) -> str:
+    if isinstance(cancel, Cancel):
         return "cancel"
     if server.changed is not None and server.changed >= attempt.intent.deadline:
         return "kill schedule: past its deadline"
@@ -123,10 +131,11 @@ def _from_outside(attempt: Attempt, server: Server, cancel: Cancel | None) -> st
 
 
 def _from_inside(attempt: Attempt, console: tuple[str, ...]) -> str:
-    if attempt.ended is not None and attempt.ended.outcome == Outcome.TIMED_OUT:
-        return "agent: the job's time limit"
-    if attempt.ended is not None:
-        return "agent: the job was over"
+    match attempt.ended:
+        case Ended(outcome=Outcome.TIMED_OUT):
+            return "agent: the job's time limit"
+        case Ended():
+            return "agent: the job was over"
     for line in reversed(console):
         if SWITCH_LINE in line:
             return f"switch: {line.split(SWITCH_LINE, 1)[1].strip()}"

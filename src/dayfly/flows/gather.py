@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from dayfly.core import names, ticks
-from dayfly.core.facts import Attempt, Facts, Kept, Server
+from dayfly.core.facts import NOT_STORED, Attempt, Facts, Kept, NotStored, Server
 from dayfly.core.model import Version
 from dayfly.core.records import (
     Absent,
@@ -27,10 +27,8 @@ from dayfly.core.records import (
     Slot,
     SpotRefused,
     Started,
-    decode,
-    decode_election,
 )
-from dayfly.core.versions import read_version
+from dayfly.flows import read
 from dayfly.flows.calls import Flow, Get, IsArmed, List, ListServers, Now, ask
 
 R = TypeVar("R")
@@ -43,10 +41,10 @@ def gather(run: names.RunName, seen: tuple[Server, ...] = ()) -> Flow[Facts]:
     servers = (*listed, *(server for server in seen if server.id not in shown))
     now = yield from ask(Now())
     # The slot first, then the open key, then the rest: a run that frees the slot by this etag has seen all that came before.
-    slot = yield from kept(Slot, names.slot_key(run.job))
-    opened = yield from kept(Opened, names.open_key(run))
+    slot = yield from read.kept(Slot, names.slot_key(run.job))
+    opened = yield from read.kept(Opened, names.open_key(run))
     keys = yield from ask(List(names.run_prefix(run)))
-    claim = yield from record(Claim, names.claim_key(run), keys)
+    claim = yield from _listed(Claim, names.claim_key(run), keys)
     attempts: list[Attempt] = []
     for number in _numbers(run, keys):
         attempts += yield from _attempt(run, number, keys, servers)
@@ -54,41 +52,19 @@ def gather(run: names.RunName, seen: tuple[Server, ...] = ()) -> Flow[Facts]:
     facts = replace(
         facts,
         versions=(yield from _versions(facts, now)),
-        cancel=(yield from record(Cancel, names.attempt_key(run, facts.attempt_number, Cancel.file), keys)),
+        cancel=(yield from _listed(Cancel, names.attempt_key(run, facts.attempt_number, Cancel.file), keys)),
     )
     if not facts.over:
         return facts
-    latest = yield from kept(Latest, names.latest_key(run.job))
+    latest = yield from read.kept(Latest, names.latest_key(run.job))
     return replace(facts, latest=latest, done=(yield from done_names(run)))
 
 
-def record(kind: type[R], key: str, keys: tuple[str, ...] | None = None) -> Flow[R | None]:
-    """One record, or None when it is not there. `keys`: a listing that already says whether it is."""
-    found = yield from kept(kind, key, keys)
-    if found is None:
-        return None
-    return found.record
-
-
-def kept(kind: type[R], key: str, keys: tuple[str, ...] | None = None) -> Flow[Kept[R] | None]:
-    """One record with its etag, or None when it is not there."""
-    if keys is not None and key not in keys:
-        return None
-    stored = yield from ask(Get(key))
-    if stored is None:
-        return None
-    return Kept(record=decode(kind, stored.body), etag=stored.etag)
-
-
-def election(run: names.RunName, attempt: int, keys: tuple[str, ...] | None = None) -> Flow[Election | None]:
-    """The election of an attempt, or None when there was none yet."""
-    key = names.attempt_key(run, attempt, Elected.file)
-    if keys is not None and key not in keys:
-        return None
-    stored = yield from ask(Get(key))
-    if stored is None:
-        return None
-    return decode_election(stored.body)
+def _listed(kind: type[R], key: str, keys: tuple[str, ...]) -> Flow[R | NotStored]:
+    """A record of the run. `keys`, the listing of its records, already says whether it is there."""
+    if key not in keys:
+        return NOT_STORED
+    return (yield from read.record(kind, key))
 
 
 def done_names(run: names.RunName) -> Flow[tuple[names.DoneName, ...]]:
@@ -113,31 +89,37 @@ def _attempt(
     def key(kind: type[Any]) -> str:
         return names.attempt_key(run, number, kind.file)
 
-    intent = yield from record(Intent, key(Intent), keys)
-    if intent is None:
+    intent = yield from _listed(Intent, key(Intent), keys)
+    if isinstance(intent, NotStored):
         return ()
+    elected: Election | NotStored = NOT_STORED
+    if key(Elected) in keys:
+        elected = yield from read.election(run, number)
+    sighting: Kept[Absent] | NotStored = NOT_STORED
+    if key(Absent) in keys:
+        sighting = yield from read.kept(Absent, key(Absent))
     attempt = Attempt(
         number=number,
         intent=intent,
-        spot_refused=(yield from record(SpotRefused, key(SpotRefused), keys)),
-        election=(yield from election(run, number, keys)),
-        absent=(yield from kept(Absent, key(Absent), keys)),
-        end_order=(yield from record(EndOrder, key(EndOrder), keys)),
-        closed=(yield from record(Closed, key(Closed), keys)),
+        spot_refused=(yield from _listed(SpotRefused, key(SpotRefused), keys)),
+        election=elected,
+        absent=sighting,
+        end_order=(yield from _listed(EndOrder, key(EndOrder), keys)),
+        closed=(yield from _listed(Closed, key(Closed), keys)),
         receipt=names.attempt_key(run, number, "receipt") in keys,
         servers=tuple(server for server in servers if server.attempt == number),
     )
-    if attempt.elected is not None:
-        attempt = yield from _with_reports(run, attempt, attempt.elected)
+    if isinstance(elected, Elected):
+        attempt = yield from _with_reports(run, attempt, elected)
     return (replace(attempt, armed=(yield from _armed(attempt))),)
 
 
 def _with_reports(run: names.RunName, attempt: Attempt, elected: Elected) -> Flow[Attempt]:
     """The attempt with what its agent reported, and whether its job was sent."""
     prefix = names.out_prefix(run, attempt.number, attempt.intent.role_id, elected.server)
-    started = yield from record(Started, names.started_key(prefix))
-    ended = yield from record(Ended, names.ended_key(prefix))
-    go_sent = started is not None or attempt.closed is not None
+    started = yield from read.record(Started, names.started_key(prefix))
+    ended = yield from read.record(Ended, names.ended_key(prefix))
+    go_sent = isinstance(started, Started) or isinstance(attempt.closed, Closed)
     if not go_sent:
         go_sent = (yield from ask(Get(names.go_key(attempt.intent.role_id, elected.server)))) is not None
     return replace(attempt, started=started, ended=ended, go_sent=go_sent)
@@ -146,8 +128,8 @@ def _with_reports(run: names.RunName, attempt: Attempt, elected: Elected) -> Flo
 def _armed(attempt: Attempt) -> Flow[frozenset[str]]:
     """Which of the attempt's servers have a kill schedule."""
     servers = {server.id for server in attempt.servers}
-    if attempt.elected is not None:
-        servers.add(attempt.elected.server)
+    if attempt.elected_id:
+        servers.add(attempt.elected_id)
     armed: set[str] = set()
     for server in sorted(servers):
         if (yield from ask(IsArmed(server))):
@@ -160,19 +142,10 @@ def _versions(facts: Facts, now: datetime) -> Flow[tuple[Version, ...]]:
     keys = yield from ask(List(names.version_prefix(facts.run.job)))
     wanted = {ticks.key_in_force(keys, facts.run.tick), ticks.key_in_force(keys, now)}
     wanted |= {attempt.intent.version for attempt in facts.attempts}
-    if facts.claim is not None:
-        wanted.add(facts.claim.version)
-    found: list[Version] = []
+    match facts.claim:
+        case Claim(version=decided):
+            wanted.add(decided)
+    found = []
     for key in sorted(key for key in wanted if key):
-        version = yield from read(key)
-        if version is not None:
-            found.append(version)
-    return tuple(found)
-
-
-def read(key: str) -> Flow[Version | None]:
-    """A job version, or None when it is not there."""
-    stored = yield from ask(Get(key))
-    if stored is None:
-        return None
-    return read_version(stored.body)
+        found.append((yield from read.version(key)))
+    return tuple(version for version in found if not isinstance(version, NotStored))

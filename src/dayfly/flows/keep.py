@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 
 from dayfly.core import names
 from dayfly.core.records import Claim, Intent, Latest
+from dayfly.flows import read
 from dayfly.flows.calls import DeleteMany, Flow, Get, List, ask
-from dayfly.flows.gather import record
 
 RUNS_A_SWEEP, OBJECTS_A_SWEEP = 500, 20_000
 """Limits of one sweep. A hundred runs take some seconds (a few lists each), a thousand objects take one; the function has 14 minutes."""
@@ -52,10 +52,10 @@ def keep(now: datetime, keep_s: int) -> Flow[Removed]:
 
 def _latest_run(job: str) -> Flow[str]:
     """The run that `latest` names; empty when there is none."""
-    latest = yield from record(Latest, names.latest_key(job))
-    if latest is None:
-        return ""
-    return latest.run
+    match (yield from read.record(Latest, names.latest_key(job))):
+        case Latest(run=run):
+            return run
+    return ""
 
 
 def _remove(run: names.RunName, markers: list[str]) -> Flow[int]:
@@ -69,17 +69,20 @@ def _remove(run: names.RunName, markers: list[str]) -> Flow[int]:
     return len(first) + len(markers)
 
 
+def _with_request(run: names.RunName, keys: tuple[str, ...]) -> list[tuple[type[Intent] | type[Claim], str]]:
+    """The records that name a request: the run's claim, and the intent of each attempt."""
+    intents = [(Intent, key) for key in keys if key.endswith("/intent.json")]
+    claims = [(Claim, key) for key in keys if key == names.claim_key(run)]
+    return [*intents, *claims]
+
+
 def _requests(run: names.RunName, records: tuple[str, ...]) -> Flow[tuple[str, ...]]:
     """The keys of the requests behind this run and its retries."""
     requests: list[str] = []
-    for key in records:
-        if key.endswith("/intent.json"):
-            intent = yield from record(Intent, key)
-            if intent is not None:
-                requests.append(intent.request)
-    claim = yield from record(Claim, names.claim_key(run), records)
-    if claim is not None:
-        requests.append(claim.request)
+    for kind, key in _with_request(run, records):
+        match (yield from read.record(kind, key)):
+            case Intent(request=request) | Claim(request=request):
+                requests.append(request)
     found: list[str] = []
     for request in dict.fromkeys(each for each in requests if each):
         found += yield from ask(List(names.request_prefix(request)))

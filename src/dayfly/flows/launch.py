@@ -10,13 +10,14 @@ from datetime import datetime, timedelta
 
 from dayfly.core import claim, names, ticks
 from dayfly.core.event import LaunchRequest
-from dayfly.core.facts import Facts
+from dayfly.core.facts import Facts, Kept, NoAttempt, NotStored
 from dayfly.core.model import Deployed
 from dayfly.core.records import Claim, Opened, Requested, Source, encode
 from dayfly.errors import NotFoundError
+from dayfly.flows import read
 from dayfly.flows.actor import Actor
 from dayfly.flows.calls import Flow, Log, Now, PutNew, ask
-from dayfly.flows.gather import gather, record
+from dayfly.flows.gather import gather
 from dayfly.flows.walk import Walked, walk
 
 CANDIDATES = 50
@@ -54,7 +55,7 @@ def _tick(asked: LaunchRequest, run: names.RunName, actor: Actor) -> Flow[Launch
         publish=asked.publish,
     )
     facts = yield from gather(run)
-    if facts.claim is None and facts.opened is None:
+    if isinstance(facts.claim, NotStored) and not facts.is_open:
         why = claim.why_rejected(facts, opened, now, actor.zones)
         if why:
             yield from ask(Log(f"{run}: rejected", {"why": why, "source": asked.source}))
@@ -91,12 +92,15 @@ def _by_hand(asked: LaunchRequest, actor: Actor) -> Flow[LaunchResult]:
 
 def _first(key: str, fresh: Requested) -> Flow[Requested]:
     """The record under this key: the one that is there, or else the fresh one, now written."""
-    there = yield from record(Requested, key)
-    if there is not None:
-        return there
+    match (yield from read.record(Requested, key)):
+        case Requested() as there:
+            return there
     if (yield from ask(PutNew(key, encode(fresh)))):
         return fresh
-    return (yield from record(Requested, key)) or fresh
+    match (yield from read.record(Requested, key)):
+        case Requested() as there:
+            return there
+    return fresh
 
 
 def _nth_second(now: datetime, number: int) -> datetime:
@@ -111,20 +115,20 @@ def _nth_second(now: datetime, number: int) -> datetime:
 
 def _request_behind(run: names.RunName) -> Flow[str]:
     """The request that started a run; empty when there is no such run yet."""
-    claimed = yield from record(Claim, names.claim_key(run))
-    if claimed is not None:
-        return claimed.request
-    opened = yield from record(Opened, names.open_key(run))
-    if opened is not None:
-        return opened.request
+    match (yield from read.record(Claim, names.claim_key(run))):
+        case Claim(request=request):
+            return request
+    match (yield from read.record(Opened, names.open_key(run))):
+        case Opened(request=request):
+            return request
     return ""
 
 
 def _requested_by(facts: Facts) -> str:
-    found = facts.claim or facts.open_record
-    if found is None:
-        return ""
-    return found.request
+    match facts.claim, facts.opened:
+        case (Claim(request=request), _) | (_, Kept(record=Opened(request=request))):
+            return request
+    return ""
 
 
 # --- another attempt ----------------------------------------------------------------------------------------------------
@@ -135,36 +139,36 @@ def _retry(asked: LaunchRequest, run: names.RunName, actor: Actor) -> Flow[Launc
     facts = yield from gather(run)
     now = yield from ask(Now())
     key = names.request_key(asked.request, 0)
-    requested = yield from record(Requested, key)
-    if requested is None:
+    requested = yield from read.record(Requested, key)
+    if isinstance(requested, NotStored):
         last = _last_attempt(run, facts)
         _refuse_removed(run, facts, asked, now)
         requested = yield from _first(key, Requested(run=str(run), attempt=last + 1, at=now))
-    begun = facts.attempt is not None and facts.attempt.number >= (requested.attempt or 0)
-    if facts.claim is not None and facts.opened is None and not begun:
-        opened = Opened(
-            run=str(run),
-            source=facts.claim.source,
-            at=now,
-            request=asked.request,
-            by=asked.by,
-            retry=requested.attempt,
-            same_code=asked.same_code,
-        )
-        yield from ask(PutNew(names.open_key(run), encode(opened)))
+    begun = bool(facts.attempts) and facts.attempt.number >= (requested.attempt or 0)
+    match facts.claim:
+        case Claim(source=source) if not (facts.is_open or begun):
+            opened = Opened(
+                run=str(run),
+                source=source,
+                at=now,
+                request=asked.request,
+                by=asked.by,
+                retry=requested.attempt,
+                same_code=asked.same_code,
+            )
+            yield from ask(PutNew(names.open_key(run), encode(opened)))
     return (yield from walk(run, actor))
 
 
 def _last_attempt(run: names.RunName, facts: Facts) -> int:
     """The number of the attempt that is over. Raises NotFoundError when there is none to retry."""
-    if facts.claim is None:
+    claim = facts.claim
+    if isinstance(claim, NotStored):
         raise NotFoundError(f"there is no run {run}", hint=f"dayfly runs {run.job}")
-    if facts.opened is not None:
+    if facts.is_open:
         raise NotFoundError(f"{run} is not over: its attempt is going on", hint=f"dayfly show {run}")
-    if facts.attempt is None:
-        raise NotFoundError(
-            f"{run} never had a server ({facts.claim.decision}: {facts.claim.why})", hint=f"dayfly run {run.job}"
-        )
+    if isinstance(facts.attempt, NoAttempt):
+        raise NotFoundError(f"{run} never had a server ({claim.decision}: {claim.why})", hint=f"dayfly run {run.job}")
     return facts.attempt.number
 
 

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from dayfly.core import claim, names, ticks
 from dayfly.core.model import Deployed
 from dayfly.core.records import encode
+from dayfly.flows import read
 from dayfly.flows.actor import Actor
 from dayfly.flows.calls import Flow, Get, List, Log, PutNew, ask
-from dayfly.flows.gather import read
 from dayfly.flows.walk import walk
 
 BACK_AT_MOST = timedelta(days=2)
@@ -22,11 +22,9 @@ GRACE = timedelta(minutes=2)
 TICKS_A_SWEEP = 500
 
 
-def claim_missed(now: datetime, since: datetime | None, actor: Actor) -> Flow[list[names.RunName]]:
-    """Writes the claims and walks these runs to their end. `since`: the last whole sweep; None if unknown."""
-    start = now - BACK_AT_MOST
-    if since is not None:
-        start = max(start, since - GRACE)
+def claim_missed(now: datetime, since: datetime, actor: Actor) -> Flow[list[names.RunName]]:
+    """Writes the claims and walks these runs to their end. `since`: the last whole sweep;"""
+    start = max(now - BACK_AT_MOST, since - GRACE)
     claimed: list[names.RunName] = []
     for folder in (yield from ask(List(names.VERSIONS, folders=True))):
         job = folder.removeprefix(names.VERSIONS).rstrip("/")
@@ -49,7 +47,7 @@ def _undelivered(job: str, start: datetime, now: datetime, actor: Actor) -> Flow
         # A tick can become too old long after its version was replaced: start_within is a day at most.
         if period.end < start - BACK_AT_MOST:
             continue
-        version = yield from read(period.key)
+        version = yield from read.version(period.key)
         if not isinstance(version, Deployed):
             continue
         first = max(period.start, start - ticks.start_within(version) - GRACE)

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from dayfly.core import election, names, request, step, verdict
-from dayfly.core.facts import Facts, Kept, Launched, RefusedLaunch, Replayed, Server
+from dayfly.core.facts import Facts, Kept, Launched, NotStored, RefusedLaunch, Replayed, Server
 from dayfly.core.model import Deployed
 from dayfly.core.records import (
     Absent,
@@ -127,7 +127,7 @@ def _look_again(found: step.LookAgain, facts: Facts, _actor: Actor, now: datetim
 
 def _close(found: step.Close, facts: Facts, actor: Actor, now: datetime) -> Flow[Named]:
     console: tuple[str, ...] = ()
-    if found.console_of is not None:
+    if found.console_of:
         console = yield from ask(calls.ReadConsole(found.console_of))
     yield from _write(facts, found, verdict.close(found, console, now, actor.who))
     return ()
@@ -167,7 +167,7 @@ def _remove_open(found: step.RemoveOpen, facts: Facts, _actor: Actor, _now: date
 
 def _version(facts: Facts, key: str) -> Deployed:
     version = facts.version(key)
-    if version is None:
+    if not isinstance(version, Deployed):
         raise ValueError(f"{facts.run}: the version {key} of its job is not in the bucket")
     return version
 
@@ -180,11 +180,13 @@ def _write(
     return (yield from ask(calls.PutNew(key, encode(record))))
 
 
-def _write_over(key: str, body: bytes, before: Kept[Any] | None) -> Flow[bool]:
+def _write_over(key: str, body: bytes, before: Kept[Any] | NotStored) -> Flow[bool]:
     """Writes an object in place of the one that was read (`before`), or as a new one."""
-    if before is None:
-        return (yield from ask(calls.PutNew(key, body)))
-    return (yield from ask(calls.PutMatch(key, body, before.etag)))
+    match before:
+        case Kept(etag=etag):
+            return (yield from ask(calls.PutMatch(key, body, etag)))
+        case NotStored():
+            return (yield from ask(calls.PutNew(key, body)))
 
 
 def _json(content: Mapping[str, Any], indent: int | None = None) -> bytes:

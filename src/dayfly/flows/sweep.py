@@ -11,12 +11,12 @@ from datetime import datetime
 from typing import TypeVar
 
 from dayfly.core import names, sweep
-from dayfly.core.facts import Server
+from dayfly.core.facts import NotStored, Server
 from dayfly.core.records import Elected, EndOrder, Heartbeat, Intent, encode
 from dayfly.errors import Unclear
+from dayfly.flows import read
 from dayfly.flows.actor import Actor
 from dayfly.flows.calls import Flow, List, ListServers, Log, Now, Put, PutNew, TerminateServer, ask
-from dayfly.flows.gather import election, record
 from dayfly.flows.keep import keep
 from dayfly.flows.missed import BACK_AT_MOST, TICKS_A_SWEEP, claim_missed
 from dayfly.flows.walk import walk
@@ -48,11 +48,11 @@ def sweep_project(actor: Actor, keep_s: int) -> Flow[Swept]:
     for server in servers:
         if server.id not in swept.ended and not server.gone:
             yield from _guarded(server.id, _by_records(server, actor, swept), swept)
-    last = yield from record(Heartbeat, names.HEARTBEAT)
+    last = yield from read.record(Heartbeat, names.HEARTBEAT)
     now = yield from ask(Now())
     yield from _guarded("ticks", _claim_missed(now, last, actor, swept), swept)
     kept = ""
-    if last is not None:
+    if isinstance(last, Heartbeat):
         kept = last.kept
     if kept != now.date().isoformat():
         kept = (yield from _guarded("keep", _keep(now, keep_s, swept), swept)) or kept
@@ -94,21 +94,21 @@ def _by_records(server: Server, actor: Actor, swept: Swept) -> Flow[None]:
     if tagged is None:
         yield from _end(server, "its run or attempt tag is bad", actor, swept)
         return
-    intent = yield from record(Intent, names.attempt_key(*tagged, Intent.file))
-    elected = yield from election(*tagged)
+    intent = yield from read.record(Intent, names.attempt_key(*tagged, Intent.file))
+    elected = yield from read.election(*tagged)
     decision = sweep.by_records(server, intent, elected, now)
     if decision.action == "end":
         yield from _end(server, decision.reason, actor, swept)
 
 
-def _claim_missed(now: datetime, last: Heartbeat | None, actor: Actor, swept: Swept) -> Flow[None]:
-    since = None
-    if last is not None:
+def _claim_missed(now: datetime, last: Heartbeat | NotStored, actor: Actor, swept: Swept) -> Flow[None]:
+    since = now - BACK_AT_MOST
+    if isinstance(last, Heartbeat):
         since = last.ticks_since or last.at
     claimed = yield from claim_missed(now, since, actor)
     swept.missed = [str(run) for run in claimed]
     if len(claimed) >= TICKS_A_SWEEP:
-        swept.ticks_since = since or now - BACK_AT_MOST
+        swept.ticks_since = since
 
 
 def _keep(now: datetime, keep_s: int, swept: Swept) -> Flow[str]:
@@ -128,7 +128,7 @@ def _end(server: Server, why: str, actor: Actor, swept: Swept) -> Flow[None]:
     swept.ended[server.id] = why
     if server.tagged is None:
         return
-    elected = yield from election(*server.tagged)
+    elected = yield from read.election(*server.tagged)
     if isinstance(elected, Elected) and elected.server == server.id:
         order = EndOrder(at=now, by=actor.who, why=why, server=server.id)
         yield from ask(PutNew(names.attempt_key(*server.tagged, EndOrder.file), encode(order)))

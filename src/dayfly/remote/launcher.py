@@ -11,6 +11,7 @@ from typing import Any
 
 from dayfly.core.event import launch_request
 from dayfly.core.facts import Attempt
+from dayfly.core.records import Claim
 from dayfly.errors import DayflyError, Unclear
 from dayfly.flows.actor import LAUNCHER_STATES
 from dayfly.flows.launch import LaunchResult, Rejected, launch
@@ -47,18 +48,13 @@ def answer(result: LaunchResult) -> dict[str, Any]:
         return {"run": None, **_NOTHING, "why": result.why, "refused": result.why}
     facts = result.facts
     found: dict[str, Any] = {"run": str(facts.run), **_NOTHING, "why": result.step.reason}
-    if facts.attempt is not None and facts.attempt.number < facts.attempt_number:
+    if facts.attempts and facts.attempt.number < facts.attempt_number:
         # The retry has no intent yet, and the server of the last attempt is not its own.
         return {**found, "decision": "waiting", "attempt": facts.attempt_number}
-    if facts.claim is not None:
-        found |= {"decision": facts.claim.decision, "reason": facts.claim.reason, "why": facts.claim.why}
-    if facts.attempt is not None:
-        found["attempt"] = facts.attempt.number
-        found["server"] = _server(facts.attempt)
+    match facts.claim:
+        case Claim(decision=decision, reason=reason, why=why):
+            found |= {"decision": decision, "reason": reason, "why": why}
+    match facts.attempt:
+        case Attempt(number=number, elected_id=server):
+            found |= {"attempt": number, "server": server or None}
     return found
-
-
-def _server(attempt: Attempt) -> str | None:
-    if attempt.elected is None:
-        return None
-    return attempt.elected.server

@@ -22,7 +22,7 @@ def cancel(run: names.RunName, actor: Actor, by: str, poll_s: float) -> Flow[Clo
     Raises NotFoundError when the run is over, UnfinishedError when its server is still terminating.
     """
     facts = yield from gather(run)
-    if facts.opened is None:
+    if not facts.is_open:
         raise NotFoundError(f"nothing to cancel: {run} is over already", hint=f"dayfly show {run}")
     record = Cancel(at=(yield from ask(Now())), by=by)
     yield from ask(PutNew(names.attempt_key(run, facts.attempt_number, record.file), encode(record)))
@@ -36,10 +36,10 @@ def cancel(run: names.RunName, actor: Actor, by: str, poll_s: float) -> Flow[Clo
 
 
 def _closed(run: names.RunName, walked: Walked) -> Closed:
-    attempt = walked.facts.attempt
-    if attempt is None or attempt.closed is None:
-        raise UnfinishedError(
-            f"{run}: cancel requested; not over yet: {walked.step.reason}",
-            hint="the sweeper finishes it within 5 minutes: dayfly ps",
-        )
-    return attempt.closed
+    match walked.facts.attempt.closed:
+        case Closed() as closed:
+            return closed
+    raise UnfinishedError(
+        f"{run}: cancel requested; not over yet: {walked.step.reason}",
+        hint="the sweeper finishes it within 5 minutes: dayfly ps",
+    )

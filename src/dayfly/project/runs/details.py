@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from dayfly.core import names
-from dayfly.core.facts import Attempt, Facts
-from dayfly.core.records import Heartbeat, Latest
-from dayfly.flows.calls import Flow, Get, Now, ReadConsole, ask
-from dayfly.flows.gather import gather, record
+from dayfly.core.facts import NOT_STORED, Attempt, Facts, NotStored, Server
+from dayfly.core.records import Elected, Heartbeat, Latest
+from dayfly.flows import read
+from dayfly.flows.calls import Flow, Now, ReadConsole, ask
+from dayfly.flows.gather import gather
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,41 +24,37 @@ class RunDetails:
 
     facts: Facts
     at: datetime
-    receipt: Mapping[str, Any] | None = None
-    latest: Latest | None = None
-    heartbeat: Heartbeat | None = None
+    receipt: Mapping[str, Any] | NotStored = NOT_STORED
+    latest: Latest | NotStored = NOT_STORED
+    heartbeat: Heartbeat | NotStored = NOT_STORED
     console: tuple[str, ...] = ()
 
 
 def look_up(run: names.RunName) -> Flow[RunDetails]:
     """Return what is known of a run now."""
     facts = yield from gather(run)
-    receipt = yield from _receipt(facts)
-    latest = yield from record(Latest, names.latest_key(run.job))
-    heartbeat: Heartbeat | None = None
+    receipt = yield from stored_receipt(facts)
+    latest = yield from read.record(Latest, names.latest_key(run.job))
+    heartbeat: Heartbeat | NotStored = NOT_STORED
     console: tuple[str, ...] = ()
-    attempt = facts.attempt
-    if attempt is not None and attempt.closed is None and attempt.server is not None:
-        heartbeat = yield from record(Heartbeat, names.HEARTBEAT)
-        console = yield from ask(ReadConsole(attempt.server.id))
+    match facts.attempt.closed, facts.attempt.server:
+        case NotStored(), Server(id=server):
+            heartbeat = yield from read.record(Heartbeat, names.HEARTBEAT)
+            console = yield from ask(ReadConsole(server))
     now = yield from ask(Now())
     return RunDetails(facts=facts, at=now, receipt=receipt, latest=latest, heartbeat=heartbeat, console=console)
 
 
-def _receipt(facts: Facts) -> Flow[dict[str, Any] | None]:
-    attempt = facts.attempt
-    if attempt is None or not attempt.receipt:
-        return None
-    stored = yield from ask(Get(names.attempt_key(facts.run, attempt.number, "receipt")))
-    if stored is None:
-        return None
-    receipt: dict[str, Any] = json.loads(stored.body)
-    return receipt
+def stored_receipt(facts: Facts) -> Flow[Mapping[str, Any] | NotStored]:
+    """Return the receipt of the newest attempt."""
+    if not facts.attempt.receipt:
+        return NOT_STORED
+    return (yield from read.receipt(facts.run, facts.attempt.number))
 
 
-def out_prefix(run: names.RunName, attempt: Attempt) -> str | None:
-    """Return the prefix under which the attempt's server stores its log and outputs; None if there is no server."""
-    elected = attempt.elected
-    if elected is None:
-        return None
-    return names.out_prefix(run, attempt.number, attempt.intent.role_id, elected.server)
+def out_prefix(run: names.RunName, attempt: Attempt) -> str:
+    """Return the prefix under which the attempt's server stores its log and outputs; empty if there is no server."""
+    match attempt.election:
+        case Elected(server=server):
+            return names.out_prefix(run, attempt.number, attempt.intent.role_id, server)
+    return ""

@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 from dayfly.core import names
 from dayfly.core.records import Latest, Outcome
 from dayfly.errors import NotFoundError
+from dayfly.flows import read
 from dayfly.flows.calls import Flow
-from dayfly.flows.gather import record
 from dayfly.project.runs import references
 from dayfly.project.runs.list_runs import finished_days, finished_on, open_runs, runs_with_records
 from dayfly.project.runs.references import RunReference
@@ -57,9 +57,9 @@ def newest_good(job: str) -> Flow[names.RunName]:
 
     Raises NotFoundError; its hint names a run by hand that succeeded, if there is one.
     """
-    latest = yield from record(Latest, names.latest_key(job))
-    if latest is not None:
-        return names.run_name(latest.run)
+    match (yield from read.record(Latest, names.latest_key(job))):
+        case Latest(run=run):
+            return names.run_name(run)
     for day in (yield from finished_days()):
         for done in reversed((yield from finished_on(day))):
             if done.run.job == job and done.outcome == Outcome.SUCCEEDED:

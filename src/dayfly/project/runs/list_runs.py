@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from dayfly.core import names, ticks
+from dayfly.core.facts import NotStored
 from dayfly.core.model import Deployed
 from dayfly.core.records import Claim, Latest
 from dayfly.core.ticks import Zones
-from dayfly.flows.calls import Flow, Get, List, Now, ask
-from dayfly.flows.gather import gather, read, record
+from dayfly.flows import read
+from dayfly.flows.calls import Flow, List, Now, ask
+from dayfly.flows.gather import gather
 from dayfly.project.runs import rows
 from dayfly.project.runs.rows import RunRow
 
@@ -40,13 +42,12 @@ def list_runs(query: RunQuery, zones: Zones) -> Flow[tuple[RunRow, ...]]:
     """Return a row per run and per missed tick, newest first."""
     found: dict[names.RunName, RunRow] = {}
     for row in (yield from _finished(query)):
-        known = found.get(row.run)
-        if known is None or known.attempt < row.attempt:
+        if row.run not in found or found[row.run].attempt < row.attempt:
             found[row.run] = row
     for run in (yield from open_runs(query.job)):
         facts = yield from gather(run)
         # It may have been finished since it was listed. Then its marker under done/ knows more.
-        if facts.opened is not None or run not in found:
+        if facts.is_open or run not in found:
             found[run] = rows.from_facts(facts, (yield from ask(Now())))
     for job in (yield from _jobs(query)):
         for row in (yield from _missed(job, query, zones, found)):
@@ -108,15 +109,18 @@ def _finished(query: RunQuery) -> Flow[list[RunRow]]:
 
 def _detailed(row: RunRow) -> Flow[RunRow]:
     """Add what the receipt knows, or the claim of a run without an attempt."""
+    known: Mapping[str, Any] | Claim | NotStored
     if row.attempt:
-        stored = yield from ask(Get(names.attempt_key(row.run, row.attempt, "receipt")))
-        if stored is None:
+        known = yield from read.receipt(row.run, row.attempt)
+    else:
+        known = yield from read.record(Claim, names.claim_key(row.run))
+    match known:
+        case NotStored():
             return row
-        return rows.from_receipt(row, json.loads(stored.body))
-    claim = yield from record(Claim, names.claim_key(row.run))
-    if claim is None:
-        return row
-    return replace(row, detailed=True, source=claim.source, reason=claim.reason, detail=claim.why)
+        case Claim() as claim:
+            return replace(row, detailed=True, source=claim.source, reason=claim.reason, detail=claim.why)
+        case receipt:
+            return rows.from_receipt(row, receipt)
 
 
 def _jobs(query: RunQuery) -> Flow[tuple[str, ...]]:
@@ -131,9 +135,9 @@ def _latest(jobs: Iterable[str]) -> Flow[dict[str, str]]:
     """Return the run that `latest` names, by job."""
     found: dict[str, str] = {}
     for job in sorted(jobs):
-        latest = yield from record(Latest, names.latest_key(job))
-        if latest is not None:
-            found[job] = latest.run
+        match (yield from read.record(Latest, names.latest_key(job))):
+            case Latest(run=run):
+                found[job] = run
     return found
 
 
@@ -167,7 +171,7 @@ def _expected(job: str, query: RunQuery, zones: Zones) -> Flow[list[names.RunNam
         start, end = max(period.start, oldest), min(period.end, query.until)
         if start >= end or len(found) >= _MOST_TICKS:
             continue
-        version = yield from read(period.key)
+        version = yield from read.version(period.key)
         if isinstance(version, Deployed):
             overdue = list(ticks.overdue(version, start, end, now, zones))
             found += [names.RunName(job, tick) for tick in overdue[-_MOST_TICKS:]]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from dayfly.core import names
-from dayfly.core.facts import Attempt, Facts
+from dayfly.core.facts import Attempt, Facts, NotStored
+from dayfly.core.records import Elected, NoServer
 from dayfly.errors import NotFoundError, Unclear
 from dayfly.flows.calls import Flow, Get, List, ShowBytes, Sleep, ask
 from dayfly.flows.gather import gather
@@ -63,7 +64,7 @@ def _read_on(run: names.RunName, read: Tail, *, follow: bool) -> Flow[None]:
 def log_pieces(run: names.RunName, attempt: Attempt) -> Flow[tuple[str, ...]]:
     """Return the keys of the pieces of the attempt's log, in order, up to the first that is missing."""
     prefix = out_prefix(run, attempt)
-    if prefix is None:
+    if not prefix:
         return ()
     return names.log_pieces(prefix, (yield from ask(List(f"{prefix}log/"))))
 
@@ -80,7 +81,7 @@ def log_attempt(facts: Facts, *, follow: bool) -> Attempt | None:
     """The newest attempt that has a server. None: wait for one. Raises NotFoundError when there is none and none will come."""
     if follow and _may_get_a_server(facts):
         return None
-    with_server = [one for one in facts.attempts if one.elected is not None]
+    with_server = [one for one in facts.attempts if isinstance(one.election, Elected)]
     if with_server:
         return with_server[-1]
     why = reasons.why_over(facts) or "it has no server yet"
@@ -89,15 +90,15 @@ def log_attempt(facts: Facts, *, follow: bool) -> Attempt | None:
 
 def _may_get_a_server(facts: Facts) -> bool:
     """Whether the newest attempt waits for its server."""
-    if facts.opened is None:
-        return False
-    newest = facts.attempt
-    if newest is None:
-        return True
-    return newest.closed is None and newest.elected is None
+    match facts.attempt.closed, facts.attempt.election:
+        case NotStored(), NotStored() | NoServer():
+            return facts.is_open
+    return False
 
 
 def is_over(attempt: Attempt) -> bool:
     """Whether the log is complete: the agent stored its end, or its server is gone without one."""
-    is_gone = attempt.server is not None and attempt.server.gone
-    return attempt.ended is not None or attempt.closed is not None or is_gone
+    match attempt.ended, attempt.closed:
+        case NotStored(), NotStored():
+            return attempt.server.gone
+    return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from dayfly.core.facts import Attempt, Facts
-from dayfly.core.records import Cause, Closed, Decision, EndReason, NoServer, Outcome
+from dayfly.core.records import Cause, Claim, Closed, Ended, EndReason, NoServer, Outcome
 from dayfly.project import formatting
 from dayfly.project.file import durations
 from dayfly.project.runs.state import state
@@ -36,20 +36,20 @@ def outcome_words(outcome: str) -> str:
 
 def why_over(facts: Facts) -> str:
     """Return why the run ended as it did, as a clause that follows its name; empty for success and for a run that goes on."""
-    claim, attempt = facts.claim, facts.attempt
-    if claim is not None and claim.decision != Decision.RUN:
-        return explain(claim.decision, claim.reason, claim.why)
-    # A closed attempt is not the end of a run that waits for a retry.
-    if attempt is None or attempt.closed is None or state(facts) != attempt.closed.outcome:
-        return ""
-    return _why_closed(attempt, attempt.closed)
+    match facts.claim, facts.attempt:
+        case Claim(decision=decision, reason=reason, why=why), _ if facts.not_run:
+            return explain(decision, reason, why)
+        # A closed attempt is not the end of a run that waits for a retry.
+        case _, Attempt(closed=Closed() as closed) as attempt if state(facts) == closed.outcome:
+            return _why_closed(attempt, closed)
+    return ""
 
 
 def _why_closed(attempt: Attempt, closed: Closed) -> str:
     if closed.outcome == Outcome.FAILED and isinstance(attempt.election, NoServer):
         return explain_no_server(attempt.election)
     missing: tuple[str, ...] = ()
-    if attempt.ended is not None:
+    if isinstance(attempt.ended, Ended):
         missing = attempt.ended.missing
     return explain(
         closed.outcome, closed.reason, closed.detail, time_limit_s=attempt.intent.time_limit_s, missing=missing

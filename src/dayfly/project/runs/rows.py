@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dayfly.core import names
-from dayfly.core.facts import Attempt, Facts
-from dayfly.core.records import Decision, Source, moment
+from dayfly.core.facts import Attempt, Facts, NotStored
+from dayfly.core.records import Claim, Closed, Elected, Source, moment
 from dayfly.project.runs import state
 
 NEVER_STARTED = "never started"
@@ -59,30 +59,33 @@ def never_started(run: names.RunName) -> RunRow:
 def from_facts(facts: Facts, now: datetime) -> RunRow:
     """Return the row of a run that has no marker under `done/` yet."""
     row = RunRow(run=facts.run, outcome=state.state(facts), detailed=True, source=state.source(facts))
-    if facts.attempt is not None:
-        return _with_attempt(row, facts, facts.attempt, now)
-    if facts.claim is not None and facts.claim.decision != Decision.RUN:
-        return replace(row, reason=facts.claim.reason, detail=facts.claim.why)
+    match facts.attempt, facts.claim:
+        case Attempt() as attempt, _:
+            return _with_attempt(row, facts, attempt, now)
+        case _, Claim(reason=reason, why=why) if facts.not_run:
+            return replace(row, reason=reason, detail=why)
     return row
 
 
 def _with_attempt(row: RunRow, facts: Facts, attempt: Attempt, now: datetime) -> RunRow:
-    earlier = [one.closed for one in facts.attempts[:-1] if one.closed is not None]
+    earlier = [closed for number, closed in facts.closed.items() if number != attempt.number]
     row = replace(
         row,
         attempt=attempt.number,
         job=state.job_duration(attempt),
         before=tuple(closed.reason or closed.outcome for closed in earlier),
     )
-    if attempt.elected is not None:
-        row = replace(row, server=attempt.elected.type, market=attempt.elected.market)
-    if attempt.closed is not None:
-        return replace(row, reason=attempt.closed.reason, detail=attempt.closed.detail)
-    if state.server_gone(attempt):
+    match attempt.election:
+        case Elected(type=type, market=market):
+            row = replace(row, server=type, market=market)
+    match attempt.closed:
+        case Closed(reason=reason, detail=detail):
+            return replace(row, reason=reason, detail=detail)
+    if attempt.server.gone:
         return replace(row, detail=state.CLOSING)
-    began = state.job_started(attempt)
-    if began is not None and attempt.ended is None:
-        row = replace(row, job=now - began)
+    match state.job_started(attempt), attempt.ended:
+        case datetime() as began, NotStored():
+            row = replace(row, job=now - began)
     return replace(row, gone_by=attempt.intent.deadline)
 
 

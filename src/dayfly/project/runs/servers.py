@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dayfly.core import names, sweep
-from dayfly.core.facts import Facts, Server
-from dayfly.core.records import Ended, Intent, Started
+from dayfly.core.facts import Attempt, Facts, NotShown, NotStored, Server
+from dayfly.core.records import Elected, Ended, Intent, Started
 from dayfly.core.sweep import Decision
+from dayfly.flows import read
 from dayfly.flows.calls import Flow, IsArmed, ListServers, Now, ask
-from dayfly.flows.gather import election, gather, record
+from dayfly.flows.gather import gather
 from dayfly.project.runs.list_runs import open_runs
 
 
@@ -58,10 +59,10 @@ def list_servers() -> Flow[ServerList]:
 
 def _lacks_server(facts: Facts) -> bool:
     """Whether the run is live and EC2 does not show its elected server."""
-    attempt = facts.attempt
-    if attempt is None or attempt.closed is not None or attempt.elected is None:
-        return False
-    return attempt.server is None
+    match facts.attempt:
+        case Attempt(closed=NotStored(), election=Elected(), server=NotShown()):
+            return True
+    return False
 
 
 def _row(server: Server) -> Flow[ServerRow]:
@@ -71,15 +72,15 @@ def _row(server: Server) -> Flow[ServerRow]:
     if server.tagged is None:
         return row
     run, attempt = server.tagged
-    intent = yield from record(Intent, names.attempt_key(run, attempt, Intent.file))
-    elected = yield from election(run, attempt)
+    intent = yield from read.record(Intent, names.attempt_key(run, attempt, Intent.file))
+    elected = yield from read.election(run, attempt)
     if row.decision.action == "leave" and server.state != "shutting-down":
         row = replace(row, decision=sweep.by_records(server, intent, elected, now))
-    if intent is None:
+    if isinstance(intent, NotStored):
         return row
     prefix = names.out_prefix(run, attempt, intent.role_id, server.id)
-    started = yield from record(Started, prefix + "started.json")
-    ended = yield from record(Ended, prefix + "ended.json")
-    if started is not None:
-        row = replace(row, job_started=started.at)
-    return replace(row, job_ended=ended is not None)
+    match (yield from read.record(Started, names.started_key(prefix))):
+        case Started(at=began):
+            row = replace(row, job_started=began)
+    ended = yield from read.record(Ended, names.ended_key(prefix))
+    return replace(row, job_ended=isinstance(ended, Ended))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from dayfly.core.facts import Attempt, Facts
-from dayfly.core.records import Decision, Source
+from dayfly.core.facts import Attempt, Facts, Kept, NoAttempt, NotStored
+from dayfly.core.records import Claim, Closed, Decision, Ended, Opened, Source, Started
 
 LIVE = ("waiting", "starting", "running", "saving")
 """The states of a run that is not over. The others are outcomes."""
@@ -15,50 +15,44 @@ CLOSING = "server gone; final status within 5 min"
 
 def state(facts: Facts) -> str:
     """One of LIVE, or the outcome once the newest attempt is closed or the tick was decided not to run."""
-    if facts.claim is None:
-        return "waiting"
-    if facts.claim.decision != Decision.RUN:
-        return facts.claim.decision
-    attempt = facts.attempt
-    if attempt is None:
-        return "starting"
-    if facts.attempt_number > attempt.number:
-        return "waiting"  # for a retry
-    if attempt.closed is not None:
-        return attempt.closed.outcome
-    if attempt.ended is not None:
-        return "saving"
-    if attempt.started is not None:
-        return "running"
+    match facts.claim:
+        case NotStored():
+            return "waiting"
+        case Claim(decision=decision) if decision != Decision.RUN:
+            return decision
+    match facts.attempt:
+        case NoAttempt():
+            return "starting"
+        case Attempt(number=number) if facts.attempt_number > number:
+            return "waiting"  # for a retry
+        case Attempt(closed=Closed(outcome=outcome)):
+            return outcome
+        case Attempt(ended=Ended()):
+            return "saving"
+        case Attempt(started=Started()):
+            return "running"
     return "starting"
 
 
 def source(facts: Facts) -> Source | None:
     """What started the run; None if it is unknown."""
-    if facts.claim is not None:
-        return facts.claim.source
-    if facts.open_record is not None:
-        return facts.open_record.source
+    match facts.claim, facts.opened:
+        case (Claim(source=source), _) | (_, Kept(record=Opened(source=source))):
+            return source
     return None
 
 
 def job_started(attempt: Attempt) -> datetime | None:
     """When the command began; None if it did not, or if the server did not say."""
-    if attempt.started is not None:
-        return attempt.started.at
-    if attempt.ended is not None:
-        return attempt.ended.job_started
+    match attempt.started, attempt.ended:
+        case (Started(at=began), _) | (_, Ended(job_started=began)):
+            return began
     return None
 
 
 def job_duration(attempt: Attempt) -> timedelta | None:
     """How long the command ran, by the server's clock; None if unknown or not over."""
-    ended = attempt.ended
-    if ended is None or ended.job_started is None or ended.job_ended is None:
-        return None
-    return ended.job_ended - ended.job_started
-
-
-def server_gone(attempt: Attempt) -> bool:
-    """Whether EC2 shows the attempt's server as terminated."""
-    return attempt.server is not None and attempt.server.gone
+    match attempt.ended:
+        case Ended(job_started=datetime() as began, job_ended=datetime() as ended):
+            return ended - began
+    return None

@@ -5,13 +5,12 @@ It closes every screen about a run. The steps before are progress.py's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
-from dayfly.core.facts import Attempt, Facts
-from dayfly.core.records import Claim, Closed, Decision, Outcome
+from dayfly.core.facts import Attempt, Facts, NoAttempt, NotStored
+from dayfly.core.records import Claim, Closed, Decision, Elected, Ended, Outcome, Started
 from dayfly.project import formatting
 from dayfly.project.runs import reasons, state
 from dayfly.project.runs.references import unique_name
@@ -68,23 +67,23 @@ class RunOutcome:
 
 def outcome_of(facts: Facts, *, local: bool) -> RunOutcome:
     """Return how the run ended, as far as it is known now. `local`: commands to type get `--local`."""
-    claim, attempt = facts.claim, facts.attempt
-    if claim is not None and claim.decision != Decision.RUN:
-        return _not_run(facts, claim, local=local)
     where = state.state(facts)
-    # A closed attempt is not the end of a run that waits for a retry.
-    if attempt is None or attempt.closed is None or where != attempt.closed.outcome:
-        return RunOutcome(
-            run=str(facts.run),
-            over=False,
-            outcome=where,
-            reason="",
-            why="",
-            kept="",
-            ended_by="",
-            next=formatting.dayfly("logs", unique_name(facts.run), "-f", local=local),
-        )
-    return _ended(facts, attempt, attempt.closed, local=local)
+    match facts.claim, facts.attempt:
+        case Claim() as claim, _ if facts.not_run:
+            return _not_run(facts, claim, local=local)
+        # A closed attempt is not the end of a run that waits for a retry.
+        case _, Attempt(closed=Closed() as closed) as attempt if where == closed.outcome:
+            return _ended(facts, attempt, closed, local=local)
+    return RunOutcome(
+        run=str(facts.run),
+        over=False,
+        outcome=where,
+        reason="",
+        why="",
+        kept="",
+        ended_by="",
+        next=formatting.dayfly("logs", unique_name(facts.run), "-f", local=local),
+    )
 
 
 def _not_run(facts: Facts, claim: Claim, *, local: bool) -> RunOutcome:
@@ -106,7 +105,7 @@ def _not_run(facts: Facts, claim: Claim, *, local: bool) -> RunOutcome:
 
 def _ended(facts: Facts, attempt: Attempt, closed: Closed, *, local: bool) -> RunOutcome:
     ended_by = ""
-    if attempt.elected is not None:
+    if isinstance(attempt.election, Elected):
         ended_by = progress.unusual_end(closed.ended_by)
     return RunOutcome(
         run=str(facts.run),
@@ -121,16 +120,14 @@ def _ended(facts: Facts, attempt: Attempt, closed: Closed, *, local: bool) -> Ru
 
 
 def _kept(attempt: Attempt) -> str:
-    ended = attempt.ended
-    if ended is None and attempt.started is not None:
-        return "the log so far"
-    if ended is None:
-        return ""
+    match attempt.started, attempt.ended:
+        case Started(), NotStored():
+            return "the log so far"
     log, files = "", ""
-    if ended.log.bytes:
+    if attempt.log.bytes:
         log = "the log"
-    if ended.outputs:
-        files = formatting.number_of(len(ended.outputs), "file")
+    if attempt.outputs:
+        files = formatting.number_of(len(attempt.outputs), "file")
     return formatting.joined(log, files, separator=" and ")
 
 
@@ -138,7 +135,7 @@ def _next(facts: Facts, attempt: Attempt, closed: Closed, *, local: bool) -> str
     name = unique_name(facts.run)
     retry = formatting.dayfly("retry", name, local=local)
     logs = formatting.dayfly("logs", name, local=local)
-    if closed.outcome == Outcome.SUCCEEDED and attempt.ended is not None and attempt.ended.outputs:
+    if closed.outcome == Outcome.SUCCEEDED and attempt.outputs:
         return formatting.dayfly("fetch", name, local=local)
     if closed.outcome == Outcome.SUCCEEDED:
         return logs
@@ -154,18 +151,16 @@ def _next(facts: Facts, attempt: Attempt, closed: Closed, *, local: bool) -> str
 # --- the closing block --------------------------------------------------------------------------------------------------
 
 
-def outcome_lines(
-    facts: Facts, zone: tzinfo, receipt: Mapping[str, Any] | None, *, local: bool = False
-) -> tuple[str, ...]:
+def outcome_lines(facts: Facts, zone: tzinfo, *, receipt_stored: bool, local: bool = False) -> tuple[str, ...]:
     """The last lines of a log that explain the end, the outcome, what is kept, the next command.
 
-    A run that goes on has only its state and the next command. `receipt`: as stored, None if it is not.
+    A run that goes on has only its state and the next command. `receipt_stored`: whether its receipt is written.
     """
     outcome = outcome_of(facts, local=local)
     title = _labelled(reasons.outcome_words(outcome.outcome), outcome.title)
     following = _labelled("next", outcome.next)
     attempt = facts.attempt
-    if not outcome.over or attempt is None:
+    if not outcome.over or isinstance(attempt, NoAttempt):
         return (title, following)
     lines: list[str] = []
     if outcome.succeeded:
@@ -174,19 +169,19 @@ def outcome_lines(
         lines += [*last_lines(attempt), title]
         lines.append(_labelled("kept", f"{outcome.kept or 'nothing'}; `latest` is unchanged"))
         lines += _server_lines(attempt, outcome, zone)
-    if receipt is None:
+    if not receipt_stored:
         lines.append(_labelled("receipt", RECEIPT_PENDING))
     return (*lines, following)
 
 
 def last_lines(attempt: Attempt, count: int = _LAST_LINES) -> tuple[str, ...]:
     """`last 3 of 41 lines` and these lines of the log; if the agent reported no end, those of the server's console."""
-    if attempt.ended is not None:
-        log = attempt.ended.log
-        shown = log.last[-count:]
-        return _quoted(f"last {len(shown)} of {formatting.number_of(log.lines, 'line')}", shown)
-    if attempt.closed is not None:
-        return _quoted("dayfly's last lines on the server's console", attempt.closed.console[-count:])
+    match attempt.ended, attempt.closed:
+        case Ended(log=log), _:
+            shown = log.last[-count:]
+            return _quoted(f"last {len(shown)} of {formatting.number_of(log.lines, 'line')}", shown)
+        case _, Closed(console=console):
+            return _quoted("dayfly's last lines on the server's console", console[-count:])
     return ()
 
 
@@ -201,19 +196,20 @@ def _server_lines(attempt: Attempt, outcome: RunOutcome, zone: tzinfo) -> list[s
     lines: list[str] = []
     if outcome.ended_by:
         lines.append(_labelled("ended by", outcome.ended_by))
-    if attempt.closed is None or attempt.closed.gone is None:
-        return lines
-    if not outcome.ended_by and outcome.outcome != Outcome.TIMED_OUT:
-        return lines
-    gone = attempt.closed.gone
+    match attempt.closed:
+        case Closed(gone=datetime() as gone) if outcome.ended_by or outcome.outcome == Outcome.TIMED_OUT:
+            lines.append(_labelled("server", _gone(attempt, gone, zone)))
+    return lines
+
+
+def _gone(attempt: Attempt, gone: datetime, zone: tzinfo) -> str:
     spare, side = attempt.intent.deadline - gone, "before"
     if spare < timedelta(0):
         spare, side = -spare, "after"
     deadline = (
         f"{formatting.duration_phrase(spare)} {side} its deadline of {formatting.clock(attempt.intent.deadline, zone)}"
     )
-    lines.append(_labelled("server", f"gone {formatting.clock(gone, zone)}, {deadline}"))
-    return lines
+    return f"gone {formatting.clock(gone, zone)}, {deadline}"
 
 
 def _labelled(label: str, line: str) -> str:

@@ -9,8 +9,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 
-from dayfly.core.facts import Attempt, Facts
-from dayfly.core.records import Decision, Elected, Ended, NoServer, Outcome, Source
+from dayfly.core.facts import Attempt, Facts, NotStored
+from dayfly.core.model import Deployed
+from dayfly.core.records import (
+    Cancel,
+    Claim,
+    Closed,
+    Elected,
+    Ended,
+    EndOrder,
+    NoServer,
+    Outcome,
+    Source,
+    SpotRefused,
+    Started,
+)
 from dayfly.project import formatting
 from dayfly.project.file import durations
 from dayfly.project.runs import reasons, state
@@ -71,22 +84,25 @@ def step_lines(facts: Facts, *, attempt: int = 1) -> tuple[StepLine, ...]:
 
 
 def _tick_and_claim(facts: Facts) -> Iterator[StepLine]:
-    claim = facts.claim
     scheduled = state.source(facts) == Source.SCHEDULE
-    if claim is None and facts.open_record is not None and facts.open_record.retry is not None:
+    if isinstance(facts.claim, NotStored) and facts.retry:
         scheduled = False  # The order of a retry does not say what started the run.
     if scheduled:
         yield StepLine(attempt=0, name="tick", at=facts.run.tick, line="due by its schedule")
-    if claim is None:
-        return
+    match facts.claim:
+        case Claim() as claim:
+            yield _claimed(facts, claim, scheduled=scheduled)
+
+
+def _claimed(facts: Facts, claim: Claim, *, scheduled: bool) -> StepLine:
     name = unique_name(facts.run)
-    if claim.decision != Decision.RUN:
+    if facts.not_run:
         why = reasons.explain(claim.decision, claim.reason, claim.why)
-        yield StepLine(attempt=0, name=claim.decision, at=claim.at, line=f"{name}: {why}")
-    elif scheduled:
-        yield StepLine(attempt=0, name="claimed", at=claim.at, line=name, more=f"   {claim.why}")
-    else:  # The name of a run by hand was just printed.
-        yield StepLine(attempt=0, name="claimed", at=claim.at, more=claim.why)
+        return StepLine(attempt=0, name=claim.decision, at=claim.at, line=f"{name}: {why}")
+    if scheduled:
+        return StepLine(attempt=0, name="claimed", at=claim.at, line=name, more=f"   {claim.why}")
+    # The name of a run by hand was just printed.
+    return StepLine(attempt=0, name="claimed", at=claim.at, more=claim.why)
 
 
 def _attempt(facts: Facts, attempt: Attempt) -> list[StepLine]:
@@ -99,20 +115,19 @@ def _attempt(facts: Facts, attempt: Attempt) -> list[StepLine]:
     lines += _server(attempt)
     lines += _job(facts, attempt)
     lines += _gone(attempt)
-    if facts.cancel is not None:  # A cancel can come at any step.
+    if facts.cancelled:  # A cancel can come at any step.
         lines.sort(key=lambda line: line.at)
     return lines
 
 
 def _spot_refused(attempt: Attempt) -> Iterator[StepLine]:
-    refused = attempt.spot_refused
-    if refused is None:
-        return
-    codes = ", ".join(dict.fromkeys(error.code for error in refused.errors))
-    line = f"{codes} in {formatting.number_of(len(refused.errors), 'pool')}"
-    if len(attempt.intent.markets) > 1:
-        line += "; on-demand is next"
-    yield StepLine(attempt=attempt.number, name="no spot", at=refused.at, line=line)
+    match attempt.spot_refused:
+        case SpotRefused(at=at, errors=errors):
+            codes = ", ".join(dict.fromkeys(error.code for error in errors))
+            line = f"{codes} in {formatting.number_of(len(errors), 'pool')}"
+            if len(attempt.intent.markets) > 1:
+                line += "; on-demand is next"
+            yield StepLine(attempt=attempt.number, name="no spot", at=at, line=line)
 
 
 def _server(attempt: Attempt) -> Iterator[StepLine]:
@@ -132,38 +147,47 @@ def _server(attempt: Attempt) -> Iterator[StepLine]:
 
 
 def _job(facts: Facts, attempt: Attempt) -> Iterator[StepLine]:
-    number, order = attempt.number, attempt.end_order
-    began = state.job_started(attempt)
-    if began is not None:
-        yield StepLine(attempt=number, name="job started", at=began, line=_command(facts, attempt))
-    if facts.cancel is not None and attempt is facts.attempt:
-        yield StepLine(attempt=number, name="cancelled", at=facts.cancel.at, line=f"by {facts.cancel.by or 'hand'}")
-    if order is not None and order.why != "cancelled":
-        program = order.by.partition(":")[0] or "dayfly"
-        yield StepLine(attempt=number, name="ending", at=order.at, line=f"the {program} ends the server: {order.why}")
-    ended = attempt.ended
-    if ended is None:
-        return
-    if ended.job_ended is None:
-        why = reasons.explain(ended.outcome, ended.reason, ended.detail)
-        yield StepLine(attempt=number, name="not started", at=ended.at, line=why)
-    else:
-        yield StepLine(attempt=number, name="job ended", at=ended.job_ended, line=_describe_end(attempt, ended))
-    if ended.stored_at is not None and (ended.outputs or ended.log.bytes or ended.job_ended):
+    number = attempt.number
+    match state.job_started(attempt):
+        case datetime() as began:
+            yield StepLine(attempt=number, name="job started", at=began, line=_command(facts, attempt))
+    match facts.cancel:
+        case Cancel(at=at, by=by) if attempt is facts.attempt:
+            yield StepLine(attempt=number, name="cancelled", at=at, line=f"by {by or 'hand'}")
+    match attempt.end_order:
+        case EndOrder(at=at, by=by, why=why) if why != "cancelled":
+            program = by.partition(":")[0] or "dayfly"
+            yield StepLine(attempt=number, name="ending", at=at, line=f"the {program} ends the server: {why}")
+    match attempt.ended:
+        case Ended() as ended:
+            yield from _reported(attempt, ended)
+
+
+def _reported(attempt: Attempt, ended: Ended) -> Iterator[StepLine]:
+    """What the agent says of the end."""
+    number = attempt.number
+    match ended.job_ended:
+        case datetime() as at:
+            yield StepLine(attempt=number, name="job ended", at=at, line=_describe_end(attempt, ended))
+        case None:
+            why = reasons.explain(ended.outcome, ended.reason, ended.detail)
+            yield StepLine(attempt=number, name="not started", at=ended.at, line=why)
+    if ended.stored_at and (ended.outputs or ended.log.bytes or ended.job_ended):
         yield StepLine(attempt=number, name="stored", at=ended.stored_at, line=_describe_stored(ended))
 
 
 def _command(facts: Facts, attempt: Attempt) -> str:
-    version = facts.version(attempt.intent.version)
-    if version is None:
-        return ""
-    return formatting.one_line(version.job.command)
+    match facts.version(attempt.intent.version):
+        case Deployed(job=job):
+            return formatting.one_line(job.command)
+    return ""
 
 
 def _describe_end(attempt: Attempt, ended: Ended) -> str:
     total: int | None = None
-    if attempt.started is not None:
-        total = attempt.started.memory_mb
+    match attempt.started:
+        case Started(memory_mb=memory_mb):
+            total = memory_mb
     return formatting.joined(_describe_exit(attempt, ended), formatting.memory(ended.job_peak_memory_mb, total))
 
 
@@ -172,16 +196,21 @@ def _describe_exit(attempt: Attempt, ended: Ended) -> str:
     if ended.outcome == Outcome.TIMED_OUT:
         limit_s = attempt.intent.time_limit_s
         said = f"TERM at the time limit of {durations.text(limit_s)}"
-        if took is not None and took.total_seconds() >= limit_s + 1:
+        if took and took.total_seconds() >= limit_s + 1:
             said += f", gone after {formatting.duration_phrase(took)}"
         return said
-    said = "its exit was not seen"
-    if ended.exit is not None:
-        said = f"exit {ended.exit}"
-    elif ended.signal is not None:
-        said = f"killed by signal {ended.signal}"
-    if ended.exit != 0 and took is not None:
-        said += f" after {formatting.duration_phrase(took)}"
+    match ended:
+        case Ended(exit=0):
+            return "exit 0"
+        case Ended(exit=int() as code):
+            said = f"exit {code}"
+        case Ended(signal=int() as signal):
+            said = f"killed by signal {signal}"
+        case _:
+            said = "its exit was not seen"
+    match took:
+        case timedelta():
+            said += f" after {formatting.duration_phrase(took)}"
     return said
 
 
@@ -198,18 +227,22 @@ def _describe_stored(ended: Ended) -> str:
 
 
 def _gone(attempt: Attempt) -> Iterator[StepLine]:
-    closed, elected = attempt.closed, attempt.elected
-    if closed is None or elected is None:
-        return
+    match attempt.closed, attempt.election:
+        case Closed() as closed, Elected(launched=launched):
+            yield _gone_line(attempt, closed, launched)
+
+
+def _gone_line(attempt: Attempt, closed: Closed, launched: datetime) -> GoneLine:
     at = closed.gone or closed.at
-    if attempt.ended is not None:
-        # EC2 gives whole seconds: a server was not gone before its agent reported the end.
-        at = max(at, attempt.ended.at)
-    yield GoneLine(
+    match attempt.ended:
+        case Ended(at=reported):
+            # EC2 gives whole seconds: a server was not gone before its agent reported the end.
+            at = max(at, reported)
+    return GoneLine(
         attempt=attempt.number,
         name="server gone",
         at=at,
-        lived=at - elected.launched,
+        lived=at - launched,
         job=state.job_duration(attempt),
         ended_by=unusual_end(closed.ended_by),
     )

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 from dayfly.core import names, receipt
-from dayfly.core.facts import Attempt, Facts
-from dayfly.core.records import Elected, Heartbeat, NoServer, Source
+from dayfly.core.facts import Attempt, Facts, NoAttempt, NotShown, NotStored, Server
+from dayfly.core.model import Code, Deployed
+from dayfly.core.records import Claim, Closed, Elected, Ended, Heartbeat, Latest, NoServer, Source
 from dayfly.project import formatting
 from dayfly.project.runs import reasons, state
 from dayfly.project.runs.details import RunDetails
@@ -35,10 +36,11 @@ def show_lines(details: RunDetails, zone: tzinfo, *, local: bool = False) -> tup
         *progress_lines(facts, zone, tenths=False, full=True),
         "",
     ]
-    if facts.attempt is not None:
-        lines += _attempt(details, facts.attempt, outcome, zone)
-    elif not outcome.over:
-        lines.append(_labelled("server", "none yet"))
+    match facts.attempt:
+        case Attempt() as attempt:
+            lines += _attempt(details, attempt, outcome, zone)
+        case NoAttempt() if not outcome.over:
+            lines.append(_labelled("server", "none yet"))
     lines.append(_labelled("latest", _latest(details, zone)))
     lines.append(_labelled("next", outcome.next))
     return tuple(lines)
@@ -46,32 +48,41 @@ def show_lines(details: RunDetails, zone: tzinfo, *, local: bool = False) -> tup
 
 def show_document(details: RunDetails, *, local: bool = False) -> dict[str, Any]:
     """The same as JSON: the fields of the receipt once it is stored, before that what is known; null for the unknown."""
-    facts, attempt = details.facts, details.facts.attempt
+    facts = details.facts
     outcome = outcome_of(facts, local=local)
     content: dict[str, Any] = {"run": outcome.run, "job": facts.run.job, "tick": names.utc_text(facts.run.tick)}
-    if details.receipt is not None:
-        content = dict(details.receipt)
-    elif attempt is not None:
-        content |= {
-            "times": receipt.times(facts, attempt),
-            "deadline": names.utc_text(attempt.intent.deadline),
-            "server": _server_document(attempt),
-            "attempt": attempt.number,
-        }
+    match details.receipt, facts.attempt:
+        case NotStored(), Attempt() as attempt:
+            content |= {
+                "times": receipt.times(facts, attempt),
+                "deadline": names.utc_text(attempt.intent.deadline),
+                "server": _server_document(attempt),
+                "attempt": attempt.number,
+            }
+        case Mapping() as stored, _:
+            content = dict(stored)
     content |= {
         "outcome": outcome.outcome,
         "reason": outcome.reason or None,
         "over": outcome.over,
         "why": outcome.why or None,
-        "claim": facts.claim and {"decision": facts.claim.decision, "why": facts.claim.why},
+        "claim": None,
         "log_last": None,
-        "latest": details.latest and details.latest.run,
+        "latest": None,
         "next": outcome.next,
     }
-    if attempt is not None and attempt.ended is not None:
-        content["log_last"] = list(attempt.ended.log.last)
-    if attempt is not None and not outcome.over and not state.server_gone(attempt):
-        content["ends_by"] = _layers(details, attempt)
+    match facts.claim:
+        case Claim(decision=decision, why=why):
+            content["claim"] = {"decision": decision, "why": why}
+    match facts.attempt.ended:
+        case Ended(log=log):
+            content["log_last"] = list(log.last)
+    match details.latest:
+        case Latest(run=run):
+            content["latest"] = run
+    match facts.attempt:
+        case Attempt() as attempt if not (outcome.over or attempt.server.gone):
+            content["ends_by"] = _layers(details, attempt)
     return content
 
 
@@ -83,17 +94,17 @@ def _due(facts: Facts, zone: tzinfo, now: datetime) -> str:
 
 
 def _server_document(attempt: Attempt) -> dict[str, Any] | None:
-    elected = attempt.elected
-    if elected is None:
-        return None
-    return {
-        "id": elected.server,
-        "type": elected.type,
-        "zone": elected.zone,
-        "market": elected.market,
-        "image": elected.image,
-        "state": attempt.server and attempt.server.state,
-    }
+    match attempt.election:
+        case Elected() as elected:
+            return {
+                "id": elected.server,
+                "type": elected.type,
+                "zone": elected.zone,
+                "market": elected.market,
+                "image": elected.image,
+                "state": attempt.server.state or None,
+            }
+    return None
 
 
 def _attempt(details: RunDetails, attempt: Attempt, outcome: RunOutcome, zone: tzinfo) -> list[str]:
@@ -108,11 +119,11 @@ def _attempt(details: RunDetails, attempt: Attempt, outcome: RunOutcome, zone: t
 def _live_server(details: RunDetails, attempt: Attempt, zone: tzinfo) -> list[str]:
     """The server and each layer that would end it, as looked up now."""
     match attempt.election:
-        case None:
+        case NotStored():
             return [_labelled("server", "none yet")]
         case NoServer():
             return []
-        case Elected(server=server) if state.server_gone(attempt):
+        case Elected(server=server) if attempt.server.gone:
             return [_labelled("server", f"{server}: {state.CLOSING}")]
         case Elected(server=server):
             return _live_elected(details, attempt, server, zone)
@@ -120,9 +131,11 @@ def _live_server(details: RunDetails, attempt: Attempt, zone: tzinfo) -> list[st
 
 def _live_elected(details: RunDetails, attempt: Attempt, server: str, zone: tzinfo) -> list[str]:
     deadline = attempt.intent.deadline
-    seen = "not shown by EC2; its state is unknown"
-    if attempt.server is not None:
-        seen = attempt.server.state
+    match attempt.server:
+        case Server(state=shown):
+            seen = shown
+        case NotShown():
+            seen = "not shown by EC2; its state is unknown"
     latest = f"{formatting.clock(deadline + LATEST_END, zone)} at the latest"
     return [
         _labelled("server", f"{server} is {seen}"),
@@ -155,14 +168,13 @@ def _switch(console: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _kill_schedule(attempt: Attempt) -> dict[str, Any]:
-    elected = attempt.elected
-    if elected is not None and elected.server in attempt.armed:
-        return {"ok": True, "says": f"armed ({names.kill_schedule(elected.server)})"}
+    if attempt.elected_id in attempt.armed:
+        return {"ok": True, "says": f"armed ({names.kill_schedule(attempt.elected_id)})"}
     return {"ok": False, "says": "MISSING; the next step of this run makes it"}
 
 
-def _sweeper(heartbeat: Heartbeat | None, now: datetime) -> dict[str, Any]:
-    if heartbeat is None:
+def _sweeper(heartbeat: Heartbeat | NotStored, now: datetime) -> dict[str, Any]:
+    if isinstance(heartbeat, NotStored):
         return {"ok": None, "says": "unknown: it has not reported yet"}
     age = now - heartbeat.at
     said = f"last complete sweep {formatting.duration_phrase(age)} ago"
@@ -187,26 +199,23 @@ def _results(details: RunDetails, attempt: Attempt, outcome: RunOutcome) -> list
     if outcome.ended_by:
         lines.append(_labelled("ended by", outcome.ended_by))
     lines.append(_labelled("code", _code(facts, attempt)))
-    if facts.claim is not None and facts.claim.env:
-        values = [f"{key}={value}" for key, value in sorted(facts.claim.env.items())]
-        lines.append(_labelled("env", " ".join(values)))
+    match facts.claim:
+        case Claim(env=env) if env:
+            lines.append(_labelled("env", " ".join(f"{key}={value}" for key, value in sorted(env.items()))))
     if len(facts.attempts) > 1:
-        ends = [_attempt_end(one) for one in facts.attempts if one.closed is not None]
+        ends = [_attempt_end(number, closed) for number, closed in facts.closed.items()]
         lines.append(_labelled("attempts", "; ".join(ends)))
-    if attempt.ended is not None and attempt.ended.outputs:
-        files = [f"{one.path} {formatting.size(one.size)}" for one in attempt.ended.outputs]
+    if attempt.outputs:
+        files = [f"{one.path} {formatting.size(one.size)}" for one in attempt.outputs]
         lines.append(_labelled("files", _first_few(files)))
-    if details.receipt is None:
+    if isinstance(details.receipt, NotStored):
         lines.append(_labelled("receipt", RECEIPT_PENDING))
     return lines
 
 
-def _attempt_end(attempt: Attempt) -> str:
+def _attempt_end(number: int, closed: Closed) -> str:
     """`1 failed exit 3`."""
-    if attempt.closed is None:
-        return ""
-    outcome = reasons.outcome_words(attempt.closed.outcome)
-    return formatting.joined(str(attempt.number), outcome, attempt.closed.reason, separator=" ")
+    return formatting.joined(str(number), reasons.outcome_words(closed.outcome), closed.reason, separator=" ")
 
 
 def _first_few(files: list[str]) -> str:
@@ -218,24 +227,33 @@ def _first_few(files: list[str]) -> str:
 
 def _code(facts: Facts, attempt: Attempt) -> str:
     """The code and the image that the attempt ran: `3fa94c1 = commit 9f2c1ab (clean)      image debian-13 = ami-0d4e`."""
-    version = facts.version(attempt.intent.version)
-    if version is None:
-        return "unknown: the job's version was removed"
-    code, image = "none", version.job.image
-    if version.code is not None:
-        code = version.code.sha256[:7]
-    if version.code is not None and version.code.commit:
-        changes = {True: "changed since", False: "clean"}[version.code.dirty]
-        code += f" = commit {version.code.commit[:7]} ({changes})"
-    launched = attempt.elected and attempt.elected.image
-    if launched and launched != image:
-        image += f" = {launched}"
-    return f"{code}      image {image}"
+    match facts.version(attempt.intent.version):
+        case Deployed() as version:
+            return f"{_bundle(version.code)}      image {_image(version, attempt)}"
+    return "unknown: the job's version was removed"
+
+
+def _bundle(code: Code | None) -> str:
+    match code:
+        case Code(sha256=sha256, commit=str() as commit, dirty=dirty) if commit:
+            changes = {True: "changed since", False: "clean"}[dirty]
+            return f"{sha256[:7]} = commit {commit[:7]} ({changes})"
+        case Code(sha256=sha256):
+            return sha256[:7]
+    return "none"
+
+
+def _image(version: Deployed, attempt: Attempt) -> str:
+    image = version.job.image
+    match attempt.election:
+        case Elected(image=launched) if launched and launched != image:
+            return f"{image} = {launched}"
+    return image
 
 
 def _latest(details: RunDetails, zone: tzinfo) -> str:
     """Which run `latest` names."""
-    if details.latest is None:
+    if isinstance(details.latest, NotStored):
         return f"none yet: no scheduled run of {details.facts.run.job} has succeeded"
     run = names.run_name(details.latest.run)
     if run == details.facts.run:

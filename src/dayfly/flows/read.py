@@ -1,0 +1,60 @@
+"""Reads one record from the bucket: each is there, or it is NotStored. What the records of a run mean together is gather.py's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from dayfly.core import names
+from dayfly.core.facts import NOT_STORED, Kept, NotStored
+from dayfly.core.model import Version
+from dayfly.core.records import Elected, Election, decode, decode_election
+from dayfly.core.versions import read_version
+from dayfly.flows.calls import Flow, Get, ask
+
+R = TypeVar("R")
+
+
+def kept(kind: type[R], key: str) -> Flow[Kept[R] | NotStored]:
+    """Return a record with its etag."""
+    return (yield from _kept(key, lambda body: decode(kind, body)))
+
+
+def record(kind: type[R], key: str) -> Flow[R | NotStored]:
+    """Return a record."""
+    return (yield from _content(key, lambda body: decode(kind, body)))
+
+
+def election(run: names.RunName, attempt: int) -> Flow[Election | NotStored]:
+    """Return the election of an attempt."""
+    return (yield from _content(names.attempt_key(run, attempt, Elected.file), decode_election))
+
+
+def version(key: str) -> Flow[Version | NotStored]:
+    """Return a version of a job."""
+    return (yield from _content(key, read_version))
+
+
+def receipt(run: names.RunName, attempt: int) -> Flow[Mapping[str, Any] | NotStored]:
+    """Return the receipt of an attempt, the JSON that core/receipt.py makes."""
+    return (yield from _content(names.attempt_key(run, attempt, "receipt"), _mapping))
+
+
+def _mapping(body: bytes) -> Mapping[str, Any]:
+    content: Mapping[str, Any] = json.loads(body)
+    return content
+
+
+def _content(key: str, decoded: Callable[[bytes], R]) -> Flow[R | NotStored]:
+    match (yield from _kept(key, decoded)):
+        case Kept(record=found):
+            return found
+    return NOT_STORED
+
+
+def _kept(key: str, decoded: Callable[[bytes], R]) -> Flow[Kept[R] | NotStored]:
+    stored = yield from ask(Get(key))
+    if stored is None:
+        return NOT_STORED
+    return Kept(record=decoded(stored.body), etag=stored.etag)
