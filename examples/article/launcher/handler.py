@@ -18,7 +18,7 @@ log = logging.getLogger("launcher")
 log.setLevel(logging.INFO)
 
 _LAUNCHED_BEFORE = ("IdempotentInstanceTerminated", "IdempotentParameterMismatch")
-_END = "END-OF-SERVER-PY"
+_END_OF_CODE = "END-OF-SERVER-PY"
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     """
     settings, ec2 = os.environ, boto3.client("ec2")
     token = token_of(event, context.aws_request_id)
-    asked = {
+    launch = {
         "ImageId": settings["IMAGE_ID"],
         "InstanceType": settings["INSTANCE_TYPE"],
         "IamInstanceProfile": {"Arn": settings["INSTANCE_PROFILE"]},
@@ -42,19 +42,19 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
         "ClientToken": token,
     }
     try:
-        instance = ec2.run_instances(**asked)["Instances"][0]["InstanceId"]
+        instance = ec2.run_instances(**launch)["Instances"][0]["InstanceId"]
     except ClientError as error:
         if error.response["Error"]["Code"] not in _LAUNCHED_BEFORE:
             raise
-        # The same event again, after its server was terminated or the stack was changed.
+        # The same event was delivered again, after its server was terminated or the stack was changed.
         instance = _launched(ec2, token)
         log.info("nothing launched: token %s was used for %s", token, instance)
     else:
-        log.info("server %s image %s type %s token %s", instance, asked["ImageId"], asked["InstanceType"], token)
+        log.info("server %s image %s type %s token %s", instance, launch["ImageId"], launch["InstanceType"], token)
     return {"instance": instance, "token": token}
 
 
-def token_of(event: Any, request: str) -> str:
+def token_of(event: Any, request_id: str) -> str:
     """Return the same 64 hexadecimal digits for every delivery of one event.
 
     A tick of a rule is identified by the rule and its time, since EventBridge may fire it twice and promises no common id;
@@ -66,7 +66,7 @@ def token_of(event: Any, request: str) -> str:
     if fields.get("source") == "aws.events" and fields.get("time"):
         name = json.dumps([fields.get("resources"), fields["time"]])
     else:
-        name = str(fields.get("id") or request)
+        name = str(fields.get("id") or request_id)
     return hashlib.sha256(name.encode()).hexdigest()
 
 
@@ -74,10 +74,13 @@ def user_data(duration: str, bucket: str, region: str) -> str:
     """Return a shell script that runs server.py with these settings and then shuts the server down, whatever happened."""
     code = Path(__file__).with_name("server.py").read_text()
     command = shlex.join(["python3", "-", duration, bucket, region])
-    return f"#!/bin/sh\n{command} <<'{_END}'\n{code}{_END}\nshutdown -h now\n"
+    return f"#!/bin/sh\n{command} <<'{_END_OF_CODE}'\n{code}{_END_OF_CODE}\nshutdown -h now\n"
 
 
 def _launched(ec2: Any, token: str) -> str | None:
     """Return the id of the server launched with `token`, or None if EC2 no longer shows it."""
-    found = ec2.describe_instances(Filters=[{"Name": "client-token", "Values": [token]}])["Reservations"]
-    return next((one["InstanceId"] for each in found for one in each["Instances"]), None)
+    found = ec2.describe_instances(Filters=[{"Name": "client-token", "Values": [token]}])
+    for reservation in found["Reservations"]:
+        for instance in reservation["Instances"]:
+            return str(instance["InstanceId"])
+    return None

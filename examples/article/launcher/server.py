@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 METADATA = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or "http://169.254.169.254"
-# Credentials of a new server or role may take a moment to work.
+# Seconds between attempts to store: the credentials of a new server or role may take a moment to work.
 WAITS = (1, 2, 4, 8, 16, 0)
 
 
@@ -49,18 +49,18 @@ def pi_for(seconds: float) -> str:
 def metadata(path: str) -> str:
     """Return one value of this server's metadata, through IMDSv2."""
     base = METADATA.rstrip("/") + "/latest/"
-    ask = urllib.request.Request(
+    request = urllib.request.Request(
         base + "api/token", method="PUT", headers={"X-aws-ec2-metadata-token-ttl-seconds": "60"}
     )
-    with urllib.request.urlopen(ask, timeout=5) as answer:
+    with urllib.request.urlopen(request, timeout=5) as answer:
         token = answer.read().decode()
-    ask = urllib.request.Request(base + "meta-data/" + path, headers={"X-aws-ec2-metadata-token": token})
-    with urllib.request.urlopen(ask, timeout=5) as answer:
+    request = urllib.request.Request(base + "meta-data/" + path, headers={"X-aws-ec2-metadata-token": token})
+    with urllib.request.urlopen(request, timeout=5) as answer:
         value: str = answer.read().decode()
     return value
 
 
-def address(bucket: str, region: str, key: str) -> str:
+def object_url(bucket: str, region: str, key: str) -> str:
     """Return the object's URL: on AWS, or at the endpoint that the environment names."""
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     if endpoint:
@@ -68,35 +68,35 @@ def address(bucket: str, region: str, key: str) -> str:
     return f"https://{bucket}.s3.{region}.{metadata('services/domain')}/{key}"
 
 
-def signed(url: str, region: str, body: bytes, keys: dict[str, str], now: str) -> dict[str, str]:
-    """Return headers of a PUT to S3, signed (version 4) with the metadata's `keys`; `now` is like 20261124T230000Z."""
+def signed(url: str, region: str, body: bytes, credentials: dict[str, str], now: str) -> dict[str, str]:
+    """Return headers of a PUT to S3, signed (version 4) with the role's credentials; `now` is like 20261124T230000Z."""
     parts, digest = urlsplit(url), hashlib.sha256(body).hexdigest()
     headers = {
         "host": parts.netloc,
         "x-amz-content-sha256": digest,
         "x-amz-date": now,
-        "x-amz-security-token": keys["Token"],
+        "x-amz-security-token": credentials["Token"],
     }
     names = ";".join(headers)
     request = "\n".join(["PUT", parts.path, "", *(f"{k}:{v}" for k, v in headers.items()), "", names, digest])
     scope = f"{now[:8]}/{region}/s3/aws4_request"
     text = "\n".join(["AWS4-HMAC-SHA256", now, scope, hashlib.sha256(request.encode()).hexdigest()])
-    secret = ("AWS4" + keys["SecretAccessKey"]).encode()
+    secret = ("AWS4" + credentials["SecretAccessKey"]).encode()
     for word in scope.split("/"):
         secret = hmac.new(secret, word.encode(), hashlib.sha256).digest()
     signature = hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()
     headers["authorization"] = (
-        f"AWS4-HMAC-SHA256 Credential={keys['AccessKeyId']}/{scope},SignedHeaders={names},Signature={signature}"
+        f"AWS4-HMAC-SHA256 Credential={credentials['AccessKeyId']}/{scope},SignedHeaders={names},Signature={signature}"
     )
     return headers | {"content-type": "text/plain"}
 
 
 def put(bucket: str, region: str, key: str, body: bytes) -> None:
     """Store one object as this server's role. Raises OSError if S3 or the metadata service refuses."""
-    url = address(bucket, region, key)
+    url = object_url(bucket, region, key)
     role = metadata("iam/security-credentials/").split()[0]
-    keys = json.loads(metadata("iam/security-credentials/" + role))
-    headers = signed(url, region, body, keys, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
+    credentials = json.loads(metadata("iam/security-credentials/" + role))
+    headers = signed(url, region, body, credentials, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
     with urllib.request.urlopen(urllib.request.Request(url, body, headers, method="PUT"), timeout=60):
         pass
 

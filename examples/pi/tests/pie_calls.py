@@ -1,4 +1,4 @@
-"""Shared by the tests of pie: run the real command, and compute digits by an independent formula."""
+"""Run the real command, and compute digits by an independent formula, for all tests of pie."""
 
 import json
 import os
@@ -14,7 +14,7 @@ WITHOUT_FLINT = "python-flint is not installed; examples/pi/README.md says how t
 
 
 def euler_digits(digits: int) -> str:
-    """`3.` and the first digits by Euler's 20 arctan(1/7) + 8 arctan(3/79), in integers: none of pie's formulas."""
+    """Return `3.` and the first digits by Euler's 20 arctan(1/7) + 8 arctan(3/79), in integers: none of pie's formulas."""
     one = 10 ** (digits + 30)
 
     def arctan(a: int, b: int) -> int:
@@ -58,7 +58,7 @@ class Called:
         return len(self.text) - len("3.\n")
 
     @property
-    def known(self) -> dict[str, Any]:
+    def description(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.output.with_suffix(".json").read_text())
         return found
 

@@ -16,6 +16,12 @@ from pie.search import Search  # noqa: E402
 DIGITS = 5000
 
 
+def with_another_digit(digits: bytes, at: int) -> bytes:
+    """Return the digits with a different one at `at`."""
+    other = b"%d" % ((int(digits[at : at + 1]) + 1) % 10)
+    return digits[:at] + other + digits[at + 1 :]
+
+
 @pytest.fixture
 def fraction() -> compute.Fraction:
     return compute.fraction_of_pi(DIGITS, 1)
@@ -92,7 +98,7 @@ def test_second_formula_detects_a_wrong_digit(tmp_path: Path) -> None:
     reported: list[dict[str, object]] = []
     search = Search(tmp_path, "digits", 1, time.monotonic() + 60, reported.append)
     search.make(DIGITS)
-    wrong = search.before[:100] + (b"1" if search.before[100:101] != b"1" else b"2") + search.before[101:]
+    wrong = with_another_digit(search.before, 100)
     search.confirm_by_second()
     assert len(search.second) > 101
     search.before = wrong
@@ -104,7 +110,7 @@ def test_result_that_differs_from_the_last_is_detected(tmp_path: Path) -> None:
     reported: list[dict[str, object]] = []
     search = Search(tmp_path, "digits", 1, time.monotonic() + 60, reported.append)
     search.make(DIGITS)
-    search.before = search.before[:-1] + (b"1" if search.before[-1:] != b"1" else b"2")
+    search.before = with_another_digit(search.before, len(search.before) - 1)
     with pytest.raises(text.WrongDigits, match="earlier result"):
         search.make(2 * DIGITS)
     assert [line["digits"] for line in reported] == [DIGITS]

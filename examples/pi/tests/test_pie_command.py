@@ -14,7 +14,8 @@ pytest.importorskip("flint", reason=WITHOUT_FLINT)
 ALLOWANCE = 0.5
 
 
-def parts(folder: Path) -> list[str]:
+def leftover_files(folder: Path) -> list[str]:
+    """Return the names of temporary files in the folder."""
     return [p.name for p in folder.iterdir() if p.name.startswith(".")]
 
 
@@ -23,6 +24,7 @@ def children_of(pid: int) -> list[int]:
 
 
 def gone(pid: int) -> bool:
+    """Return whether the process has ended; a zombie has."""
     try:
         return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z"
     except OSError:
@@ -36,10 +38,10 @@ def test_digits_are_correct_and_never_late(tmp_path: Path, seconds: str) -> None
     assert called.took <= float(seconds) + ALLOWANCE + 0.25  # the test's own start of the process is in `took`
     assert called.text.startswith(euler_digits(3000)[: min(3000, called.digits)])
     assert called.text.endswith("\n")
-    assert called.known["digits"] == called.digits >= 1000
-    assert called.known["late"] is False
-    assert called.known["seconds_used"] <= float(seconds) + ALLOWANCE
-    assert parts(tmp_path / "out") == []
+    assert called.description["digits"] == called.digits >= 1000
+    assert called.description["late"] is False
+    assert called.description["seconds_used"] <= float(seconds) + ALLOWANCE
+    assert leftover_files(tmp_path / "out") == []
 
 
 def test_short_run_agrees_with_another_formula(tmp_path: Path) -> None:
@@ -65,14 +67,14 @@ def test_digits_at_one_million_are_right(tmp_path: Path) -> None:
 
 def test_json_says_exactly_what_was_checked(tmp_path: Path) -> None:
     called = call("2", tmp_path / "pi.txt")
-    known = called.known
-    assert known["sha256"] == hashlib.sha256(called.output.read_bytes()).hexdigest()
-    assert known["seconds_asked"] == 2
-    assert known["cores"] == len(os.sched_getaffinity(0))
-    assert all(1 == c["from"] <= c["to"] <= called.digits for c in known["checked"])
-    second = max((c["to"] for c in known["checked"] if "second formula" in c["what"]), default=0)
+    description = called.description
+    assert description["sha256"] == hashlib.sha256(called.output.read_bytes()).hexdigest()
+    assert description["seconds_asked"] == 2
+    assert description["cores"] == len(os.sched_getaffinity(0))
+    assert all(1 == c["from"] <= c["to"] <= called.digits for c in description["checked"])
+    second = max((c["to"] for c in description["checked"] if "second formula" in c["what"]), default=0)
     if second < called.digits:
-        assert [(c["from"], c["to"]) for c in known["not_checked"]] == [(second + 1, called.digits)]
+        assert [(c["from"], c["to"]) for c in description["not_checked"]] == [(second + 1, called.digits)]
     assert f"{called.digits:,} digits of pi in " in called.out
     assert called.out.count("\n") == 1
 
@@ -102,7 +104,7 @@ def test_signal_leaves_the_best_complete_file(tmp_path: Path, after: float, numb
     assert count >= 1000
     assert text.startswith(euler_digits(min(count, 3000)))
     assert f'"digits": {count},' in output.with_suffix(".json").read_text()
-    assert parts(tmp_path) == []
+    assert leftover_files(tmp_path) == []
 
 
 def test_killed_search_leaves_the_last_file(tmp_path: Path) -> None:
@@ -129,7 +131,7 @@ def test_hanging_search_does_not_make_it_late(tmp_path: Path) -> None:
     assert time.monotonic() - began <= 2 + ALLOWANCE + 0.25
     assert gone(search)
     assert output.read_text().startswith(euler_digits(1000))
-    assert parts(tmp_path) == []
+    assert leftover_files(tmp_path) == []
 
 
 def test_killing_the_command_leaves_no_process(tmp_path: Path) -> None:
@@ -153,7 +155,7 @@ def test_killing_the_command_leaves_no_process(tmp_path: Path) -> None:
     ("arguments", "word"),
     [
         ([], "needs SECONDS and OUTPUT"),
-        (["10"], "got 1 argument"),
+        (["10"], "arguments given: 1"),
         (["ten", "pi.txt"], "SECONDS must be a number, not 'ten'"),
         (["0", "pi.txt"], "above 0"),
         (["-3", "pi.txt"], "above 0"),

@@ -17,8 +17,8 @@ from pie import clock, first
 from pie.record import Result, Spent, move, write_description, write_small
 
 FIRST_METHOD = "Machin's formula in whole numbers"
-SAVING = 0.02  # seconds reserved for the last rename and the exit
-HARD = 0.4  # share of the allowance after which a running search is killed
+RESERVED_SECONDS = 0.02  # for the last rename and the exit
+KILL_SHARE = 0.4  # of the allowance; a search that still runs then is killed
 
 
 class FirstDigitsDiffer(ArithmeticError):
@@ -85,11 +85,12 @@ class Keeper:
 
     def _spent(self, reason: str) -> Spent:
         used = time.monotonic() - self.start
-        return Spent(self.seconds, used, used > self.seconds + clock.allowance(self.seconds), self.cores, reason)
+        late = used > self.seconds + clock.allowance(self.seconds)
+        return Spent(self.seconds, used, late, self.cores, reason)
 
     def _search(self) -> Ending:
-        deadline = self.start + self.seconds - SAVING
-        hard = self.start + self.seconds + HARD * clock.allowance(self.seconds)
+        deadline = self.start + self.seconds - RESERVED_SECONDS
+        kill_at = self.start + self.seconds + KILL_SHARE * clock.allowance(self.seconds)
         if time.monotonic() >= deadline:
             return Ending("time")
         reader, writer = os.pipe()
@@ -100,16 +101,17 @@ class Keeper:
             _run_search(parent, self.output.parent, self.stem, self.cores, deadline, writer)
         os.close(writer)
         try:
-            return self._listen(reader, hard)
+            return self._listen(reader, kill_at)
         finally:
             os.close(reader)
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
 
-    def _listen(self, pipe: int, hard: float) -> Ending:
+    def _listen(self, pipe: int, kill_at: float) -> Ending:
+        """Handle the lines of the search until it ends, a signal arrives or the time is up."""
         buffer = b""
         while True:
-            left = max(0.0, hard - time.monotonic())
+            left = max(0.0, kill_at - time.monotonic())
             ready, _, _ = select.select([pipe, self.signals.reader], [], [], left)
             if self.signals.reader in ready:
                 return _by_signal(self.signals.received())
@@ -123,10 +125,11 @@ class Keeper:
                 return Ending("search lost", 1, f"the search was killed; kept {self.result.digits:,} digits")
             *lines, buffer = (buffer + chunk).split(b"\n")
             for line in lines:
-                if ending := self._take(json.loads(line)):
+                if ending := self._handle(json.loads(line)):
                     return ending
 
-    def _take(self, line: dict[str, object]) -> Ending | None:
+    def _handle(self, line: dict[str, object]) -> Ending | None:
+        """Keep the result that the line reports, or return how the search ended."""
         kept = f"kept {self.result.digits:,} digits found so far"
         if "wrong" in line:
             return Ending("wrong digits", 1, f"{line['wrong']}; {kept}")

@@ -18,7 +18,7 @@ checked.
 exit codes: 0 success; 1 a file could not be written, or a check failed (the last good file stays); 2 wrong command line;
 143 ended by SIGTERM and 130 by Ctrl-C (the best complete file stays)
 """
-LONGEST = 30 * 86400
+LONGEST = 30 * 86400  # seconds
 
 
 class BadArguments(ValueError):
@@ -28,7 +28,7 @@ class BadArguments(ValueError):
 def parse(arguments: list[str]) -> tuple[float, Path]:
     """Return SECONDS and OUTPUT. Raises BadArguments."""
     if len(arguments) != 2:
-        raise BadArguments(f"needs SECONDS and OUTPUT, got {len(arguments)} arguments")
+        raise BadArguments(f"needs SECONDS and OUTPUT; number of arguments given: {len(arguments)}")
     try:
         seconds = float(arguments[0])
     except ValueError:

@@ -16,8 +16,8 @@ from pathlib import Path
 from pie import clock, compute, room, text
 
 FIRST = 20_000  # digits of the first result
-GROWTH = 1.23  # time grows with digits to at least this power; measured from 1 to 60 million digits
-STEEPEST = 1.35
+MIN_POWER = 1.23  # time grows with digits to at least this power; measured from 1 to 60 million digits
+MAX_POWER = 1.35  # and to at most this power
 LAST_SHARE = 0.9  # of the remaining time, for the last result; the rest covers wrong estimates
 LAST_SHARE_BUSY = 0.65  # the same when other programs compete for the cores, since their load varies
 BUSY = 0.82  # a share below this means a busy machine: smaller steps, so that losing the last result costs less
@@ -25,7 +25,7 @@ WRITE_SHARE = 0.85  # of the time remaining after the last number is computed, f
 PROBE_SHARE, PROBE_SHARE_BUSY = 0.08, 0.25  # of the remaining time, for a result that shows how fast this machine is
 LAST_REACH, LAST_REACH_BUSY = 12, 4  # the last result is at most this many times larger than the largest measured
 PROBE_REACH = 64
-WORTH = 1.15  # a result must be this much larger to be worth its time
+MIN_GROWTH = 1.15  # a result must have this many times the digits of the last one to be worth its time
 SECOND_SHARE = 0.05  # of the remaining time, for the second formula
 SECOND_COST = 5  # the second formula is about this many times slower
 KEPT = 5_000_000  # digits of a result that the next one is compared with
@@ -46,11 +46,11 @@ class Pace:
     def power(self) -> float:
         """The power of digits with which time grows, from the last two measurements if they are far enough apart."""
         if len(self.measured) < 2:
-            return GROWTH
+            return MIN_POWER
         (d0, s0), (d1, s1) = self.measured[-2:]
         if d1 < 4 * d0:
-            return GROWTH
-        return min(STEEPEST, max(GROWTH, log2(s1 / s0) / log2(d1 / d0)))
+            return MIN_POWER
+        return min(MAX_POWER, max(MIN_POWER, log2(s1 / s0) / log2(d1 / d0)))
 
     def seconds(self, digits: int) -> float:
         """Return the seconds that `digits` should take."""
@@ -81,7 +81,7 @@ def next_size(paces: tuple[Pace, ...], best: int, left: float, room_for: int, sh
     `share` is the part of `left` that the last result may use; `room_for` the most digits that fit.
     """
     full = min(most_digits(paces, share * left), room_for)
-    if full < WORTH * best:
+    if full < MIN_GROWTH * best:
         return 0, True
     reach, probe = LAST_REACH, PROBE_SHARE
     if share < BUSY:
@@ -99,11 +99,11 @@ class Search:
     ) -> None:
         self.folder, self.stem, self.cores, self.deadline, self.report = folder, stem, cores, deadline, report
         self.computing, self.writing = Pace(), Pace()
-        self.best = 0
-        self.compared = 0
+        self.best = 0  # digits of the last result
+        self.compared = 0  # digits of the last result that an earlier one had too
         self.began = time.monotonic()
-        self.second = b""
-        self.before = b""
+        self.second = b""  # `3.` and the digits by the second formula
+        self.before = b""  # how the last result begins
         self.parent = os.getppid()
 
     def run(self) -> None:
@@ -148,7 +148,7 @@ class Search:
         if self.best:
             # If the number took longer than planned, a shorter file of it is still in time.
             size = min(size, most_digits((self.writing,), WRITE_SHARE * self._left()))
-            if size < WORTH * self.best:
+            if size < MIN_GROWTH * self.best:
                 return
         path = self.folder / f"{self.stem}.{size}.part"
         digest = text.write_checked(path, fraction, size, self.cores)
@@ -179,6 +179,7 @@ class Search:
 
 
 def digits_in(start: bytes) -> int:
+    """Return how many digits follow `3.`."""
     return max(0, len(start) - len(text.HEAD))
 
 

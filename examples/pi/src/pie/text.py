@@ -76,7 +76,7 @@ def write_checked(path: Path, fraction: Fraction, digits: int, cores: int) -> st
         os.pwrite(file, HEAD, 0)
         os.pwrite(file, b"\n", len(HEAD) + digits)
         check_identity(fraction, digits, parts, _write_pieces(file, parts))
-        return _settle(file)
+        return _sync_and_hash(file)
     finally:
         os.close(file)
 
@@ -119,16 +119,18 @@ def _write_pieces(file: int, parts: Cut) -> list[int]:
     os.close(writer)
     with os.fdopen(reader, "rb") as pipe:
         lines = pipe.read().split()
-    bad = [status for pid in children if (status := os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))]
-    residues = {int(a): int(b) for a, b in zip(lines[::2], lines[1::2], strict=True)}
-    if bad or len(residues) != len(jobs):
-        if _WRONG in bad or not bad:
+    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
+    failed = [code for code in codes if code]
+    residues = {int(index): int(residue) for index, residue in zip(lines[::2], lines[1::2], strict=True)}
+    if failed or len(residues) != len(jobs):
+        if _WRONG in failed or not failed:
             raise WrongDigits("the digits in the file are not the number that was computed")
-        raise OSError(f"writing the digits failed ({bad[0]})")
+        raise OSError(f"writing the digits failed: a child process ended with {failed[0]}")
     return [residues[i] for i in range(len(jobs))]
 
 
 _WRONG = 3
+"""Exit code of a child process that found wrong digits."""
 
 
 def _write_and_report(writer: int, index: int, file: int, offset: int, piece: fmpz, size: int) -> None:
@@ -182,7 +184,7 @@ def _read_at(file: int, size: int, offset: int) -> bytes:
     return b"".join(chunks)
 
 
-def _settle(file: int) -> str:
+def _sync_and_hash(file: int) -> str:
     """Flush the file to disk and hash it meanwhile; return the SHA-256 in hex."""
     failed: list[OSError] = []
 
