@@ -1,4 +1,4 @@
-"""Says which account the credentials at hand belong to: before a command (`caller`), and for `init`, which may have none."""
+"""Find the account of the current credentials: for every command (`caller`), and for `init` (`of_credentials`), which may have none."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _SECONDS = 3.0
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """Whose credentials these are: the account's 12 digits and the ARN of the user or role."""
+    """The owner of the credentials: the account's 12 digits and the ARN of the user or role."""
 
     account: str
     arn: str
 
 
 def caller(aws: Aws) -> Caller:
-    """Asks AWS who makes the calls. Raises RightsError without credentials, Unclear without an answer."""
+    """Return the owner of the credentials. Raises RightsError if there are none, Unclear if AWS does not answer."""
     try:
         identity = aws.client("sts").get_caller_identity()
     except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
@@ -34,16 +34,16 @@ def caller(aws: Aws) -> Caller:
 
 
 def of_credentials(region: str, environ: Mapping[str, str], *, endpoint: str | None = None) -> str | None:
-    """The account's 12 digits, or None: no credentials, no answer within 3 seconds, or an error.
+    """Return the account's 12 digits, or None if there are no credentials, no answer within 3 seconds, or an error.
 
-    Asks nobody when neither the environment nor a file names credentials, nor when the environment sends AWS calls to another
-    endpoint (what answers there is not AWS). `endpoint` is for tests.
+    AWS is not asked if neither the environment nor a file names credentials. It is not asked either if the environment names an
+    endpoint, because a server that is not AWS would answer. `endpoint` is for tests.
     """
     goes_elsewhere = any(name.startswith("AWS_ENDPOINT_URL") and value for name, value in environ.items())
     if goes_elsewhere or not _are_named(environ):
         return None
     found: list[str] = []
-    # A thread, since looking for credentials may itself run programs and ask hosts.
+    # In a thread with a time limit, because botocore may run programs or call hosts to find credentials.
     asking = threading.Thread(target=_ask, args=(region, environ.get("AWS_PROFILE"), endpoint, found), daemon=True)
     asking.start()
     asking.join(_SECONDS)
@@ -65,7 +65,7 @@ def _ask(region: str, profile: str | None, endpoint: str | None, found: list[str
     config = botocore.config.Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
     try:
         session = botocore.session.Session(profile=profile)
-        # Not the metadata of a server: `init` is typed on a laptop, where that address only costs time.
+        # Do not ask the instance metadata service: `init` runs on a laptop, where that request only times out.
         session.get_component("credential_provider").remove("iam-role")
         client = session.create_client("sts", region_name=region, endpoint_url=endpoint, config=config)
         found.append(str(client.get_caller_identity()["Account"]))

@@ -1,4 +1,4 @@
-"""Answers the calls about the bucket itself and about whole files. Records in it are objects.py's."""
+"""Answer the calls about the bucket itself, and upload and download files. Records in the bucket are read and written in objects.py."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ALL_CLOSED = dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublic
 
 
 def find(context: Context, call: calls.FindBucket) -> calls.BucketState:
-    """Asks with the expected owner, so that S3 denies a bucket of another account."""
+    """Return whether the bucket is absent, owned or denied. Given the owner, S3 denies the bucket of another account."""
     request = {"Bucket": context.bucket}
     if call.owner is not None:
         request["ExpectedBucketOwner"] = call.owner
@@ -35,9 +35,9 @@ def find(context: Context, call: calls.FindBucket) -> calls.BucketState:
 
 
 def make(context: Context, _call: calls.CreateBucket) -> bool:
-    """Creates the bucket in the region of the context."""
+    """Create the bucket in the context's region. Returns False if another account has a bucket of this name."""
     request: dict[str, Any] = {"Bucket": context.bucket}
-    if context.aws.region != "us-east-1":  # which S3 takes as no place at all
+    if context.aws.region != "us-east-1":  # S3 refuses us-east-1 as a LocationConstraint; it is the default
         request["CreateBucketConfiguration"] = {"LocationConstraint": context.aws.region}
     try:
         _s3(context).create_bucket(**request)
@@ -51,7 +51,7 @@ def make(context: Context, _call: calls.CreateBucket) -> bool:
 
 
 def set_up(context: Context, call: calls.SetUpBucket) -> None:
-    """Sets all of it each time; each part may be repeated."""
+    """Set public access block, policy, lifecycle rule and tags. Each request may be repeated."""
     s3, bucket = _s3(context), context.bucket
     s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=_ALL_CLOSED)
     s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(call.policy))
@@ -67,23 +67,23 @@ def set_up(context: Context, call: calls.SetUpBucket) -> None:
 
 
 def measure(context: Context, _call: calls.MeasureBucket) -> calls.BucketSize:
-    """Lists the whole bucket: S3 has no count that is true now."""
+    """Return the number and size of all objects. The whole bucket is listed, because S3's own count is up to a day old."""
     pages = _s3(context).get_paginator("list_objects_v2").paginate(Bucket=context.bucket)
     sizes = [each["Size"] for page in pages for each in page.get("Contents", [])]
     return calls.BucketSize(objects=len(sizes), bytes=sum(sizes))
 
 
 def delete_some(context: Context, _call: calls.DeleteSomeObjects) -> int:
-    """Deletes the first page of a listing."""
+    """Delete up to a thousand objects (one page of a listing) and return how many."""
     page = _s3(context).list_objects_v2(Bucket=context.bucket)
     keys = tuple(each["Key"] for each in page.get("Contents", []))
     if keys:
-        objects.delete_at_once(context, keys)
+        objects.delete_batch(context, keys)
     return len(keys)
 
 
 def abort_some(context: Context, _call: calls.AbortSomeUploads) -> int:
-    """Aborts the first page of unfinished uploads: they cost money and no listing of objects shows them."""
+    """Abort one page of unfinished uploads and return how many. They cost money, and a listing of objects does not show them."""
     page = _s3(context).list_multipart_uploads(Bucket=context.bucket)
     uploads = page.get("Uploads", [])
     for each in uploads:
@@ -100,7 +100,7 @@ def _abort(context: Context, key: str, upload: str) -> None:
 
 
 def delete(context: Context, _call: calls.DeleteBucket) -> bool:
-    """Deletes the bucket; one that is gone counts as deleted."""
+    """Delete the bucket. Returns False if it is not empty; a bucket that no longer exists counts as deleted."""
     try:
         _s3(context).delete_bucket(Bucket=context.bucket)
     except ClientError as error:
@@ -113,7 +113,7 @@ def delete(context: Context, _call: calls.DeleteBucket) -> bool:
 
 
 def upload(context: Context, call: calls.Upload) -> bool:
-    """Looks first: the key names the content, so an object of this key needs no second upload."""
+    """Upload a file unless its key exists, and return whether it was uploaded. The key contains the content's hash."""
     try:
         _s3(context).head_object(Bucket=context.bucket, Key=call.key)
     except ClientError as error:
@@ -127,7 +127,7 @@ def upload(context: Context, call: calls.Upload) -> bool:
 
 
 def download(context: Context, call: calls.Download) -> calls.Downloaded | None:
-    """Streams the object to the file and hashes it on the way, so a large one needs little memory."""
+    """Download an object to a file and return its size and SHA-256, or None if it does not exist. It is streamed, to need little memory."""
     try:
         body = _s3(context).get_object(Bucket=context.bucket, Key=call.key)["Body"]
     except ClientError as error:

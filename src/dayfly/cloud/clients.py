@@ -1,6 +1,6 @@
-"""Makes boto3 clients and translates botocore's errors into dayfly's. Every request to AWS leaves through a client made here.
+"""Make boto3 clients, and translate botocore's errors into dayfly's. Every request to AWS is sent by a client made here.
 
-When an endpoint is named (the local cloud, tests), every client is held to it: any other address raises.
+If an endpoint is given (the local cloud, tests), creating a client for an address that is not on this machine raises RuntimeError.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import botocore.exceptions
 
 from dayfly.errors import Refused, RightsError, SupplyError, Unclear
 
-UNCLEAR = {
+UNCLEAR_CODES = {
     "RequestLimitExceeded",
     "Throttling",
     "ThrottlingException",
@@ -33,7 +33,7 @@ UNCLEAR = {
     "ConditionalRequestConflict",
     "OperationAborted",  # S3: another change of the same bucket is under way
 }
-DENIED = {
+DENIED_CODES = {
     "AccessDenied",
     "AccessDeniedException",
     "UnauthorizedOperation",
@@ -45,15 +45,15 @@ DENIED = {
     "UnrecognizedClientException",
     "InvalidAccessKeyId",
 }
-LIMITED = {"LimitExceeded", "LimitExceededException", "ServiceQuotaExceededException"}
+LIMIT_CODES = {"LimitExceeded", "LimitExceededException", "ServiceQuotaExceededException"}
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 @dataclass(frozen=True)
 class Aws:
-    """Where calls go: a region, and an endpoint when it is not AWS itself. Each client is made once.
+    """The region that calls go to, and the endpoint if it is not AWS. Each client is made once.
 
-    `keys` are an access key and its secret when they do not come from the environment (the local cloud's).
+    `keys`: the local cloud's access key and secret; None takes the credentials of the environment.
     """
 
     region: str
@@ -64,7 +64,7 @@ class Aws:
     _session: list[Any] = field(default_factory=list)
 
     def client(self, service: str) -> Any:
-        """The client of this service. Raises RightsError for a profile that does not exist."""
+        """Return the client of this service. Raises RightsError for a profile that does not exist."""
         if service not in self._clients:
             self._clients[service] = self._make(service)
         return self._clients[service]
@@ -100,7 +100,7 @@ class Aws:
             "read_timeout": 70,
         }
         if service == "lambda":
-            # botocore must not repeat an invocation: a launcher may take its whole 2 minutes, and each repeat is a delivery.
+            # botocore must not repeat an invocation: the launcher may run for 2 minutes, and each repeat would deliver the event again.
             settings |= {"retries": {"mode": "standard", "max_attempts": 1}, "read_timeout": 150}
         if service == "s3":
             settings |= {"signature_version": "s3v4", "s3": {"addressing_style": self._addressing_style}}
@@ -108,26 +108,26 @@ class Aws:
 
     @property
     def _addressing_style(self) -> str:
-        """How S3 addresses a bucket: by path only where there is no DNS for buckets.
+        """How S3 addresses a bucket: by path at an endpoint (which has no DNS names for buckets), by host name on AWS.
 
-        On AWS the style is named too: a link signed in the default style points at the global endpoint, which redirects for a
-        new bucket, and a redirect breaks the signature.
+        boto3's default style signs links for the global endpoint. That redirects requests for a new bucket, and the redirect breaks
+        the signature.
         """
         return "virtual" if self.endpoint is None else "path"
 
 
 def code_of(error: Exception) -> str:
-    """The AWS error code of an exception, or an empty string."""
+    """Return the AWS error code of an exception, or an empty string."""
     return str(_response(error).get("Error", {}).get("Code", ""))
 
 
 def message_of(error: Exception) -> str:
-    """The message of AWS in an exception, or the exception as text."""
+    """Return AWS's message in an exception, or the exception as text."""
     return str(_response(error).get("Error", {}).get("Message") or error)
 
 
 def status_of(error: Exception) -> int:
-    """The HTTP status of an exception, or 0."""
+    """Return the HTTP status of an exception, or 0."""
     return int(_response(error).get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
 
 
@@ -137,25 +137,25 @@ def _response(error: Exception) -> dict[str, Any]:
 
 
 def is_unclear(error: Exception) -> bool:
-    """Whether the outcome is unknown: no answer, a throttled request, or a fault of AWS."""
+    """Return whether the request may have taken effect: no answer, throttled, or an error inside AWS."""
     if isinstance(error, botocore.exceptions.ClientError):
-        return code_of(error) in UNCLEAR or status_of(error) >= 500
+        return code_of(error) in UNCLEAR_CODES or status_of(error) >= 500
     return isinstance(error, (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError))
 
 
 def raise_translated(error: Exception, doing: str) -> NoReturn:
-    """Raises the DayflyError whose remedy fits. Always a DayflyError: the flow that made the call must be able to catch it."""
+    """Raise the DayflyError whose remedy fits. It is always a DayflyError, so that the flow that made the call can catch it."""
     code = code_of(error)
     if isinstance(error, (botocore.exceptions.NoCredentialsError, botocore.exceptions.PartialCredentialsError)):
-        raise RightsError("no AWS credentials that work", hint="or without an account: add --local") from error
+        raise RightsError("no valid AWS credentials", hint="or without an account: add --local") from error
     if is_unclear(error):
         raise Unclear(
             f"{doing}: no clear answer ({code or type(error).__name__})", hint="repeat the command"
         ) from error
-    if code in DENIED:
+    if code in DENIED_CODES:
         raise RightsError(
-            f"{doing}: {code}: {message_of(error)}", hint="ask for this right, or use another profile"
+            f"{doing}: {code}: {message_of(error)}", hint="ask for this permission, or use another profile"
         ) from error
-    if code in LIMITED:
+    if code in LIMIT_CODES:
         raise SupplyError(f"{doing}: {message_of(error)}") from error
     raise Refused(f"{doing}: {code or type(error).__name__}: {message_of(error)}") from error

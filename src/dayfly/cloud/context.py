@@ -1,4 +1,4 @@
-"""Where the calls of a flow go: one project in one region, with its AWS clients. Values only; no call is made here."""
+"""What the calls of a flow need: AWS clients, and the names of one project in one region. No call is made here."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 from dayfly.cloud.clients import Aws
 
 Log = Callable[[str, Mapping[str, Any]], None]
-"""Writes one line and its fields."""
+"""Writes one line of the log, with its fields."""
 ShowBytes = Callable[[bytes], None]
-"""Shows bytes to whoever runs the flow."""
+"""Receives the bytes that a flow emits: the pieces of a job's log."""
 
 
 def emit_nothing(_body: bytes) -> None:
-    """For the flows that emit nothing."""
+    """Do nothing. For contexts whose flows emit nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """One project in one region: clients, names, the log of this process and where it shows bytes.
+    """AWS clients and names of one project in one region, and where its log lines and emitted bytes go.
 
-    `group` is the schedule group, `kill_role` the ARN of the role as which a kill schedule terminates a server,
+    `group` is the schedule group, `kill_role` the ARN of the role that a kill schedule uses to terminate a server,
     `dead_letters` the ARN of the queue for events that could not be delivered.
     """
 

@@ -1,4 +1,7 @@
-"""Answers the calls about what an account has and dayfly does not make. What is acceptable is decided in project/deploy."""
+"""Answer the calls about things in the account that dayfly uses and does not create: subnets, images, public parameters, and AWS's roles.
+
+project/deploy decides which of them are acceptable.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from dayfly.flows import calls
 
 
 def subnets(context: Context, call: calls.FindSubnets) -> tuple[calls.Subnet, ...]:
-    """Asks by filter, not by SubnetIds: there one unknown id makes EC2 refuse the whole request."""
+    """Return these subnets, or the default ones if no id is given. Without the filter, one unknown id fails the whole request."""
     wanted = {"Name": "subnet-id", "Values": list(call.ids)}
     if not call.ids:
         wanted = {"Name": "default-for-az", "Values": ["true"]}
@@ -22,7 +25,7 @@ def subnets(context: Context, call: calls.FindSubnets) -> tuple[calls.Subnet, ..
 
 
 def parameter(context: Context, call: calls.FindParameter) -> str | None:
-    """Reads a public parameter of Systems Manager."""
+    """Return the value of a public parameter of Systems Manager; None if it does not exist."""
     try:
         answer = context.aws.client("ssm").get_parameter(Name=call.name)
     except ClientError as error:
@@ -33,7 +36,7 @@ def parameter(context: Context, call: calls.FindParameter) -> str | None:
 
 
 def image(context: Context, call: calls.FindImage) -> calls.Ec2Image | None:
-    """Describes one image. An id that is unknown or malformed counts as none."""
+    """Return one image; None if its id is unknown or malformed."""
     try:
         images = context.aws.client("ec2").describe_images(ImageIds=[call.ami])["Images"]
     except ClientError as error:
@@ -54,16 +57,16 @@ def _image(shown: dict[str, Any]) -> calls.Ec2Image:
 
 
 def has_linked_role(context: Context, call: calls.HasLinkedRole) -> bool:
-    """Asks by the role's path: its name is the choice of the service."""
+    """Return whether the account has the service-linked role. It is found by path, because the service chooses its name."""
     roles = context.aws.client("iam").list_roles(PathPrefix=f"/aws-service-role/{call.service}/")["Roles"]
     return bool(roles)
 
 
 def make_linked_role(context: Context, call: calls.CreateLinkedRole) -> None:
-    """Creates the role; one that exists is fine."""
+    """Create the service-linked role unless it exists."""
     try:
         context.aws.client("iam").create_service_linked_role(AWSServiceName=call.service)
     except ClientError as error:
-        # Both are IAM's answers to a role that exists.
+        # IAM answers with either code if the role exists.
         if code_of(error) not in ("InvalidInput", "EntityAlreadyExists"):
             raise

@@ -1,6 +1,6 @@
-"""Answers the calls about servers: launch one by CreateFleet, list, terminate, read a console. Only this project's servers.
+"""Answer the calls about this project's servers: launch one by CreateFleet, list, terminate, read the console.
 
-EC2's answers are translated here and judged elsewhere: a definite refusal becomes an answer, an unclear one is raised.
+EC2's definite refusals are returned as answers; unclear ones are raised. core/ decides what follows from an answer.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from dayfly.cloud.clients import UNCLEAR, code_of, is_unclear, message_of
+from dayfly.cloud.clients import UNCLEAR_CODES, code_of, is_unclear, message_of
 from dayfly.cloud.context import Context
 from dayfly.core import names
 from dayfly.core.facts import FleetAnswer, Launched, RefusedLaunch, Replayed, Server
@@ -21,15 +21,15 @@ from dayfly.errors import Refused, Unclear
 from dayfly.flows import calls
 
 _OWN_LINE = re.compile(r"dayfly (?:switch|agent): ")
-"""How a console line of switch or agent begins. systemd names their units there too, without the colon."""
+"""The start of a console line of the switch or the agent. systemd's lines about their units have no colon after the name."""
 _LINE_LENGTH, _LINES = 300, 20
 _MESSAGE_LENGTH = 500
 REPLAYED = {"IdempotentParameterMismatch", "IdempotentInstanceTerminated"}
-"""These errors say that the client token was used before: a server may exist, so this is not a refusal."""
+"""Errors that mean: this client token was used before. A server may exist, so they are not refusals."""
 
 
 def create(context: Context, call: calls.CreateFleet) -> FleetAnswer:
-    """Sends the request once. Raises Unclear when EC2 throttles it, also inside an answer of status 200."""
+    """Send the request once and return its result. Raises Unclear if EC2 throttles it, which an answer with status 200 may say too."""
     try:
         answer = _ec2(context).create_fleet(**call.request)
     except ClientError as error:
@@ -42,9 +42,9 @@ def create(context: Context, call: calls.CreateFleet) -> FleetAnswer:
     if servers:
         return Launched(servers=servers)
     errors = answer.get("Errors", [])
-    if any(each.get("ErrorCode") in UNCLEAR for each in errors):
-        # Throttling says nothing about capacity.
-        raise Unclear("CreateFleet: throttled inside its answer", hint="repeat the command")
+    if any(each.get("ErrorCode") in UNCLEAR_CODES for each in errors):
+        # Throttling does not mean that there is no capacity.
+        raise Unclear("CreateFleet: EC2 throttled the request", hint="repeat the command")
     if not errors:
         return Replayed(fleet=answer.get("FleetId"))
     return RefusedLaunch(errors=tuple(_pool_error(each) for each in errors))
@@ -55,7 +55,7 @@ def _fleet_error(code: str, message: str, pool: str = "") -> FleetError:
 
 
 def _pool_error(error: Mapping[str, Any]) -> FleetError:
-    """The refusal of one pool: market, type, and zone or subnet."""
+    """Return the refusal by one pool; a pool is a market, a type, and a zone or subnet."""
     override = _override(error)
     place = override.get("AvailabilityZone") or override.get("SubnetId") or ""
     pool = f"{error.get('Lifecycle', '')} {override.get('InstanceType', '')} {place}".strip()
@@ -63,7 +63,7 @@ def _pool_error(error: Mapping[str, Any]) -> FleetError:
 
 
 def _launched(instances: list[Mapping[str, Any]], request: Mapping[str, Any]) -> tuple[Server, ...]:
-    """The servers that an answer names, with the tags of the request. The answer has no state, so it is taken as pending."""
+    """Return the servers in an answer, with the tags of the request. The answer has no state, so it is assumed to be pending."""
     specification = next(each for each in request["TagSpecifications"] if each["ResourceType"] == "instance")
     tags = _pairs(specification["Tags"])
     return tuple(_launched_one(name, each, tags) for each in instances for name in each.get("InstanceIds", []))
@@ -88,25 +88,25 @@ def _override(shown: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def fleet_servers(context: Context, call: calls.FleetServers) -> tuple[Server, ...]:
-    """Asks DescribeFleets, which knows a fleet's servers longer than a replayed token names them."""
+    """Return the servers of a fleet. DescribeFleets lists them for longer than CreateFleet repeats them for the same token."""
     answer = _ec2(context).describe_fleets(FleetIds=[call.fleet])
     instances = [each for fleet in answer.get("Fleets", []) for each in fleet.get("Instances", [])]
     return _launched(instances, call.request)
 
 
 def servers(context: Context, call: calls.ListServers) -> tuple[Server, ...]:
-    """Asks by the project's tag."""
+    """Return the servers with the project's tag: all, or those of one run."""
     filters = [{"Name": f"tag:{names.TAG_PROJECT}", "Values": [context.project]}]
     if call.run is not None:
         filters.append({"Name": f"tag:{names.TAG_RUN}", "Values": [call.run]})
     pages = _ec2(context).get_paginator("describe_instances").paginate(Filters=filters)
     found = [server for page in pages for server in _shown(page)]
-    # The tag is checked again here: dayfly does not rely on EC2's filter to leave foreign servers alone.
+    # Check the tag again: other projects' servers must stay safe even if EC2's filter fails.
     return tuple(server for server in found if server.tags.get(names.TAG_PROJECT) == context.project)
 
 
 def _shown(answer: Mapping[str, Any]) -> list[Server]:
-    """The servers in an answer of DescribeInstances."""
+    """Return the servers in an answer of DescribeInstances."""
     return [_server(one) for group in answer["Reservations"] for one in group["Instances"]]
 
 
@@ -130,7 +130,7 @@ def _pairs(tags: list[Mapping[str, str]]) -> dict[str, str]:
 
 
 def end_server(context: Context, call: calls.TerminateServer) -> None:
-    """Terminates one server in a request of its own: one unknown id in a batch would keep all of them alive.
+    """Terminate one server in its own request: one unknown id in a batch would keep all of them alive.
 
     Raises Refused for a server without the project's tag.
     """
@@ -148,7 +148,7 @@ def end_server(context: Context, call: calls.TerminateServer) -> None:
 
 
 def console(context: Context, call: calls.ReadConsole) -> tuple[str, ...]:
-    """Reads the console output and keeps the last lines of switch and agent. EC2 refuses it for some types and states."""
+    """Return the console's last lines from switch and agent. There are none if EC2 refuses: it does for some types and states."""
     try:
         text = _newest_console(_ec2(context), call.server)
     except ClientError as error:
@@ -160,7 +160,7 @@ def console(context: Context, call: calls.ReadConsole) -> tuple[str, ...]:
 
 
 def _newest_console(ec2: Any, server: str) -> str:
-    """The console as it is now; where EC2 cannot show that, as it was some minutes after the boot. botocore has decoded it."""
+    """Return the console's current text, decoded by botocore; if EC2 cannot show that, the text of some minutes after boot."""
     try:
         answer = ec2.get_console_output(InstanceId=server, Latest=True)
     except ClientError as error:

@@ -1,4 +1,4 @@
-"""Answers the call that invokes a function. What its answer means is decided in project/."""
+"""Answer the call that invokes a Lambda function. project/runs/start.py decides what the function's answer means."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dayfly.flows import calls
 
 
 def invoke(context: Context, call: calls.Invoke) -> calls.Invoked | None:
-    """Waits for the answer, up to the read timeout of the client. botocore does not repeat it."""
+    """Invoke the function and return its answer; None if there is no such function. Sent once: botocore does not repeat it."""
     try:
         answer = context.aws.client("lambda").invoke(FunctionName=call.function, Payload=call.body.encode())
     except ClientError as error:

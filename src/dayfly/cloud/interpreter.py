@@ -1,4 +1,4 @@
-"""Answers the calls of a flow with boto3 and runs a flow to its end. No rule about runs lives here.
+"""Run a flow to its end, and answer each call that it yields with boto3. No rule about runs lives here.
 
 Launcher, sweeper and CLI all use it, against AWS and against the local cloud.
 """
@@ -85,7 +85,7 @@ ANSWERS: dict[type[calls.Call[Any]], Callable[[Context, Any], Any]] = {
     calls.CreateLinkedRole: discovery.make_linked_role,
     calls.Invoke: functions.invoke,
 }
-"""Who answers which call: the only dispatch. Each function takes the context and a call of its type."""
+"""The function that answers each type of call. Each takes the context and a call of that type."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,7 @@ class Interpreter(Context):
     """A context that answers calls."""
 
     def run(self, flow: Generator[calls.Call[Any], Any, T]) -> T:
-        """Runs a flow and returns its result. An error is thrown into the flow, and raised when the flow does not catch it."""
+        """Run a flow and return its result. A call's DayflyError is thrown into the flow, which may catch it."""
         try:
             call = next(flow)
             while True:
@@ -108,7 +108,7 @@ class Interpreter(Context):
             return result
 
     def answer(self, call: calls.Call[Any]) -> Any:
-        """Answers one call. Raises Unclear when the outcome is unknown, RightsError when access was denied."""
+        """Answer one call. Raises Unclear when the outcome is unknown, RightsError when access was denied."""
         try:
             return ANSWERS[type(call)](self, call)
         except (ClientError, BotoCoreError) as error:

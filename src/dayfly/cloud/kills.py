@@ -1,6 +1,6 @@
-"""Answers the calls about kill schedules: one one-shot schedule per server, by which AWS itself terminates it.
+"""Answer the calls about kill schedules. Each server has one: it fires once, a minute after the deadline, and AWS terminates the server.
 
-None of dayfly's code runs when it fires.
+No code of dayfly is involved when it fires.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _ABSENT = "ResourceNotFoundException"
 
 
 def arm(context: Context, call: calls.Arm) -> None:
-    """Creates the schedule, which deletes itself after it fired."""
+    """Create the schedule unless it exists. It deletes itself after it has fired."""
     try:
         _scheduler(context).create_schedule(
             Name=names.kill_schedule(call.server),
             GroupName=context.group,
-            Description=f"ends {call.server} if nothing else did",
+            Description=f"terminates {call.server} if nothing else did",
             ScheduleExpression=f"at({call.at:%Y-%m-%dT%H:%M:%S})",
             ScheduleExpressionTimezone="UTC",
             FlexibleTimeWindow={"Mode": "OFF"},
@@ -33,7 +33,7 @@ def arm(context: Context, call: calls.Arm) -> None:
             Target={
                 "Arn": _TERMINATE,
                 "RoleArn": context.kill_role,
-                # Scheduler does not check this when it creates the schedule: a test lets it fire on the local cloud.
+                # Scheduler does not validate the input on creation, so a test lets the schedule fire on the local cloud.
                 "Input": json.dumps({"InstanceIds": [call.server]}),
                 "RetryPolicy": {"MaximumEventAgeInSeconds": 86400, "MaximumRetryAttempts": 185},
                 "DeadLetterConfig": {"Arn": context.dead_letters},
@@ -45,7 +45,7 @@ def arm(context: Context, call: calls.Arm) -> None:
 
 
 def is_armed(context: Context, call: calls.IsArmed) -> bool:
-    """Asks for the schedule by its name."""
+    """Return whether the server's kill schedule exists."""
     try:
         _scheduler(context).get_schedule(Name=names.kill_schedule(call.server), GroupName=context.group)
     except ClientError as error:
@@ -56,7 +56,7 @@ def is_armed(context: Context, call: calls.IsArmed) -> bool:
 
 
 def disarm(context: Context, call: calls.Disarm) -> None:
-    """Deletes the schedule by its name."""
+    """Delete the server's kill schedule, if it exists."""
     try:
         _scheduler(context).delete_schedule(Name=names.kill_schedule(call.server), GroupName=context.group)
     except ClientError as error:

@@ -1,6 +1,6 @@
-"""Answers the calls about objects: reads, conditional writes, lists, links. First writer wins by `If-None-Match: *`.
+"""Answer the calls about objects: reads, conditional writes, lists, signed links. With `If-None-Match: *` the first writer wins.
 
-Of a conditional write, 409 means repeat and 412 means read.
+S3's answers to a conditional write: 409 means repeat the write; 412 means another object is there, read it.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from dayfly.cloud.context import Context
 from dayfly.errors import Unclear
 from dayfly.flows import calls
 
-CONFLICTS = 8
-"""How often a 409 (two writers at once) is repeated. botocore does not repeat it."""
-_DELETED_AT_ONCE = 1000
+CONFLICT_TRIES = 8
+"""How often a write is tried that S3 answers with 409 (two writers at once). botocore does not retry it."""
+_BATCH = 1000
 
 
 def get(context: Context, call: calls.Get) -> calls.Stored | None:
-    """Reads the whole object into memory: for records only."""
+    """Return an object, or None if it does not exist. It is read into memory whole, so use this for records only."""
     try:
         found = _s3(context).get_object(Bucket=context.bucket, Key=call.key)
     except ClientError as error:
@@ -32,22 +32,22 @@ def get(context: Context, call: calls.Get) -> calls.Stored | None:
 
 
 def put_new(context: Context, call: calls.PutNew) -> bool:
-    """Writes on the condition that there is no such object."""
+    """Write an object if there is none with this key. Returns whether it is written, by this call or by its lost first try."""
     return _put_if(context, call.key, call.body, {"IfNoneMatch": "*"})
 
 
 def put_match(context: Context, call: calls.PutMatch) -> bool:
-    """Writes on the condition that the object still has this etag."""
+    """Replace an object if it still has this etag. Returns whether it is replaced."""
     return _put_if(context, call.key, call.body, {"IfMatch": f'"{call.etag}"'})
 
 
 def put(context: Context, call: calls.Put) -> None:
-    """Writes without a condition."""
+    """Write an object, also over an existing one."""
     _s3(context).put_object(Bucket=context.bucket, Key=call.key, Body=call.body)
 
 
 def list_all(context: Context, call: calls.List) -> tuple[str, ...]:
-    """Lists all pages."""
+    """Return all keys under a prefix, sorted; with `folders` the folders directly below it."""
     pages = _s3(context).get_paginator("list_objects_v2")
     if call.folders:
         found = pages.paginate(Bucket=context.bucket, Prefix=call.prefix, Delimiter="/")
@@ -57,14 +57,14 @@ def list_all(context: Context, call: calls.List) -> tuple[str, ...]:
 
 
 def sign_get(context: Context, call: calls.SignGet) -> str:
-    """Signs a link with the credentials at hand; asks nobody."""
+    """Return a link to an object, signed with the current credentials. No request is sent."""
     target = {"Bucket": context.bucket, "Key": call.key}
     link: str = _s3(context).generate_presigned_url("get_object", Params=target, ExpiresIn=call.seconds)
     return link
 
 
 def delete(context: Context, call: calls.Delete) -> bool:
-    """Deletes one object, with the etag as its condition when there is one."""
+    """Delete one object; if an etag is given, only the object with this etag. Returns False if it has another one."""
     condition = {"IfMatch": f'"{call.etag}"'} if call.etag else {}
     try:
         _s3(context).delete_object(Bucket=context.bucket, Key=call.key, **condition)
@@ -78,30 +78,32 @@ def delete(context: Context, call: calls.Delete) -> bool:
 
 
 def delete_many(context: Context, call: calls.DeleteMany) -> None:
-    """Deletes a thousand objects in one request."""
-    for start in range(0, len(call.keys), _DELETED_AT_ONCE):
-        delete_at_once(context, call.keys[start : start + _DELETED_AT_ONCE])
+    """Delete these objects, up to a thousand in each request."""
+    for start in range(0, len(call.keys), _BATCH):
+        delete_batch(context, call.keys[start : start + _BATCH])
 
 
-def delete_at_once(context: Context, keys: tuple[str, ...]) -> None:
-    """Deletes up to a thousand objects in one request. Raises Unclear when S3 did not delete all of them."""
+def delete_batch(context: Context, keys: tuple[str, ...]) -> None:
+    """Delete up to a thousand objects in one request. Raises Unclear when S3 did not delete all of them."""
     wanted = [{"Key": key} for key in keys]
     answer = _s3(context).delete_objects(Bucket=context.bucket, Delete={"Objects": wanted, "Quiet": True})
     if answer.get("Errors"):
         first = answer["Errors"][0]
-        raise Unclear(f"{first.get('Key')}: {first.get('Code')}; not all objects were deleted", hint="repeat it")
+        raise Unclear(
+            f"{first.get('Key')}: {first.get('Code')}; not all objects were deleted", hint="repeat the command"
+        )
 
 
 def _put_if(context: Context, key: str, body: bytes, condition: dict[str, str]) -> bool:
     if _written(context, key, body, condition):
         return True
-    # botocore repeats a request whose answer was lost: a 412 may come from this very write.
+    # botocore repeats a request whose answer was lost, so the 412 may be caused by this write's own first try.
     stored = get(context, calls.Get(key))
     return stored is not None and stored.body == body
 
 
 def _written(context: Context, key: str, body: bytes, condition: dict[str, str]) -> bool:
-    for attempt in range(CONFLICTS):
+    for attempt in range(CONFLICT_TRIES):
         try:
             _s3(context).put_object(Bucket=context.bucket, Key=key, Body=body, **condition)
         except ClientError as error:
@@ -112,7 +114,7 @@ def _written(context: Context, key: str, body: bytes, condition: dict[str, str])
             time.sleep(0.05 * 2**attempt)
         else:
             return True
-    raise Unclear(f"{key}: other writers got in first {CONFLICTS} times", hint="repeat the command")
+    raise Unclear(f"{key}: {CONFLICT_TRIES} writes in a row met another writer", hint="repeat the command")
 
 
 def _s3(context: Context) -> Any:

@@ -1,4 +1,4 @@
-"""Answers the calls about the schedules of jobs in EventBridge Scheduler. Kill schedules are kills.py's."""
+"""Answer the calls about the jobs' schedules in EventBridge Scheduler. Kill schedules are in kills.py."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ABSENT = "ResourceNotFoundException"
 
 
 def list_all(context: Context, _call: calls.ListSchedules) -> tuple[str, ...]:
-    """Lists the group, kill schedules and the sweeper's included."""
+    """Return the names of all schedules in the group, including kill schedules and the sweeper's."""
     pages = _scheduler(context).get_paginator("list_schedules").paginate(GroupName=context.group)
     try:
         return tuple(sorted(each["Name"] for page in pages for each in page["Schedules"]))
@@ -26,7 +26,7 @@ def list_all(context: Context, _call: calls.ListSchedules) -> tuple[str, ...]:
 
 
 def get(context: Context, call: calls.GetSchedule) -> Mapping[str, Any] | None:
-    """The answer has more keys than the request that made it, such as the ARN."""
+    """Return a schedule, or None. It has the keys of the request that created it, and more, such as the ARN."""
     try:
         answer: Mapping[str, Any] = _scheduler(context).get_schedule(Name=call.name, GroupName=context.group)
     except ClientError as error:
@@ -37,7 +37,7 @@ def get(context: Context, call: calls.GetSchedule) -> Mapping[str, Any] | None:
 
 
 def create(context: Context, call: calls.CreateSchedule) -> bool:
-    """Returns False when there is a schedule of this name already."""
+    """Create a schedule. Returns False if one of this name exists."""
     try:
         _scheduler(context).create_schedule(**call.request)
     except ClientError as error:
@@ -48,7 +48,7 @@ def create(context: Context, call: calls.CreateSchedule) -> bool:
 
 
 def update(context: Context, call: calls.UpdateSchedule) -> bool:
-    """Replaces all fields. Returns False when there is no such schedule."""
+    """Replace all fields of a schedule. Returns False if it does not exist."""
     try:
         _scheduler(context).update_schedule(**call.request)
     except ClientError as error:
@@ -59,7 +59,7 @@ def update(context: Context, call: calls.UpdateSchedule) -> bool:
 
 
 def delete(context: Context, call: calls.DeleteSchedule) -> None:
-    """Deletes a schedule; one that is gone counts as deleted."""
+    """Delete a schedule, if it exists."""
     try:
         _scheduler(context).delete_schedule(Name=call.name, GroupName=context.group)
     except ClientError as error:

@@ -1,4 +1,4 @@
-"""Answers the calls about CloudFormation stacks. Which stack is wanted and what its states mean is decided in project/."""
+"""Answer the calls about CloudFormation stacks. project/stack decides which stack is wanted and what its states mean."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dayfly.flows import calls
 
 
 def find(context: Context, call: calls.FindStack) -> calls.Stack | None:
-    """Describes the stack by its name; a deleted one counts as none."""
+    """Return the stack of this name, or None. A deleted stack counts as none."""
     try:
         answer = _client(context).describe_stacks(StackName=call.name)
     except ClientError as error:
@@ -24,7 +24,7 @@ def find(context: Context, call: calls.FindStack) -> calls.Stack | None:
 
 
 def create(context: Context, call: calls.CreateStack) -> bool:
-    """Returns False when there is a stack of this name already."""
+    """Request the creation of a stack. Returns False if one of this name exists."""
     try:
         _client(context).create_stack(**call.request)
     except ClientError as error:
@@ -35,7 +35,7 @@ def create(context: Context, call: calls.CreateStack) -> bool:
 
 
 def update(context: Context, call: calls.UpdateStack) -> bool:
-    """Returns False when CloudFormation finds no difference."""
+    """Request an update of a stack. Returns False if CloudFormation finds no difference."""
     try:
         _client(context).update_stack(**call.request)
     except ClientError as error:
@@ -47,12 +47,12 @@ def update(context: Context, call: calls.UpdateStack) -> bool:
 
 
 def delete(context: Context, call: calls.DeleteStack) -> None:
-    """CloudFormation takes the deletion of an unknown name as done."""
+    """Request the deletion of a stack. An unknown name is not an error."""
     _client(context).delete_stack(StackName=call.name)
 
 
 def events(context: Context, call: calls.StackEvents) -> tuple[calls.StackEvent, ...]:
-    """The first page: the newest hundred events or so."""
+    """Return the newest events of a stack, newest first: one page, about a hundred."""
     try:
         answer = _client(context).describe_stack_events(StackName=call.name)
     except ClientError as error:
