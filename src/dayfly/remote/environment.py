@@ -1,4 +1,4 @@
-"""What launcher and sweeper share: interpreter and actor from the environment, and a log of JSON lines.
+"""Shared by launcher and sweeper: make an interpreter and an actor from environment variables, and log JSON lines.
 
 Only modules of remote/ read the environment of a Lambda function and write its log.
 """
@@ -19,7 +19,7 @@ from dayfly.flows.actor import Actor
 
 
 def json_log(function: str, write: Callable[[str], None]) -> Log:
-    """A log that writes one JSON object a line."""
+    """Return a log that writes each entry as one line of JSON."""
 
     def log(line: str, fields: Mapping[str, Any]) -> None:
         write(json.dumps({"level": "INFO", "message": line, "function": function, **fields}, default=str))
@@ -28,7 +28,7 @@ def json_log(function: str, write: Callable[[str], None]) -> Log:
 
 
 def interpreter(environment: Mapping[str, str], log: Log) -> Interpreter:
-    """The interpreter of a function, from its environment. Raises KeyError for a variable that the stack did not set."""
+    """Return the interpreter for a function. Raises KeyError if the stack did not set one of its environment variables."""
     return Interpreter(
         aws=Aws(region=environment["AWS_REGION"], endpoint=environment.get("AWS_ENDPOINT_URL")),
         project=environment[names.ENV_PROJECT],
@@ -41,7 +41,7 @@ def interpreter(environment: Mapping[str, str], log: Log) -> Interpreter:
 
 
 def actor(environment: Mapping[str, str], who: str, acts_in: frozenset[State]) -> Actor:
-    """The actor of a function: project and region from its environment, and the steps it may take."""
+    """Return the actor for a function. `acts_in`: the states in which it may act."""
     return Actor(
         project=environment[names.ENV_PROJECT],
         bucket=environment[names.ENV_BUCKET],

@@ -1,6 +1,6 @@
-"""The launcher function: reads an event, runs the launcher's flow, and answers what became of the run.
+"""The launcher function: read an event, run the launcher's flow, and return what happened to the run.
 
-core/event.py reads the event, flows/launch.py is the flow; no rule about runs lives here.
+core/event.py parses the event; flows/launch.py is the flow. No rule about runs lives here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dayfly.remote import environment
 log = environment.json_log("launcher", lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201
 
 
-_NOTHING = {"decision": None, "reason": "", "why": "", "attempt": None, "server": None, "refused": ""}
+_NO_RESULT = {"decision": None, "reason": "", "why": "", "attempt": None, "server": None, "refused": ""}
 
 
 def _is_scheduled(event: Any) -> bool:
@@ -28,7 +28,7 @@ def _is_scheduled(event: Any) -> bool:
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
-    """The handler. Raises when a schedule's event failed or the outcome is unknown, so that Lambda delivers it again."""
+    """Handle one event. Raises if a schedule's event failed or the outcome is unknown, so that Lambda delivers the event again."""
     interpreter = environment.interpreter(os.environ, log)
     try:
         wanted = launch_request(event, str(getattr(context, "aws_request_id", "")))
@@ -36,20 +36,20 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     except DayflyError as error:
         log(f"refused: {error.message}", {"event": event, "kind": type(error).__name__})
         if isinstance(error, Unclear) or _is_scheduled(event):
-            # Scheduler does not read an answer. A raised error is delivered again, and in the end kept as a dead letter.
+            # Scheduler ignores answers. After an error Lambda delivers the event again, and finally puts it in the dead-letter queue.
             raise
         return {"run": None, "refused": error.message, "hint": error.hint, "exit": error.exit_code}
     return answer(result)
 
 
 def answer(result: LaunchResult) -> dict[str, Any]:
-    """The function's answer, as documented in docs/event.md."""
+    """Return the function's answer, in the form that docs/event.md describes."""
     if isinstance(result, Rejected):
-        return {"run": None, **_NOTHING, "why": result.why, "refused": result.why}
+        return {"run": None, **_NO_RESULT, "why": result.why, "refused": result.why}
     facts = result.facts
-    found: dict[str, Any] = {"run": str(facts.run), **_NOTHING, "why": result.step.reason}
+    found: dict[str, Any] = {"run": str(facts.run), **_NO_RESULT, "why": result.step.reason}
     if facts.attempts and facts.attempt.number < facts.attempt_number:
-        # The retry has no intent yet, and the server of the last attempt is not its own.
+        # The retry has no intent yet, so the newest attempt, with its server, is the one before the retry.
         return {**found, "decision": "waiting", "attempt": facts.attempt_number}
     match facts.claim:
         case Claim(decision=decision, reason=reason, why=why):

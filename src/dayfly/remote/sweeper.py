@@ -1,6 +1,6 @@
-"""The sweeper function: runs the sweeper's flow and writes a metric for each whole sweep.
+"""The sweeper function: run the sweeper's flow, and write a metric for each sweep without errors.
 
-An error in any part is raised after all other parts were done; then there is no metric, and the alarm goes off.
+If a part of the sweep fails, the other parts are still done; then the error is raised. The metric is missing, so the alarm goes off.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ log = environment.json_log("sweeper", lambda line: print(line, file=sys.stderr, 
 
 
 def handler(_event: Any, _context: Any) -> dict[str, Any]:
-    """The handler. Raises Unclear when any part of the sweep failed."""
+    """Sweep the project once. Raises Unclear if any part of the sweep failed."""
     interpreter = environment.interpreter(os.environ, log)
     actor = environment.actor(os.environ, "sweeper", SWEEPER_STATES)
     swept = interpreter.run(sweep_project(actor, int(os.environ[names.ENV_KEEP])))
-    # CloudWatch extracts metrics of this form from the log; that needs no call and no permission.
+    # CloudWatch extracts this form (embedded metric format) from the log, without a call or a permission.
     metric = {"Namespace": "dayfly", "Dimensions": [["Project"]], "Metrics": [{"Name": "GoodSweeps", "Unit": "Count"}]}
-    beat = {"_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [metric]}, "GoodSweeps": 1}
-    print(json.dumps({**beat, "Project": os.environ[names.ENV_PROJECT]}), flush=True)  # noqa: T201
+    entry = {"_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [metric]}, "GoodSweeps": 1}
+    print(json.dumps({**entry, "Project": os.environ[names.ENV_PROJECT]}), flush=True)  # noqa: T201
     return {"ended": swept.ended, "walked": swept.walked, "removed": swept.removed}
