@@ -12,7 +12,7 @@ from dayfly.core.model import Project, Version
 from dayfly.core.versions import read_version
 from dayfly.errors import DayflyError, Unclear
 from dayfly.flows.calls import Flow, Now, ask
-from dayfly.project.bundle.build import Built
+from dayfly.project.bundle.job_bundle import Bundle
 from dayfly.project.deploy import deploy as deploying
 from dayfly.project.deploy.destroy import Destroyed, destroy
 from dayfly.project.deploy.packages import Packages
@@ -47,8 +47,8 @@ def packages(project: Project, code: str = "code1", agent: str = "agent1") -> Pa
     )
 
 
-def _built(name: str) -> Built:
-    return Built(path=Path(f"/cache/{name}.zip"), sha256=name, size=3, files=1)
+def _built(name: str) -> Bundle:
+    return Bundle(path=Path(f"/cache/{name}.zip"), sha256=name, size=3, files=1)
 
 
 def deploy_flow(project: Project, scope: Scope = SCOPE, **built: str) -> Flow[deploying.Done]:

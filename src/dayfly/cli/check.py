@@ -17,7 +17,8 @@ from dayfly.cli.options import json_option
 from dayfly.core.model import Job, Project
 from dayfly.errors import DayflyError
 from dayfly.project import formatting
-from dayfly.project.bundle import build, wheels
+from dayfly.project.bundle.job_bundle import build_job_bundle
+from dayfly.project.bundle.target import image_target
 from dayfly.project.file import keys
 from dayfly.project.file.warnings import find_warnings
 from dayfly.project.screens.check import BundleSummary, bundle_lines, check_document, check_lines
@@ -100,13 +101,13 @@ def _jobs_by_bundle(project: Project) -> Iterator[tuple[Job, ...]]:
 def _pack(jobs: tuple[Job, ...]) -> BundleSummary:
     """Build the bundle of a group of jobs. Raises FileError for what cannot be packed."""
     job, job_names = jobs[0], tuple(job.name for job in jobs)
-    platform = wheels.image_target(job.image, job.architecture)
+    platform = image_target(job.image, job.architecture)
     if platform is None:
         return BundleSummary(
             jobs=job_names, unknown=f"not built: only a deploy can find out which Python {job.image} has"
         )
     cache = workspace.folder() / ".dayfly" / "cache"
-    built = build.build_job_bundle(
+    built = build_job_bundle(
         workspace.project_folder(),
         job.bundle,
         job.python,

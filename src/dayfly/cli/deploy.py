@@ -20,7 +20,7 @@ from dayfly.core import names
 from dayfly.core.model import Project
 from dayfly.errors import FileError
 from dayfly.project import formatting
-from dayfly.project.bundle.build import Built
+from dayfly.project.bundle.job_bundle import Bundle
 from dayfly.project.deploy import deploy
 from dayfly.project.deploy.packages import Folder
 from dayfly.project.deploy.plan import JobChange, Plan, newest
@@ -128,7 +128,7 @@ def _last_deploy(prepared: deploy.Prepared) -> str:
 
 def _commit(prepared: deploy.Prepared) -> str:
     """`commit 9f2c1ab (clean), `, or nothing outside a repository."""
-    made: Built | None = next(iter(prepared.packages.bundles.values()), None)
+    made: Bundle | None = next(iter(prepared.packages.bundles.values()), None)
     if made is None or not made.commit:
         return ""
     state = "changed since" if made.dirty else "clean"

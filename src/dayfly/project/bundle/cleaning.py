@@ -1,6 +1,6 @@
-"""Takes this machine's traces out of a folder of installed packages, so that the same wheels give the same bytes.
+"""Remove traces of this machine from a folder of installed packages, so that the same wheels give the same bytes.
 
-Knows the layout of installed wheels (dist-info, RECORD, scripts); runs nothing, resolves nothing.
+This module knows the layout of installed wheels (dist-info, RECORD, scripts). It installs nothing.
 """
 
 from __future__ import annotations
@@ -10,59 +10,81 @@ import io
 import shutil
 from pathlib import Path
 
-_NOISE = frozenset({"INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json"})
+_INSTALLER_FILES = frozenset({"INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json"})
+"""Files in dist-info that the installer writes about itself."""
+_UV_FILES = (".lock", ".gitignore", "CACHEDIR.TAG")
+"""Files that uv writes beside the packages."""
 _SHEBANG = b"#!/usr/bin/env python3\n"
 
 
 def clean(site: Path, scripts: Path) -> list[str]:
-    """Clean `site`, move its scripts to the new folder `scripts`; both exist afterwards. The names of the wheels in it."""
+    """Clean `site`, move its scripts to the new folder `scripts`, and return the names of the installed wheels."""
     site.mkdir(exist_ok=True)
     scripts.mkdir()
+    _remove_installer_files(site)
+    _move_scripts(site / "bin", scripts)
+    names = []
+    for info in sorted(site.glob("*.dist-info")):
+        names.append(_wheel_name(info))
+        _shorten_record(info, site)
+    return names
+
+
+def _remove_installer_files(site: Path) -> None:
     for path in sorted(site.rglob("*"), reverse=True):
         if path.name == "__pycache__" and path.is_dir():
             shutil.rmtree(path)
-        elif path.name in _NOISE and path.parent.name.endswith(".dist-info"):
+        elif path.name in _INSTALLER_FILES and path.parent.name.endswith(".dist-info"):
             path.unlink()
-    for name in (".lock", ".gitignore", "CACHEDIR.TAG"):  # uv's own, beside the packages
+    for name in _UV_FILES:
         (site / name).unlink(missing_ok=True)
-    if (site / "bin").is_dir():
-        for script in sorted((site / "bin").iterdir()):
-            _take_script(script, scripts / script.name)
-        shutil.rmtree(site / "bin")
-    wheels = []
-    for info in sorted(site.glob("*.dist-info")):
-        wheels.append(_wheel_name(info))
-        _mend_record(info, site)
-    return wheels
 
 
-def _take_script(script: Path, place: Path) -> None:
-    """A script without this machine's interpreter in its first line; a compiled one as it is."""
-    content = script.read_bytes()
-    first, _, rest = content.partition(b"\n")
-    if first == b"#!/bin/sh" and rest.startswith(b"'''exec'"):  # how the long path of an interpreter is written
-        content = _SHEBANG + rest.split(b"\n", 2)[2]
-    elif first.startswith(b"#!") and b"python" in first:
-        content = _SHEBANG + rest
-    place.write_bytes(content)
-    place.chmod(0o755)
+def _move_scripts(source: Path, scripts: Path) -> None:
+    if not source.is_dir():
+        return
+    for script in sorted(source.iterdir()):
+        moved = scripts / script.name
+        moved.write_bytes(_portable(script.read_bytes()))
+        moved.chmod(0o755)
+    shutil.rmtree(source)
 
 
-def _mend_record(info: Path, site: Path) -> None:
-    """Leave in RECORD only what is still there: hashes of scripts hold this machine's paths."""
+def _portable(script: bytes) -> bytes:
+    """Return a script whose first line names any Python instead of this machine's. Other programs stay as they are."""
+    first, _, rest = script.partition(b"\n")
+    if first == b"#!/bin/sh" and rest.startswith(b"'''exec'"):  # how installers write a long path of an interpreter
+        return _SHEBANG + rest.split(b"\n", 2)[2]
+    if first.startswith(b"#!") and b"python" in first:
+        return _SHEBANG + rest
+    return script
+
+
+def _shorten_record(info: Path, site: Path) -> None:
+    """Leave only files in RECORD that still exist: the hashes of scripts depend on this machine's paths."""
     record = info / "RECORD"
     if not record.is_file():
         return
-    rows = [row for row in csv.reader(io.StringIO(record.read_text(encoding="utf-8"))) if row]
+    rows = csv.reader(io.StringIO(record.read_text(encoding="utf-8")))
+    kept = sorted(row for row in rows if row and (site / row[0]).is_file())
     out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows(sorted(row for row in rows if (site / row[0]).is_file()))
+    csv.writer(out, lineterminator="\n").writerows(kept)
     record.write_text(out.getvalue(), encoding="utf-8")
 
 
 def _wheel_name(info: Path) -> str:
-    """`python_flint-0.9.0-cp313-cp313-manylinux_2_28_aarch64`: name, version and compressed tags."""
-    file = info / "WHEEL"
-    text = file.read_text(encoding="utf-8") if file.is_file() else ""
-    tags = [line.split(":", 1)[1].strip().split("-") for line in text.splitlines() if line.startswith("Tag:")]
-    parts = [".".join(dict.fromkeys(tag[place] for tag in tags)) for place in range(3)] if tags else ["unknown"]
-    return "-".join([info.name.removesuffix(".dist-info"), *parts])
+    """Return name, version and compressed tags: `python_flint-0.9.0-cp313-cp313-manylinux_2_28_aarch64`."""
+    name = info.name.removesuffix(".dist-info")
+    tags = _tags(info / "WHEEL")
+    if not tags:
+        return f"{name}-unknown"
+    compressed = [".".join(dict.fromkeys(values)) for values in zip(*tags, strict=True)]
+    return "-".join([name, *compressed])
+
+
+def _tags(file: Path) -> list[list[str]]:
+    """Return Python, ABI and platform of each tag in a WHEEL file."""
+    if not file.is_file():
+        return []
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return [line.partition(":")[2].strip().split("-") for line in lines if line.startswith("Tag:")]

@@ -1,98 +1,83 @@
-"""Which files of a user's folder travel, and what git says of it. Reads the folder, changes nothing in it.
+"""Choose the files of the user's folder that go into a bundle, and refuse those that a server could not use.
 
-The rule is that of `git ls-files --cached --others --exclude-standard`; where git cannot be asked (no git, no
-repository, a folder that its repository ignores) the .gitignore files are read here by the same rules. No zip, no
-packages here.
+The files are those that git lists (git.py); if git cannot list them, ignore.py applies the same rules. Nothing is written.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
-
-from pathspec import GitIgnoreSpec
 
 from dayfly.errors import FileError
+from dayfly.project.bundle import git, ignore
 
-NEVER = frozenset({".dayfly", ".git", ".venv", "__pycache__"})
-"""Names that never travel, at whatever depth, tracked or not."""
-
-
-class Revision(NamedTuple):
-    """State of the folder in git: the commit, and whether the folder differs from it (untracked files count)."""
-
-    commit: str
-    dirty: bool
+EXCLUDED = frozenset({".dayfly", ".git", ".venv", "__pycache__"})
+"""Names that are never included, at any depth, tracked or not."""
 
 
-class _Rules(NamedTuple):
-    folder: Path
-    spec: GitIgnoreSpec
+def choose_files(folder: Path, paths: Sequence[str], where: str = "bundle") -> tuple[str, ...]:
+    """Return the files and links under `paths` that go into the bundle: relative to `folder`, with `/`, sorted.
 
-
-def revision(folder: Path) -> Revision | None:
-    """None: no git here, no repository, no commit yet, or a folder that the repository ignores."""
-    commit = _git(folder, "rev-parse", "--verify", "HEAD")
-    if commit is None or _is_ignored_by_git(folder):
-        return None
-    status = _git(folder, "--no-optional-locks", "status", "--porcelain", "--", ".")
-    return Revision(commit.strip(), bool(status is None or status.strip()))
-
-
-def chosen(folder: Path, paths: Sequence[str], where: str = "bundle") -> tuple[str, ...]:
-    """The files and links under `paths` that travel: relative, with `/`, sorted.
-
-    `where` names the key of dayfly.toml in messages. Raises FileError: a path that is not there, leads out of the
-    folder, or of which nothing would travel; a link that leads out of the folder; a name that is no UTF-8.
+    `where` is the key of dayfly.toml for messages. Raises FileError for a path that does not exist, leads out of the folder
+    or has no file to include; for a link that leads out of the folder; and for a name that is not UTF-8.
     """
-    wanted = [_inside(folder, path, where) for path in paths]
-    everything = listing(folder)
-    found: set[str] = set()
-    for path, text in zip(wanted, paths, strict=True):
-        under = [name for name in everything if path == "." or name == path or name.startswith(path + "/")]
-        if not under and path != ".":
-            raise FileError(
-                f"{where}: of {text!r} nothing would travel: it is empty or ignored",
-                lines=(
-                    ("why", f".gitignore holds, and these never travel: {', '.join(sorted(NEVER))}"),
-                    ("do", f"git check-ignore -v {text}   names the rule; or take it out of {where}"),
-                ),
-            )
-        found.update(under)
-    _refuse_bad_names(found, where)
-    _refuse_links_out(folder, found, where)
-    return tuple(sorted(found))
+    all_files = list_files(folder)
+    chosen: set[str] = set()
+    for path in paths:
+        chosen.update(_files_under(_normalized(folder, path, where), all_files, path, where))
+    _refuse_unsafe_names(chosen, where)
+    _refuse_outside_links(folder, chosen, where)
+    return tuple(sorted(chosen))
 
 
-def listing(folder: Path) -> list[str]:
-    """Every file and link of the folder that travels, unsorted, links not followed."""
-    names = _git_listing(folder)
+def list_files(folder: Path) -> list[str]:
+    """Return every file and link of the folder that can go into a bundle, unsorted. Links are not followed."""
+    names = git.list_files(folder)
     if names is None:
-        names = list(_walk(folder, folder, _rules_above(folder)))
-    return [name for name in names if NEVER.isdisjoint(name.split("/"))]
+        names = ignore.list_files(folder, EXCLUDED)
+    return [name for name in names if EXCLUDED.isdisjoint(name.split("/"))]
 
 
-def _inside(folder: Path, text: str, where: str) -> str:
-    path = os.path.normpath(text)
-    if os.path.isabs(path) or path.split(os.sep)[0] == "..":
+def _normalized(folder: Path, path: str, where: str) -> str:
+    """Return a path of dayfly.toml relative to the folder, with `/`. Raises FileError if it is outside or missing."""
+    normal = os.path.normpath(path)
+    if os.path.isabs(normal) or _leads_out(normal):
         raise FileError(
-            f"{where}: {text!r} is not inside the folder of dayfly.toml",
+            f"{where}: {path!r} is outside the folder of dayfly.toml",
             lines=(("do", "copy it into the folder, or put it in S3 and read it from there"),),
         )
-    if not os.path.lexists(folder / path):
-        raise FileError(f"{where}: there is no {text!r} in {folder}", lines=(("do", f"fix the path in {where}"),))
-    return PurePosixPath(path).as_posix()
+    if not os.path.lexists(folder / normal):
+        raise FileError(f"{where}: there is no {path!r} in {folder}", lines=(("do", f"fix the path in {where}"),))
+    return PurePosixPath(normal).as_posix()
 
 
-def _refuse_bad_names(names: set[str], where: str) -> None:
-    bad = sorted(name for name in names if not _is_utf8(name) or "\\" in name)
-    if bad:
-        shown = ", ".join(repr(os.fsencode(name)) for name in bad[:3])
+def _leads_out(path: str) -> bool:
+    return path.split(os.sep)[0] == ".."
+
+
+def _files_under(normal: str, all_files: Iterable[str], path: str, where: str) -> list[str]:
+    """Return the files at or below a path. Raises FileError if there are none, except for the whole folder."""
+    if normal == ".":
+        return list(all_files)
+    found = [name for name in all_files if name == normal or name.startswith(f"{normal}/")]
+    if not found:
         raise FileError(
-            f"{where}: {len(bad)} file name(s) are not UTF-8 or hold a backslash: {shown}",
+            f"{where}: {path!r} has no file to include: it is empty or ignored",
+            lines=(
+                ("why", f".gitignore applies, and these are never included: {', '.join(sorted(EXCLUDED))}"),
+                ("do", f"find the rule with `git check-ignore -v {path}`, or remove the path from {where}"),
+            ),
+        )
+    return found
+
+
+def _refuse_unsafe_names(names: Iterable[str], where: str) -> None:
+    unsafe = sorted(name for name in names if not _is_utf8(name) or "\\" in name)
+    if unsafe:
+        shown = ", ".join(repr(os.fsencode(name)) for name in unsafe[:3])
+        raise FileError(
+            f"{where}: {len(unsafe)} file name(s) are not UTF-8 or contain a backslash: {shown}",
             lines=(("do", "rename them or add them to .gitignore"),),
         )
 
@@ -105,111 +90,29 @@ def _is_utf8(name: str) -> bool:
     return True
 
 
-def _refuse_links_out(folder: Path, names: set[str], where: str) -> None:
-    home = os.path.realpath(folder)
-    out = []
-    for name in sorted(names):
-        path = folder / name
-        if not path.is_symlink():
-            continue
-        target = os.readlink(path)
-        by_words = os.path.normpath(os.path.join(os.path.dirname(name), target))
-        by_disk = os.path.relpath(os.path.realpath(path), home)
-        if os.path.isabs(target) or any(way.split(os.sep)[0] == ".." for way in (by_words, by_disk)):
-            out.append(f"{name} -> {target}")
-    if out:
-        more = f" and {len(out) - 3} more" if len(out) > 3 else ""
-        raise FileError(
-            f"{where}: {len(out)} link(s) lead out of the folder or are absolute: {', '.join(out[:3])}{more}",
-            lines=(
-                ("why", "on the server there is only what the bundle holds; they would lead nowhere"),
-                ("do", "copy what is needed into the folder, make the link relative, or add it to .gitignore"),
-            ),
-        )
+def _refuse_outside_links(folder: Path, names: Iterable[str], where: str) -> None:
+    outside = [
+        f"{name} -> {os.readlink(folder / name)}"
+        for name in sorted(names)
+        if (folder / name).is_symlink() and _link_leads_out(folder, name)
+    ]
+    if not outside:
+        return
+    shown = ", ".join(outside[:3])
+    if len(outside) > 3:
+        shown += f" and {len(outside) - 3} more"
+    raise FileError(
+        f"{where}: {len(outside)} link(s) lead out of the folder or are absolute: {shown}",
+        lines=(
+            ("why", "the server has only what is in the bundle, so these links would be broken"),
+            ("do", "copy the files into the folder, make the link relative, or add it to .gitignore"),
+        ),
+    )
 
 
-# --- as git says it -------------------------------------------------------------------------------
-
-
-def _git(folder: Path, *words: str) -> str | None:
-    """What git answers; None when it is not there or says no."""
-    try:
-        done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, check=False)
-    except OSError:
-        return None
-    return os.fsdecode(done.stdout) if done.returncode == 0 else None
-
-
-def _is_ignored_by_git(folder: Path) -> bool:
-    return _git(folder, "check-ignore", "-q", ".") is not None
-
-
-def _git_listing(folder: Path) -> list[str] | None:
-    if _git(folder, "rev-parse", "--is-inside-work-tree") != "true\n" or _is_ignored_by_git(folder):
-        return None
-    answer = _git(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    if answer is None:
-        return None
-    names: set[str] = set()
-    for entry in filter(None, answer.split("\0")):
-        name = entry.rstrip("/")
-        path = folder / name
-        if path.is_dir() and not path.is_symlink():
-            # A repository inside this one (a submodule, or untracked): git stops there, its own rules hold in it.
-            inner = _git_listing(path) if (path / ".git").exists() else []
-            names.update(f"{name}/{below}" for below in inner or [])
-        elif os.path.lexists(path):  # a tracked file that was deleted is listed too
-            names.add(name)
-    return list(names)
-
-
-# --- the same without git -------------------------------------------------------------------------
-
-
-def _walk(folder: Path, top: Path, rules: list[_Rules]) -> Iterator[str]:
-    rules = rules + _rules_of(folder, folder / ".gitignore")
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            path = folder / entry.name
-            is_folder = entry.is_dir(follow_symlinks=False)
-            if entry.name in NEVER or _is_ignored(path, is_folder, rules):
-                continue
-            if is_folder:
-                yield from _walk(path, top, rules)
-            elif entry.is_symlink() or entry.is_file():  # sockets, pipes and devices stay here
-                yield path.relative_to(top).as_posix()
-
-
-def _rules_of(folder: Path, file: Path) -> list[_Rules]:
-    try:
-        text = file.read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError:
-        return []
-    return [_Rules(folder, GitIgnoreSpec.from_lines(text.splitlines()))]
-
-
-def _rules_above(folder: Path) -> list[_Rules]:
-    """Rules of the repository around the folder, root first; none when they would ignore the whole folder."""
-    folder = folder.absolute()
-    chain = [folder, *folder.parents]
-    root = next((index for index, path in enumerate(chain) if (path / ".git").exists()), None)
-    if root is None:
-        return []
-    rules = _rules_of(chain[root], chain[root] / ".git" / "info" / "exclude")
-    for path in reversed(chain[: root + 1]):
-        if path != chain[root] and _is_ignored(path, True, rules):
-            return []
-        if path != folder:  # the walk reads the folder's own
-            rules = rules + _rules_of(path, path / ".gitignore")
-    return rules
-
-
-def _is_ignored(path: Path, is_folder: bool, rules: list[_Rules]) -> bool:
-    """The deepest file with an opinion decides, and in it the last line that fits."""
-    absolute = path.absolute()
-    for folder, spec in reversed(rules):
-        name = absolute.relative_to(folder.absolute()).as_posix() + ("/" if is_folder else "")
-        verdict = spec.check_file(name).include
-        if verdict is not None:
-            return verdict
-    return False
+def _link_leads_out(folder: Path, name: str) -> bool:
+    """Return whether the link is absolute or leads out of the folder, as written or after other links are resolved."""
+    target = os.readlink(folder / name)
+    as_written = os.path.normpath(os.path.join(os.path.dirname(name), target))
+    resolved = os.path.relpath(os.path.realpath(folder / name), os.path.realpath(folder))
+    return os.path.isabs(target) or _leads_out(as_written) or _leads_out(resolved)

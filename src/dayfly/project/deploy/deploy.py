@@ -15,7 +15,7 @@ from functools import cache
 from dayfly.core.model import Deployed, LaunchSettings, Project, Version
 from dayfly.core.ticks import Zones
 from dayfly.flows.calls import CreateLinkedRole, FindStack, Flow, Log, Now, Sleep, Stack, Upload, ask
-from dayfly.project.bundle import build
+from dayfly.project.bundle.function_zips import read_agent_sources
 from dayfly.project.deploy import plan
 from dayfly.project.deploy.bucket import make_bucket
 from dayfly.project.deploy.discovery import (
@@ -193,7 +193,7 @@ def _stack_input(scope: Scope, project: Project, found: Found, packages: Package
 def _user_data() -> str:
     """The same for all servers, as base64."""
     boothook = (PACKAGE / "remote" / "agent" / "boothook.sh").read_text(encoding="utf-8")
-    return base64.b64encode(user_data.build(boothook, build.read_agent_sources(PACKAGE))).decode()
+    return base64.b64encode(user_data.build(boothook, read_agent_sources(PACKAGE))).decode()
 
 
 def _launch(stack: Stack | None, found: FoundImage, network: FoundNetwork) -> LaunchSettings:

@@ -10,7 +10,10 @@ import dayfly
 from dayfly.core import names
 from dayfly.core.model import Code, Job, Project
 from dayfly.errors import FileError
-from dayfly.project.bundle import build, wheels
+from dayfly.project.bundle.archive import Zip
+from dayfly.project.bundle.function_zips import build_function_zip
+from dayfly.project.bundle.job_bundle import Bundle, build_job_bundle
+from dayfly.project.bundle.target import Target, image_target, local_target
 from dayfly.project.deploy.discovery import FoundImage
 
 PACKAGE = Path(dayfly.__file__).parent
@@ -31,8 +34,8 @@ class Folder:
 class Packages:
     """What was built: per job its bundle (no entry: the job takes no files), and per function its zip."""
 
-    bundles: Mapping[str, build.Built]
-    functions: Mapping[str, build.Built]
+    bundles: Mapping[str, Bundle]
+    functions: Mapping[str, Zip]
 
     def code(self, job: str) -> Code | None:
         """What the job's version says of its bundle."""
@@ -45,11 +48,11 @@ class Packages:
         return functions | {bundle_key(made): made.path for made in self.bundles.values()}
 
 
-def function_key(made: build.Built) -> str:
+def function_key(made: Zip) -> str:
     return f"{names.FUNCTIONS}{made.sha256}.zip"
 
 
-def bundle_key(made: build.Built) -> str:
+def bundle_key(made: Zip) -> str:
     return f"{names.BUNDLES}{made.sha256}.zip"
 
 
@@ -61,26 +64,26 @@ def build_packages(project: Project, images: Mapping[str, FoundImage], folder: F
         if made is not None:
             bundles[name] = made
     zips = folder.cache / "functions"
-    functions = {name: build.build_function_zip(name, PACKAGE, zips) for name in ("launcher", "sweeper")}
+    functions = {name: build_function_zip(name, PACKAGE, zips) for name in ("launcher", "sweeper")}
     return Packages(bundles=bundles, functions=functions)
 
 
-def target_of(job: Job, found: FoundImage | None) -> wheels.Target | None:
+def target_of(job: Job, found: FoundImage | None) -> Target | None:
     """The platform of the job's wheels: what its servers really run, where the image says so, else the stock image's Python.
 
     None: not known.
     """
     if found is not None and found.runs_machine and found.runs_python:
-        return wheels.local_target(found.runs_machine, found.runs_python)
-    return wheels.image_target(job.image, job.architecture)
+        return local_target(found.runs_machine, found.runs_python)
+    return image_target(job.image, job.architecture)
 
 
-def _bundle(folder: Folder, job: Job, found: FoundImage, say: Say) -> build.Built | None:
+def _bundle(folder: Folder, job: Job, found: FoundImage, say: Say) -> Bundle | None:
     target, python = target_of(job, found), job.python
     if target is None:
         _refuse_unknown_python(folder, job)
-        target, python = wheels.Target(machine="x86_64", python="3.13"), "none"
-    return build.build_job_bundle(
+        target, python = Target(machine="x86_64", python="3.13"), "none"
+    return build_job_bundle(
         folder.path, job.bundle, python, target, folder.cache / "bundles", job=job.name, cache=folder.cache, say=say
     )
 

@@ -1,4 +1,4 @@
-"""Dependencies in the bundle: from a folder of small wheels made here, so that no package index is asked (but by one test)."""
+"""Packages in a bundle. They come from small wheels made here; only one test asks a package index."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ import pytest
 import uv
 
 from dayfly.errors import FileError
-from dayfly.project.bundle import build, wheels
+from dayfly.project.bundle.archive import Zip
+from dayfly.project.bundle.job_bundle import Bundle, build_job_bundle
+from dayfly.project.bundle.target import Target
+from project.sample_folders import OLD_X86, names
 
-ARM = build.Target(machine="aarch64", python="3.13", glibc="2.41")
-HERE = build.Target(
+ARM = Target(machine="aarch64", python="3.13", glibc="2.41")
+HERE = Target(
     machine=platform.machine(),
     python=".".join(platform.python_version_tuple()[:2]),
     glibc=platform.libc_ver()[1] or None,
@@ -96,18 +99,13 @@ def home(tmp_path: Path) -> Path:
     return home
 
 
-def pack(home: Path, target: build.Target, *, python: str = "auto", cache: Path | None = None) -> build.Built:
-    built = build.build_job_bundle(home, (".",), python, target, home.parent / "out", job="pi", cache=cache)
+def pack(home: Path, target: Target, *, python: str = "auto", cache: Path | None = None) -> Bundle:
+    built = build_job_bundle(home, (".",), python, target, home.parent / "out", job="pi", cache=cache)
     assert built is not None
     return built
 
 
-def names(built: build.Built) -> list[str]:
-    with zipfile.ZipFile(built.path) as archive:
-        return archive.namelist()
-
-
-def unpack(built: build.Built, place: Path) -> Path:
+def unpack(built: Zip, place: Path) -> Path:
     with zipfile.ZipFile(built.path) as archive:
         for info in archive.infolist():
             archive.extract(info, place)
@@ -121,7 +119,7 @@ def package(home: Path, pyproject: str = PYPROJECT) -> Path:
     return home
 
 
-def test_wheels_for_another_machine_are_chosen_and_named(home: Path) -> None:
+def test_wheels_are_chosen_for_the_target(home: Path) -> None:
     (home / "requirements.txt").write_text(INDEX + "fast  # quick\nwords==1.0\n")
     built = pack(home, ARM)
     assert built.wheels == ("fast-2.0-cp313-cp313-manylinux_2_28_aarch64", "words-1.0-py3-none-any")
@@ -129,7 +127,7 @@ def test_wheels_for_another_machine_are_chosen_and_named(home: Path) -> None:
     assert {".dayfly/site/words.py", ".dayfly/site/fast.py", ".dayfly/bin/faster"} <= set(names(built))
 
 
-def test_nothing_in_the_bundle_names_this_machine(home: Path) -> None:
+def test_bundle_does_not_name_this_machine(home: Path) -> None:
     package(home)
     (home / "requirements.txt").write_text(INDEX + "fast\nwords\n")
     place = unpack(pack(home, ARM), home.parent / "unpacked")
@@ -143,24 +141,24 @@ def test_nothing_in_the_bundle_names_this_machine(home: Path) -> None:
     assert not left & {"INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", ".lock", "__pycache__"}
 
 
-def test_a_package_without_a_wheel_for_the_server_is_refused_by_name(home: Path) -> None:
+def test_package_without_a_wheel_is_refused_by_name(home: Path) -> None:
     (home / "requirements.txt").write_text(INDEX + "fast\n")
     with pytest.raises(
         FileError, match=r"jobs\.pi\.python: fast has no wheel for Linux x86_64, Python 3\.11"
     ) as refused:
-        pack(home, build.Target(machine="x86_64", python="3.11", glibc="2.36"))
+        pack(home, OLD_X86)
     labels = [label for label, _ in refused.value.lines]
     assert "why" in labels
     assert "do" in labels
 
 
-def test_a_server_older_than_the_wheel_is_refused(home: Path) -> None:
+def test_wheel_for_a_newer_glibc_is_refused(home: Path) -> None:
     (home / "requirements.txt").write_text(INDEX + "fast\n")
     with pytest.raises(FileError, match="fast has no wheel"):
-        pack(home, build.Target(machine="aarch64", python="3.13", glibc="2.26"))
+        pack(home, Target(machine="aarch64", python="3.13", glibc="2.26"))
 
 
-def test_hashes_hold_where_they_are_given(home: Path) -> None:
+def test_hashes_are_checked(home: Path) -> None:
     good = hashlib.sha256((home / "wheelhouse" / "words-1.0-py3-none-any.whl").read_bytes()).hexdigest()
     (home / "requirements.txt").write_text(INDEX + f"words==1.0 \\\n    --hash=sha256:{good}\n")
     assert pack(home, ARM).wheels == ("words-1.0-py3-none-any",)
@@ -169,7 +167,7 @@ def test_hashes_hold_where_they_are_given(home: Path) -> None:
         pack(home, ARM)
 
 
-def test_a_uv_lock_comes_before_other_files_and_leaves_development_out(home: Path) -> None:
+def test_uv_lock_comes_first_and_leaves_out_dev_groups(home: Path) -> None:
     package(home, PYPROJECT + '\n[dependency-groups]\ndev = ["fast"]\n')
     lock = [uv.find_uv_bin(), "lock", "--python", sys.executable, "--no-python-downloads", "-q"]
     subprocess.run(lock, cwd=home, check=True, timeout=60)
@@ -179,16 +177,16 @@ def test_a_uv_lock_comes_before_other_files_and_leaves_development_out(home: Pat
     assert built.wheels == ("greet-1.2-py3-none-any", "words-1.0-py3-none-any")
 
 
-def test_a_uv_lock_that_does_not_fit_the_project_is_refused(home: Path) -> None:
+def test_stale_uv_lock_is_refused(home: Path) -> None:
     package(home)
     lock = [uv.find_uv_bin(), "lock", "--python", sys.executable, "--no-python-downloads", "-q"]
     subprocess.run(lock, cwd=home, check=True, timeout=60)
     (home / "pyproject.toml").write_text(PYPROJECT.replace('["words"]', '["words", "Fast_Thing[x]>=2"]'))
-    with pytest.raises(FileError, match=r"uv\.lock does not fit pyproject\.toml: it lacks fast-thing"):
+    with pytest.raises(FileError, match=r"uv\.lock does not match pyproject\.toml: it lacks fast-thing"):
         pack(home, ARM)
 
 
-def test_a_pylock_is_installed_as_it_says(home: Path) -> None:
+def test_pylock_is_installed(home: Path) -> None:
     wheel = "wheelhouse/words-1.0-py3-none-any.whl"
     digest = hashlib.sha256((home / wheel).read_bytes()).hexdigest()
     entry = f'name = "words"\nversion = "1.0"\nwheels = [{{ path = "{wheel}", hashes = {{ sha256 = "{digest}" }} }}]\n'
@@ -197,7 +195,7 @@ def test_a_pylock_is_installed_as_it_says(home: Path) -> None:
     assert (built.wheels, built.source) == (("words-1.0-py3-none-any",), "pylock.toml")
 
 
-def test_a_projects_own_script_runs_from_the_bundle_alone(home: Path) -> None:
+def test_script_of_a_project_runs_from_the_bundle_alone(home: Path) -> None:
     built = pack(package(home), HERE)
     assert built.source == "pyproject.toml"
     place = unpack(built, home.parent / "server")
@@ -217,14 +215,14 @@ def test_building_leaves_nothing_in_the_users_folder(home: Path) -> None:
     assert pack(home, ARM).sha256 == first.sha256
 
 
-def test_a_project_with_compiled_parts_is_refused(home: Path) -> None:
+def test_project_with_compiled_parts_is_refused(home: Path) -> None:
     package(home)
     (home / "backend.py").write_text(BACKEND.replace("py3-none-any", "cp311-cp311-linux_x86_64"))
     with pytest.raises(FileError, match="greet has compiled parts"):
         pack(home, ARM)
 
 
-def test_a_project_that_can_not_be_built_says_why(home: Path) -> None:
+def test_failed_build_says_why(home: Path) -> None:
     package(home)
     (home / "backend.py").write_text("def build_wheel(*_, **__):\n    raise RuntimeError('no compiler of dreams')\n")
     with pytest.raises(FileError, match="greet cannot be built") as refused:
@@ -232,7 +230,7 @@ def test_a_project_that_can_not_be_built_says_why(home: Path) -> None:
     assert any("no compiler of dreams" in text for _, text in refused.value.lines)
 
 
-def test_a_project_of_the_user_named_by_its_path_is_built_with_what_it_needs(home: Path) -> None:
+def test_project_named_by_path_is_built_with_its_packages(home: Path) -> None:
     (home / "libs").mkdir()
     package(home / "libs")
     (home / "libs" / "pyproject.toml").write_text(PYPROJECT.split("[tool.uv]")[0])
@@ -241,7 +239,7 @@ def test_a_project_of_the_user_named_by_its_path_is_built_with_what_it_needs(hom
     assert pack(home, ARM).wheels == ("greet-1.2-py3-none-any", "words-1.0-py3-none-any")
 
 
-def test_a_second_call_finds_its_wheels_in_the_cache(home: Path) -> None:
+def test_second_call_uses_the_cache(home: Path) -> None:
     package(home)
     cache = home.parent / "cache"
     first = pack(home, ARM, cache=cache)
@@ -256,7 +254,7 @@ def test_a_second_call_finds_its_wheels_in_the_cache(home: Path) -> None:
         pack(home, ARM, cache=cache)
 
 
-def test_a_change_of_the_projects_code_is_in_the_next_bundle(home: Path) -> None:
+def test_changed_project_code_is_in_the_next_bundle(home: Path) -> None:
     package(home)
     cache = home.parent / "cache"
     first = pack(home, ARM, cache=cache)
@@ -266,7 +264,7 @@ def test_a_change_of_the_projects_code_is_in_the_next_bundle(home: Path) -> None
     assert first.path.exists()
 
 
-def test_none_and_a_folder_without_dependencies_bring_no_packages(home: Path) -> None:
+def test_none_and_no_dependencies_include_no_packages(home: Path) -> None:
     (home / "a.py").write_text("")
     plain = pack(home, ARM)
     assert (plain.wheels, plain.source) == ((), None)
@@ -276,42 +274,28 @@ def test_none_and_a_folder_without_dependencies_bring_no_packages(home: Path) ->
 
 
 @pytest.mark.parametrize("python", ["requirement.txt", "../outside.txt"])
-def test_a_named_file_that_is_not_in_the_folder_is_refused(home: Path, python: str) -> None:
+def test_named_file_outside_the_folder_is_refused(home: Path, python: str) -> None:
     (home.parent / "outside.txt").write_text("")
     with pytest.raises(FileError, match=r"jobs\.pi\.python: there is no file") as refused:
         pack(home, ARM, python=python)
     assert refused.value.exit_code == 2
 
 
-def test_a_named_file_is_taken_in_place_of_the_lock(home: Path) -> None:
+def test_named_file_replaces_the_lock(home: Path) -> None:
     (home / "requirements.txt").write_text(INDEX + "fast\n")
     (home / "prod.txt").write_text(INDEX + "words\n")
     built = pack(home, ARM, python="prod.txt")
     assert (built.wheels, built.source) == (("words-1.0-py3-none-any",), "prod.txt")
 
 
-@pytest.mark.parametrize(
-    ("glibc", "platform_name"),
-    [("2.41", "manylinux_2_40"), ("2.36", "manylinux_2_36"), ("2.30", "manylinux_2_28"), (None, "manylinux_2_17")],
-)
-def test_a_target_asks_for_the_newest_wheels_that_its_glibc_carries(glibc: str | None, platform_name: str) -> None:
-    assert build.Target(machine="aarch64", python="3.13", glibc=glibc).platform == f"aarch64-{platform_name}"
-
-
-def test_stock_images_have_a_known_python_and_others_do_not() -> None:
-    assert str(wheels.image_target("debian-13", "arm64")) == "Linux arm64, Python 3.13"
-    assert wheels.image_target("ami-0123456789abcdef0", "arm64") is None
-    assert wheels.local_target(platform.machine(), HERE.python) == HERE
-
-
-@pytest.mark.parametrize("target", [ARM, build.Target(machine="x86_64", python="3.11", glibc="2.36")], ids=str)
-def test_the_example_is_bundled_for_both_architectures(target: build.Target, tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", [ARM, OLD_X86], ids=str)
+def test_example_is_bundled_for_both_architectures(target: Target, tmp_path: Path) -> None:
     if not (EXAMPLE / "requirements.txt").is_file():
         pytest.skip("examples/pi has no lock yet")
     asked = [uv.find_uv_bin(), "pip", "compile", "--no-header", "-q", "-"]
     if subprocess.run(asked, input="idna", text=True, capture_output=True, check=False, timeout=60).returncode:
         pytest.skip("no package index within reach")
-    built = build.build_job_bundle(EXAMPLE, (".",), "auto", target, tmp_path, job="pi")
+    built = build_job_bundle(EXAMPLE, (".",), "auto", target, tmp_path, job="pi")
     assert built is not None
     flint = next(name for name in built.wheels if name.startswith("python_flint"))
     assert target.machine in flint

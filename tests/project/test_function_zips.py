@@ -1,4 +1,4 @@
-"""The functions' zips: what a handler imports of dayfly and no more; and the agent's sources for the user data."""
+"""The functions' zips have what a handler imports and no more. Also the agent's sources for the user data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Literal
 import pytest
 
 import dayfly
-from dayfly.project.bundle import build
+from dayfly.project.bundle.function_zips import build_function_zip, function_files, read_agent_sources
 
 PACKAGE = Path(dayfly.__file__).parent
 HANDLERS: tuple[Literal["launcher", "sweeper"], ...] = ("launcher", "sweeper")
@@ -62,7 +62,7 @@ def _bare() -> dict[str, str]:
 
 def test_function_zip_is_its_entry_point_whole_rooms_and_tzdata(tmp_path: Path) -> None:
     package = small_package(tmp_path / "dayfly")
-    built = build.build_function_zip("launcher", package, tmp_path / "out")
+    built = build_function_zip("launcher", package, tmp_path / "out")
     with zipfile.ZipFile(built.path) as archive:
         held = archive.namelist()
     ours = ["__init__.py", "core/__init__.py", "core/alone.py", "core/names.py", "errors.py"]
@@ -70,38 +70,36 @@ def test_function_zip_is_its_entry_point_whole_rooms_and_tzdata(tmp_path: Path) 
     assert [name for name in held if name.startswith("dayfly/")] == [f"dayfly/{name}" for name in ours]
     assert "tzdata/zoneinfo/Europe/Tallinn" in held
     assert not [name for name in held if "__pycache__" in name]
-    again = build.build_function_zip("launcher", package, tmp_path / "again")
+    again = build_function_zip("launcher", package, tmp_path / "again")
     assert again.path.read_bytes() == built.path.read_bytes()
 
 
-def test_a_function_runs_from_its_zip_alone_and_knows_the_zones(tmp_path: Path) -> None:
-    built = build.build_function_zip("launcher", small_package(tmp_path / "dayfly"), tmp_path / "out")
+def test_function_runs_from_its_zip_alone_and_knows_zones(tmp_path: Path) -> None:
+    built = build_function_zip("launcher", small_package(tmp_path / "dayfly"), tmp_path / "out")
     code = "import zoneinfo; zoneinfo.reset_tzpath([])\nfrom dayfly.remote import launcher; print(launcher.handler({}, None))"
     assert run_from(built.path, code) == "Europe/Berlin"
 
 
-def test_a_package_without_the_handler_is_refused(tmp_path: Path) -> None:
+def test_package_without_the_handler_is_refused(tmp_path: Path) -> None:
     package = small_package(tmp_path / "dayfly")
     (package / "remote" / "launcher.py").unlink()
     with pytest.raises(FileNotFoundError, match="launcher"):
-        build.build_function_zip("launcher", package, tmp_path / "out")
+        build_function_zip("launcher", package, tmp_path / "out")
 
 
-def test_the_agents_sources_are_its_python_files(tmp_path: Path) -> None:
+def test_agent_sources_are_its_python_files(tmp_path: Path) -> None:
     package = small_package(tmp_path / "dayfly")
-    assert build.read_agent_sources(package) == {"main.py": "print(1)\n"}
+    assert read_agent_sources(package) == {"main.py": "print(1)\n"}
     with pytest.raises(FileNotFoundError):
-        build.read_agent_sources(tmp_path)
-    assert "main.py" in build.read_agent_sources(PACKAGE)
+        read_agent_sources(tmp_path)
+    assert "main.py" in read_agent_sources(PACKAGE)
 
 
 @pytest.mark.parametrize("handler", HANDLERS)
-def test_our_handlers_import_from_their_zip_with_nothing_but_boto3(
+def test_handlers_import_from_their_zip_and_boto3_alone(
     handler: Literal["launcher", "sweeper"], tmp_path: Path
 ) -> None:
-    if not (PACKAGE / "remote" / f"{handler}.py").is_file():
-        pytest.skip(f"remote/{handler}.py is not written yet")
-    built = build.build_function_zip(handler, PACKAGE, tmp_path / "out")
+    built = build_function_zip(handler, PACKAGE, tmp_path / "out")
     lambda_has = tmp_path / "lambda"
     lambda_has.mkdir()
     import boto3
@@ -115,12 +113,17 @@ def test_our_handlers_import_from_their_zip_with_nothing_but_boto3(
 
 
 @pytest.mark.parametrize("handler", HANDLERS)
-def test_our_handlers_import_only_the_standard_library_dayfly_and_boto3(handler: str) -> None:
-    if not (PACKAGE / "remote" / f"{handler}.py").is_file():
-        pytest.skip(f"remote/{handler}.py is not written yet")
+def test_handlers_import_only_dayfly_stdlib_and_boto3(handler: str) -> None:
     allowed = sys.stdlib_module_names | {"dayfly", "boto3", "botocore"}
-    for file in build.function_files(handler, PACKAGE):
+    for file in function_files(handler, PACKAGE):
         for item in ast.walk(ast.parse((PACKAGE / file).read_text())):
-            found = [alias.name for alias in item.names] if isinstance(item, ast.Import) else []
-            found += [item.module or ""] if isinstance(item, ast.ImportFrom) else []
-            assert {name.split(".")[0] for name in found} <= allowed, file
+            assert {name.split(".")[0] for name in imported(item)} <= allowed, file
+
+
+def imported(item: ast.AST) -> list[str]:
+    """Return the modules that a statement imports."""
+    if isinstance(item, ast.Import):
+        return [alias.name for alias in item.names]
+    if isinstance(item, ast.ImportFrom):
+        return [item.module or ""]
+    return []
