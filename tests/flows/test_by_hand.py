@@ -46,7 +46,7 @@ def test_run_by_hand_in_the_second_of_a_tick_leaves_the_tick():
 def test_run_by_hand_moves_latest_only_if_published(publish):
     cloud = cloud_with()
     launched = cloud.run(launch(LaunchRequest(job="pi", request="a", publish=publish), acting_as("launcher")))
-    cloud.work(next(iter(cloud.servers)))
+    cloud.run_agent(next(iter(cloud.servers)))
     sweep(cloud)
     assert closed(cloud, launched.facts.run)["outcome"] == "succeeded"
     assert ("latest/pi.json" in cloud.objects) is publish

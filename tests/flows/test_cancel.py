@@ -14,18 +14,18 @@ def test_cancel_ends_the_server_and_the_outcome_is_cancelled():
     tick(cloud)
     cancel(cloud)
     walked = cloud.run(walk(RUN, acting_as("cli:ben")))
-    assert cloud.ends == list(cloud.servers)
+    assert cloud.terminate_calls == list(cloud.servers)
     assert walked.step.state is State.FINISHED
     assert closed(cloud)["outcome"] == "cancelled"
 
 
 def test_cancelled_server_is_ended_once_while_it_shuts_down():
-    cloud = cloud_with(leaves_after_s=40)
+    cloud = cloud_with(shutdown_s=40)
     tick(cloud)
     cancel(cloud)
     cloud.run(walk(RUN, acting_as("cli:ben")))
     sweep(cloud)
-    assert len(cloud.ends) == 1
+    assert len(cloud.terminate_calls) == 1
     assert names.HEARTBEAT in cloud.objects
     cloud.pass_time(41)
     sweep(cloud)
@@ -34,8 +34,8 @@ def test_cancelled_server_is_ended_once_while_it_shuts_down():
 
 def test_one_walk_ends_a_server_once_while_ec2_still_shows_it():
     class Slow(ModelCloud):
-        def end_server(self, call):
-            self.ends.append(call.server)
+        def terminate_server(self, call):
+            self.terminate_calls.append(call.server)
 
     deployed = cloud_with()
     cloud = Slow(now=deployed.now, objects=deployed.objects)
@@ -43,4 +43,4 @@ def test_one_walk_ends_a_server_once_while_ec2_still_shows_it():
     cancel(cloud)
     walked = cloud.run(walk(RUN, acting_as("cli:ben")))
     assert walked.step.state is State.UNWANTED
-    assert cloud.ends == list(cloud.servers)
+    assert cloud.terminate_calls == list(cloud.servers)

@@ -14,7 +14,7 @@ from model.steps import RUN, closed, sweep, tick
 def test_exit_3_fails_and_latest_does_not_move():
     cloud = cloud_with()
     tick(cloud)
-    cloud.work(next(iter(cloud.servers)), exit_code=3)
+    cloud.run_agent(next(iter(cloud.servers)), exit_code=3)
     sweep(cloud)
     assert (closed(cloud)["outcome"], closed(cloud)["reason"]) == ("failed", "exit 3")
     assert "latest/pi.json" not in cloud.objects
@@ -23,7 +23,7 @@ def test_exit_3_fails_and_latest_does_not_move():
 def test_success_with_a_missing_output_is_failed():
     cloud = cloud_with()
     tick(cloud)
-    cloud.work(next(iter(cloud.servers)), missing=("out/pi.txt",))
+    cloud.run_agent(next(iter(cloud.servers)), missing=("out/pi.txt",))
     sweep(cloud)
     assert (closed(cloud)["outcome"], closed(cloud)["reason"]) == ("failed", "output-missing")
 
@@ -32,10 +32,10 @@ def test_success_with_a_missing_output_is_failed():
     ("code", "reason"),
     [("Server.SpotInstanceTermination", "interrupted"), ("Client.UserInitiatedShutdown", "lost"), ("", "unknown")],
 )
-def test_server_gone_without_a_report_is_interrupted_lost_or_unknown(code, reason):
+def test_server_gone_without_report_has_the_reason_of_ec2(code, reason):
     cloud = cloud_with()
     tick(cloud)
-    cloud.gone(next(iter(cloud.servers)), code)
+    cloud.terminate(next(iter(cloud.servers)), code)
     sweep(cloud)
     assert (closed(cloud)["outcome"], closed(cloud)["reason"]) == ("failed", reason)
 
@@ -45,17 +45,17 @@ def test_kill_schedule_ends_a_hung_server():
     tick(cloud)
     cloud.pass_time(960 + 61)
     sweep(cloud)
-    assert cloud.ends == []
+    assert cloud.terminate_calls == []
     assert closed(cloud)["ended_by"].startswith("kill schedule")
 
 
 def test_sweeper_ends_a_hung_server_without_kill_schedule():
     cloud = cloud_with()
     tick(cloud)
-    cloud.kills.clear()
+    cloud.kill_schedules.clear()
     cloud.now += timedelta(seconds=961)
     sweep(cloud)
-    assert cloud.ends == list(cloud.servers)
+    assert cloud.terminate_calls == list(cloud.servers)
     sweep(cloud)
     assert closed(cloud)["ended_by"] == "sweeper: past its deadline"
 
@@ -65,13 +65,13 @@ def test_console_names_the_switch_when_the_agent_died():
     tick(cloud)
     [server] = cloud.servers
     cloud.consoles[server] = ("dayfly switch: powering off: the agent is gone",)
-    cloud.gone(server)
+    cloud.terminate(server)
     sweep(cloud)
     assert closed(cloud)["ended_by"] == "switch: the agent is gone"
     assert closed(cloud)["reason"] == "lost"
 
 
-def test_absence_is_unknown_until_two_sightings_an_hour_after_launch():
+def test_absent_server_is_gone_after_two_sightings():
     cloud = cloud_with(version(time_limit_s=4 * 3600))
     tick(cloud)
     [server] = cloud.servers
@@ -102,7 +102,7 @@ def test_sightings_hours_apart_do_not_make_a_server_gone():
     cloud.pass_time(300)
     sweep(cloud)
     assert names.attempt_key(RUN, 1, "closed") not in cloud.objects
-    assert server in cloud.kills
+    assert server in cloud.kill_schedules
 
 
 def test_latest_never_moves_back_to_an_older_tick():
@@ -112,9 +112,9 @@ def test_latest_never_moves_back_to_an_older_tick():
     newer = names.RunName("pi", TICK + timedelta(minutes=1))
     tick(cloud, tick=newer.tick, request="next")
     first, second = cloud.servers
-    cloud.work(second)
+    cloud.run_agent(second)
     sweep(cloud)
-    cloud.work(first)
+    cloud.run_agent(first)
     sweep(cloud)
     assert closed(cloud)["outcome"] == "succeeded"
     assert cloud.json("latest/pi.json")["run"] == str(newer)

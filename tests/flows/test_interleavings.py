@@ -1,6 +1,6 @@
-"""Launchers, sweepers and servers in any order, with answers lost at any call: the invariants still hold.
+"""The invariants hold with launchers, sweepers and servers in any order, and with answers lost at any call.
 
-Hypothesis chooses which process continues and which answers are lost. Then sweeps alone finish every run.
+Hypothesis chooses which process continues and which answers are lost. Then sweeps alone finish all runs.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def sent_a_job(cloud: ModelCloud) -> Iterator[str]:
 
 
 def finish_by_sweeps(cloud: ModelCloud, sweeps: int = 8) -> None:
-    """Without faults, lets time pass beyond every deadline and sweeps."""
+    """Sweep, without faults, until every deadline has passed."""
     cloud.faults, cloud.hidden = {}, set()
     for _ in range(sweeps):
         cloud.pass_time(300)
@@ -51,7 +51,7 @@ def assert_all_over(cloud: ModelCloud, runs: int) -> None:
     attempts = [(cloud.servers[one].run, cloud.servers[one].attempt) for one in sent_a_job(cloud)]
     assert len(attempts) == len(set(attempts)), "two servers of one attempt were sent the job"
     assert all(server.gone for server in cloud.servers.values())
-    assert not cloud.kills
+    assert not cloud.kill_schedules
     assert not [key for key in cloud.objects if key.startswith("open/")]
     slot = cloud.json("slots/pi.json") if "slots/pi.json" in cloud.objects else {"holder": None}
     assert slot["holder"] is None
@@ -71,15 +71,15 @@ def interleave(
     exit_code: int = 0,
     allowed: tuple[type[Exception], ...] = (Unclear,),
 ) -> None:
-    """Runs all flows to their ends in a random order; answers are lost at random, and servers work in between."""
+    """Run all flows to their ends in a random order. Answers are lost at random, and servers run their jobs in between."""
     while any(not actor.over for actor in actors):
         if chance.random() < losing:
-            cloud.faults = {cloud.asked + 1: chance.choice(["before", "after"])}
+            cloud.faults = {cloud.calls_answered + 1: chance.choice(["before", "after"])}
         if chance.random() < 0.05:  # sometimes EC2 lists a new server late
             cloud.hidden = {server for server in cloud.servers if chance.random() < 0.5} - set(sent_a_job(cloud))
         if chance.random() < 0.02:
             for server in list(cloud.servers):
-                cloud.work(server, exit_code)
+                cloud.run_agent(server, exit_code)
         chance.choice([actor for actor in actors if not actor.over]).step()
         sent = [(cloud.servers[one].run, cloud.servers[one].attempt) for one in sent_a_job(cloud)]
         assert len(sent) == len(set(sent)), "two servers of one attempt were sent the job"
@@ -98,12 +98,16 @@ def runs_begun(cloud: ModelCloud) -> int:
     spot=st.booleans(),
     on_demand=st.booleans(),
     exit_code=st.sampled_from([0, 3]),
-    forgetful=st.booleans(),
+    forgets_tokens=st.booleans(),
 )
-def test_tick_delivered_three_times_has_one_job_and_one_end(seed, losing, spot, on_demand, exit_code, forgetful):
-    no = (FleetError(code="InsufficientInstanceCapacity", message=""),)
-    refuse = {market: no for market, there in (("spot", spot), ("on-demand", on_demand)) if not there}
-    cloud = cloud_with(refuse=refuse, token_forgets=forgetful)
+def test_tick_delivered_three_times_has_one_job_and_one_end(seed, losing, spot, on_demand, exit_code, forgets_tokens):
+    full = (FleetError(code="InsufficientInstanceCapacity", message=""),)
+    refuse = {}
+    if not spot:
+        refuse["spot"] = full
+    if not on_demand:
+        refuse["on-demand"] = full
+    cloud = cloud_with(refuse=refuse, forgets_tokens=forgets_tokens)
     actors = [delivery(cloud, 1), delivery(cloud, 2), delivery(cloud, 3), sweeper(cloud), sweeper(cloud)]
     interleave(cloud, actors, Random(seed), losing, exit_code)
     begun = runs_begun(cloud)
@@ -118,17 +122,17 @@ def test_two_ticks_at_once_never_overlap(seed, losing):
     cloud.now = TICK + timedelta(seconds=61)
     cloud.objects[names.slot_key("pi")] = encode(Slot(holder=None, at=TICK))
     actors = [delivery(cloud, number, minute=number % 2) for number in range(4)] + [sweeper(cloud)]
-    holders: list[str] = []
+    alive_sets: list[frozenset[str]] = []
     for actor in actors:
-        actor.watch = lambda: holders.append(living(cloud))
+        actor.watch = lambda: alive_sets.append(alive_runs(cloud))
     interleave(cloud, actors, Random(seed), losing)
-    assert all(len(alive) <= 1 for alive in holders)
+    assert all(len(alive) <= 1 for alive in alive_sets)
     begun = runs_begun(cloud)
     finish_by_sweeps(cloud)
     assert_all_over(cloud, begun)
 
 
-def living(cloud: ModelCloud) -> frozenset[str]:
+def alive_runs(cloud: ModelCloud) -> frozenset[str]:
     return frozenset(server.run for server in cloud.servers.values() if not server.gone and cloud.go_of(server.id))
 
 
@@ -136,15 +140,15 @@ def living(cloud: ModelCloud) -> frozenset[str]:
 @given(
     seed=st.integers(0, 2**32),
     losing=st.sampled_from([0, 0.005, 0.03]),
-    leaves_after_s=st.sampled_from([0, 40]),
+    shutdown_s=st.sampled_from([0, 40]),
     cancelled=st.booleans(),
 )
-def test_retries_and_cancels_keep_one_run_alive(seed, losing, leaves_after_s, cancelled):
-    """Two requests retry a finished run while the next tick comes, a person watches, and a person may cancel."""
+def test_retries_and_cancels_keep_one_run_alive(seed, losing, shutdown_s, cancelled):
+    """Two requests retry a finished run while the next tick is delivered, the CLI walks the run, and a person may cancel."""
     chance = Random(seed)
-    cloud = cloud_with(version(market="on-demand"), leaves_after_s=leaves_after_s)
+    cloud = cloud_with(version(market="on-demand"), shutdown_s=shutdown_s)
     cloud.run(launch(LaunchRequest(job="pi", tick=TICK, source="schedule", request="d0"), acting_as("launcher")))
-    cloud.work(next(iter(cloud.servers)), exit_code=3)
+    cloud.run_agent(next(iter(cloud.servers)), exit_code=3)
     cloud.run(sweep_project(acting_as("sweeper"), KEEP_S))
     cloud.now = TICK + timedelta(seconds=61)
     again = [LaunchRequest(job="pi", retry=RUN, request=request) for request in ("r1", "r1", "r2")]
@@ -152,11 +156,11 @@ def test_retries_and_cancels_keep_one_run_alive(seed, losing, leaves_after_s, ca
     actors += [delivery(cloud, 7, minute=1), sweeper(cloud), Stepper(cloud, walk(RUN, acting_as("cli:ben")))]
     if cancelled:
         cloud.objects[names.attempt_key(RUN, 2, "cancel")] = encode(Cancel(at=cloud.now, by="ben"))
-    together: list[frozenset[str]] = []
+    alive_sets: list[frozenset[str]] = []
     for actor in actors:
-        actor.watch = lambda: together.append(living(cloud))
+        actor.watch = lambda: alive_sets.append(alive_runs(cloud))
     interleave(cloud, actors, chance, losing, allowed=(Unclear, NotFoundError))
-    assert all(len(alive) <= 1 for alive in together), "two runs of a job that does not overlap"
+    assert all(len(alive) <= 1 for alive in alive_sets), "two runs of a job that does not overlap"
     finish_by_sweeps(cloud, 20)  # three runs, one after the other, to their deadlines
     attempts = [key for key in cloud.objects if key.endswith("/intent.json") and "22:41:00Z" in key]
     assert len(attempts) <= 3, "the same request twice is one attempt"
@@ -164,4 +168,4 @@ def test_retries_and_cancels_keep_one_run_alive(seed, losing, leaves_after_s, ca
     assert all(server.gone for server in cloud.servers.values())
     assert not [key for key in cloud.objects if key.startswith("open/")]
     assert cloud.json("slots/pi.json")["holder"] is None
-    assert not cloud.kills
+    assert not cloud.kill_schedules

@@ -1,4 +1,4 @@
-"""`keep`: old runs are removed, in parts, and never what `latest` names."""
+"""`keep`: sweeps remove old runs, in parts, but never the run that `latest` names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_keep_removes_old_runs_but_not_what_latest_names():
         when = TICK + timedelta(minutes=minute)
         cloud.now = when + timedelta(seconds=1)
         tick(cloud, tick=when, request=f"d{minute}")
-        cloud.work(list(cloud.servers)[minute])
+        cloud.run_agent(list(cloud.servers)[minute])
         sweep(cloud)
     cloud.now = TICK + timedelta(days=91)
     sweep(cloud)

@@ -1,4 +1,4 @@
-"""From a tick to its server: what is written, what the server gets, and what a second delivery changes (nothing)."""
+"""From a tick to its server: which records are written, and what the server gets. A second delivery changes nothing."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def test_tick_becomes_one_server_one_result_and_no_leftovers():
     launched = tick(cloud)
     assert launched.step.state is State.RUNNING
     [server] = cloud.servers
-    assert cloud.kills[server] == TICK + timedelta(seconds=1 + 60 + 900 + 60)
-    assert cloud.work(server)
+    assert cloud.kill_schedules[server] == TICK + timedelta(seconds=1 + 60 + 900 + 60)
+    assert cloud.run_agent(server)
     sweep(cloud)
     assert closed(cloud)["outcome"] == "succeeded"
     assert cloud.json("latest/pi.json")["run"] == str(RUN)
     assert cloud.json("slots/pi.json")["holder"] is None
     assert names.done_key(RUN, 1, "succeeded") in cloud.objects
-    assert not cloud.kills
+    assert not cloud.kill_schedules
     assert not [key for key in cloud.objects if key.startswith("open/")]
     receipt = cloud.json(names.attempt_key(RUN, 1, "receipt"))
     assert receipt["server"]["id"] == server
@@ -80,7 +80,7 @@ def test_twenty_deliveries_of_a_tick_launch_one_server():
 def test_delivery_after_the_run_is_over_changes_nothing():
     cloud = cloud_with()
     tick(cloud)
-    cloud.work(next(iter(cloud.servers)))
+    cloud.run_agent(next(iter(cloud.servers)))
     sweep(cloud)
     before = dict(cloud.objects)
     tick(cloud, request="late")
@@ -99,26 +99,26 @@ def test_time_that_is_not_a_tick_of_the_schedule_writes_nothing(when):
 def test_sweep_creates_a_missing_kill_schedule_again():
     cloud = cloud_with()
     tick(cloud)
-    before = dict(cloud.kills)
-    cloud.kills.clear()
+    before = dict(cloud.kill_schedules)
+    cloud.kill_schedules.clear()
     cloud.pass_time(60)
     sweep(cloud)
-    assert cloud.kills == before
+    assert cloud.kill_schedules == before
 
 
 def test_surplus_server_keeps_its_kill_schedule():
-    cloud = cloud_with(version(market="on-demand"), token_forgets=True)
-    dying = Stepper(cloud, launch(due(), acting_as("launcher")))
-    step_past(dying, lambda call: isinstance(call, calls.Arm))
+    cloud = cloud_with(version(market="on-demand"), forgets_tokens=True)
+    launching = Stepper(cloud, launch(due(), acting_as("launcher")))
+    step_past(launching, lambda call: isinstance(call, calls.Arm))
     [surplus] = cloud.servers
     cloud.hidden = {surplus}
     tick(cloud, request="again")
     [elected] = [server for server in cloud.servers if server != surplus]
-    assert cloud.work(elected)
+    assert cloud.run_agent(elected)
     cloud.hidden = set()
     cloud.run(walk(RUN, acting_as("cli")))
     assert cloud.servers[surplus].state == "running"
-    assert surplus in cloud.kills
+    assert surplus in cloud.kill_schedules
 
 
 def test_launcher_ends_no_server_of_a_cancelled_run():
@@ -126,7 +126,7 @@ def test_launcher_ends_no_server_of_a_cancelled_run():
     tick(cloud)
     cancel(cloud)
     tick(cloud, request="again")
-    assert cloud.ends == []
+    assert cloud.terminate_calls == []
 
 
 def test_cli_launches_nothing():

@@ -1,4 +1,4 @@
-"""Launch requests and EC2's answers: refused, unclear, replayed, too late."""
+"""Launch requests and EC2's answers: refused, unclear, replayed or too late."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_refusal_has_the_reason_of_its_code(code, reason):
     assert closed(cloud)["reason"] == reason
 
 
-def test_unclear_answer_repeats_the_token_and_launches_one_server():
+def test_unclear_answer_is_repeated_with_the_same_token():
     cloud = cloud_with()
     asks = number_of(cloud, "CreateFleet")
     cloud = cloud_with(faults={asks: "after"})
@@ -76,7 +76,7 @@ def test_replayed_server_is_elected_before_ec2_lists_it():
     flow = Stepper(cloud, launch(due(), acting_as("launcher")))
     while not isinstance(flow.call, calls.CreateFleet):
         flow.step()
-    cloud.faults = {cloud.asked + 1: "after"}
+    cloud.faults = {cloud.calls_answered + 1: "after"}
     flow.step()
     cloud.faults, cloud.hidden = {}, set(cloud.servers)
     tick(cloud)
@@ -96,9 +96,9 @@ def test_ec2_is_not_asked_after_launch_until():
 
 def test_nothing_is_launched_after_the_deadline():
     cloud = cloud_with(version(time_limit_s=20, margin_s=60, market="on-demand"))
-    dying = Stepper(cloud, launch(due(), acting_as("launcher")))
-    while not isinstance(dying.call, calls.CreateFleet):
-        dying.step()
+    launching = Stepper(cloud, launch(due(), acting_as("launcher")))
+    while not isinstance(launching.call, calls.CreateFleet):
+        launching.step()
     cloud.pass_time(200)
     sweep(cloud)
     assert not cloud.servers
@@ -115,7 +115,7 @@ def test_server_found_after_the_election_of_none_is_ended():
     sweep(cloud)
     cloud.hidden = set()
     sweep(cloud)
-    assert cloud.ends == [late]
+    assert cloud.terminate_calls == [late]
     assert cloud.go_of(late) is None
 
 
@@ -132,6 +132,6 @@ def test_receipt_has_zone_and_image_as_ec2_shows_them():
     [server] = cloud.servers
     assert cloud.json(names.attempt_key(RUN, 1, "server"))["image"] is None
     cloud.hidden = set()
-    cloud.work(server)
+    cloud.run_agent(server)
     sweep(cloud)
     assert cloud.json(names.attempt_key(RUN, 1, "receipt"))["server"]["image"] == "ami-0model"

@@ -38,7 +38,7 @@ def test_sweep_claims_an_undelivered_tick_as_missed():
 def test_delivered_tick_is_not_claimed_as_missed():
     cloud = cloud_with(version(schedule=("41 22 * * *",), timezone="UTC", start_within_s=600))
     tick(cloud)
-    cloud.work(next(iter(cloud.servers)))
+    cloud.run_agent(next(iter(cloud.servers)))
     cloud.pass_time(1200)
     assert sweep(cloud).missed == []
     assert cloud.json(names.claim_key(RUN))["decision"] == "run"
@@ -52,7 +52,7 @@ def test_every_tick_is_claimed_after_sweeper_downtime():
         missed += sweep(cloud).missed
         cloud.pass_time(1)
     assert len(missed) == len(set(missed))
-    # 22:41 to 18:38, one a minute; at 18:41 later ones are still within start_within and a delivery's grace.
+    # 22:41 to 18:38, one each minute. At 18:41 later ticks may still start: start_within is 1 min, the grace 2 min.
     assert len(missed) == 20 * 60 - 2
 
 
@@ -62,7 +62,7 @@ def test_open_run_of_a_removed_job_is_missed_and_stops_no_other():
     cloud.objects[one.key] = write_version(one)
     tick(cloud, job="zz")
     [server] = cloud.servers
-    cloud.work(server)
+    cloud.run_agent(server)
     cloud.objects[names.open_key(RUN)] = encode(Opened(run=str(RUN), source="hand", at=cloud.now, request="r"))
     gone = plan.removed("pi", cloud.now, "ben")
     cloud.objects[gone.key] = write_version(gone)

@@ -16,7 +16,7 @@ from model.steps import RUN, closed, retry, sweep, tick
 def test_retry_runs_what_is_deployed_now_as_attempt_2():
     cloud = cloud_with()
     tick(cloud)
-    cloud.work(next(iter(cloud.servers)), exit_code=3)
+    cloud.run_agent(next(iter(cloud.servers)), exit_code=3)
     sweep(cloud)
     new = version(since=cloud.now, command="fixed")
     cloud.objects[new.key] = write_version(new)
@@ -24,7 +24,7 @@ def test_retry_runs_what_is_deployed_now_as_attempt_2():
     cloud.run(launch(LaunchRequest(job="pi", retry=RUN, request="r1"), acting_as("launcher")))
     second = list(cloud.servers)[1]
     assert cloud.go_of(second)["command"] == "fixed"
-    cloud.work(second)
+    cloud.run_agent(second)
     sweep(cloud)
     assert closed(cloud, attempt=2)["outcome"] == "succeeded"
     assert cloud.json("latest/pi.json")["attempt"] == 2
@@ -36,7 +36,7 @@ def test_retry_runs_what_is_deployed_now_as_attempt_2():
 def test_retry_with_same_code_runs_what_the_last_attempt_ran():
     cloud = cloud_with()
     tick(cloud)
-    cloud.work(next(iter(cloud.servers)), exit_code=3)
+    cloud.run_agent(next(iter(cloud.servers)), exit_code=3)
     sweep(cloud)
     new = version(since=cloud.now, command="fixed")
     cloud.objects[new.key] = write_version(new)
@@ -55,10 +55,10 @@ def test_second_delivery_of_a_retry_makes_no_third_attempt():
     cloud = cloud_with()
     tick(cloud)
     [first] = cloud.servers
-    cloud.work(first, exit_code=3)
+    cloud.run_agent(first, exit_code=3)
     sweep(cloud)
     retry(cloud, request="one-retry")
-    cloud.work(next(server for server in cloud.servers if server != first), exit_code=3)
+    cloud.run_agent(next(server for server in cloud.servers if server != first), exit_code=3)
     sweep(cloud)
     retry(cloud, request="one-retry")
     assert len(cloud.servers) == 2

@@ -16,7 +16,7 @@ from model.steps import NO_CAPACITY, RUN, closed, due, retry, step_past, sweep, 
 def test_next_tick_closes_the_last_run_and_runs():
     cloud = cloud_with()
     tick(cloud)
-    cloud.work(next(iter(cloud.servers)))
+    cloud.run_agent(next(iter(cloud.servers)))
     cloud.pass_time(60)
     tick(cloud, tick=TICK + timedelta(minutes=1), request="next")
     assert len(cloud.servers) == 2
@@ -44,11 +44,11 @@ def test_overlap_allow_takes_no_slot_and_runs_both():
     assert "slots/pi.json" not in cloud.objects
 
 
-def test_stale_read_of_a_finished_run_does_not_free_its_retrys_slot():
+def test_stale_read_of_a_finished_run_frees_no_slot():
     cloud = cloud_with(version(market="on-demand"))
     tick(cloud)
     [first] = cloud.servers
-    cloud.work(first, exit_code=3)
+    cloud.run_agent(first, exit_code=3)
     sweep(cloud)
     late = Stepper(cloud, walk(RUN, acting_as("cli")))
     step_past(late, lambda call: isinstance(call, calls.Get) and call.key == names.open_key(RUN))
@@ -78,7 +78,7 @@ def test_slot_given_to_a_finished_run_blocks_no_retry():
     while not launching.over:
         launching.step()
     if not late.over:
-        cloud.faults = {cloud.asked + 1: "after"}
+        cloud.faults = {cloud.calls_answered + 1: "after"}
         late.step()
     cloud.faults, cloud.refuse = {}, {}
     retry(cloud, old)

@@ -1,4 +1,4 @@
-"""The table of states is true: runs change their state only along its edges, and every edge is seen."""
+"""The table of states is right: runs change state only along its edges, and tests see every edge."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from model.stepper import Stepper
 from model.steps import RUN, due, sweep, tick
 from model.transitions import LISTED_WITHIN, Transitions
 
-NO = (FleetError(code="InsufficientInstanceCapacity", message=""),)
+FULL = (FleetError(code="InsufficientInstanceCapacity", message=""),)
 NEXT = TICK + timedelta(minutes=1)
 
 
@@ -33,22 +33,22 @@ def cancel(cloud: ModelCloud, attempt: int = 1) -> None:
     cloud.objects[names.attempt_key(RUN, attempt, "cancel")] = encode(Cancel(at=cloud.now, by="ben"))
 
 
-def work(cloud: ModelCloud, exit_code: int = 0) -> None:
+def run_agents(cloud: ModelCloud, exit_code: int = 0) -> None:
     for server in list(cloud.servers):
-        cloud.work(server, exit_code)
+        cloud.run_agent(server, exit_code)
 
 
 def whole_run(seen: Transitions) -> None:
     cloud = seen.watch(cloud_with())
     tick(cloud)
-    work(cloud)
+    run_agents(cloud)
     sweep(cloud)
 
 
 def whole_run_that_may_overlap(seen: Transitions) -> None:
     cloud = seen.watch(cloud_with(version(overlap="allow")))
     tick(cloud)
-    work(cloud)
+    run_agents(cloud)
     sweep(cloud)
 
 
@@ -56,18 +56,18 @@ def failed_runs(seen: Transitions) -> None:
     for overlap in ("skip", "allow"):
         cloud = seen.watch(cloud_with(version(overlap=overlap)))
         tick(cloud)
-        work(cloud, exit_code=3)
+        run_agents(cloud, exit_code=3)
         sweep(cloud)
         retry(cloud)
-        work(cloud)
+        run_agents(cloud)
         sweep(cloud)
 
 
 def refused_launches(seen: Transitions) -> None:
-    for refuse in ({"spot": NO}, {"spot": NO, "on-demand": NO}):
+    for refuse in ({"spot": FULL}, {"spot": FULL, "on-demand": FULL}):
         cloud = seen.watch(cloud_with(refuse=refuse))
         tick(cloud)
-        work(cloud)
+        run_agents(cloud)
         sweep(cloud)
 
 
@@ -84,12 +84,12 @@ def skipped_and_missed_ticks(seen: Transitions) -> None:
 
 
 def look(cloud: ModelCloud) -> None:
-    """Lets the observer see the states as they are now."""
+    """Let the observer see the states as they are now."""
     cloud.answer(calls.Now())
 
 
 def absent_server(cloud: ModelCloud) -> str:
-    """A run whose server EC2 stops to show, and that was sighted as absent once."""
+    """Start a run whose server EC2 then no longer shows, sweep once, and return the server."""
     tick(cloud)
     [server] = cloud.servers
     cloud.hidden = {server}
@@ -126,15 +126,15 @@ def first_sighting_expires(seen: Transitions) -> None:
     cloud.pass_time(900)
     look(cloud)
     cloud.hidden = set()
-    cloud.gone(server)
+    cloud.terminate(server)
     look(cloud)
 
 
 def elected_server_is_listed_late(seen: Transitions) -> None:
     cloud = seen.watch(cloud_with(version(time_limit_s=4 * 3600)))
-    dying = Stepper(cloud, launch(due(), acting_as("launcher")))
+    launching = Stepper(cloud, launch(due(), acting_as("launcher")))
     while names.attempt_key(RUN, 1, "server") not in cloud.objects:
-        dying.step()
+        launching.step()
     look(cloud)
     cloud.hidden = set(cloud.servers)
     cloud.pass_time(400)
@@ -144,11 +144,11 @@ def elected_server_is_listed_late(seen: Transitions) -> None:
 
 
 def elected_server_is_cancelled_or_ends(seen: Transitions) -> None:
-    for hit in (cancel, lambda cloud: cloud.gone(next(iter(cloud.servers)))):
+    for hit in (cancel, lambda cloud: cloud.terminate(next(iter(cloud.servers)))):
         cloud = seen.watch(cloud_with())
-        dying = Stepper(cloud, launch(due(), acting_as("launcher")))
+        launching = Stepper(cloud, launch(due(), acting_as("launcher")))
         while names.attempt_key(RUN, 1, "server") not in cloud.objects:
-            dying.step()
+            launching.step()
         look(cloud)
         hit(cloud)
         look(cloud)
@@ -156,19 +156,19 @@ def elected_server_is_cancelled_or_ends(seen: Transitions) -> None:
 
 def server_ends_before_its_election(seen: Transitions) -> None:
     cloud = seen.watch(cloud_with())
-    dying = Stepper(cloud, launch(due(), acting_as("launcher")))
+    launching = Stepper(cloud, launch(due(), acting_as("launcher")))
     while not cloud.servers:
-        dying.step()
-    cloud.gone(next(iter(cloud.servers)))
+        launching.step()
+    cloud.terminate(next(iter(cloud.servers)))
     tick(cloud)
 
 
 def launcher_dies_before_ec2_lists_its_server(seen: Transitions) -> None:
     for armed in (False, True):
         cloud = seen.watch(cloud_with())
-        dying = Stepper(cloud, launch(due(), acting_as("launcher")))
-        while not cloud.servers or (armed and not cloud.kills):
-            dying.step()
+        launching = Stepper(cloud, launch(due(), acting_as("launcher")))
+        while not cloud.servers or (armed and not cloud.kill_schedules):
+            launching.step()
         look(cloud)
         cloud.hidden = cloud.orphans = set(cloud.servers)
         look(cloud)
@@ -183,9 +183,9 @@ def launcher_dies_before_ec2_lists_its_server(seen: Transitions) -> None:
 
 def server_is_listed_after_the_last_time_to_ask(seen: Transitions) -> None:
     cloud = seen.watch(cloud_with())
-    dying = Stepper(cloud, launch(due(), acting_as("launcher")))
+    launching = Stepper(cloud, launch(due(), acting_as("launcher")))
     while not cloud.servers:
-        dying.step()
+        launching.step()
     cloud.hidden = set(cloud.servers)
     cloud.pass_time(301)
     look(cloud)
@@ -196,11 +196,11 @@ def server_is_listed_after_the_last_time_to_ask(seen: Transitions) -> None:
 def next_tick_takes_the_slot_before_a_retry(seen: Transitions) -> None:
     cloud = seen.watch(cloud_with())
     tick(cloud)
-    work(cloud, exit_code=3)
+    run_agents(cloud, exit_code=3)
     sweep(cloud)
-    dying = Stepper(cloud, launch(LaunchRequest(job="pi", retry=RUN, request="r"), acting_as("launcher")))
+    launching = Stepper(cloud, launch(LaunchRequest(job="pi", retry=RUN, request="r"), acting_as("launcher")))
     while names.open_key(RUN) not in cloud.objects:
-        dying.step()
+        launching.step()
     cloud.pass_time(60)
     tick(cloud, tick=NEXT)
 
@@ -208,12 +208,12 @@ def next_tick_takes_the_slot_before_a_retry(seen: Transitions) -> None:
 def retry_waits_for_the_slot(seen: Transitions) -> None:
     cloud = seen.watch(cloud_with())
     tick(cloud)
-    work(cloud, exit_code=3)
+    run_agents(cloud, exit_code=3)
     sweep(cloud)
     cloud.pass_time(60)
     tick(cloud, tick=NEXT)
     retry(cloud)
-    work(cloud)
+    run_agents(cloud)
     sweep(cloud)
     sweep(cloud)
 
@@ -226,8 +226,8 @@ def cancelled_before_its_intent(seen: Transitions) -> None:
 
 
 def finished_run_gets_the_slot(seen: Transitions) -> None:
-    """A late process takes the slot for a run that another one has finished."""
-    cloud = seen.watch(cloud_with(refuse={"spot": NO, "on-demand": NO}))
+    """A slow process takes the slot for a run that another process has finished."""
+    cloud = seen.watch(cloud_with(refuse={"spot": FULL, "on-demand": FULL}))
     tick(cloud)
     cloud.objects[names.slot_key("pi")] = encode(Slot(holder=str(RUN), at=cloud.now))
     look(cloud)
@@ -236,17 +236,17 @@ def finished_run_gets_the_slot(seen: Transitions) -> None:
 
 
 def surplus_server_ends_after_its_run(seen: Transitions) -> None:
-    cloud = seen.watch(cloud_with(version(market="on-demand"), token_forgets=True))
-    dying = Stepper(cloud, launch(due(), acting_as("launcher")))
-    while not cloud.kills:
-        dying.step()
+    cloud = seen.watch(cloud_with(version(market="on-demand"), forgets_tokens=True))
+    launching = Stepper(cloud, launch(due(), acting_as("launcher")))
+    while not cloud.kill_schedules:
+        launching.step()
     [surplus] = cloud.servers
     cloud.hidden = {surplus}
     tick(cloud)
-    work(cloud)
+    run_agents(cloud)
     cloud.hidden = set()
     cloud.run(walk(RUN, acting_as("cli")))
-    cloud.gone(surplus)
+    cloud.terminate(surplus)
     look(cloud)
     cloud.run(walk(RUN, acting_as("cli")))
 
@@ -277,12 +277,12 @@ def is_new(cloud: ModelCloud, server: str) -> bool:
     return cloud.now - cloud.servers[server].launched < LISTED_WITHIN
 
 
-def random_world(seen: Transitions, seed: int) -> None:
-    """Two ticks, a retry, sweepers, people and a cancel in any order, with lost answers and a removed kill schedule."""
+def random_run(seen: Transitions, seed: int) -> None:
+    """Two ticks, a retry, sweeps, walks by the CLI and a cancel in any order; answers are lost, kill schedules deleted."""
     chance = Random(seed)
-    refuse = {market: NO for market in ("spot", "on-demand") if chance.random() < 0.2}
+    refuse = {market: FULL for market in ("spot", "on-demand") if chance.random() < 0.2}
     changes = {"overlap": chance.choice(["skip", "allow"]), "market": chance.choice(["spot-first", "on-demand"])}
-    cloud = seen.watch(cloud_with(version(**changes), refuse=refuse, leaves_after_s=chance.choice([0, 40])))
+    cloud = seen.watch(cloud_with(version(**changes), refuse=refuse, shutdown_s=chance.choice([0, 40])))
     requests = [LaunchRequest(job="pi", tick=TICK, source="schedule", request="d1")]
     requests += [
         LaunchRequest(job="pi", tick=NEXT, source="schedule", request="d2"),
@@ -294,15 +294,15 @@ def random_world(seen: Transitions, seed: int) -> None:
         actors.append(Stepper(cloud, walk(RUN, acting_as("cli:ben"))))
         while any(not actor.over for actor in actors):
             if chance.random() < 0.02:
-                cloud.faults = {cloud.asked + 1: chance.choice(["before", "after"])}
+                cloud.faults = {cloud.calls_answered + 1: chance.choice(["before", "after"])}
             if chance.random() < 0.01:
-                work(cloud, chance.choice([0, 3]))
+                run_agents(cloud, chance.choice([0, 3]))
             if chance.random() < 0.005:
                 cancel(cloud, chance.choice([1, 2]))
             if chance.random() < 0.02:
                 cloud.hidden = {server for server in cloud.servers if is_new(cloud, server) and chance.random() < 0.3}
             if chance.random() < 0.005:
-                cloud.kills.clear()
+                cloud.kill_schedules.clear()
             chance.choice([actor for actor in actors if not actor.over]).step()
         assert not [actor.error for actor in actors if actor.error and not isinstance(actor.error, DayflyError)]
         cloud.faults, cloud.hidden = {}, set()
@@ -315,7 +315,7 @@ def seen() -> Transitions:
     for scenario in SCENARIOS:
         scenario(found)
     for seed in range(60):
-        random_world(found, seed)
+        random_run(found, seed)
     return found
 
 

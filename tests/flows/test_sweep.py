@@ -39,7 +39,7 @@ def test_server_with_a_bad_tag_is_ended(tags, why):
     [name] = cloud.servers
     cloud.servers[name] = replace(cloud.servers[name], tags={**cloud.servers[name].tags, **tags})
     sweep(cloud)
-    assert cloud.ends == [name], why
+    assert cloud.terminate_calls == [name], why
 
 
 def test_stopped_server_is_ended_because_its_disk_costs():
@@ -48,7 +48,7 @@ def test_stopped_server_is_ended_because_its_disk_costs():
     [name] = cloud.servers
     cloud.servers[name] = replace(cloud.servers[name], state="stopped")
     sweep(cloud)
-    assert cloud.ends == [name]
+    assert cloud.terminate_calls == [name]
 
 
 def test_server_of_another_project_is_never_ended():
@@ -61,7 +61,7 @@ def test_server_of_another_project_is_never_ended():
     cloud.servers["i-foreign"] = foreign
     cloud.now = START + timedelta(days=2)
     sweep(cloud)
-    assert cloud.ends == [name]
+    assert cloud.terminate_calls == [name]
 
 
 def test_server_without_intent_is_ended_after_15_minutes():
@@ -72,10 +72,10 @@ def test_server_without_intent_is_ended_after_15_minutes():
         del cloud.objects[key]
     cloud.pass_time(14 * 60)
     sweep(cloud)
-    assert cloud.ends == []
+    assert cloud.terminate_calls == []
     cloud.pass_time(2 * 60)
     sweep(cloud)
-    assert cloud.ends == [name]
+    assert cloud.terminate_calls == [name]
 
 
 def test_broken_run_stops_no_other_and_leaves_no_heartbeat():
@@ -100,30 +100,35 @@ def test_unreadable_record_keeps_no_other_surplus_server_alive():
     hit = False
     while not sweeping.over:
         call = sweeping.call
-        if not hit and len(cloud.ends) == 1 and isinstance(call, calls.Get) and call.key.endswith("1/intent.json"):
-            cloud.faults, hit = {cloud.asked + 1: "before"}, True
+        if (
+            not hit
+            and len(cloud.terminate_calls) == 1
+            and isinstance(call, calls.Get)
+            and call.key.endswith("1/intent.json")
+        ):
+            cloud.faults, hit = {cloud.calls_answered + 1: "before"}, True
         sweeping.step()
     assert hit
     assert isinstance(sweeping.error, Unclear)
-    assert len(cloud.ends) == 2
+    assert len(cloud.terminate_calls) == 2
     sweep(cloud)
-    assert sorted(cloud.ends) == surplus
+    assert sorted(cloud.terminate_calls) == surplus
 
 
 def test_protected_server_keeps_no_other_alive():
     class Protected(ModelCloud):
-        def end_server(self, call):
+        def terminate_server(self, call):
             if call.server == min(self.servers):
                 raise Refused("OperationNotPermitted: termination protection")
-            super().end_server(call)
+            super().terminate_server(call)
 
     there = cloud_with(version(overlap="allow"))
     cloud = Protected(now=there.now, objects=there.objects)
     tick(cloud)
     cloud.pass_time(60)
     tick(cloud, tick=TICK + timedelta(minutes=1), request="d2")
-    cloud.kills.clear()
+    cloud.kill_schedules.clear()
     cloud.now = TICK + timedelta(days=1)
     with pytest.raises(Unclear, match="OperationNotPermitted"):
         sweep(cloud)
-    assert cloud.ends == [max(cloud.servers)]
+    assert cloud.terminate_calls == [max(cloud.servers)]

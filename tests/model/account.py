@@ -1,7 +1,7 @@
 """An AWS account in memory for deploy and destroy: stack, bucket, schedules, functions, images, subnets. Strict where AWS is.
 
-CloudFormation takes time and can fail; a bucket that is not empty cannot be deleted; S3 deletes a page at a time; a schedule needs
-its group; nobody launches without the launcher's role; a security group in use keeps its stack from being deleted.
+CloudFormation takes time and can fail. A bucket that is not empty cannot be deleted, and S3 deletes a page at a time. A schedule
+needs its group, and a launch the launcher's role. A stack whose security group is in use cannot be deleted.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from model.cloud import ANSWERS, BUCKET, PROJECT, ModelCloud
 
 ACCOUNT, STACK = "000000000000", names.stack(PROJECT)
 PAGE = 3
-"""How many objects one request deletes here; a thousand on AWS."""
+"""How many objects one request deletes here. On AWS it is a thousand."""
 STACK_TAKES_S = 20
 DEBIAN = "/aws/service/debian/release/13/latest/arm64"
 
@@ -67,12 +67,12 @@ IN_BUCKET = (
     calls.DeleteSomeObjects,
     calls.AbortSomeUploads,
 )
-"""The calls that S3 refuses when there is no such bucket."""
+"""The calls that S3 refuses when the bucket does not exist."""
 
 
 @dataclass
 class ModelStack:
-    """A stack and the change of it that is under way: what it will be at `settles`."""
+    """A stack and the change that is in progress, which completes at `settles`."""
 
     id: str
     status: str
@@ -91,7 +91,7 @@ class ModelStack:
 
 @dataclass
 class ModelAccount(ModelCloud):
-    """State of an account in which one project is deployed, and of what others have in it."""
+    """An account in which one project is deployed, beside resources of others."""
 
     bucket_owner: str | None = None
     bucket_settings: calls.SetUpBucket | None = None
@@ -115,7 +115,7 @@ class ModelAccount(ModelCloud):
     default_subnets: tuple[str, ...] = ("subnet-00000000000000001", "subnet-00000000000000002")
     spot_role: bool = False
     invoked: list[str] = field(default_factory=list)
-    answers_of_launcher: list[calls.Invoked] = field(default_factory=list)
+    launcher_answers: list[calls.Invoked] = field(default_factory=list)
 
     def take_effect(self, call: calls.Call[Any]) -> Any:
         if isinstance(call, IN_BUCKET) and self.bucket_owner != ACCOUNT:
@@ -127,13 +127,13 @@ class ModelAccount(ModelCloud):
         if self.stack is not None and self.stack.settles is not None and self.stack.settles <= self.now:
             self._settle(self.stack)
 
-    def costs(self) -> dict[str, Any]:
-        """Everything that this project has in the account."""
+    def leftovers(self) -> dict[str, Any]:
+        """Return all that this project has in the account."""
         found = {
             "servers": [one.id for one in self.servers.values() if self._is_live(one.id)],
             "stack": self.stack.status if self.stack else None,
             "schedules": sorted(self.schedules),
-            "kills": sorted(self.kills),
+            "kill_schedules": sorted(self.kill_schedules),
             "bucket": self.bucket_owner if self.bucket_owner == ACCOUNT else None,
             "objects": len(self.objects),
             "uploads": len(self.uploads),
@@ -247,11 +247,11 @@ class ModelAccount(ModelCloud):
     def _begin(self, one: ModelStack, what: str) -> None:
         one.status = f"{what}_IN_PROGRESS"
         one.settles = self.now + timedelta(seconds=STACK_TAKES_S)
-        one.will_fail = self.fails_at.get(what, "") or self._lacks_code(one, what)
+        one.will_fail = self.fails_at.get(what, "") or self._function_without_code(one, what)
         one.note(STACK, one.status, "User Initiated")
 
-    def _lacks_code(self, one: ModelStack, what: str) -> str:
-        """The function whose zip is not in the bucket."""
+    def _function_without_code(self, one: ModelStack, what: str) -> str:
+        """Return the function whose zip is not in the bucket; empty when both are there."""
         if what == "DELETE" or "Launcher" not in one.template["Resources"]:
             return ""
         keys = {
@@ -269,10 +269,10 @@ class ModelAccount(ModelCloud):
             self._fail(one, what)
         elif what == "DELETE":
             self.stack = None
-            self._group_is_gone()
+            self._delete_group()
         elif what == "ROLLBACK":
             one.status, one.resources = "ROLLBACK_COMPLETE", set()
-            self._group_is_gone()
+            self._delete_group()
         elif what == "UPDATE_ROLLBACK":
             one.status = "UPDATE_ROLLBACK_COMPLETE"
         else:
@@ -292,10 +292,10 @@ class ModelAccount(ModelCloud):
         one.status = {"CREATE": "ROLLBACK_IN_PROGRESS", "UPDATE": "UPDATE_ROLLBACK_IN_PROGRESS"}[what]
         one.settles = self.now + timedelta(seconds=STACK_TAKES_S)
 
-    def _group_is_gone(self) -> None:
-        """A group takes its schedules with it, also those that no template names."""
+    def _delete_group(self) -> None:
+        """Delete the schedules of the group, also those that no template names."""
         self.schedules.clear()
-        self.kills.clear()
+        self.kill_schedules.clear()
 
     def _has(self, resource: str) -> bool:
         return self.stack is not None and resource in self.stack.resources
@@ -304,7 +304,7 @@ class ModelAccount(ModelCloud):
 
     def list_schedules(self, _call: calls.ListSchedules) -> tuple[str, ...]:
         own = ["dayfly-sweeper"] if self._has("Sweeps") else []
-        return tuple(sorted([*self.schedules, *own, *map(names.kill_schedule, self.kills)]))
+        return tuple(sorted([*self.schedules, *own, *map(names.kill_schedule, self.kill_schedules)]))
 
     def get_schedule(self, call: calls.GetSchedule) -> Mapping[str, Any] | None:
         found = self.schedules.get(call.name)
@@ -365,16 +365,16 @@ class ModelAccount(ModelCloud):
         if not self._has("Launcher"):
             return None
         self.invoked.append(call.body)
-        return self.answers_of_launcher.pop(0)
+        return self.launcher_answers.pop(0)
 
     def create_fleet(self, call: calls.CreateFleet) -> FleetAnswer:
         if not self._has("LauncherRole"):
             raise RightsError("model: the launcher has no role")
         return super().create_fleet(call)
 
-    def end_server(self, call: calls.TerminateServer) -> None:
+    def terminate_server(self, call: calls.TerminateServer) -> None:
         assert self.servers[call.server].tags.get(names.TAG_PROJECT) == PROJECT, "a foreign server is never ended"
-        super().end_server(call)
+        super().terminate_server(call)
 
 
 __all__ = ["ACCOUNT", "BUCKET", "PAGE", "STACK", "STACK_TAKES_S", "ModelAccount", "ModelStack"]

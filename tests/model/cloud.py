@@ -1,7 +1,7 @@
 """A cloud in memory that answers calls by AWS's documented rules: conditional writes, client tokens, one-shot schedules.
 
-It is not a mock: it has state, a clock that tests set, and servers that run their job and terminate. Like the real cloud it can
-fail before or after an effect, and `Unclear` does not tell the flow which.
+It is not a mock: it has state, a clock that tests set, and servers that run their job and terminate. Like AWS it can fail before
+or after a call took effect, and the `Unclear` that the flow then gets does not say which.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from model.stepper import Stepper
 
 START = datetime(2026, 11, 24, 22, 40, 30, tzinfo=UTC)
 TICK = datetime(2026, 11, 24, 22, 41, tzinfo=UTC)
-WORLD = "the world"
+OUTSIDE = "a change from outside"
 PROJECT, BUCKET, REGION, ROLE = "pi", "dayfly-pi-000000000000-eu-west-1", "eu-west-1", "AROAMODEL"
 
 
@@ -43,7 +43,7 @@ ANSWERS = {
     calls.CreateFleet: "create_fleet",
     calls.FleetServers: "fleet_servers",
     calls.ListServers: "shown_servers",
-    calls.TerminateServer: "end_server",
+    calls.TerminateServer: "terminate_server",
     calls.ReadConsole: "console",
     calls.Arm: "arm",
     calls.IsArmed: "is_armed",
@@ -64,43 +64,45 @@ def acting_as(who: str) -> Actor:
 
 @dataclass
 class ModelCloud:
-    """State and clock. `faults` maps the number of a call to "before" or "after": Unclear is then thrown there."""
+    """State and clock. `faults` maps the number of a call to "before" or "after": then this call raises Unclear."""
 
     now: datetime = START
     objects: dict[str, bytes] = field(default_factory=dict)
     servers: dict[str, Server] = field(default_factory=dict)
     fleets: dict[str, tuple[str, list[str], tuple[FleetError, ...]]] = field(default_factory=dict)
-    kills: dict[str, datetime] = field(default_factory=dict)
+    kill_schedules: dict[str, datetime] = field(default_factory=dict)
     refuse: dict[str, tuple[FleetError, ...]] = field(default_factory=dict)
-    hidden: set[str] = field(default_factory=set)
-    orphans: set[str] = field(default_factory=set)  # servers whose launching process died: only EC2's list names them
+    hidden: set[str] = field(default_factory=set)  # servers that EC2 does not list now
+    orphans: set[str] = field(
+        default_factory=set
+    )  # servers whose launching process died, so only EC2's list names them
     consoles: dict[str, tuple[str, ...]] = field(default_factory=dict)
     faults: dict[int, str] = field(default_factory=dict)
     log_lines: list[str] = field(default_factory=list)
     emitted: list[bytes] = field(default_factory=list)
-    ends: list[str] = field(default_factory=list)
-    asked: int = 0
+    terminate_calls: list[str] = field(default_factory=list)
+    calls_answered: int = 0
     empty_replay: bool = False
-    leaves_after_s: float = 0  # how long a server shuts down; EC2 takes tens of seconds
-    leaving: dict[str, datetime] = field(default_factory=dict)
-    token_forgets: bool = False  # AWS does not promise to know a token forever
+    shutdown_s: float = 0  # how long a shutdown takes; on EC2 tens of seconds
+    shutting_down: dict[str, datetime] = field(default_factory=dict)
+    forgets_tokens: bool = False  # AWS does not promise how long it remembers a client token
 
     observe: Callable[[str], object] = bool
-    """Called before and after every call takes effect; see model/transitions.py."""
+    """Called before and after each call takes effect, with the reason; see model/transitions.py."""
 
     # --- running flows -------------------------------------------------------------------------------------------------
 
     def run(self, flow: Generator[calls.Call[Any], Any, Any]) -> Any:
-        """Runs a flow to its end and returns its result, or raises its error."""
+        """Run a flow to its end and return its result, or raise its error."""
         stepper = Stepper(self, flow)
         while not stepper.over:
             stepper.step()
         return stepper.outcome()
 
     def answer(self, call: calls.Call[Any]) -> Any:
-        self.asked += 1
-        self.observe(WORLD)
-        fault = self.faults.get(self.asked)
+        self.calls_answered += 1
+        self.observe(OUTSIDE)
+        fault = self.faults.get(self.calls_answered)
         if fault == "before":
             raise Unclear("model: not done, answer lost")
         result = self.take_effect(call)
@@ -110,7 +112,7 @@ class ModelCloud:
         return result
 
     def take_effect(self, call: calls.Call[Any]) -> Any:
-        """What the cloud does and answers when no answer is lost."""
+        """Change the state as the call says, and return its answer."""
         return getattr(self, ANSWERS[type(call)])(call)
 
     # --- S3 ------------------------------------------------------------------------------------------------------------
@@ -171,7 +173,7 @@ class ModelCloud:
 
     def create_fleet(self, call: calls.CreateFleet) -> FleetAnswer:
         request, token = json.dumps(call.request, sort_keys=True), call.request["ClientToken"]
-        if token in self.fleets and not self.token_forgets:
+        if token in self.fleets and not self.forgets_tokens:
             known, ids, errors = self.fleets[token]
             if known != request:
                 return Replayed(fleet=None)
@@ -213,28 +215,28 @@ class ModelCloud:
         mine = [server for server in shown if server.tags.get(names.TAG_PROJECT) == PROJECT]
         return tuple(server for server in mine if call.run is None or server.run == call.run)
 
-    def end_server(self, call: calls.TerminateServer) -> None:
-        self.ends.append(call.server)
+    def terminate_server(self, call: calls.TerminateServer) -> None:
+        self.terminate_calls.append(call.server)
         there = self.servers[call.server]
-        if not self.leaves_after_s:
-            self.gone(call.server, "Client.UserInitiatedShutdown")
+        if not self.shutdown_s:
+            self.terminate(call.server, "Client.UserInitiatedShutdown")
         elif there.state != "terminated":
             self.servers[call.server] = replace(
                 there, state="shutting-down", reason_code="Client.UserInitiatedShutdown"
             )
-            self.leaving.setdefault(call.server, self.now + timedelta(seconds=self.leaves_after_s))
+            self.shutting_down.setdefault(call.server, self.now + timedelta(seconds=self.shutdown_s))
 
     def console(self, call: calls.ReadConsole) -> tuple[str, ...]:
         return self.consoles.get(call.server, ())
 
     def arm(self, call: calls.Arm) -> None:
-        self.kills.setdefault(call.server, call.at)
+        self.kill_schedules.setdefault(call.server, call.at)
 
     def is_armed(self, call: calls.IsArmed) -> bool:
-        return call.server in self.kills
+        return call.server in self.kill_schedules
 
     def disarm(self, call: calls.Disarm) -> None:
-        self.kills.pop(call.server, None)
+        self.kill_schedules.pop(call.server, None)
 
     def time(self, _call: calls.Now) -> datetime:
         return self.now
@@ -248,21 +250,21 @@ class ModelCloud:
     def emit(self, call: calls.ShowBytes) -> None:
         self.emitted.append(call.body)
 
-    # --- the world -----------------------------------------------------------------------------------------------------
+    # --- changes from outside ------------------------------------------------------------------------------------------
 
     def pass_time(self, seconds: float) -> None:
-        """Moves the clock on; due kill schedules fire and shutdowns complete."""
+        """Move the clock forward. Kill schedules that are due fire, and shutdowns complete."""
         self.now += timedelta(seconds=seconds)
-        for server, at in list(self.leaving.items()):
+        for server, at in list(self.shutting_down.items()):
             if at <= self.now:
-                self.gone(server, "Client.UserInitiatedShutdown")
-                del self.leaving[server]
-        for server, at in list(self.kills.items()):
+                self.terminate(server, "Client.UserInitiatedShutdown")
+                del self.shutting_down[server]
+        for server, at in list(self.kill_schedules.items()):
             if at <= self.now:
-                self.gone(server, "Client.UserInitiatedShutdown")
-                del self.kills[server]
+                self.terminate(server, "Client.UserInitiatedShutdown")
+                del self.kill_schedules[server]
 
-    def gone(self, server: str, reason: str = "Client.InstanceInitiatedShutdown") -> None:
+    def terminate(self, server: str, reason: str = "Client.InstanceInitiatedShutdown") -> None:
         shown = self.servers[server]
         if shown.state != "terminated":
             text = f"User initiated ({self.now:%Y-%m-%d %H:%M:%S} GMT)"
@@ -272,8 +274,8 @@ class ModelCloud:
         key = names.go_key(ROLE, server)
         return self.json(key) if key in self.objects else None
 
-    def work(self, server: str, exit_code: int = 0, missing: tuple[str, ...] = ()) -> bool:
-        """Does what the agent does with go.json. False when there is none yet, or the server is not running."""
+    def run_agent(self, server: str, exit_code: int = 0, missing: tuple[str, ...] = ()) -> bool:
+        """Do what the agent does with go.json. False when there is no go.json yet, or the server is not running."""
         go = self.go_of(server)
         if go is None or self.servers[server].state != "running":
             return False
@@ -304,12 +306,12 @@ class ModelCloud:
             log=Log(pieces=1, bytes=6, lines=1, last=("hello",)),
         )
         self.objects[prefix + "ended.json"] = encode(ended)
-        self.gone(server)
+        self.terminate(server)
         return True
 
 
 def job(**changes: Any) -> Job:
-    """A job with every default resolved."""
+    """Return a job with every default filled in."""
     fields: dict[str, Any] = {
         "name": "pi",
         "command": "pie 10 out/pi.txt",
@@ -358,7 +360,7 @@ def version(since: datetime = START, **changes: Any) -> Deployed:
 
 
 def cloud_with(*versions: Version, **state: Any) -> ModelCloud:
-    """A cloud with these versions deployed; its clock is one second after the tick."""
+    """Return a cloud with these versions deployed; its clock is one second after the tick."""
     cloud = ModelCloud(now=TICK + timedelta(seconds=1), **state)
     for one in versions or (version(),):
         cloud.objects[one.key] = write_version(one)

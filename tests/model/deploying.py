@@ -1,4 +1,4 @@
-"""Deploy and destroy on the model account, as the commands run them: look, plan, apply; inventory, end, look again."""
+"""Deploy and destroy on the model account, in the steps of the commands: look, plan, apply; and destroy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SCOPE = Scope(project=PROJECT, account=ACCOUNT, region=REGION, who="ben", poll_s
 
 
 def file(lines: str = "", *, market: str = "spot-first") -> Project:
-    """A project with the job `pi` each hour, and further lines."""
+    """Return a project whose job `pi` runs each hour, with further `lines` in its file."""
     text = f'''
         project = "{PROJECT}"
         regions = ["{REGION}"]
@@ -40,7 +40,7 @@ def file(lines: str = "", *, market: str = "spot-first") -> Project:
 
 
 def packages(project: Project, code: str = "code1", agent: str = "agent1") -> Packages:
-    """What a build would give, by names in place of hashes."""
+    """Return what a build would return, with readable names in place of hashes."""
     return Packages(
         bundles={name: _built(f"{name}-{code}") for name in project.jobs},
         functions={name: _built(f"{name}-{agent}") for name in ("launcher", "sweeper")},
@@ -52,7 +52,7 @@ def _built(name: str) -> Bundle:
 
 
 def deploy_flow(project: Project, scope: Scope = SCOPE, **built: str) -> Flow[deploying.Done]:
-    """A whole deploy: look, plan, apply."""
+    """Deploy: look, plan and apply."""
     found = yield from deploying.look(scope, project)
     now = yield from ask(Now())
     prepared = deploying.make_plan(scope, project, found, packages(project, **built), ZoneInfo, now)
@@ -60,7 +60,7 @@ def deploy_flow(project: Project, scope: Scope = SCOPE, **built: str) -> Flow[de
 
 
 def plan_of(account: ModelAccount, project: Project, **built: str) -> Any:
-    """What a deploy would change now."""
+    """Return what a deploy would change now."""
     found = account.run(deploying.look(SCOPE, project))
     return deploying.make_plan(SCOPE, project, found, packages(project, **built), ZoneInfo, account.now).plan
 
@@ -74,7 +74,7 @@ def end(account: ModelAccount, *, keep: bool) -> Destroyed:
 
 
 def repeat(command: Any, account: ModelAccount, tries: int = 20) -> Any:
-    """Runs a command as a person does: again, a minute later, while it says that something is still to be done."""
+    """Run a command as a person does: again after a minute, while it says that something is still to be done."""
     for _ in range(tries):
         try:
             return command(account)
@@ -84,11 +84,11 @@ def repeat(command: Any, account: ModelAccount, tries: int = 20) -> Any:
             if error.exit_code != 6:
                 raise
         account.pass_time(60)
-    raise AssertionError(f"{tries} tries and no end")
+    raise AssertionError(f"not done after {tries} tries")
 
 
 def versions(account: ModelAccount) -> dict[str, Version]:
-    """The newest version of each job."""
+    """Return the newest version of each job."""
     newest: dict[str, Version] = {}
     for key in sorted(key for key in account.objects if key.startswith(names.VERSIONS)):
         newest[key.split("/")[1]] = read_version(account.objects[key])

@@ -1,4 +1,4 @@
-"""Steps that tests of runs on the model cloud share: deliver a tick, sweep, retry, cancel, and stop a flow at a call."""
+"""Actions on the model cloud that tests share: deliver a tick, sweep, retry, cancel, and run a flow up to a call."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ NO_CAPACITY = (FleetError(code="InsufficientInstanceCapacity", message="none", p
 
 
 def due(**changes: Any) -> LaunchRequest:
-    """What the schedule's event for RUN asks for."""
+    """Return the launch request that the schedule sends for RUN."""
     return LaunchRequest(**{"job": "pi", "tick": TICK, "source": "schedule", "request": "delivery-1", **changes})
 
 
 def tick(cloud: ModelCloud, **changes: Any) -> Any:
-    """Delivers an event to the launcher."""
+    """Deliver an event to the launcher."""
     return cloud.run(launch(due(**changes), acting_as("launcher")))
 
 
@@ -34,7 +34,7 @@ def retry(cloud: ModelCloud, run: names.RunName = RUN, request: str = "retry-1")
 
 
 def cancel(cloud: ModelCloud, attempt: int = 1) -> None:
-    """Writes what a person's cancel of RUN writes."""
+    """Write the record that a person's cancel of RUN writes."""
     cloud.objects[names.attempt_key(RUN, attempt, "cancel")] = encode(Cancel(at=cloud.now, by="ben"))
 
 
@@ -47,7 +47,7 @@ def closed(cloud: ModelCloud, run: names.RunName = RUN, attempt: int = 1) -> dic
 
 
 def step_past(stepper: Stepper, is_meant: Callable[[calls.Call[Any]], bool]) -> None:
-    """Runs a flow until it has had the answer to the first call that is meant."""
+    """Run a flow until it has the answer to the first call for which `is_meant` is true."""
     while stepper.call is None or not is_meant(stepper.call):
         stepper.step()
         assert not stepper.over
@@ -55,7 +55,7 @@ def step_past(stepper: Stepper, is_meant: Callable[[calls.Call[Any]], bool]) -> 
 
 
 def number_of(cloud: ModelCloud, call: str) -> int:
-    """The number of the first call of this type when a tick is delivered to this cloud; tests plant faults there."""
+    """Return the number of the first call of this type while a tick is delivered. Tests put faults there."""
     types: list[str] = []
     answer = cloud.answer
 

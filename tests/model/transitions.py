@@ -1,4 +1,4 @@
-"""Records how the states of runs change on a model cloud: one transition for each change that a call or the world makes."""
+"""Records how the states of runs change on a model cloud, by calls and from outside."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dayfly.core import names
 from dayfly.core.advance import next_step
 from dayfly.core.step import State
 from dayfly.flows.gather import gather
-from model.cloud import WORLD, ModelCloud
+from model.cloud import OUTSIDE, ModelCloud
 
 Transition = tuple[State | None, State]
 """The states before and after; None before the first."""
 
 LISTED_WITHIN = timedelta(minutes=5)
-"""EC2 lists a new server by then. Before that, the process that launched it knows it from EC2's answer."""
+"""EC2 lists a new server within this time. Until then the process that launched it knows it from EC2's answer."""
 
 
 _READS = {"Get", "List", "SignGet", "ListServers", "FleetServers", "ReadConsole", "IsArmed", "Now", "Log"}
@@ -29,7 +29,7 @@ class Transitions:
     seen: dict[Transition, str] = field(default_factory=dict)
 
     def watch(self, cloud: ModelCloud) -> ModelCloud:
-        """Records the transitions on this cloud from now on."""
+        """Record the transitions on this cloud from now on."""
         cloud.observe = _Observer(cloud, self.seen).look
         return cloud
 
@@ -42,13 +42,13 @@ class _Observer:
     last: tuple[Any, ...] = ()
 
     def look(self, why: str) -> None:
-        """Compares every run's state with the state at the last look, if anything changed since."""
+        """Compare each run's state with the last one, if anything changed."""
         if why in _READS:
             return
         cloud = self.cloud
         states = tuple(server.state for server in cloud.servers.values())
-        now = (cloud.now, len(cloud.objects), states, tuple(cloud.kills), frozenset(cloud.hidden))
-        if why == WORLD and now == self.last:
+        now = (cloud.now, len(cloud.objects), states, tuple(cloud.kill_schedules), frozenset(cloud.hidden))
+        if why == OUTSIDE and now == self.last:
             return
         self.last = now
         for run in {*self.before, *_runs(cloud)}:

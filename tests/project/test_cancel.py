@@ -26,16 +26,16 @@ def end(cloud, run=RUN):
 
 
 def test_cancel_waits_until_the_server_is_gone():
-    cloud = going(leaves_after_s=30)
+    cloud = going(shutdown_s=30)
     assert end(cloud).outcome == "cancelled"
     assert {server.state for server in cloud.servers.values()} == {"terminated"}
     assert closed(cloud)["outcome"] == "cancelled"
-    assert not cloud.kills
+    assert not cloud.kill_schedules
 
 
 def test_cancel_of_a_run_that_is_over_says_so():
     cloud = going()
-    cloud.work(next(iter(cloud.servers)))
+    cloud.run_agent(next(iter(cloud.servers)))
     sweep(cloud)
     with pytest.raises(NotFoundError, match="over already"):
         end(cloud)
@@ -43,12 +43,12 @@ def test_cancel_of_a_run_that_is_over_says_so():
 
 def test_run_that_ended_by_itself_first_keeps_its_outcome():
     cloud = going()
-    cloud.work(next(iter(cloud.servers)))
+    cloud.run_agent(next(iter(cloud.servers)))
     assert end(cloud).outcome == "succeeded"
 
 
 def test_server_that_takes_long_to_go_is_left_to_the_sweeper():
-    cloud = going(leaves_after_s=GONE_WITHIN_S + 100)
+    cloud = going(shutdown_s=GONE_WITHIN_S + 100)
     began = cloud.now
     with pytest.raises(UnfinishedError, match="cancel requested; not over yet"):
         end(cloud)
@@ -60,7 +60,7 @@ def test_server_that_takes_long_to_go_is_left_to_the_sweeper():
 
 def test_cancel_of_a_retry_ends_the_second_attempt():
     cloud = going()
-    cloud.work(next(iter(cloud.servers)), exit_code=3)
+    cloud.run_agent(next(iter(cloud.servers)), exit_code=3)
     sweep(cloud)
     asked = LaunchRequest(job="pi", tick=None, source="hand", request="again", retry=RUN)
     cloud.run(launch(asked, acting_as("launcher")))
@@ -72,11 +72,11 @@ def test_cancel_of_a_retry_ends_the_second_attempt():
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_cancel_with_any_one_answer_lost_ends_the_same(when):
-    ready = going(leaves_after_s=20)
-    first = ready.asked
+    ready = going(shutdown_s=20)
+    first = ready.calls_answered
     end(ready)
-    for number in range(first + 1, ready.asked + 1):
-        cloud = going(leaves_after_s=20)
+    for number in range(first + 1, ready.calls_answered + 1):
+        cloud = going(shutdown_s=20)
         cloud.faults[number] = when
         try:
             end(cloud)

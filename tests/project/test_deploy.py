@@ -73,11 +73,11 @@ def test_job_that_left_the_file_loses_its_schedule_and_keeps_its_history():
 def test_kill_schedules_and_the_sweepers_survive_a_deploy():
     account = ModelAccount()
     deploy(account)
-    account.kills["i-1"] = account.now
+    account.kill_schedules["i-1"] = account.now
     account.schedules["stray"] = {}
-    account.kills["i-1"] = account.now.replace(year=2027)
+    account.kill_schedules["i-1"] = account.now.replace(year=2027)
     deploy(account)
-    assert list(account.kills) == ["i-1"]
+    assert list(account.kill_schedules) == ["i-1"]
     assert list(account.schedules) == ["pi"]
 
 
@@ -123,7 +123,7 @@ def test_unknown_subnet_is_named():
     project = file('[network.eu-west-1]\nsubnets = ["subnet-00000000000000001", "subnet-00000000000000009"]')
     with pytest.raises(FileError, match="subnet-00000000000000009 not found"):
         deploy(account, project)
-    assert account.costs() == {}
+    assert account.leftovers() == {}
 
 
 def test_subnets_of_two_vpcs_are_refused():
@@ -233,7 +233,7 @@ def positions(command) -> int:
     """How many calls a command makes when no answer is lost."""
     account = ModelAccount()
     command(account)
-    return account.asked
+    return account.calls_answered
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -253,9 +253,9 @@ def test_update_with_any_one_answer_lost_ends_the_same(when):
 
     ready = ModelAccount()
     deploy(ready)
-    first = ready.asked
+    first = ready.calls_answered
     change(ready)
-    for number in range(first + 1, ready.asked + 1):
+    for number in range(first + 1, ready.calls_answered + 1):
         account = ModelAccount()
         deploy(account)
         account.faults[number] = when
@@ -302,7 +302,7 @@ def test_unclear_looks_while_waiting_do_not_end_a_deploy():
     while not stepper.over:
         is_waiting = account.stack is not None and isinstance(stepper.call, calls.FindStack)
         if is_waiting and lost < 3:
-            account.faults[account.asked + 1] = "before"
+            account.faults[account.calls_answered + 1] = "before"
             lost += 1
         stepper.step()
     assert stepper.error is None

@@ -34,7 +34,7 @@ def in_use(**state) -> ModelAccount:
     account.servers["i-foreign"] = replace(own, id="i-foreign", tags=FOREIGN)
     account.objects |= {f"out/pi/{number}": b"result" for number in range(7)}
     account.uploads |= {f"out/pi/big{number}" for number in range(12)}
-    account.asked = 0
+    account.calls_answered = 0
     return account
 
 
@@ -52,17 +52,17 @@ def test_deploy_then_destroy_leaves_nothing():
     account = ModelAccount()
     deploy(account)
     done = end(account, keep=False)
-    assert account.costs() == {}
+    assert account.leftovers() == {}
     assert done.left.is_empty
     assert done.left.remains(keep=False) == ()
     assert done.why == ""
 
 
 def test_destroy_ends_live_servers_and_touches_nothing_foreign():
-    account = in_use(leaves_after_s=40)
-    assert len(account.costs()["servers"]) == 1
+    account = in_use(shutdown_s=40)
+    assert len(account.leftovers()["servers"]) == 1
     done = end(account, keep=False)
-    assert account.costs() == {}
+    assert account.leftovers() == {}
     assert done.left.is_empty
     assert foreign(account) == "running"
 
@@ -72,14 +72,14 @@ def test_stopped_server_is_ended_too():
     server = next(iter(account.servers))
     account.servers[server] = replace(account.servers[server], state="stopped")
     end(account, keep=False)
-    assert account.costs() == {}
+    assert account.leftovers() == {}
 
 
 def test_destroy_can_keep_the_bucket_and_says_that_no_job_is_deployed():
     account = in_use()
     results = {key for key in account.objects if key.startswith("out/")}
     done = end(account, keep=True)
-    assert set(account.costs()) == {"bucket", "objects", "uploads"}
+    assert set(account.leftovers()) == {"bucket", "objects", "uploads"}
     assert results <= set(account.objects)
     assert done.left.has_bucket
     assert done.left.remains(keep=True) == ()
@@ -99,23 +99,23 @@ def test_deploy_after_a_destroy_that_kept_results_finds_its_history():
 def test_destroy_twice_is_the_same_as_once(keep):
     account = in_use()
     first = end(account, keep=keep)
-    costs, objects = account.costs(), dict(account.objects)
+    costs, objects = account.leftovers(), dict(account.objects)
     second = end(account, keep=keep)
-    assert (account.costs(), account.objects) == (costs, objects)
+    assert (account.leftovers(), account.objects) == (costs, objects)
     assert second.left == first.left
 
 
 def test_destroy_of_what_was_never_deployed_does_nothing():
     account = ModelAccount()
     assert end(account, keep=False).left.is_empty
-    assert account.costs() == {}
+    assert account.leftovers() == {}
 
 
 def test_kept_bucket_is_deleted_by_a_later_destroy():
     account = in_use()
     end(account, keep=True)
     end(account, keep=False)
-    assert account.costs() == {}
+    assert account.leftovers() == {}
 
 
 def test_bucket_of_another_account_is_never_emptied():
@@ -129,15 +129,15 @@ def test_bucket_of_another_account_is_never_emptied():
 
 
 def test_server_that_does_not_go_is_reported_as_left():
-    account = in_use(leaves_after_s=10_000)
-    server = account.costs()["servers"][0]
+    account = in_use(shutdown_s=10_000)
+    server = account.leftovers()["servers"][0]
     done = end(account, keep=False)
     assert done.left.remains(keep=False) == (server, "the stack")
     assert "DELETE_FAILED" in account.stack.status
     assert "SecurityGroup: model: this one fails" in done.why
     account.pass_time(10_000)
     end(account, keep=False)
-    assert account.costs() == {}
+    assert account.leftovers() == {}
 
 
 def test_stack_that_cannot_be_deleted_does_not_keep_the_rest():
@@ -145,10 +145,10 @@ def test_stack_that_cannot_be_deleted_does_not_keep_the_rest():
     done = end(account, keep=False)
     assert done.left.remains(keep=False) == ("the stack",)
     assert "ServerRole" in done.why
-    assert set(account.costs()) == {"stack", "kills"}  # the group with its schedules is part of the stack
+    assert set(account.leftovers()) == {"stack", "kill_schedules"}  # the group with its schedules is part of the stack
     account.fails_at.clear()
     assert end(account, keep=False).left.is_empty
-    assert account.costs() == {}
+    assert account.leftovers() == {}
 
 
 def test_bucket_that_fills_up_again_is_left_and_said_so():
@@ -164,9 +164,9 @@ def test_bucket_that_fills_up_again_is_left_and_said_so():
 
 def test_inventory_shows_everything_and_changes_nothing():
     account = in_use()
-    costs = account.costs()
+    costs = account.leftovers()
     found = account.run(take_inventory(SCOPE))
-    assert account.costs() == costs
+    assert account.leftovers() == costs
     assert [server.id for server in found.servers] == costs["servers"]
     assert (found.schedules, found.has_bucket, found.objects) == (1, True, len(account.objects))
     assert found.stack is not None
@@ -178,14 +178,14 @@ def test_inventory_shows_everything_and_changes_nothing():
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("keep", [True, False])
 def test_destroy_with_any_one_answer_lost_ends_the_same(when, keep):
-    ready = in_use(leaves_after_s=20)
+    ready = in_use(shutdown_s=20)
     end(ready, keep=keep)
     expected = {"bucket": "000000000000"} if keep else {}
-    for number in range(1, ready.asked + 1):
-        account = in_use(leaves_after_s=20)
+    for number in range(1, ready.calls_answered + 1):
+        account = in_use(shutdown_s=20)
         account.faults[number] = when
         done = repeat(lambda account: end(account, keep=keep), account)
-        costs = account.costs()
+        costs = account.leftovers()
         assert {name: costs[name] for name in costs if name not in ("objects", "uploads")} == expected, f"call {number}"
         assert done.left.remains(keep=keep) == ()
         assert foreign(account) == "running"
@@ -196,37 +196,37 @@ def test_destroy_with_any_one_answer_lost_ends_the_same(when, keep):
 def test_destroy_cut_off_anywhere_is_finished_by_the_next():
     ready = in_use()
     end(ready, keep=False)
-    for number in range(1, ready.asked):
+    for number in range(1, ready.calls_answered):
         account = in_use()
         stepper = Stepper(account, destroy(SCOPE, keep=False))
         for _ in range(number):
             stepper.step()
         stepper.flow.close()
         repeat(lambda account: end(account, keep=False), account)
-        assert account.costs() == {}, f"cut off after call {number}"
+        assert account.leftovers() == {}, f"cut off after call {number}"
 
 
 @pytest.mark.parametrize("keep", [True, False])
 def test_destroy_after_a_deploy_cut_off_anywhere_leaves_nothing(keep):
     ready = ModelAccount()
     deploy(ready)
-    for number in range(1, ready.asked):
+    for number in range(1, ready.calls_answered):
         account = ModelAccount()
         stepper = Stepper(account, deploy_flow(file()))
         for _ in range(number):
             stepper.step()
         stepper.flow.close()
         done = repeat(lambda account: end(account, keep=keep), account)
-        assert set(account.costs()) <= ({"bucket", "objects"} if keep else set()), f"cut off after call {number}"
+        assert set(account.leftovers()) <= ({"bucket", "objects"} if keep else set()), f"cut off after call {number}"
         assert done.left.remains(keep=keep) == ()
 
 
 def test_destroy_after_an_update_cut_off_anywhere_leaves_nothing():
     ready = ModelAccount()
     deploy(ready)
-    first = ready.asked
+    first = ready.calls_answered
     deploy(ready, agent="agent2")
-    for number in range(1, ready.asked - first):
+    for number in range(1, ready.calls_answered - first):
         account = ModelAccount()
         deploy(account)
         stepper = Stepper(account, deploy_flow(file(), agent="agent2"))
@@ -234,12 +234,12 @@ def test_destroy_after_an_update_cut_off_anywhere_leaves_nothing():
             stepper.step()
         stepper.flow.close()
         repeat(lambda account: end(account, keep=False), account)
-        assert account.costs() == {}, f"cut off after call {number}"
+        assert account.leftovers() == {}, f"cut off after call {number}"
 
 
 def test_two_destroys_at_once_leave_nothing():
     for ahead in range(0, 40, 3):
-        account = in_use(leaves_after_s=20)
+        account = in_use(shutdown_s=20)
         steppers = [Stepper(account, destroy(SCOPE, keep=False)) for _ in range(2)]
         for _ in range(ahead):
             steppers[0].step()
@@ -250,14 +250,14 @@ def test_two_destroys_at_once_leave_nothing():
         for each in steppers:
             assert each.error is None or isinstance(each.error, (Unclear, Refused)), each.error
         end(account, keep=False)
-        assert account.costs() == {}
+        assert account.leftovers() == {}
 
 
 def test_launch_during_a_destroy_leaves_no_server():
     ready = in_use()
     end(ready, keep=False)
     launched = 0
-    for number in range(1, ready.asked):
+    for number in range(1, ready.calls_answered):
         account = in_use()
         stepper = Stepper(account, destroy(SCOPE, keep=False))
         for _ in range(number):
@@ -270,24 +270,24 @@ def test_launch_during_a_destroy_leaves_no_server():
             stepper.step()
         account.pass_time(1)
         repeat(lambda account: end(account, keep=False), account)
-        assert account.costs() == {}, f"launched after call {number}"
+        assert account.leftovers() == {}, f"launched after call {number}"
         if stepper.error is None:
             assert stepper.result.left.is_empty, f"launched after call {number}"
     assert launched > 5
 
 
 def test_destroy_waits_until_servers_are_gone_before_the_stack_goes():
-    account = in_use(leaves_after_s=60)
+    account = in_use(shutdown_s=60)
     began = account.now
     end(account, keep=False)
     assert account.now - began >= timedelta(seconds=60)
-    assert account.costs() == {}
+    assert account.leftovers() == {}
 
 
 @pytest.mark.parametrize("ahead", range(0, 30, 3))
 @pytest.mark.parametrize("first", ["deploy", "destroy"])
 def test_deploy_and_destroy_at_once_leave_what_a_last_destroy_ends(ahead, first):
-    account = in_use(leaves_after_s=20)
+    account = in_use(shutdown_s=20)
     steppers = [Stepper(account, deploy_flow(file(), agent="agent2")), Stepper(account, destroy(SCOPE, keep=False))]
     if first == "destroy":
         steppers.reverse()
@@ -301,7 +301,7 @@ def test_deploy_and_destroy_at_once_leave_what_a_last_destroy_ends(ahead, first)
         assert each.error is None or isinstance(each.error, DayflyError), each.error
     done = repeat(lambda account: end(account, keep=False), account)
     assert done.left.is_empty
-    assert account.costs() == {}
+    assert account.leftovers() == {}
     assert foreign(account) == "running"
 
 
@@ -320,10 +320,10 @@ HISTORY = st.lists(
 @given(history=HISTORY, fails=st.sampled_from(["", "CREATE", "UPDATE", "DELETE"]))
 @settings(max_examples=150, deadline=None)
 def test_after_any_history_of_commands_a_destroy_leaves_nothing(history, fails):
-    account = in_use(leaves_after_s=20, fails_at={})
+    account = in_use(shutdown_s=20, fails_at={})
     account.fails_at = {fails: "ServerRole"} if fails else {}
     for command, number, how in history:
-        account.faults = {account.asked + number: how} if how in ("before", "after") else {}
+        account.faults = {account.calls_answered + number: how} if how in ("before", "after") else {}
         stepper, steps = Stepper(account, COMMANDS[command]()), 0
         while not stepper.over and not (how == "cut off" and steps == number):
             stepper.step()
@@ -333,7 +333,7 @@ def test_after_any_history_of_commands_a_destroy_leaves_nothing(history, fails):
     account.faults, account.fails_at = {}, {}
     done = repeat(lambda account: end(account, keep=False), account)
     assert done.left.is_empty
-    assert account.costs() == {}
+    assert account.leftovers() == {}
     assert foreign(account) == "running"
     repeat(deploy, account)
     assert plan_of(account, file()).empty

@@ -72,7 +72,7 @@ def test_following_emits_each_piece_once_and_ends_with_the_job():
         if number in (30, 60, 90):
             write(cloud, number // 30)
         if number == 120:
-            cloud.work(server)
+            cloud.run_agent(server)
 
     stepper = follow_while(cloud, work)
     assert stepper.error is None
@@ -86,7 +86,7 @@ def test_following_waits_for_a_server():
     tick(cloud)
     server = next(iter(cloud.servers))
     write(cloud, 1)
-    cloud.work(server)
+    cloud.run_agent(server)
     while not launched.over:
         launched.step()
     assert cloud.emitted == [b"1\n"]
@@ -96,14 +96,14 @@ def test_following_waits_for_a_server():
 def test_lost_answer_neither_loses_nor_repeats_a_piece(when):
     ready = going()
     write(ready, 1, 2, 3)
-    first = ready.asked
-    ready.work(next(iter(ready.servers)))
+    first = ready.calls_answered
+    ready.run_agent(next(iter(ready.servers)))
     read(ready, follow=True)
     emits = 3
-    for number in range(first + 1, ready.asked + 1):
+    for number in range(first + 1, ready.calls_answered + 1):
         cloud = going()
         write(cloud, 1, 2, 3)
-        cloud.work(next(iter(cloud.servers)))
+        cloud.run_agent(next(iter(cloud.servers)))
         cloud.faults[number] = when
         stepper = Stepper(cloud, tail(RUN, follow=True, poll_s=3))
         while not stepper.over:
@@ -116,16 +116,16 @@ def test_lost_answer_neither_loses_nor_repeats_a_piece(when):
 
 def test_following_gives_up_when_no_look_has_an_answer():
     cloud = going()
-    cloud.faults = dict.fromkeys(range(cloud.asked + 1, cloud.asked + 10_000, 2), "before")
+    cloud.faults = dict.fromkeys(range(cloud.calls_answered + 1, cloud.calls_answered + 10_000, 2), "before")
     with pytest.raises(Unclear):
         read(cloud, follow=True)
-    assert cloud.asked < 100 * UNCLEAR_AT_MOST
+    assert cloud.calls_answered < 100 * UNCLEAR_AT_MOST
 
 
 def test_log_of_a_run_that_is_over_is_whole():
     cloud = going()
     write(cloud, 1)
-    cloud.work(next(iter(cloud.servers)))
+    cloud.run_agent(next(iter(cloud.servers)))
     sweep(cloud)
     assert read(cloud).is_over
     assert cloud.emitted == [b"1\n"]

@@ -41,7 +41,7 @@ def test_path_outside_the_folder_is_refused_before_any_call(path, cloud, tmp_pat
     output = Output(path=path, key=f"{PREFIX}output/a.txt", size=1, sha256="00")
     with pytest.raises(UnfinishedError, match="outside its folder"):
         fetch(cloud, [stored("a.txt", b"a"), output], tmp_path / "to")
-    assert cloud.asked == 0
+    assert cloud.calls_answered == 0
     assert list(tmp_path.iterdir()) == []
 
 

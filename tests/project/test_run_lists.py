@@ -50,7 +50,7 @@ def sweep(cloud):
 
 def whole_run(cloud, moment=TICK, **work):
     tick(cloud, moment)
-    assert cloud.work(list(cloud.servers)[-1], **work)
+    assert cloud.run_agent(list(cloud.servers)[-1], **work)
     sweep(cloud)
 
 
@@ -148,7 +148,7 @@ def test_newest_attempt_counts():
     cloud.run(launch(LaunchRequest(job="pi", retry=run, request="again"), acting_as("launcher")))
     [row] = rows(cloud)
     assert (row.outcome, row.attempt, row.before) == ("starting", 2, ("exit 3",))
-    cloud.work(list(cloud.servers)[-1])
+    cloud.run_agent(list(cloud.servers)[-1])
     sweep(cloud)
     [row] = rows(cloud)
     assert (row.outcome, row.attempt, row.before) == ("succeeded", 2, ("exit 3",))
@@ -217,7 +217,7 @@ def test_newest_good_run_is_the_one_latest_names():
 def test_good_run_by_hand_is_only_named_in_the_hint():
     cloud = deployed(since=TICK)
     launched = tick(cloud, None, source="hand")
-    cloud.work(next(iter(cloud.servers)))
+    cloud.run_agent(next(iter(cloud.servers)))
     sweep(cloud)
     with pytest.raises(NotFoundError, match="no scheduled run of pi has succeeded yet") as refused:
         cloud.run(newest_good("pi"))
@@ -264,7 +264,7 @@ def test_show_of_live_run_lists_what_ends_its_server():
 def test_run_whose_server_is_gone_waits_for_its_final_status():
     cloud = deployed(since=TICK)
     tick(cloud)
-    cloud.work(next(iter(cloud.servers)))
+    cloud.run_agent(next(iter(cloud.servers)))
     text, document = show(cloud)
     assert "server    i-00000000000000000: server gone; final status within 5 min" in text
     assert "ends by" not in text
@@ -277,7 +277,7 @@ def test_run_whose_server_is_gone_waits_for_its_final_status():
 def test_show_claims_no_layer_that_it_did_not_see():
     cloud = deployed(since=TICK)
     tick(cloud)
-    cloud.kills.clear()
+    cloud.kill_schedules.clear()
     text, document = show(cloud)
     assert "switch         unknown: not on the server's console yet" in text
     assert "kill schedule  MISSING" in text
@@ -329,7 +329,7 @@ def test_ps_shows_live_servers_and_overdue_ones():
         "1 server. Nothing overdue or orphaned.\n"
         "next     dayfly logs pi -f"
     )
-    cloud.kills.clear()
+    cloud.kill_schedules.clear()
     cloud.pass_time(1000)
     listed = cloud.run(list_servers())
     assert ps_lines(listed, UTC)[-3:] == (

@@ -15,7 +15,7 @@ ANSWER = {"run": "pi@2026-11-24T22:41:07Z", "decision": "run"}
 
 
 def account(*answers: Invoked) -> ModelAccount:
-    found = ModelAccount(answers_of_launcher=list(answers))
+    found = ModelAccount(launcher_answers=list(answers))
     deploy(found)
     return found
 
@@ -38,7 +38,7 @@ def test_launcher_that_fails_is_asked_again_with_the_same_event():
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_lost_answer_is_asked_again_with_the_same_event(when):
     cloud = account(Invoked(answer=ANSWER), Invoked(answer=ANSWER))
-    cloud.faults = {cloud.asked + 1: when}
+    cloud.faults = {cloud.calls_answered + 1: when}
     assert send(cloud) == ANSWER
     assert len(set(cloud.invoked)) == 1
 

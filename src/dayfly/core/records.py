@@ -102,7 +102,7 @@ class Requested:
 
 @dataclass(frozen=True, kw_only=True)
 class Slot:
-    """`slots/JOB.json`: the lock of a job whose runs do not overlap. `holder`: the run that has it; None when it is free."""
+    """`slots/JOB.json`: the lock of a job whose runs do not overlap. `holder`: the run that has it, if any."""
 
     holder: str | None
     at: datetime
