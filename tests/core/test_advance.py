@@ -16,8 +16,8 @@ OTHER = names.RunName("pi", datetime(2026, 11, 24, 22, 40, tzinfo=UTC))
 
 def facts(holder: names.RunName | None, opened: bool = True) -> Facts:
     slot = Kept(record=Slot(holder=holder and str(holder), at=TICK), etag="s")
-    order = Kept(record=Opened(run=str(RUN), source="schedule", at=TICK, request="r"), etag="o")
-    return Facts(run=RUN, opened=order if opened else NOT_STORED, slot=slot, versions=(version(),))
+    open_record = Kept(record=Opened(run=str(RUN), source="schedule", at=TICK, request="r"), etag="o")
+    return Facts(run=RUN, opened=open_record if opened else NOT_STORED, slot=slot, versions=(version(),))
 
 
 def test_a_free_slot_is_taken_before_the_decision():
@@ -28,19 +28,19 @@ def test_the_run_that_holds_the_slot_is_walked_first():
     found = advance.next_step(facts(OTHER), TICK)
     assert isinstance(found, Decide)
     assert found.claim.reason == "overlap"
-    assert advance.run_in_the_way(facts(OTHER), found) == OTHER
+    assert advance.blocking_run(facts(OTHER), found) == OTHER
 
 
 def test_no_run_is_in_the_way_of_the_holder_itself():
     found = advance.next_step(facts(RUN), TICK)
-    assert advance.run_in_the_way(facts(RUN), found) is None
+    assert advance.blocking_run(facts(RUN), found) is None
 
 
-def test_a_run_has_left_the_slot_once_it_is_finished_and_no_longer_the_holder():
+def test_finished_run_has_freed_the_slot_it_no_longer_holds():
     done = Finished(reason="")
-    assert advance.has_left_the_slot(facts(OTHER), done)
-    assert not advance.has_left_the_slot(facts(RUN), done)
-    assert not advance.has_left_the_slot(facts(OTHER), advance.next_step(facts(OTHER), TICK))
+    assert advance.has_freed_slot(facts(OTHER), done)
+    assert not advance.has_freed_slot(facts(RUN), done)
+    assert not advance.has_freed_slot(facts(OTHER), advance.next_step(facts(OTHER), TICK))
 
 
 def test_a_run_that_was_never_opened_gives_the_slot_back():

@@ -1,4 +1,4 @@
-"""The outcome of an attempt: true or unknown, never hopeful."""
+"""The outcome of an attempt: what is known, never a guess."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def closed(
     shown = replace(SERVER, reason_code=reason_code)
     attempt = Attempt(number=1, intent=INTENT, election=elect(shown, NOW), ended=ended, servers=(shown,))
     step = Close(
-        ended=attempt, election=election or attempt.election, cancel=cancel, console_of="", reason="", attempt=1
+        closing=attempt, election=election or attempt.election, cancel=cancel, console_of="", reason="", attempt=1
     )
     return verdict.close(step, console, NOW, "sweeper")
 
@@ -51,7 +51,7 @@ def test_success_without_exit_0_and_every_output_is_not_saved(exit_code, missing
     assert (end.outcome, end.reason) == ("failed", "not-saved")
 
 
-def test_an_outcome_that_dayfly_does_not_know_is_failed_and_unknown():
+def test_outcome_that_dayfly_does_not_know_is_failed():
     end = closed(Ended(at=NOW, outcome="splendid", reason="", exit=0))
     assert (end.outcome, end.reason) == ("failed", "unknown")
 
@@ -76,7 +76,7 @@ def test_an_attempt_without_a_server_ends_by_its_cause(cause, outcome):
     assert end.reason == none.reason
 
 
-def test_the_newest_switch_line_on_the_console_says_what_ended_the_server():
+def test_newest_switch_line_on_console_says_what_ended_server():
     lines = (f"{verdict.SWITCH_LINE} second boot", f"{verdict.SWITCH_LINE} the agent is gone")
     end = closed(console=lines, reason_code="Client.InstanceInitiatedShutdown")
     assert (end.reason, end.ended_by) == ("lost", "switch: the agent is gone")

@@ -42,5 +42,5 @@ def test_one_walk_ends_a_server_once_while_ec2_still_shows_it():
     tick(cloud)
     cancel(cloud)
     walked = cloud.run(walk(RUN, acting_as("cli:ben")))
-    assert walked.step.state is State.UNWANTED
+    assert walked.step.state is State.MUST_END
     assert cloud.terminate_calls == list(cloud.servers)

@@ -133,5 +133,5 @@ def test_cli_launches_nothing():
     cloud = cloud_with()
     cloud.objects[names.open_key(RUN)] = encode(Opened(run=str(RUN), source="schedule", at=cloud.now, request="x"))
     walked = cloud.run(walk(RUN, acting_as("cli:ben")))
-    assert walked.step.state is State.UNSLOTTED
+    assert walked.step.state is State.NEEDS_SLOT
     assert not cloud.servers

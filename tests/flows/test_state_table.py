@@ -10,7 +10,7 @@ import pytest
 from dayfly.core import names
 from dayfly.core.event import LaunchRequest
 from dayfly.core.records import Cancel, FleetError, Opened, Slot, encode
-from dayfly.core.step import FIRST, TABLE, State
+from dayfly.core.step import FIRST_STATES, TABLE, State
 from dayfly.errors import DayflyError
 from dayfly.flows import calls
 from dayfly.flows.launch import launch
@@ -320,7 +320,7 @@ def seen() -> Transitions:
 
 
 def test_a_run_changes_state_only_along_the_table(seen):
-    known = {(None, first) for first in FIRST}
+    known = {(None, first) for first in FIRST_STATES}
     known |= {(state, after) for state, row in TABLE.items() for after in (*row.then, *row.events)}
     assert {edge: why for edge, why in seen.seen.items() if edge not in known} == {}
 

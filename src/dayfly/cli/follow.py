@@ -20,7 +20,7 @@ from dayfly.core.records import Elected, Started
 from dayfly.core.step import State
 from dayfly.errors import DayflyError, Unclear
 from dayfly.flows import calls
-from dayfly.flows.walk import Walked, walk
+from dayfly.flows.walk import WalkResult, walk
 from dayfly.project import formatting
 from dayfly.project.runs.details import stored_receipt
 from dayfly.project.runs.logs import log_pieces
@@ -92,7 +92,7 @@ def watch(where: target.Target, project: Project, run: names.RunName, view: Live
         time.sleep(poll_s)
 
 
-def _is_running(walked: Walked) -> bool:
+def _is_running(walked: WalkResult) -> bool:
     return walked.step.state is State.RUNNING
 
 

@@ -1,4 +1,4 @@
-"""`next_step(facts, now)`: the next step of a run, with its reason. Pure.
+"""`next_step(facts, now)` chooses the next step of a run, with its reason. Pure functions.
 
 Launcher, sweeper and CLI all take these steps, so each step must be safe to do twice, safe to lose, and safe beside another
 process that does it at the same time. The table of states is core/step.py; how a step is done is flows/steps.py.
@@ -34,20 +34,20 @@ ABSENT_AFTER = timedelta(hours=1)
 BETWEEN_SIGHTINGS = timedelta(minutes=4)
 """Two sightings this far apart come from two sweeps, which run every 5 minutes."""
 SIGHTING_EXPIRES = timedelta(minutes=15)
-"""A first sighting expires after this long: either EC2 showed the server again, or nothing looked."""
+"""A first sighting expires after this long: either EC2 has shown the server again, or no sweep ran."""
 KILL_AFTER = timedelta(minutes=1)
-"""The kill schedule fires this long after the deadline, so that usually the agent or the switch was first."""
+"""The kill schedule fires this long after the deadline, so that normally the agent or the server's own switch ends it first."""
 
 
 def next_step(facts: Facts, now: datetime) -> Step:
-    """The next step. A run that is neither open nor claimed is finished: it never started."""
+    """Return the next step of a run."""
     match facts.claim:
         case NotStored():
             return _before_claim(facts, now)
         case Claim(decision=Decision.RUN) as claim:
             return _claimed(facts, claim, now)
         case Claim(decision=decision, why=why):
-            return _over(facts, 0, decision, f"{decision}: {why}")
+            return _finish(facts, 0, decision, f"{decision}: {why}")
 
 
 def _claimed(facts: Facts, claim: Claim, now: datetime) -> Step:
@@ -58,24 +58,24 @@ def _claimed(facts: Facts, claim: Claim, now: datetime) -> Step:
             return _after_close(facts, claim, attempt, closed, now)
         case Attempt(election=Elected() as elected) as attempt:
             return _after_election(facts, claim, attempt, elected, now)
-        case Attempt(election=NoServer() as none) as attempt:
-            return _close(facts, attempt, none, f"it has no server: {none.reason}")
+        case Attempt(election=NoServer() as no_server) as attempt:
+            return _close(facts, attempt, no_server, f"it has no server: {no_server.reason}")
         case Attempt() as attempt:
             return _before_election(facts, attempt, now)
 
 
-def run_in_the_way(facts: Facts, found: Step) -> RunName | None:
-    """The run that holds the slot which this run needs. Its steps come first: it may be over and not closed yet."""
-    if not isinstance(found, (step.Decide, step.WaitForSlot)):
+def blocking_run(facts: Facts, upcoming: Step) -> RunName | None:
+    """Return the run that holds the slot which this run needs. It is walked first, because it may be over and not closed yet."""
+    if not isinstance(upcoming, (step.Decide, step.WaitForSlot)):
         return None
     if facts.holder in ("", str(facts.run)):
         return None
     return run_name(facts.holder)
 
 
-def has_left_the_slot(facts: Facts, found: Step) -> bool:
-    """Whether a run is finished and no longer holds the slot."""
-    return isinstance(found, step.Finished) and facts.holder != str(facts.run)
+def has_freed_slot(facts: Facts, upcoming: Step) -> bool:
+    """Return whether a run is finished and no longer holds the slot."""
+    return isinstance(upcoming, step.Finished) and facts.holder != str(facts.run)
 
 
 # --- before the claim ---------------------------------------------------------------------------------------------------
@@ -99,6 +99,7 @@ def _undecided(facts: Facts, opened: Opened, now: datetime) -> Step:
 
 
 def _needs_slot(version: Deployed) -> bool:
+    """Return whether runs need the job's slot: the lock that keeps runs of a job from overlapping."""
     return version.job.overlap == "skip"
 
 
@@ -110,16 +111,16 @@ def _before_election(facts: Facts, attempt: Attempt, now: datetime) -> Step:
     if attempt.servers:
         first = min(attempt.servers, key=lambda server: (server.launched, server.id))
         if _must_arm(attempt, first, now):
-            reason = "no job starts on a server without its kill schedule"
+            reason = f"{first.id} has no kill schedule yet"
             return step.Arm(server=first, at=intent.deadline + KILL_AFTER, reason=reason, attempt=number)
         record = election.elect(first, now)
         return step.Elect(server=first, record=record, reason=f"{first.id} was launched", attempt=number)
     if facts.cancelled:
-        none = election.elect_none(Cause.CANCELLED, attempt.spot_errors, now)
-        return step.ElectNone(record=none, reason="cancelled", attempt=number)
+        no_server = election.elect_none(Cause.CANCELLED, attempt.spot_errors, now)
+        return step.ElectNone(record=no_server, reason="cancelled", attempt=number)
     if now > intent.launch_until:
-        none = election.elect_none(Cause.UNANSWERED, attempt.spot_errors, now)
-        return step.ElectNone(record=none, reason="EC2 gave no clear answer in time", attempt=number)
+        no_server = election.elect_none(Cause.UNANSWERED, attempt.spot_errors, now)
+        return step.ElectNone(record=no_server, reason="EC2 gave no clear answer in time", attempt=number)
     market = intent.markets[0]
     if attempt.spot_errors:
         market = intent.markets[-1]
@@ -157,7 +158,7 @@ def _shown(facts: Facts, claim: Claim, attempt: Attempt, elected: Elected, serve
         return step.Arm(server=server, at=deadline + KILL_AFTER, reason="its kill schedule is missing", attempt=number)
     if not attempt.go_sent and now < deadline:
         reason = f"{server.id} is elected and armed"
-        return step.Go(server=server, intent=attempt.intent, env=claim.env, reason=reason, attempt=number)
+        return step.SendJob(server=server, intent=attempt.intent, env=claim.env, reason=reason, attempt=number)
     return step.Wait(reason=f"{server.id} is {server.state}", attempt=number)
 
 
@@ -171,7 +172,7 @@ def _not_shown(facts: Facts, attempt: Attempt, elected: Elected, now: datetime) 
         case Kept(record=first) if now - first.at <= SIGHTING_EXPIRES:
             return _close(facts, attempt, elected, f"EC2 did not show {name} twice")
     reason = f"EC2 does not show {name}, {ABSENT_AFTER} after its launch"
-    return step.LookAgain(server=name, expired=attempt.absent, reason=reason, attempt=number)
+    return step.RecordAbsence(server=name, expired=attempt.absent, reason=reason, attempt=number)
 
 
 def _close(facts: Facts, attempt: Attempt, elected: Elected | NoServer, reason: str) -> step.Close:
@@ -180,7 +181,7 @@ def _close(facts: Facts, attempt: Attempt, elected: Elected | NoServer, reason: 
         case NotStored(), Server(id=id):
             console_of = id
     return step.Close(
-        ended=attempt,
+        closing=attempt,
         election=elected,
         cancel=facts.cancel,
         console_of=console_of,
@@ -203,18 +204,18 @@ def _after_close(facts: Facts, claim: Claim, attempt: Attempt, closed: Closed, n
     match facts.opened:
         case Kept(record=opened) if opened.retry == number + 1:
             return _retry(facts, opened, attempt, now)
-    return _over(facts, number, closed.outcome, reason)
+    return _finish(facts, number, closed.outcome, reason)
 
 
 def _becomes_latest(facts: Facts, claim: Claim, attempt: Attempt, closed: Closed) -> bool:
-    """Whether this result becomes the job's last good one: only a newer one, only a whole one."""
+    """Return whether this result becomes the job's `latest`: it succeeded and is newer than the current one."""
     if closed.outcome != Outcome.SUCCEEDED:
         return False
     if claim.source == Source.HAND and not claim.publish:
         return False
     match facts.latest:
-        case Kept(record=there):
-            return (facts.run.tick, attempt.number) > (run_name(there.run).tick, there.attempt)
+        case Kept(record=current):
+            return (facts.run.tick, attempt.number) > (run_name(current.run).tick, current.attempt)
         case NotStored():
             return True
 
@@ -231,7 +232,7 @@ def _latest(facts: Facts, attempt: Attempt, ended: Ended, now: datetime) -> Late
 
 
 def _retry(facts: Facts, opened: Opened, last: Attempt, now: datetime) -> Step:
-    """The first steps of another attempt: with the version in force now, or with the last attempt's (`same_code`)."""
+    """Return the step that begins another attempt, with the version in force now or, for `same_code`, the last attempt's."""
     number, key = last.number + 1, last.intent.version
     newest = ticks.in_force(facts.versions, now)
     if isinstance(newest, Deployed):
@@ -244,16 +245,16 @@ def _retry(facts: Facts, opened: Opened, last: Attempt, now: datetime) -> Step:
     return step.Intend(version=key, request=opened.request, reason="a retry was requested", attempt=number)
 
 
-def _over(facts: Facts, attempt: int, outcome: str, reason: str) -> Step:
-    """The last steps of every run: free the slot, mark it done, remove kill schedules, and remove the open key last."""
+def _finish(facts: Facts, attempt: int, outcome: str, reason: str) -> Step:
+    """Return the next of a run's last steps: free the slot, mark it done, remove kill schedules, and at last the open key."""
     match facts.slot:
         case Kept(record=Slot(holder=holder)) as slot if holder == str(facts.run):
             return step.FreeSlot(slot=slot, reason=reason, attempt=attempt)
     if not any(name.attempt == attempt for name in facts.done):
         return step.MarkDone(outcome=outcome, reason=reason, attempt=attempt)
-    spent = tuple(server for each in facts.attempts for server in _to_disarm(each))
-    if spent:
-        return step.Disarm(servers=spent, reason=f"{spent[0]} is gone", attempt=attempt)
+    disarmable = tuple(server for each in facts.attempts for server in _to_disarm(each))
+    if disarmable:
+        return step.Disarm(servers=disarmable, reason=f"{disarmable[0]} is gone", attempt=attempt)
     match facts.opened:
         case Kept() as opened:
             return step.RemoveOpen(opened=opened, reason="nothing is left to do", attempt=attempt)
@@ -262,11 +263,11 @@ def _over(facts: Facts, attempt: int, outcome: str, reason: str) -> Step:
 
 
 def _to_disarm(attempt: Attempt) -> list[str]:
-    """Servers that no longer need their kill schedule: the elected one of a closed attempt, and those that are terminated.
+    """Return the servers that need no kill schedule any more: terminated ones, and the elected one of a closed attempt.
 
     A surplus server that is alive keeps its kill schedule.
     """
-    spent = {server.id for server in attempt.servers if server.gone}
+    disarmable = {server.id for server in attempt.servers if server.gone}
     if isinstance(attempt.closed, Closed):
-        spent.add(attempt.elected_id)
-    return sorted(spent & attempt.armed)
+        disarmable.add(attempt.elected_id)
+    return sorted(disarmable & attempt.armed)

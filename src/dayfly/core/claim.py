@@ -1,7 +1,7 @@
 """The decision about a tick: run, skipped or missed, and with which version of the job.
 
-One pure function decides for every tick: early, late, or started by hand. Nothing about attempts or servers. The slot was taken
-before (core/advance.py); this module only reads who holds it.
+Pure functions, for scheduled runs and runs by hand alike. Nothing about attempts or servers. core/advance.py takes the slot first;
+this module only reads which run holds it.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from dayfly.core.records import Claim, ClaimReason, Decision, Opened, Source
 from dayfly.core.ticks import Zones
 
 EARLY = timedelta(seconds=60)
-"""A tick further ahead of the clock is rejected. Scheduler fires within the tick's minute, and clocks differ by less."""
+"""A tick more than this ahead of the clock is rejected. Scheduler does not fire early, and clocks differ by less."""
 
 
-class _Verdict(NamedTuple):
+class _Choice(NamedTuple):
     decision: Decision
     reason: ClaimReason
     why: str
 
 
 def version_for(facts: Facts, opened: Opened, now: datetime) -> Version | None:
-    """The version that decides: the one in force at the tick of a schedule, or now for a run by hand."""
+    """Return the version that applies: at its tick for a scheduled run, now for a run by hand."""
     if opened.source == Source.SCHEDULE:
         return ticks.in_force(facts.versions, facts.run.tick)
     return ticks.in_force(facts.versions, now)
 
 
 def why_rejected(facts: Facts, opened: Opened, now: datetime, zones: Zones) -> str:
-    """Why this is not a tick of the job, so that nothing is written; an empty string when it is one.
+    """Return why this is not a tick of the job; empty when it is one. For a rejected tick nothing is written.
 
-    A schedule of an older deploy may still deliver, and a person may write any event.
+    It happens: a schedule of an older deploy may still deliver, and a person may send any event.
     """
     version = version_for(facts, opened, now)
     tick = utc_text(facts.run.tick)
@@ -52,9 +52,9 @@ def why_rejected(facts: Facts, opened: Opened, now: datetime, zones: Zones) -> s
 
 
 def decide(facts: Facts, opened: Opened, now: datetime) -> Claim:
-    """The claim of an open run."""
+    """Return the claim of an open run."""
     version = version_for(facts, opened, now)
-    decision, reason, why = _verdict(facts, opened, version, now)
+    decision, reason, why = _choose(facts, opened, version, now)
     return Claim(
         run=str(facts.run),
         decision=decision,
@@ -70,24 +70,24 @@ def decide(facts: Facts, opened: Opened, now: datetime) -> Claim:
     )
 
 
-def _verdict(facts: Facts, opened: Opened, version: Version | None, now: datetime) -> _Verdict:
+def _choose(facts: Facts, opened: Opened, version: Version | None, now: datetime) -> _Choice:
     scheduled = opened.source == Source.SCHEDULE
-    late = now - facts.run.tick
+    delay = now - facts.run.tick
     if not isinstance(version, Deployed):
         # The job was deployed when the run was opened, and removed before anything decided.
-        return _Verdict(Decision.MISSED, ClaimReason.REMOVED, f"{facts.run.job} is no longer deployed")
-    if scheduled and late > ticks.start_within(version):
-        why = f"delivered {_seconds(late)} after the tick; start_within is {version.job.start_within_s} s"
-        return _Verdict(Decision.MISSED, ClaimReason.LATE, why)
+        return _Choice(Decision.MISSED, ClaimReason.REMOVED, f"{facts.run.job} is no longer deployed")
+    if scheduled and delay > ticks.start_within(version):
+        why = f"delivered {_seconds(delay)} after the tick; start_within is {version.job.start_within_s} s"
+        return _Choice(Decision.MISSED, ClaimReason.LATE, why)
     if version.job.overlap == "skip" and facts.holder != str(facts.run):
-        return _Verdict(Decision.SKIPPED, ClaimReason.OVERLAP, f"{facts.holder} was still running")
+        return _Choice(Decision.SKIPPED, ClaimReason.OVERLAP, f"{facts.holder} was still running")
     if scheduled:
-        return _Verdict(Decision.RUN, ClaimReason.NONE, f"the schedule delivered it {_seconds(late)} after the tick")
-    return _Verdict(Decision.RUN, ClaimReason.NONE, f"by {opened.by or 'hand'}")
+        return _Choice(Decision.RUN, ClaimReason.NONE, f"the schedule delivered it {_seconds(delay)} after the tick")
+    return _Choice(Decision.RUN, ClaimReason.NONE, f"by {opened.by or 'hand'}")
 
 
 def not_delivered(run: RunName, version: Deployed, now: datetime) -> Claim:
-    """The claim of a tick that no event ever named."""
+    """Return the claim of a tick that was never delivered."""
     return Claim(
         run=str(run),
         decision=Decision.MISSED,

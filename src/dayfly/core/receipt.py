@@ -1,6 +1,6 @@
-"""The receipt of an attempt: one JSON document with all that is known when it is closed. Pure: facts in, a mapping out.
+"""The receipt of an attempt: one JSON document with all that is known when it is closed. Pure functions.
 
-`show`, `--json` and programs that read the bucket use it. Unknown is null, never 0.
+`show`, `--json` and programs that read the bucket use it. What is not known is null, never 0.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dayfly.core.records import Claim, Closed, Elected, Election, Ended, Started
 
 
 def build(facts: Facts, claim: Claim, attempt: Attempt, closed: Closed) -> dict[str, Any]:
-    """The receipt of a closed attempt."""
+    """Return the receipt of a closed attempt."""
     return {
         "format": names.FORMAT,
         "run": str(facts.run),
@@ -45,7 +45,7 @@ def build(facts: Facts, claim: Claim, attempt: Attempt, closed: Closed) -> dict[
 
 
 def times(facts: Facts, attempt: Attempt) -> dict[str, str | None]:
-    """Every time known of an attempt, UTC with milliseconds; None where unknown."""
+    """Return the times of an attempt, in UTC with milliseconds. None where one is not known."""
     known: dict[str, datetime | None] = dict.fromkeys(
         ("tick", "claimed", "intended", "server_started", "job_started", "job_ended", "stored", "server_gone", "closed")
     )
@@ -58,7 +58,7 @@ def times(facts: Facts, attempt: Attempt) -> dict[str, str | None]:
 
 
 def _times_of(record: Claim | Election | Started | Ended | Closed | NotStored) -> dict[str, datetime | None]:
-    """The times that a record tells."""
+    """Return the times that a record holds."""
     match record:
         case Claim(at=at):
             return {"claimed": at}
@@ -73,7 +73,7 @@ def _times_of(record: Claim | Election | Started | Ended | Closed | NotStored) -
         case Closed(server=None, at=at):
             return {"closed": at}
         case Closed() as closed:
-            # When EC2 says that the server was gone, or else when it was seen to be gone.
+            # The time that EC2 gives, or else the time at which dayfly saw it.
             return {"server_gone": closed.gone or closed.at, "closed": closed.at}
     return {}
 
@@ -86,9 +86,9 @@ def _server(attempt: Attempt, closed: Closed) -> dict[str, Any] | None:
 
 
 def _shape(attempt: Attempt, elected: Elected) -> dict[str, str | None]:
-    """Type, zone, market and image: as EC2 shows them now, or else as they were at the election."""
-    kinds = ("type", "zone", "market", "image")
-    return {kind: getattr(attempt.server, kind, "") or getattr(elected, kind) for kind in kinds}
+    """Return type, zone, market and image: as EC2 shows them now, or else as they were at the election."""
+    fields = ("type", "zone", "market", "image")
+    return {field: getattr(attempt.server, field, "") or getattr(elected, field) for field in fields}
 
 
 def _of_ended(ended: Ended | NotStored) -> dict[str, Any]:

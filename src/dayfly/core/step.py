@@ -30,23 +30,23 @@ from dayfly.core.records import (
 class State(StrEnum):
     """Where a run stands. The value is the phrase that screens and the diagram use."""
 
-    UNSLOTTED = "open, without its job's slot"
-    UNDECIDED = "open, undecided"
-    UNINTENDED = "to run, no attempt intended"
-    WAITING = "to be retried, another run holds the slot"
-    UNASKED = "intended, EC2 not asked"
-    SERVERLESS = "no server will come"
-    UNARMED = "a server without its kill schedule"
-    UNELECTED = "a server, none elected"
-    UNSENT = "elected, its job not sent"
+    NEEDS_SLOT = "open, without its job's slot"
+    NEEDS_DECISION = "open, undecided"
+    NEEDS_INTENT = "to run, no attempt intended"
+    WAITS_FOR_SLOT = "to be retried, another run holds the slot"
+    NEEDS_SERVER = "intended, EC2 not asked"
+    GETS_NO_SERVER = "no server will come"
+    NEEDS_KILL_SCHEDULE = "a server without its kill schedule"
+    NEEDS_ELECTION = "a server, none elected"
+    NEEDS_JOB = "elected, its job not sent"
     RUNNING = "on its server"
-    UNWANTED = "on a server that must end"
-    UNSEEN = "EC2 does not show its server"
+    MUST_END = "on a server that must end"
+    NOT_SHOWN = "EC2 does not show its server"
     SERVER_GONE = "its server is gone"
-    UNRECEIPTED = "closed, no receipt"
-    LATEST_BEHIND = "closed, `latest` is older"
-    SLOT_HELD = "over, still holding the slot"
-    UNMARKED = "over, not listed as done"
+    NEEDS_RECEIPT = "closed, no receipt"
+    LATEST_IS_OLDER = "closed, `latest` is older"
+    HOLDS_SLOT = "over, still holding the slot"
+    NEEDS_MARKER = "over, not listed as done"
     STILL_ARMED = "over, its kill schedule still there"
     STILL_OPEN = "over, still listed as open"
     FINISHED = "finished"
@@ -54,11 +54,11 @@ class State(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """What is done in a state, what it writes, and which states can follow.
+    """The step that is taken in a state, what it writes, and which states can follow.
 
-    `then`: the states after the step. `events`: the states after a change that the step did not make: by EC2, by time, by a
-    person, or by another process. `at_most`: how often one walk takes this step for the same subject. Steps in the bucket
-    repeat only after another writer was first; what EC2 has not shown yet is not asked again in the same walk.
+    `then`: the states after the step. `events`: the states after a change from outside: by EC2, time, a person, or another
+    process. `at_most`: how often one walk takes this step for the same subject. A write to the bucket is repeated because another
+    writer may be first. A call to EC2 is not, because EC2 shows its effect only later.
     """
 
     step: str
@@ -69,68 +69,73 @@ class Row:
 
 
 TABLE: dict[State, Row] = {
-    State.UNSLOTTED: Row(
+    State.NEEDS_SLOT: Row(
         step="take the slot",
         writes="slots/JOB.json",
-        then=(State.UNDECIDED, State.UNINTENDED),
-        events=(State.WAITING,),
+        then=(State.NEEDS_DECISION, State.NEEDS_INTENT),
+        events=(State.WAITS_FOR_SLOT,),
     ),
-    State.UNDECIDED: Row(
+    State.NEEDS_DECISION: Row(
         step="decide",
         writes="claim.json",
-        then=(State.UNINTENDED, State.SLOT_HELD, State.UNMARKED),
-        events=(State.UNSLOTTED,),
+        then=(State.NEEDS_INTENT, State.HOLDS_SLOT, State.NEEDS_MARKER),
+        events=(State.NEEDS_SLOT,),
     ),
-    State.WAITING: Row(step="wait", events=(State.UNSLOTTED,)),
-    State.UNINTENDED: Row(step="intend", writes="N/intent.json", then=(State.UNASKED, State.SERVERLESS)),
-    State.UNASKED: Row(
+    State.WAITS_FOR_SLOT: Row(step="wait", events=(State.NEEDS_SLOT,)),
+    State.NEEDS_INTENT: Row(step="intend", writes="N/intent.json", then=(State.NEEDS_SERVER, State.GETS_NO_SERVER)),
+    State.NEEDS_SERVER: Row(
         step="ask EC2",
         writes="N/spot-refused.json",
-        then=(State.UNASKED, State.UNARMED, State.SERVER_GONE),
-        events=(State.SERVERLESS, State.UNELECTED),
+        then=(State.NEEDS_SERVER, State.NEEDS_KILL_SCHEDULE, State.SERVER_GONE),
+        events=(State.GETS_NO_SERVER, State.NEEDS_ELECTION),
         at_most=1,
     ),
-    State.SERVERLESS: Row(
-        step="elect none", writes="N/server.json", then=(State.SERVER_GONE,), events=(State.UNARMED, State.UNELECTED)
+    State.GETS_NO_SERVER: Row(
+        step="elect none",
+        writes="N/server.json",
+        then=(State.SERVER_GONE,),
+        events=(State.NEEDS_KILL_SCHEDULE, State.NEEDS_ELECTION),
     ),
-    State.UNARMED: Row(
+    State.NEEDS_KILL_SCHEDULE: Row(
         step="arm",
         writes="kill-INSTANCE",
-        then=(State.UNELECTED, State.UNSENT, State.RUNNING),
-        events=(State.UNASKED, State.SERVERLESS, State.UNWANTED, State.SERVER_GONE),
+        then=(State.NEEDS_ELECTION, State.NEEDS_JOB, State.RUNNING),
+        events=(State.NEEDS_SERVER, State.GETS_NO_SERVER, State.MUST_END, State.SERVER_GONE),
         at_most=2,
     ),
-    State.UNELECTED: Row(
+    State.NEEDS_ELECTION: Row(
         step="elect",
         writes="N/server.json",
-        then=(State.UNSENT, State.RUNNING, State.UNWANTED, State.SERVER_GONE),
-        events=(State.UNASKED, State.SERVERLESS, State.UNARMED),
+        then=(State.NEEDS_JOB, State.RUNNING, State.MUST_END, State.SERVER_GONE),
+        events=(State.NEEDS_SERVER, State.GETS_NO_SERVER, State.NEEDS_KILL_SCHEDULE),
     ),
-    State.UNSENT: Row(
-        step="go",
+    State.NEEDS_JOB: Row(
+        step="send the job",
         writes="go/ROLEID:INSTANCE/go.json",
         then=(State.RUNNING,),
-        events=(State.UNARMED, State.UNWANTED, State.SERVER_GONE),
+        events=(State.NEEDS_KILL_SCHEDULE, State.MUST_END, State.SERVER_GONE),
     ),
     State.RUNNING: Row(
         step="wait",
-        events=(State.UNSENT, State.UNARMED, State.UNWANTED, State.UNSEEN, State.SERVER_GONE),
+        events=(State.NEEDS_JOB, State.NEEDS_KILL_SCHEDULE, State.MUST_END, State.NOT_SHOWN, State.SERVER_GONE),
     ),
-    State.UNWANTED: Row(step="end the server", writes="N/end.json", then=(State.RUNNING, State.SERVER_GONE), at_most=1),
-    State.UNSEEN: Row(
-        step="look again", writes="N/absent.json", then=(State.RUNNING,), events=(State.SERVER_GONE,), at_most=1
+    State.MUST_END: Row(step="end the server", writes="N/end.json", then=(State.RUNNING, State.SERVER_GONE), at_most=1),
+    State.NOT_SHOWN: Row(
+        step="record its absence", writes="N/absent.json", then=(State.RUNNING,), events=(State.SERVER_GONE,), at_most=1
     ),
     State.SERVER_GONE: Row(
-        step="close", writes="N/closed.json", then=(State.UNRECEIPTED,), events=(State.RUNNING, State.UNSEEN)
+        step="close", writes="N/closed.json", then=(State.NEEDS_RECEIPT,), events=(State.RUNNING, State.NOT_SHOWN)
     ),
-    State.UNRECEIPTED: Row(
+    State.NEEDS_RECEIPT: Row(
         step="write the receipt",
         writes="N/receipt.json",
-        then=(State.LATEST_BEHIND, State.SLOT_HELD, State.UNMARKED),
+        then=(State.LATEST_IS_OLDER, State.HOLDS_SLOT, State.NEEDS_MARKER),
     ),
-    State.LATEST_BEHIND: Row(step="move `latest`", writes="latest/JOB.json", then=(State.SLOT_HELD, State.UNMARKED)),
-    State.SLOT_HELD: Row(step="free the slot", writes="slots/JOB.json", then=(State.UNMARKED, State.FINISHED)),
-    State.UNMARKED: Row(
+    State.LATEST_IS_OLDER: Row(
+        step="move `latest`", writes="latest/JOB.json", then=(State.HOLDS_SLOT, State.NEEDS_MARKER)
+    ),
+    State.HOLDS_SLOT: Row(step="free the slot", writes="slots/JOB.json", then=(State.NEEDS_MARKER, State.FINISHED)),
+    State.NEEDS_MARKER: Row(
         step="mark done",
         writes="done/DATE/TICK~JOB~N~OUTCOME",
         then=(State.STILL_ARMED, State.STILL_OPEN, State.FINISHED),
@@ -139,18 +144,18 @@ TABLE: dict[State, Row] = {
     State.STILL_OPEN: Row(step="remove the open key", then=(State.FINISHED,)),
     State.FINISHED: Row(
         step="nothing",
-        events=(State.UNSLOTTED, State.WAITING, State.UNINTENDED, State.SLOT_HELD, State.STILL_ARMED),
+        events=(State.NEEDS_SLOT, State.WAITS_FOR_SLOT, State.NEEDS_INTENT, State.HOLDS_SLOT, State.STILL_ARMED),
     ),
 }
 
-FIRST = (State.UNSLOTTED, State.UNDECIDED, State.UNMARKED)
-"""The first state of a run: opened, while its job's slot is free, taken or not needed; or claimed as missed by the sweeper."""
+FIRST_STATES = (State.NEEDS_SLOT, State.NEEDS_DECISION, State.NEEDS_MARKER)
+"""The states in which a run begins: opened, with or without the need for a slot; or claimed as missed by the sweeper."""
 
 
 def diagram() -> str:
-    """The table as a Mermaid state diagram."""
+    """Return the table as a Mermaid state diagram."""
     lines = ["stateDiagram-v2"]
-    lines += [f"    [*] --> {state.name}" for state in FIRST]
+    lines += [f"    [*] --> {state.name}" for state in FIRST_STATES]
     for state, row in TABLE.items():
         lines.append(f"    {state.name}: {state.value}")
         lines += [f"    {state.name} --> {after.name}: {row.step}" for after in row.then]
@@ -160,7 +165,7 @@ def diagram() -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """What comes next for a run, and why. `attempt` is the attempt it is about; 0 when there is none."""
+    """What comes next for a run, and why. `attempt` is the number of the attempt that it is about; 0 when there is none."""
 
     state: ClassVar[State]
     reason: str
@@ -172,12 +177,12 @@ class Step:
 
     @property
     def subject(self) -> str:
-        """What the step is about, beside its state and attempt: a market or a server."""
+        """Return the market or the server that the step is about; empty when it is about neither."""
         return ""
 
     @property
     def idle(self) -> bool:
-        """Whether there is nothing to do now."""
+        """Return whether there is nothing to do now."""
         return isinstance(self, (Wait, WaitForSlot, Finished))
 
 
@@ -185,7 +190,7 @@ class Step:
 class TakeSlot(Step):
     """Make this run the holder. `free`: the slot as it is, without holder, if the job has one yet."""
 
-    state = State.UNSLOTTED
+    state = State.NEEDS_SLOT
     free: Kept[Slot] | NotStored
 
 
@@ -193,7 +198,7 @@ class TakeSlot(Step):
 class Decide(Step):
     """Write this claim."""
 
-    state = State.UNDECIDED
+    state = State.NEEDS_DECISION
     claim: Claim
 
 
@@ -201,14 +206,14 @@ class Decide(Step):
 class WaitForSlot(Step):
     """Wait until the run that holds the slot is over."""
 
-    state = State.WAITING
+    state = State.WAITS_FOR_SLOT
 
 
 @dataclass(frozen=True, kw_only=True)
 class Intend(Step):
     """Write the intent of an attempt with this version of the job. `request`: the idempotency key behind it."""
 
-    state = State.UNINTENDED
+    state = State.NEEDS_INTENT
     version: str
     request: str
 
@@ -217,7 +222,7 @@ class Intend(Step):
 class AskEc2(Step):
     """Send this request. `spot_errors`: why spot was refused, when this market is asked after spot."""
 
-    state = State.UNASKED
+    state = State.NEEDS_SERVER
     intent: Intent
     market: str
     spot_errors: tuple[FleetError, ...] = ()
@@ -236,7 +241,7 @@ class AskEc2(Step):
 class ElectNone(Step):
     """Record that this attempt has no server."""
 
-    state = State.SERVERLESS
+    state = State.GETS_NO_SERVER
     record: NoServer
 
 
@@ -244,7 +249,7 @@ class ElectNone(Step):
 class Arm(Step):
     """Create the server's kill schedule, to fire at `at`."""
 
-    state = State.UNARMED
+    state = State.NEEDS_KILL_SCHEDULE
     server: Server
     at: datetime
 
@@ -257,16 +262,16 @@ class Arm(Step):
 class Elect(Step):
     """Record that this server may run the job."""
 
-    state = State.UNELECTED
+    state = State.NEEDS_ELECTION
     server: Server
     record: Elected
 
 
 @dataclass(frozen=True, kw_only=True)
-class Go(Step):
+class SendJob(Step):
     """Send the job to the elected server. `env`: values for this run only."""
 
-    state = State.UNSENT
+    state = State.NEEDS_JOB
     server: Server
     intent: Intent
     env: Mapping[str, str]
@@ -283,15 +288,15 @@ class Wait(Step):
 class End(Step):
     """Terminate the server."""
 
-    state = State.UNWANTED
+    state = State.MUST_END
     server: Server
 
 
 @dataclass(frozen=True, kw_only=True)
-class LookAgain(Step):
+class RecordAbsence(Step):
     """Record that EC2 does not show the server. `expired`: an older such record, if there is one; it is too old to count."""
 
-    state = State.UNSEEN
+    state = State.NOT_SHOWN
     server: str
     expired: Kept[Absent] | NotStored
 
@@ -301,7 +306,7 @@ class Close(Step):
     """Decide how the attempt ended. `console_of`: the server whose console may say why, if its agent did not; or empty."""
 
     state = State.SERVER_GONE
-    ended: Attempt
+    closing: Attempt
     election: Election
     cancel: Cancel | NotStored
     console_of: str
@@ -311,7 +316,7 @@ class Close(Step):
 class WriteReceipt(Step):
     """Write this receipt."""
 
-    state = State.UNRECEIPTED
+    state = State.NEEDS_RECEIPT
     receipt: Mapping[str, Any]
 
 
@@ -319,7 +324,7 @@ class WriteReceipt(Step):
 class MoveLatest(Step):
     """Make this result the job's last good one, in place of `before`."""
 
-    state = State.LATEST_BEHIND
+    state = State.LATEST_IS_OLDER
     latest: Latest
     before: Kept[Latest] | NotStored
 
@@ -328,7 +333,7 @@ class MoveLatest(Step):
 class FreeSlot(Step):
     """Remove this run as the holder of the slot."""
 
-    state = State.SLOT_HELD
+    state = State.HOLDS_SLOT
     slot: Kept[Slot]
 
 
@@ -336,7 +341,7 @@ class FreeSlot(Step):
 class MarkDone(Step):
     """Write the marker under done/ that names this outcome."""
 
-    state = State.UNMARKED
+    state = State.NEEDS_MARKER
     outcome: str
 
 

@@ -1,6 +1,6 @@
-"""How an attempt ended, judged from its facts: outcome, reason, and what ended the server. Pure.
+"""How an attempt ended, decided from its facts: outcome, reason, and what ended the server. Pure functions.
 
-`succeeded` needs the agent's record, exit 0 and every declared output stored. Anything unknown is called unknown.
+`succeeded` needs the agent's record, exit 0 and every declared output stored. What is not known is reported as unknown.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dayfly.core.records import Cancel, Cause, Closed, Elected, Ended, EndOrder,
 from dayfly.core.step import Close
 
 SWITCH_LINE = "dayfly switch: powering off:"
+"""What a server's switch (a script of its launch template) writes to the console before it powers the server off."""
 
 
 class _End(NamedTuple):
@@ -22,11 +23,11 @@ class _End(NamedTuple):
 
 
 def close(step: Close, console: tuple[str, ...], now: datetime, by: str) -> Closed:
-    """The closing record of an attempt whose server is gone, or that had none. `console`: what dayfly wrote to it."""
-    attempt = step.ended
+    """Return the closing record of an attempt that has no live server. `console`: dayfly's lines on the server's console."""
+    attempt = step.closing
     match step.election:
-        case NoServer() as none:
-            end = _without_server(none)
+        case NoServer() as no_server:
+            end = _without_server(no_server)
             return Closed(
                 at=now, by=by, **end._asdict(), server=None, gone=None, ended_by="there was no server", console=console
             )
@@ -58,23 +59,23 @@ def _exit_of(ended: Ended | NotStored) -> int | None:
     return None
 
 
-def _without_server(none: NoServer) -> _End:
-    if none.cause == Cause.CANCELLED:
+def _without_server(no_server: NoServer) -> _End:
+    if no_server.cause == Cause.CANCELLED:
         return _End(Outcome.CANCELLED, EndReason.CANCELLED, "before it had a server")
-    return _End(Outcome.FAILED, none.reason, none.detail)
+    return _End(Outcome.FAILED, no_server.reason, no_server.detail)
 
 
 def _outcome(attempt: Attempt, cancel: Cancel | NotStored, console: tuple[str, ...]) -> _End:
     match attempt.ended, cancel:
         case Ended() as ended, _:
-            return _as_the_agent_says(ended, cancel)
+            return _from_agent_report(ended, cancel)
         case _, Cancel():
             return _End(Outcome.CANCELLED, EndReason.CANCELLED, "its server was ended; the log so far is kept")
-    return _without_agent(attempt, console)
+    return _without_agent_report(attempt, console)
 
 
-def _as_the_agent_says(ended: Ended, cancel: Cancel | NotStored) -> _End:
-    """The agent's own outcome, where it agrees with its exit code and outputs."""
+def _from_agent_report(ended: Ended, cancel: Cancel | NotStored) -> _End:
+    """Return the outcome that the agent reported, if it agrees with the exit code and the outputs."""
     if ended.outcome not in tuple(Outcome):
         return _End(Outcome.FAILED, EndReason.UNKNOWN, f"the agent reported an unknown outcome: {ended.outcome}")
     outcome = Outcome(ended.outcome)
@@ -85,8 +86,8 @@ def _as_the_agent_says(ended: Ended, cancel: Cancel | NotStored) -> _End:
     return _End(outcome, ended.reason, ended.detail)
 
 
-def _without_agent(attempt: Attempt, console: tuple[str, ...]) -> _End:
-    """The end of a server whose agent stored no ended.json."""
+def _without_agent_report(attempt: Attempt, console: tuple[str, ...]) -> _End:
+    """Return the end of an attempt whose agent stored no ended.json."""
     server = attempt.server
     if not server.reason_code:
         detail = "its server went away without reporting an end; EC2 does not say why"
@@ -110,19 +111,19 @@ def _ended_by(attempt: Attempt, cancel: Cancel | NotStored, console: tuple[str, 
 
 
 def _by_ec2(attempt: Attempt, server: Server, cancel: Cancel | NotStored, console: tuple[str, ...]) -> str:
-    """What ended the server, by the reason that EC2 gives."""
+    """Return what ended the server, by the reason that EC2 gives."""
     if server.reason_code.startswith("Server.Spot"):
         return "EC2: spot capacity was taken back"
     if server.reason_code == "Client.UserInitiatedShutdown":
-        return _from_outside(attempt, server, cancel)
+        return _ended_by_api_call(attempt, server, cancel)
     if server.reason_code == "Client.InstanceInitiatedShutdown":
-        return _from_inside(attempt, console)
+        return _ended_by_itself(attempt, console)
     if server.reason_code:
         return f"EC2: {server.reason_code}"
     return "unknown: EC2 gives no reason"
 
 
-def _from_outside(attempt: Attempt, server: Server, cancel: Cancel | NotStored) -> str:
+def _ended_by_api_call(attempt: Attempt, server: Server, cancel: Cancel | NotStored) -> str:
     if isinstance(cancel, Cancel):
         return "cancel"
     if server.changed is not None and server.changed >= attempt.intent.deadline:
@@ -130,7 +131,7 @@ def _from_outside(attempt: Attempt, server: Server, cancel: Cancel | NotStored) 
     return "TerminateInstances, not by dayfly"
 
 
-def _from_inside(attempt: Attempt, console: tuple[str, ...]) -> str:
+def _ended_by_itself(attempt: Attempt, console: tuple[str, ...]) -> str:
     match attempt.ended:
         case Ended(outcome=Outcome.TIMED_OUT):
             return "agent: the job's time limit"

@@ -8,17 +8,17 @@ from dayfly.core.step import State
 from dayfly.core.ticks import Zones
 
 SWEEPER_STATES = frozenset(State)
-LAUNCHER_STATES = SWEEPER_STATES - {State.UNWANTED}
+LAUNCHER_STATES = SWEEPER_STATES - {State.MUST_END}
 """The launcher never ends a server; its role could not."""
 CLI_STATES = frozenset(
     {
-        State.UNWANTED,
-        State.UNSEEN,
+        State.MUST_END,
+        State.NOT_SHOWN,
         State.SERVER_GONE,
-        State.UNRECEIPTED,
-        State.LATEST_BEHIND,
-        State.SLOT_HELD,
-        State.UNMARKED,
+        State.NEEDS_RECEIPT,
+        State.LATEST_IS_OLDER,
+        State.HOLDS_SLOT,
+        State.NEEDS_MARKER,
         State.STILL_ARMED,
         State.STILL_OPEN,
     }

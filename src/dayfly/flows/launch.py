@@ -1,12 +1,14 @@
-"""The launcher's flow: opens the run that an event asks for and walks it as far as possible now. Ends no server.
+"""The launcher's flow: opens the run that an event asks for and walks it as far as possible now. It ends no server.
 
-An event may be delivered twice, late, or twenty times at once: the run's name is its identity, and the first write wins.
+An event may be delivered late, twice, or many times at once. The run's name is its identity, and the first write wins.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import count, islice
 
 from dayfly.core import claim, names, ticks
 from dayfly.core.event import LaunchRequest
@@ -18,10 +20,10 @@ from dayfly.flows import read
 from dayfly.flows.actor import Actor
 from dayfly.flows.calls import Flow, Log, Now, PutNew, ask
 from dayfly.flows.gather import gather
-from dayfly.flows.walk import Walked, walk
+from dayfly.flows.walk import WalkResult, walk
 
-CANDIDATES = 50
-"""A run by hand in a taken second takes the next one; more runs by hand of one job in a minute are refused."""
+MAX_SECONDS_TRIED = 50
+"""A run by hand is named by its second. When that is taken it tries the next ones, up to this many."""
 
 
 @dataclass(frozen=True)
@@ -31,35 +33,35 @@ class Rejected:
     why: str
 
 
-LaunchResult = Walked | Rejected
+LaunchResult = WalkResult | Rejected
 
 
-def launch(asked: LaunchRequest, actor: Actor) -> Flow[LaunchResult]:
-    """Opens the run that the event asks for and walks it. Raises NotFoundError when a person names what does not exist."""
-    if asked.retry is not None:
-        return (yield from _retry(asked, asked.retry, actor))
-    if asked.tick is not None:
-        return (yield from _tick(asked, names.RunName(asked.job, asked.tick), actor))
-    return (yield from _by_hand(asked, actor))
+def launch(wanted: LaunchRequest, actor: Actor) -> Flow[LaunchResult]:
+    """Open the run that the event asks for and walk it. Raises NotFoundError when a person names what does not exist."""
+    if wanted.retry is not None:
+        return (yield from _retry(wanted, wanted.retry, actor))
+    if wanted.tick is not None:
+        return (yield from _launch_tick(wanted, names.RunName(wanted.job, wanted.tick), actor))
+    return (yield from _launch_by_hand(wanted, actor))
 
 
-def _tick(asked: LaunchRequest, run: names.RunName, actor: Actor) -> Flow[LaunchResult]:
+def _launch_tick(wanted: LaunchRequest, run: names.RunName, actor: Actor) -> Flow[LaunchResult]:
     now = yield from ask(Now())
     opened = Opened(
         run=str(run),
-        source=asked.source,
+        source=wanted.source,
         at=now,
-        request=asked.request,
-        by=asked.by,
-        env=asked.env,
-        publish=asked.publish,
+        request=wanted.request,
+        by=wanted.by,
+        env=wanted.env,
+        publish=wanted.publish,
     )
     facts = yield from gather(run)
     if isinstance(facts.claim, NotStored) and not facts.is_open:
         why = claim.why_rejected(facts, opened, now, actor.zones)
         if why:
-            yield from ask(Log(f"{run}: rejected", {"why": why, "source": asked.source}))
-            if asked.source == Source.HAND:
+            yield from ask(Log(f"{run}: rejected", {"why": why, "source": wanted.source}))
+            if wanted.source == Source.HAND:
                 raise NotFoundError(f"{run} cannot run: {why}")
             return Rejected(why)
         yield from ask(PutNew(names.open_key(run), encode(opened)))
@@ -69,52 +71,49 @@ def _tick(asked: LaunchRequest, run: names.RunName, actor: Actor) -> Flow[Launch
 # --- by hand ------------------------------------------------------------------------------------------------------------
 
 
-def _by_hand(asked: LaunchRequest, actor: Actor) -> Flow[LaunchResult]:
-    """A run by hand gets the present second, or the next that neither another request nor a tick has.
+def _launch_by_hand(wanted: LaunchRequest, actor: Actor) -> Flow[LaunchResult]:
+    """Launch a run in the current second, or in the next one that neither another request nor a tick has.
 
-    Each candidate is recorded under the request before it is tried, so that a second delivery tries the same ones.
+    Each second is recorded under the request before it is tried, so that a second delivery tries the same seconds.
     """
     now = yield from ask(Now())
-    for number in range(CANDIDATES):
-        second = _nth_second(now, number)
-        fresh = Requested(run=str(names.RunName(asked.job, second)), attempt=None, at=now)
-        requested = yield from _first(names.request_key(asked.request, number), fresh)
+    for number, second in enumerate(islice(_seconds(now), MAX_SECONDS_TRIED)):
+        fresh = Requested(run=str(names.RunName(wanted.job, second)), attempt=None, at=now)
+        requested = yield from _write_once(names.request_key(wanted.request, number), fresh)
         run = names.run_name(requested.run)
-        if (yield from _request_behind(run)) not in ("", asked.request):
+        if (yield from _stored_request(run)) not in ("", wanted.request):
             continue
-        result = yield from _tick(replace(asked, tick=run.tick), run, actor)
-        if isinstance(result, Rejected) or _requested_by(result.facts) == asked.request:
+        result = yield from _launch_tick(replace(wanted, tick=run.tick), run, actor)
+        if isinstance(result, Rejected) or _request_of(result.facts) == wanted.request:
             return result
     raise NotFoundError(
-        f"{asked.job} was started by hand {CANDIDATES} times within a minute", hint="try again in a minute"
+        f"{wanted.job} was started by hand {MAX_SECONDS_TRIED} times within a minute", hint="try again in a minute"
     )
 
 
-def _first(key: str, fresh: Requested) -> Flow[Requested]:
-    """The record under this key: the one that is there, or else the fresh one, now written."""
+def _write_once(key: str, fresh: Requested) -> Flow[Requested]:
+    """Return the record under this key. When there is none, write the fresh one and return it."""
     match (yield from read.record(Requested, key)):
-        case Requested() as there:
-            return there
+        case Requested() as stored:
+            return stored
     if (yield from ask(PutNew(key, encode(fresh)))):
         return fresh
     match (yield from read.record(Requested, key)):
-        case Requested() as there:
-            return there
+        case Requested() as stored:
+            return stored
     return fresh
 
 
-def _nth_second(now: datetime, number: int) -> datetime:
-    """The n-th whole second from now that is not a whole minute: whole minutes belong to schedules."""
-    second = now.replace(microsecond=0)
-    for _ in range(number + 1):
-        while second.second == 0:
-            second += timedelta(seconds=1)
-        second += timedelta(seconds=1)
-    return second - timedelta(seconds=1)
+def _seconds(now: datetime) -> Iterator[datetime]:
+    """Yield the seconds from now on, without whole minutes: those belong to schedules."""
+    for number in count():
+        second = now.replace(microsecond=0) + timedelta(seconds=number)
+        if second.second != 0:
+            yield second
 
 
-def _request_behind(run: names.RunName) -> Flow[str]:
-    """The request that started a run; empty when there is no such run yet."""
+def _stored_request(run: names.RunName) -> Flow[str]:
+    """Return the request that started a run, from the bucket; empty when there is no such run yet."""
     match (yield from read.record(Claim, names.claim_key(run))):
         case Claim(request=request):
             return request
@@ -124,7 +123,7 @@ def _request_behind(run: names.RunName) -> Flow[str]:
     return ""
 
 
-def _requested_by(facts: Facts) -> str:
+def _request_of(facts: Facts) -> str:
     match facts.claim, facts.opened:
         case (Claim(request=request), _) | (_, Kept(record=Opened(request=request))):
             return request
@@ -134,16 +133,16 @@ def _requested_by(facts: Facts) -> str:
 # --- another attempt ----------------------------------------------------------------------------------------------------
 
 
-def _retry(asked: LaunchRequest, run: names.RunName, actor: Actor) -> Flow[LaunchResult]:
-    """Another attempt of a finished run: opens it again, naming the attempt that this request got."""
+def _retry(wanted: LaunchRequest, run: names.RunName, actor: Actor) -> Flow[LaunchResult]:
+    """Open a finished run again for another attempt, the one that this request got, and walk it."""
     facts = yield from gather(run)
     now = yield from ask(Now())
-    key = names.request_key(asked.request, 0)
+    key = names.request_key(wanted.request, 0)
     requested = yield from read.record(Requested, key)
     if isinstance(requested, NotStored):
         last = _last_attempt(run, facts)
-        _refuse_removed(run, facts, asked, now)
-        requested = yield from _first(key, Requested(run=str(run), attempt=last + 1, at=now))
+        _refuse_removed(run, facts, wanted, now)
+        requested = yield from _write_once(key, Requested(run=str(run), attempt=last + 1, at=now))
     begun = bool(facts.attempts) and facts.attempt.number >= (requested.attempt or 0)
     match facts.claim:
         case Claim(source=source) if not (facts.is_open or begun):
@@ -151,29 +150,29 @@ def _retry(asked: LaunchRequest, run: names.RunName, actor: Actor) -> Flow[Launc
                 run=str(run),
                 source=source,
                 at=now,
-                request=asked.request,
-                by=asked.by,
+                request=wanted.request,
+                by=wanted.by,
                 retry=requested.attempt,
-                same_code=asked.same_code,
+                same_code=wanted.same_code,
             )
             yield from ask(PutNew(names.open_key(run), encode(opened)))
     return (yield from walk(run, actor))
 
 
 def _last_attempt(run: names.RunName, facts: Facts) -> int:
-    """The number of the attempt that is over. Raises NotFoundError when there is none to retry."""
+    """Return the number of the attempt that is over. Raises NotFoundError when there is none to retry."""
     claim = facts.claim
     if isinstance(claim, NotStored):
         raise NotFoundError(f"there is no run {run}", hint=f"dayfly runs {run.job}")
     if facts.is_open:
-        raise NotFoundError(f"{run} is not over: its attempt is going on", hint=f"dayfly show {run}")
+        raise NotFoundError(f"{run} is not over yet: wait for its end, or cancel it", hint=f"dayfly show {run}")
     if isinstance(facts.attempt, NoAttempt):
         raise NotFoundError(f"{run} never had a server ({claim.decision}: {claim.why})", hint=f"dayfly run {run.job}")
     return facts.attempt.number
 
 
-def _refuse_removed(run: names.RunName, facts: Facts, asked: LaunchRequest, now: datetime) -> None:
-    if not asked.same_code and not isinstance(ticks.in_force(facts.versions, now), Deployed):
+def _refuse_removed(run: names.RunName, facts: Facts, wanted: LaunchRequest, now: datetime) -> None:
+    if not wanted.same_code and not isinstance(ticks.in_force(facts.versions, now), Deployed):
         raise NotFoundError(
             f"{run.job} is no longer deployed", hint=f"dayfly retry {run} --same-code runs it as it was"
         )

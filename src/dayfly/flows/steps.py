@@ -1,6 +1,6 @@
-"""Takes a step: one function per kind of step. Each is safe to do twice and safe to lose.
+"""Takes steps: one function for each kind of step. Each is safe to do twice and safe to lose.
 
-Nothing is decided here: core/advance.py chose the step, and core builds what a step writes. flows/actor.py says who may take it.
+Nothing is decided here: core/advance.py chooses the step, and core builds what it writes. flows/actor.py says who may take it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from dayfly.core import election, names, request, step, verdict
+from dayfly.core import election, names, request, verdict
 from dayfly.core.facts import Facts, Kept, Launched, NotStored, RefusedLaunch, Replayed, Server
 from dayfly.core.model import Deployed
 from dayfly.core.records import (
@@ -24,7 +24,26 @@ from dayfly.core.records import (
     SpotRefused,
     encode,
 )
-from dayfly.core.step import Step
+from dayfly.core.step import (
+    Arm,
+    AskEc2,
+    Close,
+    Decide,
+    Disarm,
+    Elect,
+    ElectNone,
+    End,
+    FreeSlot,
+    Intend,
+    MarkDone,
+    MoveLatest,
+    RecordAbsence,
+    RemoveOpen,
+    SendJob,
+    Step,
+    TakeSlot,
+    WriteReceipt,
+)
 from dayfly.errors import Unclear
 from dayfly.flows import calls
 from dayfly.flows.actor import Actor
@@ -33,135 +52,137 @@ from dayfly.flows.calls import Flow, ask
 LINK_SECONDS = 900
 """The bundle's link is valid longer than an agent waits for go.json (10 min), shorter than a session of the launcher's role."""
 
-Named = tuple[Server, ...]
+SeenServers = tuple[Server, ...]
 """Servers that EC2 named in an answer and may not list yet."""
 
 
-def take(found: Step, facts: Facts, actor: Actor, now: datetime) -> Flow[Named]:
-    """Takes one step. Raises Unclear when it is unknown whether it happened; the next walk repeats it."""
-    return (yield from _TAKE[type(found)](found, facts, actor, now))
+def take_step(step: Step, facts: Facts, actor: Actor, now: datetime) -> Flow[SeenServers]:
+    """Take one step. Raises Unclear when it is unknown whether it happened; the next walk repeats it."""
+    return (yield from _TAKE[type(step)](step, facts, actor, now))
 
 
-def _take_slot(found: step.TakeSlot, facts: Facts, _actor: Actor, now: datetime) -> Flow[Named]:
+def _take_slot(step: TakeSlot, facts: Facts, _actor: Actor, now: datetime) -> Flow[SeenServers]:
     body = encode(Slot(holder=str(facts.run), at=now))
-    yield from _write_over(names.slot_key(facts.run.job), body, found.free)
+    yield from _replace(names.slot_key(facts.run.job), body, step.free)
     return ()
 
 
-def _decide(found: step.Decide, facts: Facts, _actor: Actor, _now: datetime) -> Flow[Named]:
-    yield from ask(calls.PutNew(names.claim_key(facts.run), encode(found.claim)))
+def _decide(step: Decide, facts: Facts, _actor: Actor, _now: datetime) -> Flow[SeenServers]:
+    yield from ask(calls.PutNew(names.claim_key(facts.run), encode(step.claim)))
     return ()
 
 
-def _intend(found: step.Intend, facts: Facts, actor: Actor, now: datetime) -> Flow[Named]:
-    version = _version(facts, found.version)
-    intent = request.intent(facts.run, found.attempt, version, actor.project, actor.bucket, now, found.request)
-    yield from _write(facts, found, intent)
+def _intend(step: Intend, facts: Facts, actor: Actor, now: datetime) -> Flow[SeenServers]:
+    version = _version(facts, step.version)
+    intent = request.intent(facts.run, step.attempt, version, actor.project, actor.bucket, now, step.request)
+    yield from _write_fact(facts, step, intent)
     return ()
 
 
-def _ask_ec2(found: step.AskEc2, facts: Facts, _actor: Actor, now: datetime) -> Flow[Named]:
-    match (yield from ask(calls.CreateFleet(found.request))):
+def _ask_ec2(step: AskEc2, facts: Facts, _actor: Actor, now: datetime) -> Flow[SeenServers]:
+    match (yield from ask(calls.CreateFleet(step.request))):
         case Launched(servers=servers):
             return servers
         case Replayed(fleet=fleet):
-            return (yield from _replayed(fleet, found.request))
+            return (yield from _replayed(fleet, step.request))
         case RefusedLaunch(errors=errors):
-            yield from _write(facts, found, election.after_refusal(found, errors, now))
+            yield from _write_fact(facts, step, election.after_refusal(step, errors, now))
     return ()
 
 
-def _replayed(fleet: str | None, fleet_request: Mapping[str, Any]) -> Flow[Named]:
-    """The servers of a request that EC2 already knew, from DescribeFleets.
+def _replayed(fleet: str | None, fleet_request: Mapping[str, Any]) -> Flow[SeenServers]:
+    """Return the servers of a request that EC2 already had, from DescribeFleets.
 
-    Raises Unclear when EC2 names none: one may exist, so the same request is repeated later, but not in this walk.
+    Raises Unclear when EC2 names none: one may exist, so a later walk repeats the same request.
     """
-    servers: Named = ()
+    servers: SeenServers = ()
     if fleet is not None:
         servers = yield from ask(calls.FleetServers(fleet, fleet_request))
     if not servers:
-        raise Unclear("EC2 knows this launch request and names no server of it yet", hint="try again in a minute")
+        raise Unclear(
+            "EC2 has this launch request already but names no server for it yet", hint="try again in a minute"
+        )
     return servers
 
 
-def _elect_none(found: step.ElectNone, facts: Facts, _actor: Actor, _now: datetime) -> Flow[Named]:
-    yield from _write(facts, found, found.record)
+def _elect_none(step: ElectNone, facts: Facts, _actor: Actor, _now: datetime) -> Flow[SeenServers]:
+    yield from _write_fact(facts, step, step.record)
     return ()
 
 
-def _arm(found: step.Arm, _facts: Facts, _actor: Actor, _now: datetime) -> Flow[Named]:
-    yield from ask(calls.Arm(found.server.id, found.at))
-    return (found.server,)
+def _arm(step: Arm, _facts: Facts, _actor: Actor, _now: datetime) -> Flow[SeenServers]:
+    yield from ask(calls.Arm(step.server.id, step.at))
+    return (step.server,)
 
 
-def _elect(found: step.Elect, facts: Facts, _actor: Actor, _now: datetime) -> Flow[Named]:
-    yield from _write(facts, found, found.record)
-    return (found.server,)
+def _elect(step: Elect, facts: Facts, _actor: Actor, _now: datetime) -> Flow[SeenServers]:
+    yield from _write_fact(facts, step, step.record)
+    return (step.server,)
 
 
-def _go(found: step.Go, facts: Facts, actor: Actor, _now: datetime) -> Flow[Named]:
-    intent, server = found.intent, found.server
+def _send_job(step: SendJob, facts: Facts, actor: Actor, _now: datetime) -> Flow[SeenServers]:
+    intent, server = step.intent, step.server
     version = _version(facts, intent.version)
     link = ""
     if version.code is not None:
         link = yield from ask(calls.SignGet(version.code.bundle, LINK_SECONDS))
     day = facts.run.tick.astimezone(actor.zones(version.job.timezone)).date().isoformat()
-    body = request.go(facts.run, version, intent, server.id, link, day, actor.region, found.env)
+    body = request.go(facts.run, version, intent, server.id, link, day, actor.region, step.env)
     yield from ask(calls.PutNew(names.go_key(intent.role_id, server.id), _json(body)))
     return (server,)
 
 
-def _end(found: step.End, facts: Facts, actor: Actor, now: datetime) -> Flow[Named]:
-    server = found.server.id
-    yield from _write(facts, found, EndOrder(at=now, by=actor.who, why=found.reason, server=server))
+def _end(step: End, facts: Facts, actor: Actor, now: datetime) -> Flow[SeenServers]:
+    server = step.server.id
+    yield from _write_fact(facts, step, EndOrder(at=now, by=actor.who, why=step.reason, server=server))
     yield from ask(calls.TerminateServer(server))
     return ()
 
 
-def _look_again(found: step.LookAgain, facts: Facts, _actor: Actor, now: datetime) -> Flow[Named]:
-    record = Absent(at=now, server=found.server)
-    key = names.attempt_key(facts.run, found.attempt, record.file)
-    yield from _write_over(key, encode(record), found.expired)
+def _record_absence(step: RecordAbsence, facts: Facts, _actor: Actor, now: datetime) -> Flow[SeenServers]:
+    record = Absent(at=now, server=step.server)
+    key = names.attempt_key(facts.run, step.attempt, record.file)
+    yield from _replace(key, encode(record), step.expired)
     return ()
 
 
-def _close(found: step.Close, facts: Facts, actor: Actor, now: datetime) -> Flow[Named]:
+def _close(step: Close, facts: Facts, actor: Actor, now: datetime) -> Flow[SeenServers]:
     console: tuple[str, ...] = ()
-    if found.console_of:
-        console = yield from ask(calls.ReadConsole(found.console_of))
-    yield from _write(facts, found, verdict.close(found, console, now, actor.who))
+    if step.console_of:
+        console = yield from ask(calls.ReadConsole(step.console_of))
+    yield from _write_fact(facts, step, verdict.close(step, console, now, actor.who))
     return ()
 
 
-def _receipt(found: step.WriteReceipt, facts: Facts, _actor: Actor, _now: datetime) -> Flow[Named]:
-    key = names.attempt_key(facts.run, found.attempt, "receipt")
-    yield from ask(calls.PutNew(key, _json(found.receipt, indent=1)))
+def _receipt(step: WriteReceipt, facts: Facts, _actor: Actor, _now: datetime) -> Flow[SeenServers]:
+    key = names.attempt_key(facts.run, step.attempt, "receipt")
+    yield from ask(calls.PutNew(key, _json(step.receipt, indent=1)))
     return ()
 
 
-def _move_latest(found: step.MoveLatest, facts: Facts, _actor: Actor, _now: datetime) -> Flow[Named]:
-    yield from _write_over(names.latest_key(facts.run.job), encode(found.latest), found.before)
+def _move_latest(step: MoveLatest, facts: Facts, _actor: Actor, _now: datetime) -> Flow[SeenServers]:
+    yield from _replace(names.latest_key(facts.run.job), encode(step.latest), step.before)
     return ()
 
 
-def _free_slot(found: step.FreeSlot, facts: Facts, _actor: Actor, now: datetime) -> Flow[Named]:
-    yield from _write_over(names.slot_key(facts.run.job), encode(Slot(holder=None, at=now)), found.slot)
+def _free_slot(step: FreeSlot, facts: Facts, _actor: Actor, now: datetime) -> Flow[SeenServers]:
+    yield from _replace(names.slot_key(facts.run.job), encode(Slot(holder=None, at=now)), step.slot)
     return ()
 
 
-def _mark_done(found: step.MarkDone, facts: Facts, _actor: Actor, _now: datetime) -> Flow[Named]:
-    yield from ask(calls.PutNew(names.done_key(facts.run, found.attempt, found.outcome), b""))
+def _mark_done(step: MarkDone, facts: Facts, _actor: Actor, _now: datetime) -> Flow[SeenServers]:
+    yield from ask(calls.PutNew(names.done_key(facts.run, step.attempt, step.outcome), b""))
     return ()
 
 
-def _disarm(found: step.Disarm, _facts: Facts, _actor: Actor, _now: datetime) -> Flow[Named]:
-    for server in found.servers:
+def _disarm(step: Disarm, _facts: Facts, _actor: Actor, _now: datetime) -> Flow[SeenServers]:
+    for server in step.servers:
         yield from ask(calls.Disarm(server))
     return ()
 
 
-def _remove_open(found: step.RemoveOpen, facts: Facts, _actor: Actor, _now: datetime) -> Flow[Named]:
-    yield from ask(calls.Delete(names.open_key(facts.run), found.opened.etag))
+def _remove_open(step: RemoveOpen, facts: Facts, _actor: Actor, _now: datetime) -> Flow[SeenServers]:
+    yield from ask(calls.Delete(names.open_key(facts.run), step.opened.etag))
     return ()
 
 
@@ -172,16 +193,16 @@ def _version(facts: Facts, key: str) -> Deployed:
     return version
 
 
-def _write(
-    facts: Facts, found: Step, record: Intent | SpotRefused | Elected | NoServer | EndOrder | Closed
+def _write_fact(
+    facts: Facts, step: Step, record: Intent | SpotRefused | Elected | NoServer | EndOrder | Closed
 ) -> Flow[bool]:
-    """Writes a fact of the step's attempt, unless another process was first."""
-    key = names.attempt_key(facts.run, found.attempt, record.file)
+    """Write a record of the step's attempt, unless another process was first."""
+    key = names.attempt_key(facts.run, step.attempt, record.file)
     return (yield from ask(calls.PutNew(key, encode(record))))
 
 
-def _write_over(key: str, body: bytes, before: Kept[Any] | NotStored) -> Flow[bool]:
-    """Writes an object in place of the one that was read (`before`), or as a new one."""
+def _replace(key: str, body: bytes, before: Kept[Any] | NotStored) -> Flow[bool]:
+    """Write an object in place of the one that was read (`before`), or as a new one."""
     match before:
         case Kept(etag=etag):
             return (yield from ask(calls.PutMatch(key, body, etag)))
@@ -193,22 +214,22 @@ def _json(content: Mapping[str, Any], indent: int | None = None) -> bytes:
     return json.dumps(content, sort_keys=True, ensure_ascii=False, indent=indent).encode()
 
 
-_TAKE: dict[type[Step], Callable[[Any, Facts, Actor, datetime], Flow[Named]]] = {
-    step.TakeSlot: _take_slot,
-    step.Decide: _decide,
-    step.Intend: _intend,
-    step.AskEc2: _ask_ec2,
-    step.ElectNone: _elect_none,
-    step.Arm: _arm,
-    step.Elect: _elect,
-    step.Go: _go,
-    step.End: _end,
-    step.LookAgain: _look_again,
-    step.Close: _close,
-    step.WriteReceipt: _receipt,
-    step.MoveLatest: _move_latest,
-    step.FreeSlot: _free_slot,
-    step.MarkDone: _mark_done,
-    step.Disarm: _disarm,
-    step.RemoveOpen: _remove_open,
+_TAKE: dict[type[Step], Callable[[Any, Facts, Actor, datetime], Flow[SeenServers]]] = {
+    TakeSlot: _take_slot,
+    Decide: _decide,
+    Intend: _intend,
+    AskEc2: _ask_ec2,
+    ElectNone: _elect_none,
+    Arm: _arm,
+    Elect: _elect,
+    SendJob: _send_job,
+    End: _end,
+    RecordAbsence: _record_absence,
+    Close: _close,
+    WriteReceipt: _receipt,
+    MoveLatest: _move_latest,
+    FreeSlot: _free_slot,
+    MarkDone: _mark_done,
+    Disarm: _disarm,
+    RemoveOpen: _remove_open,
 }

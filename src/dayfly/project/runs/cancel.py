@@ -9,7 +9,7 @@ from dayfly.errors import NotFoundError, UnfinishedError
 from dayfly.flows.actor import Actor
 from dayfly.flows.calls import Flow, Now, PutNew, ask
 from dayfly.flows.gather import gather
-from dayfly.flows.walk import Walked, walk
+from dayfly.flows.walk import WalkResult, walk
 from dayfly.project.waiting import ask_until
 
 GONE_WITHIN_S = 60
@@ -35,7 +35,7 @@ def cancel(run: names.RunName, actor: Actor, by: str, poll_s: float) -> Flow[Clo
     return _closed(run, walked)
 
 
-def _closed(run: names.RunName, walked: Walked) -> Closed:
+def _closed(run: names.RunName, walked: WalkResult) -> Closed:
     match walked.facts.attempt.closed:
         case Closed() as closed:
             return closed
