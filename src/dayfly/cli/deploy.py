@@ -23,7 +23,7 @@ from dayfly.project import formatting
 from dayfly.project.bundle.job_bundle import Bundle
 from dayfly.project.deploy import deploy
 from dayfly.project.deploy.packages import Folder
-from dayfly.project.deploy.plan import JobChange, Plan, newest
+from dayfly.project.deploy.plan import JobChange, Plan, last_effective_from
 
 CHANGES = 10
 """The exit code of `--plan` when a deploy would change something."""
@@ -119,7 +119,7 @@ def _plan_lines(project: Project, prepared: deploy.Prepared) -> list[str]:
 
 def _last_deploy(prepared: deploy.Prepared) -> str:
     versions = prepared.found.versions
-    since = newest(versions)
+    since = last_effective_from(versions)
     if since is None:
         return "not deployed yet"
     by = next(version.deployed_by for version in versions.values() if version.effective_from == since)

@@ -1,4 +1,4 @@
-"""Waits in a flow: asks again until the answer is the wanted one or the time is up. Decides nothing else."""
+"""Repeat a question in a flow until the answer is accepted or the time is up."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ T = TypeVar("T")
 
 
 def ask_until(done: Callable[[T], bool], look: Callable[[], Flow[T]], *, every_s: float, within_s: float) -> Flow[T]:
-    """Repeats `look` until `done` accepts its answer or `within_s` seconds are over, and returns the last answer.
+    """Repeat `look` until `done` accepts its answer or `within_s` seconds are over; return the last answer.
 
-    A look without a clear answer is repeated too; Unclear is raised only when the time is up.
+    If `look` raises Unclear it is repeated too; Unclear is raised only when the time is up.
     """
     until = (yield from ask(Now())) + timedelta(seconds=within_s)
     while True:

@@ -1,4 +1,4 @@
-"""Makes or adopts the project's bucket, and deletes it with all it holds."""
+"""Create and set up the project's bucket, unless it exists, and delete it with all its objects."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _DELETE_TRIES = 3
 
 
 def bucket_exists(scope: Scope) -> Flow[bool]:
-    """Whether the project's bucket exists. Raises FileError when another account has a bucket of its name.
+    """Return whether the project's bucket exists. Raises FileError when another account has a bucket of its name.
 
-    Anybody can guess the name: a bucket of another account could hand foreign code to the project's functions.
+    Anybody can guess the name. If another account owned the bucket, it could make the project's functions run its code.
     """
     state = yield from ask(FindBucket(scope.account))
     if state == "denied":
-        raise FileError(f"bucket {scope.bucket} belongs to another account, or you may not see it")
+        raise FileError(f"bucket {scope.bucket} belongs to another account, or these credentials may not read it")
     return state == "owned"
 
 
 def make_bucket(scope: Scope, tags: Mapping[str, str]) -> Flow[None]:
-    """Creates the bucket unless it exists, and sets it up in either case."""
+    """Create the bucket unless it exists, and set it up in either case."""
     if not (yield from bucket_exists(scope)):
         if not (yield from ask(CreateBucket())):
             raise FileError(f"bucket {scope.bucket} belongs to another account", hint="rename the project")
@@ -59,11 +59,11 @@ def _wait_until_visible(scope: Scope) -> Flow[None]:
         lambda state: state == "owned", look, every_s=min(1, scope.poll_s), within_s=_VISIBLE_WITHIN_S
     )
     if state != "owned":
-        raise Unclear(f"bucket {scope.bucket} was made, but S3 does not show it yet", hint="dayfly deploy")
+        raise Unclear(f"bucket {scope.bucket} was created, but S3 does not show it yet", hint="dayfly deploy")
 
 
 def delete_bucket(scope: Scope) -> Flow[None]:
-    """Deletes all objects and unfinished uploads, then the bucket. Raises UnfinishedError when it keeps filling up."""
+    """Delete all objects and unfinished uploads, then the bucket. Raises UnfinishedError if new objects keep appearing."""
     for _ in range(_DELETE_TRIES):
         while (yield from ask(DeleteSomeObjects())):
             pass
@@ -75,7 +75,7 @@ def delete_bucket(scope: Scope) -> Flow[None]:
 
 
 def was_deployed(scope: Scope) -> Flow[bool]:
-    """Whether the project's bucket exists: without it nothing was ever deployed. Raises RightsError when it cannot be read."""
+    """Return whether the project's bucket exists; without it nothing was deployed. Raises RightsError if it may not be read."""
     state = yield from ask(FindBucket())
     if state == "denied":
         raise RightsError(f"these credentials may not read {scope.bucket}", hint="use the profile of its account")

@@ -1,7 +1,7 @@
-"""Makes a cloud match a dayfly.toml: looks at the account, builds and plans, then does it. The same for AWS and the local cloud.
+"""Make the cloud match a dayfly.toml: look at the account, build and plan, then apply. The same for AWS and the local cloud.
 
 `look` and `apply` are flows; `prepare` runs on the laptop between them. The order of `apply`: bucket, code, stack, versions,
-schedules. So a job's new version exists before anything can ask for it.
+schedules. So a job's new version exists before a schedule can start a run of it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from dayfly.project.deploy.schedules import sync_schedules
 from dayfly.project.deploy.scope import Scope
 from dayfly.project.deploy.versions import deployed, write_changes
 from dayfly.project.stack import template, user_data
-from dayfly.project.stack.change import StackWanted, apply_stack, stands
+from dayfly.project.stack.change import StackWanted, apply_stack, is_current
 
 _UNKNOWN = LaunchSettings(template="", template_version="", role_id="", image="", root_device="", subnets=())
 
@@ -49,7 +49,7 @@ class Found:
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A deploy that is planned and not done: the plan, and all that doing it needs."""
+    """A planned deploy: the plan, and everything that `apply` needs."""
 
     plan: plan.Plan
     found: Found
@@ -69,7 +69,7 @@ class Done:
 
 
 def look(scope: Scope, project: Project) -> Flow[Found]:
-    """Finds what the account has. Raises FileError, SupplyError for what the file wants and the account cannot give."""
+    """Return what the account has. Raises FileError or SupplyError if it lacks what the file asks for."""
     images = {}
     for job in project.jobs.values():
         images[job.name] = yield from find_image(scope.region, job.image, job.architecture)
@@ -85,17 +85,17 @@ def look(scope: Scope, project: Project) -> Flow[Found]:
 def prepare(
     scope: Scope, project: Project, found: Found, folder: Folder, zones: Zones, now: datetime, say: Say
 ) -> Prepared:
-    """Builds what has to be uploaded, and plans. Changes nothing in the cloud. Raises FileError."""
+    """Build what has to be uploaded, and plan the deploy. Changes nothing in the cloud. Raises FileError."""
     return make_plan(scope, project, found, build_packages(project, found.images, folder, say), zones, now)
 
 
 def make_plan(
     scope: Scope, project: Project, found: Found, packages: Packages, zones: Zones, now: datetime
 ) -> Prepared:
-    """Compares what is wanted with what was found."""
+    """Compare the file with the account, and return the planned deploy."""
     resources = template.build(_stack_input(scope, project, found, packages))
     digest = template.digest(resources)
-    since = plan.effective(now, found.versions)
+    since = plan.effective_from(now, found.versions)
     wanted = {
         name: Deployed(
             name=name,
@@ -112,7 +112,7 @@ def make_plan(
     tags = template.all_tags(project.name, project.tags)
     return Prepared(
         plan=plan.Plan(
-            changes=plan.jobs(found.versions, wanted),
+            changes=plan.job_changes(found.versions, wanted),
             schedules=plan.schedules(project.jobs, zone),
             stack=_stack_change(found.stack, digest),
         ),
@@ -125,9 +125,9 @@ def make_plan(
 
 
 def apply(scope: Scope, prepared: Prepared) -> Flow[Done]:
-    """Does what was planned. Versions hold from the second after they are written.
+    """Do what was planned. The new versions take effect in the second after they are written.
 
-    Each part may be done twice: a deploy that was cut off is repeated.
+    Each part may be done twice, so an interrupted deploy can simply be repeated.
     """
     found = prepared.found
     yield from ask(Log("bucket", {}))
@@ -141,8 +141,8 @@ def apply(scope: Scope, prepared: Prepared) -> Flow[Done]:
         yield from ask(Log("stack", {}))
         stack = yield from apply_stack(prepared.stack, scope.poll_s)
     yield from ask(Log("jobs", {}))
-    changes = plan.jobs(found.versions, _with_launch(prepared, stack))
-    since = plan.effective((yield from ask(Now())), found.versions)
+    changes = plan.job_changes(found.versions, _with_launch(prepared, stack))
+    since = plan.effective_from((yield from ask(Now())), found.versions)
     yield from write_changes(changes, since, scope.who)
     yield from ask(Log("schedules", {}))
     changed = yield from sync_schedules(scope, prepared.plan.schedules, stack.outputs)
@@ -151,7 +151,7 @@ def apply(scope: Scope, prepared: Prepared) -> Flow[Done]:
 
 
 def _upload(packages: Packages) -> Flow[int]:
-    """Stores the files that the bucket lacks. Returns how many."""
+    """Store the files that the bucket lacks. Returns how many."""
     stored = 0
     for key, path in packages.uploads().items():
         stored += yield from ask(Upload(key, str(path)))
@@ -159,7 +159,7 @@ def _upload(packages: Packages) -> Flow[int]:
 
 
 def _sleep_until(since: datetime) -> Flow[None]:
-    """Waits for the whole second at which the versions begin, so that "deployed" is true when it is said."""
+    """Wait until the new versions take effect, so that the message "deployed" is true when it is printed."""
     left = (since - (yield from ask(Now()))).total_seconds()
     if left > 0:
         yield from ask(Sleep(left))
@@ -168,7 +168,7 @@ def _sleep_until(since: datetime) -> Flow[None]:
 def _stack_change(stack: Stack | None, digest: str) -> plan.StackChange:
     if stack is None:
         return "new"
-    return "" if stands(stack, digest) else "changes"
+    return "" if is_current(stack, digest) else "changes"
 
 
 def _stack_input(scope: Scope, project: Project, found: Found, packages: Packages) -> template.StackInput:
@@ -191,13 +191,13 @@ def _stack_input(scope: Scope, project: Project, found: Found, packages: Package
 
 @cache
 def _user_data() -> str:
-    """The same for all servers, as base64."""
+    """Return the servers' user data as base64. It is the same for all servers."""
     boothook = (PACKAGE / "remote" / "agent" / "boothook.sh").read_text(encoding="utf-8")
     return base64.b64encode(user_data.build(boothook, read_agent_sources(PACKAGE))).decode()
 
 
 def _launch(stack: Stack | None, found: FoundImage, network: FoundNetwork) -> LaunchSettings:
-    """What the stack, as it is now, holds for a job with this image."""
+    """Return the stack's current values that launch a server with this image."""
     if stack is None:
         return _UNKNOWN
     logical = found.image.logical_id
@@ -212,7 +212,7 @@ def _launch(stack: Stack | None, found: FoundImage, network: FoundNetwork) -> La
 
 
 def _with_launch(prepared: Prepared, stack: Stack) -> dict[str, Deployed]:
-    """The wanted versions with what the stack holds after its change."""
+    """Return the wanted versions with the launch values of the changed stack."""
     found = prepared.found
     return {
         name: replace(version, launch=_launch(stack, found.images[name], found.network))

@@ -1,7 +1,8 @@
-"""Ends a project in one region and looks again: servers, schedules, stack, and the bucket unless the user keeps it.
+"""Delete a project in one region (servers, schedules, stack, and the bucket unless the user keeps it), then look for what is left.
 
-Schedules go first, so that nothing new starts; then servers; the stack with its sweeper last. Only what bears the project's
-tag or name is looked at.
+Schedules are deleted first, so that nothing new starts; then servers are terminated; the stack with its sweeper is last. Only things
+with the project's
+tag or name are listed.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ GONE_WITHIN_S = 180
 
 @dataclass(frozen=True, kw_only=True)
 class Inventory:
-    """All that a project has in a region now. `bytes` and `objects` are the bucket's."""
+    """Everything that a project has in a region now. `objects` and `bytes`: number and total size of the bucket's objects."""
 
     servers: tuple[Server, ...]
     schedules: int
@@ -38,7 +39,7 @@ class Inventory:
         return not (self.servers or self.schedules or self.stack or self.has_bucket)
 
     def remains(self, *, keep: bool) -> tuple[str, ...]:
-        """What is left against the user's will, in words. `keep`: the bucket may stay."""
+        """Return in words what is left and should not be. `keep`: the bucket should be left."""
         found = [server.id for server in self.servers]
         if self.schedules:
             found.append(f"{self.schedules} schedules")
@@ -51,14 +52,14 @@ class Inventory:
 
 @dataclass(frozen=True, kw_only=True)
 class Destroyed:
-    """What a second look found after the end, and why something is left, as far as AWS said."""
+    """What is left after a destroy, and why, if AWS gave a reason."""
 
     left: Inventory
     why: str
 
 
 def take_inventory(scope: Scope) -> Flow[Inventory]:
-    """Looks for everything of the project. Changes nothing. Raises FileError when another account has the bucket's name."""
+    """Return everything that the project has. Changes nothing. Raises FileError if another account owns the bucket's name."""
     stack = yield from ask(FindStack(scope.stack))
     has_bucket = yield from bucket_exists(scope)
     objects, size = 0, 0
@@ -76,7 +77,7 @@ def take_inventory(scope: Scope) -> Flow[Inventory]:
 
 
 def destroy(scope: Scope, *, keep: bool) -> Flow[Destroyed]:
-    """Ends everything and looks again. `keep`: the bucket stays, with all results."""
+    """Delete everything and list what is left. `keep`: the bucket stays, with all results."""
     if keep and (yield from bucket_exists(scope)):
         yield from retire(scope)
     removed = yield from remove_schedules()
@@ -90,10 +91,10 @@ def destroy(scope: Scope, *, keep: bool) -> Flow[Destroyed]:
 
 
 def _end_stack(scope: Scope) -> Flow[str]:
-    """Deletes the stack. Returns why it is left, or an empty string.
+    """Delete the stack. Returns why it is left, or an empty string.
 
-    A launch may have been under way when the schedules went; with the stack goes the right to launch. So servers are ended once
-    more, and if there was one, it may have been what kept the stack.
+    A launch may have been in progress when the schedules were deleted. Without the stack none is permitted any more, so servers are
+    terminated once more. If there was one, it may have blocked the deletion of the stack, which is then tried again.
     """
     why = ""
     for _ in range(2):
@@ -107,7 +108,7 @@ def _end_stack(scope: Scope) -> Flow[str]:
 
 
 def _try_to_delete(stack: Stack, poll_s: float) -> Flow[str]:
-    """Deletes the stack. Returns why it is left, or an empty string: what else costs money must go all the same."""
+    """Delete the stack. Returns why it is left, or an empty string. Does not raise, so that the rest is still deleted."""
     try:
         yield from delete_stack(stack, poll_s)
     except (SupplyError, UnfinishedError) as error:
@@ -117,13 +118,13 @@ def _try_to_delete(stack: Stack, poll_s: float) -> Flow[str]:
 
 
 def _live_servers() -> Flow[tuple[Server, ...]]:
-    """The project's servers that still exist. A stopped one counts: its disk costs money."""
+    """Return the project's servers that are not terminated. A stopped one counts: its disk costs money."""
     servers = yield from ask(ListServers())
     return tuple(server for server in servers if not server.gone)
 
 
 def _end_servers(scope: Scope) -> Flow[int]:
-    """Terminates all servers of the project and waits until EC2 shows them as gone, or the time is up. Returns how many."""
+    """Terminate the project's servers, and wait until EC2 shows them as terminated or the time is up. Returns how many there were."""
     ended: set[str] = set()
 
     def end() -> Flow[tuple[Server, ...]]:

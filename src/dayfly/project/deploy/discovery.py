@@ -1,4 +1,4 @@
-"""Finds in an account what a deploy needs and does not make, and decides what is acceptable: network, images, EC2's role for spot."""
+"""Find what a deploy needs and does not create (network, images, EC2's role for spot), and decide what is acceptable."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dayfly.errors import FileError, SupplyError
 from dayfly.flows.calls import Ec2Image, FindImage, FindParameter, FindSubnets, Flow, HasLinkedRole, ask
 
 SPOT = "spot.amazonaws.com"
-"""The service whose own role an account needs before its first spot server."""
+"""The service whose service-linked role an account needs before its first spot server."""
 _DEBIAN = "/aws/service/debian/release/13/latest/{word}"
 _DEBIAN_WORDS = {"arm64": "arm64", "x86_64": "amd64"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class FoundNetwork:
-    """The network that servers start in. `vpc` is set when the stack has to make a security group in it."""
+    """The network that servers start in. `vpc` is set if the stack has to create a security group in it."""
 
     vpc: str | None
     subnets: tuple[str, ...]
@@ -26,7 +26,7 @@ class FoundNetwork:
 
 @dataclass(frozen=True, kw_only=True)
 class FoundImage:
-    """An image; and which machine and Python its servers really have, where its tags say so (the local cloud's do)."""
+    """An image. If its tags name them (the local cloud's do), the architecture and the Python that its servers really have."""
 
     image: Image
     runs_machine: str | None
@@ -34,7 +34,7 @@ class FoundImage:
 
 
 def find_network(region: str, wanted: Network | None) -> Flow[FoundNetwork]:
-    """The subnets that the file names, or those of the default VPC. Raises FileError when they cannot be used."""
+    """Return the subnets that the file names, or those of the default VPC. Raises FileError when they cannot be used."""
     given = wanted or Network()
     found = yield from ask(FindSubnets(given.subnets))
     missing = set(given.subnets) - {subnet.id for subnet in found}
@@ -60,7 +60,7 @@ def find_network(region: str, wanted: Network | None) -> Flow[FoundNetwork]:
 
 
 def find_image(region: str, name: str, architecture: Architecture) -> Flow[FoundImage]:
-    """The stock image of this name, or the AMI when `name` is an AMI id. Raises SupplyError, FileError."""
+    """Return the stock image of this name, or the AMI if `name` is an AMI id. Raises SupplyError, FileError."""
     if name.startswith("ami-"):
         shown = yield from _shown(region, name, architecture)
         return _found(name, architecture, image_id=name, shown=shown)
@@ -101,7 +101,7 @@ def _found(name: str, architecture: Architecture, *, image_id: str, shown: Ec2Im
 
 
 def lacks_spot_role(project: Project) -> Flow[bool]:
-    """Whether a job wants spot and the account lacks the role without which its first spot launch fails."""
+    """Return whether a job uses spot and the account lacks the role for it. Without the role the first spot launch fails."""
     if all(job.market == "on-demand" for job in project.jobs.values()):
         return False
     has_role = yield from ask(HasLinkedRole(SPOT))

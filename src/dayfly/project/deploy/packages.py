@@ -1,4 +1,4 @@
-"""Builds what a deploy uploads: the bundle of each job and the zips of the two functions. Runs on the laptop, asks no cloud."""
+"""Build what a deploy uploads: each job's bundle and the zips of the two functions. Runs on the laptop and calls no cloud."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Folder:
-    """The user's folder, and dayfly's own in it for what is built and kept."""
+    """The user's folder, and the cache in it for what dayfly builds and downloads."""
 
     path: Path
     cache: Path
@@ -32,18 +32,18 @@ class Folder:
 
 @dataclass(frozen=True, kw_only=True)
 class Packages:
-    """What was built: per job its bundle (no entry: the job takes no files), and per function its zip."""
+    """What was built: the bundle of each job (none if the job takes no files), and the zip of each function."""
 
     bundles: Mapping[str, Bundle]
     functions: Mapping[str, Zip]
 
     def code(self, job: str) -> Code | None:
-        """What the job's version says of its bundle."""
+        """Return the description of the job's bundle that its version holds; None if it has no bundle."""
         made = self.bundles.get(job)
         return made.code(bundle_key(made)) if made else None
 
     def uploads(self) -> dict[str, Path]:
-        """The files to store, by key."""
+        """Return the files to upload, by key."""
         functions = {function_key(made): made.path for made in self.functions.values()}
         return functions | {bundle_key(made): made.path for made in self.bundles.values()}
 
@@ -57,7 +57,7 @@ def bundle_key(made: Zip) -> str:
 
 
 def build_packages(project: Project, images: Mapping[str, FoundImage], folder: Folder, say: Say) -> Packages:
-    """Builds all. `images`: by job. Raises FileError for what cannot be packed."""
+    """Build everything. `images`: by job. Raises FileError if something cannot be packed."""
     bundles = {}
     for name, job in project.jobs.items():
         made = _bundle(folder, job, images[name], say)
@@ -69,9 +69,9 @@ def build_packages(project: Project, images: Mapping[str, FoundImage], folder: F
 
 
 def target_of(job: Job, found: FoundImage | None) -> Target | None:
-    """The platform of the job's wheels: what its servers really run, where the image says so, else the stock image's Python.
+    """Return the platform to choose the job's wheels for; None if it is unknown.
 
-    None: not known.
+    An image may name what its servers really run; otherwise it is that of the stock image.
     """
     if found is not None and found.runs_machine and found.runs_python:
         return local_target(found.runs_machine, found.runs_python)

@@ -1,6 +1,6 @@
-"""What a deploy changes: which jobs are new, changed, gone or the same, and which schedules are wanted. Pure.
+"""Plan a deploy: which jobs are new, changed, removed from the file or the same, and which schedules they need. No I/O.
 
-A plan is a value: `deploy --plan` prints it, `deploy` prints it and does it. The template of the stack is project/stack's.
+`deploy --plan` prints a plan; `deploy` prints it and applies it. The stack's template is built in project/stack.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MARKETS = {"on-demand": "on demand", "spot": "spot", "spot-first": "spot first"
 
 @dataclass(frozen=True, kw_only=True)
 class JobChange:
-    """What a deploy does to one job, and what differs, in words. `version` is the wanted one; of a job that is gone, the last."""
+    """What a deploy does to one job. `words` say what differs. `version`: the new one; for a job that is gone, the last one."""
 
     name: str
     kind: Kind
@@ -36,7 +36,7 @@ class JobChange:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A deploy as a value."""
+    """Everything that a deploy would change."""
 
     changes: tuple[JobChange, ...]
     schedules: tuple[JobSchedule, ...]
@@ -47,12 +47,12 @@ class Plan:
         return not self.stack and all(change.kind == "same" for change in self.changes)
 
 
-def jobs(existing: Mapping[str, Version], wanted: Mapping[str, Deployed]) -> tuple[JobChange, ...]:
-    """Compares the newest version of each job in the bucket with what the file asks for."""
+def job_changes(existing: Mapping[str, Version], wanted: Mapping[str, Deployed]) -> tuple[JobChange, ...]:
+    """Compare each job's newest version in the bucket with the file, and return what a deploy does to it."""
     changes = [_job_change(existing.get(name), version) for name, version in wanted.items()]
     for name, old in existing.items():
         if name not in wanted and isinstance(old, Deployed):
-            words = ("no longer in the file: its schedule goes; its runs and their results stay",)
+            words = ("no longer in the file: its schedule is deleted; its runs and their results stay",)
             changes.append(JobChange(name=name, kind="gone", words=words, version=old))
     return tuple(sorted(changes, key=lambda change: (_ORDER[change.kind], change.name)))
 
@@ -66,7 +66,7 @@ def _job_change(old: Version | None, new: Deployed) -> JobChange:
 
 
 def changed_version(change: JobChange, since: datetime, by: str) -> Version | None:
-    """The version that a change writes, in force from `since` on; None when it writes none."""
+    """Return the version to write for a change, in effect from `since` on; None if nothing is written."""
     if change.kind == "same":
         return None
     if change.kind == "gone":
@@ -74,28 +74,28 @@ def changed_version(change: JobChange, since: datetime, by: str) -> Version | No
     return replace(change.version, effective_from=since)
 
 
-def effective(now: datetime, versions: Mapping[str, Version]) -> datetime:
-    """From when a deploy's versions hold: the next whole second, and later than every existing version.
+def effective_from(now: datetime, versions: Mapping[str, Version]) -> datetime:
+    """Return when a deploy's versions take effect: in the next whole second, and later than every existing version.
 
-    Rounded up: a tick of this very second was due before the deploy was done.
+    Not in the current second: its tick was due before the deploy was done.
     """
     start = now.replace(microsecond=0) + timedelta(seconds=1)
-    last = newest(versions)
+    last = last_effective_from(versions)
     return start if last is None else max(start, last + timedelta(seconds=1))
 
 
-def newest(versions: Mapping[str, Version]) -> datetime | None:
-    """When the last deploy took effect, or None."""
+def last_effective_from(versions: Mapping[str, Version]) -> datetime | None:
+    """Return when the last deploy took effect, or None."""
     return max((version.effective_from for version in versions.values()), default=None)
 
 
 def removed(name: str, since: datetime, by: str) -> Removed:
-    """The version that says: from `since` on this job is not deployed."""
+    """Return the version which records that the job is no longer deployed from `since` on."""
     return Removed(name=name, effective_from=since, deployed_by=by)
 
 
 def schedules(wanted: Mapping[str, Job], zone: Mapping[str, ZoneInfo]) -> tuple[JobSchedule, ...]:
-    """The schedules of all jobs: one per EventBridge expression, named JOB, JOB.2, ..."""
+    """Return the schedules of all jobs: one per EventBridge expression, named JOB, JOB.2, ..."""
     found: list[JobSchedule] = []
     for name, job in sorted(wanted.items()):
         if job.schedule:
@@ -139,14 +139,14 @@ def _differences(old: Deployed, new: Deployed) -> tuple[str, ...]:
 
 
 def _job_differences(old: Job, new: Job) -> list[str]:
-    """`KEY BEFORE -> AFTER` for each key of the file that differs."""
+    """Return `KEY BEFORE -> AFTER` for each key of the file that differs."""
     before, after = asdict(old), asdict(new)
     different = [key for key in after if before[key] != after[key]]
     return [f"{_key(key)} {_text(key, before[key])} -> {_text(key, after[key])}" for key in different]
 
 
 def _key(field: str) -> str:
-    """The key of the file behind a field of Job."""
+    """Return the file's key that a field of Job is read from."""
     return field.removesuffix("_s").removesuffix("_gb")
 
 

@@ -1,4 +1,4 @@
-"""Makes the jobs' schedules what a plan says, no more and no less. Kill schedules and the sweeper's are never touched."""
+"""Create, update and delete the jobs' schedules until they match a plan. Kill schedules and the sweeper's are never touched."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _RETRIES = 10
 
 
 def job_schedules() -> Flow[tuple[str, ...]]:
-    """Names of the jobs' schedules that exist now."""
+    """Return the names of the jobs' schedules that exist now."""
     found = yield from ask(ListSchedules())
     return tuple(name for name in found if name != SWEEPER_SCHEDULE and not name.startswith(names.KILL_PREFIX))
 
 
 def sync_schedules(scope: Scope, wanted: tuple[JobSchedule, ...], outputs: Mapping[str, str]) -> Flow[int]:
-    """Creates, updates and deletes schedules until they are as wanted; `outputs` are the stack's. Returns how many changed."""
+    """Create, update and delete schedules until they are as wanted. Returns how many changed. `outputs`: those of the stack."""
     existing = yield from job_schedules()
     changed = 0
     for one in wanted:
@@ -33,7 +33,7 @@ def sync_schedules(scope: Scope, wanted: tuple[JobSchedule, ...], outputs: Mappi
 
 
 def remove_schedules() -> Flow[int]:
-    """Deletes every schedule of the jobs. Returns how many."""
+    """Delete every schedule of the jobs. Returns how many."""
     found = yield from job_schedules()
     for name in found:
         yield from ask(DeleteSchedule(name))
@@ -41,7 +41,7 @@ def remove_schedules() -> Flow[int]:
 
 
 def schedule_request(scope: Scope, one: JobSchedule, outputs: Mapping[str, str]) -> dict[str, Any]:
-    """The whole request to Scheduler: an update replaces all fields."""
+    """Return the request that creates or updates a schedule. It has all fields, because an update replaces all of them."""
     return {
         "Name": one.name,
         "GroupName": scope.stack,
@@ -61,11 +61,11 @@ def schedule_request(scope: Scope, one: JobSchedule, outputs: Mapping[str, str])
 
 
 def _sync(request: Mapping[str, Any], *, exists: bool) -> Flow[bool]:
-    """Makes one schedule as requested. Returns whether it had to be changed."""
+    """Create or update one schedule. Returns whether anything changed."""
     if not exists:
         if (yield from ask(CreateSchedule(request))):
             return True
-        # Another deploy made it in the meantime.
+        # Another deploy created it in the meantime.
         return (yield from ask(UpdateSchedule(request)))
     found = yield from ask(GetSchedule(request["Name"]))
     if found is not None and all(found.get(key) == value for key, value in request.items()):

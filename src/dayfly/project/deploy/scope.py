@@ -1,4 +1,4 @@
-"""Where deploy and destroy work: one project in one account and region, and who asks. Values only."""
+"""What deploy and destroy work on: one project in one account and region, and the user who started the command."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dayfly.core import names
 
 @dataclass(frozen=True, kw_only=True)
 class Scope:
-    """One project in one account and region. `who` is written into records; `poll_s`: seconds between two looks at AWS."""
+    """One project in one account and region. `who`: the user, for records. `poll_s`: seconds between two requests while waiting."""
 
     project: str
     account: str

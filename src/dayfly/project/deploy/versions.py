@@ -1,4 +1,4 @@
-"""Reads and writes the versions of jobs in the bucket: what is deployed now, what a deploy adds, what a destroy ends."""
+"""Read and write the versions of jobs in the bucket: those deployed now, those of a deploy, and the last ones of a destroy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dayfly.project.deploy.scope import Scope
 
 
 def deployed(scope: Scope) -> Flow[dict[str, Version]]:
-    """The newest version of every job in the bucket, by name; empty when there is no bucket."""
+    """Return the newest version of every job in the bucket, by name; nothing if there is no bucket."""
     if not (yield from bucket_exists(scope)):
         return {}
     found: dict[str, Version] = {}
@@ -29,7 +29,7 @@ def deployed(scope: Scope) -> Flow[dict[str, Version]]:
 
 
 def write_changes(changes: tuple[plan.JobChange, ...], since: datetime, by: str) -> Flow[None]:
-    """Writes a version from `since` on for each job that changes. Raises Unclear when another deploy wrote one first."""
+    """Write a version for each job that changes, in effect from `since` on. Raises Unclear if another deploy wrote it first."""
     for change in changes:
         version = plan.changed_version(change, since, by)
         if version is not None and not (yield from ask(PutNew(version.key, write_version(version)))):
@@ -37,9 +37,9 @@ def write_changes(changes: tuple[plan.JobChange, ...], since: datetime, by: str)
 
 
 def retire(scope: Scope) -> Flow[None]:
-    """Writes for every job that it is no longer deployed, so that no later tick is expected."""
+    """Record for every job that it is no longer deployed, so that its later ticks do not count as missed."""
     existing = yield from deployed(scope)
-    since = plan.effective((yield from ask(Now())), existing)
+    since = plan.effective_from((yield from ask(Now())), existing)
     for version in existing.values():
         if isinstance(version, Deployed):
             removed = plan.removed(version.name, since, scope.who)

@@ -1,6 +1,6 @@
-"""Changes the project's stack and waits for CloudFormation: create, update, delete; why a change failed.
+"""Create, update or delete the project's stack, wait for CloudFormation, and find out why a change failed.
 
-What the stack holds is template.py's. Nothing here knows jobs.
+The stack's content is built in template.py. Nothing here knows jobs.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ INLINE_BYTES = 51_200
 """CloudFormation's limit for a template in the request itself; it reads a larger one from the bucket."""
 WITHIN_S = 900
 """How long to wait for CloudFormation."""
-_GOOD = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"}
-_NEVER_MADE = {"CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"}
-_DONE = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
+_UPDATABLE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"}
+_ONLY_DELETABLE = {"CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"}
+_SUCCEEDED = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class StackWanted:
-    """The stack that a deploy wants: its template as text, the digest of it, and the tags of all its resources."""
+    """The stack that a deploy wants: its template as text, the template's digest, and the tags of all its resources."""
 
     name: str
     text: str
@@ -48,41 +48,41 @@ class StackWanted:
 
 
 def is_busy(stack: Stack) -> bool:
-    """Whether CloudFormation is changing it now."""
+    """Return whether CloudFormation is changing the stack now."""
     return stack.status.endswith("_IN_PROGRESS")
 
 
 def digest_of(stack: Stack | None) -> str:
-    """The digest of the template that a stack was made from; empty without a stack."""
+    """Return the digest of the template that a stack was created from; empty without a stack."""
     return stack.tags.get(DIGEST_TAG, "") if stack else ""
 
 
-def stands(stack: Stack | None, digest: str) -> bool:
-    """Whether a stack is complete and made from the template of this digest."""
-    return stack is not None and stack.status in _GOOD and digest_of(stack) == digest
+def is_current(stack: Stack | None, digest: str) -> bool:
+    """Return whether a stack is complete and was created from the template with this digest."""
+    return stack is not None and stack.status in _UPDATABLE and digest_of(stack) == digest
 
 
 def apply_stack(wanted: StackWanted, poll_s: float) -> Flow[Stack]:
-    """Creates or updates the stack, waits, and returns it. Raises SupplyError with the first resource that failed and why,
+    """Create or update the stack, wait, and return it. Raises SupplyError with the first resource that failed and why,
     UnfinishedError when the stack is in a state that a deploy must not change.
     """
     stack = yield from ask(FindStack(wanted.name))
-    if stack is not None and stack.status in _NEVER_MADE:
-        # A stack whose creation failed can only be deleted; it never started a server.
+    if stack is not None and stack.status in _ONLY_DELETABLE:
+        # Its creation or deletion failed, so CloudFormation only accepts a deletion. It has no working sweeper.
         yield from delete_stack(stack, poll_s)
         stack = None
     if stack is None:
         return (yield from _create(wanted, poll_s))
     if is_busy(stack) and digest_of(stack) == wanted.digest:
-        # An earlier deploy, or one at the same time, makes exactly this stack.
+        # Another deploy is already making the stack like this.
         return (yield from _finished(wanted, poll_s))
-    _refuse_unfit(stack)
+    _require_updatable(stack)
     return (yield from _update(wanted, stack, poll_s))
 
 
 def _create(wanted: StackWanted, poll_s: float) -> Flow[Stack]:
     request = yield from _request(wanted)
-    # A stack that fails is kept, so that its events say why; the next deploy deletes it first.
+    # If the creation fails, the stack is kept, because its events say why. The next deploy deletes it first.
     if not (yield from ask(CreateStack({**request, "OnFailure": "ROLLBACK"}))):
         raise _busy(wanted.name, "being created by another deploy")
     return (yield from _finished(wanted, poll_s))
@@ -102,10 +102,10 @@ def _update(wanted: StackWanted, stack: Stack, poll_s: float) -> Flow[Stack]:
     return (yield from _finished(wanted, poll_s))
 
 
-def _refuse_unfit(stack: Stack) -> None:
+def _require_updatable(stack: Stack) -> None:
     if is_busy(stack):
         raise _busy(stack.name, stack.status)
-    if stack.status not in _GOOD:
+    if stack.status not in _UPDATABLE:
         raise UnfinishedError(
             f"stack {stack.name} is {stack.status}; its sweeper may still be working, so dayfly does not delete it",
             hint=f"aws cloudformation describe-stack-events --stack-name {stack.name}",
@@ -113,7 +113,7 @@ def _refuse_unfit(stack: Stack) -> None:
 
 
 def _busy(name: str, state: str) -> UnfinishedError:
-    return UnfinishedError(f"stack {name} is {state}; wait until it has settled", hint="dayfly deploy")
+    return UnfinishedError(f"stack {name} is {state}; wait until the change has ended", hint="dayfly deploy")
 
 
 def _request(wanted: StackWanted) -> Flow[dict[str, Any]]:
@@ -133,21 +133,24 @@ def _request(wanted: StackWanted) -> Flow[dict[str, Any]]:
 
 
 def _finished(wanted: StackWanted, poll_s: float) -> Flow[Stack]:
-    """Waits for the end of a creation or an update. Raises SupplyError when it failed, UnfinishedError when it takes too long."""
+    """Wait for the end of a creation or an update, and return the stack.
+
+    Raises SupplyError if it failed, UnfinishedError if it takes too long.
+    """
     name = wanted.name
 
     def is_finished(found: Stack | None) -> bool:
         # A complete stack with another digest is the one from before the change.
-        return found is None or stands(found, wanted.digest) or not (is_busy(found) or found.status in _DONE)
+        return found is None or is_current(found, wanted.digest) or not (is_busy(found) or found.status in _SUCCEEDED)
 
     stack = yield from _wait(name, is_finished, poll_s)
     if stack is None:
-        raise SupplyError(f"stack {name} was deleted while it was deployed", hint="dayfly deploy")
+        raise SupplyError(f"stack {name} was deleted during the deploy", hint="dayfly deploy")
     if not is_finished(stack):
         raise UnfinishedError(
             f"stack {name} is still {stack.status} after {WITHIN_S // 60} minutes", hint="dayfly deploy"
         )
-    if stack.status not in _DONE:
+    if stack.status not in _SUCCEEDED:
         raise SupplyError(
             f"stack {name} failed at {(yield from why_failed(name))}",
             hint=f"aws cloudformation describe-stack-events --stack-name {name}",
@@ -156,7 +159,7 @@ def _finished(wanted: StackWanted, poll_s: float) -> Flow[Stack]:
 
 
 def delete_stack(stack: Stack, poll_s: float) -> Flow[None]:
-    """Deletes the stack and waits until it is gone. Raises SupplyError when CloudFormation could not delete all of it,
+    """Delete the stack and wait until it is gone. Raises SupplyError if CloudFormation could not delete all of it,
     UnfinishedError when it takes too long.
     """
 
@@ -182,7 +185,7 @@ def delete_stack(stack: Stack, poll_s: float) -> Flow[None]:
 
 
 def _is_deletable(stack: Stack | None) -> bool:
-    """Whether CloudFormation takes a deletion now. It refuses one while it updates a stack or rolls it back."""
+    """Return whether CloudFormation accepts a deletion now. It refuses while it updates the stack or rolls it back."""
     return stack is None or not is_busy(stack) or stack.status in ("CREATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
 
 
@@ -194,12 +197,12 @@ def _wait(name: str, done: Callable[[Stack | None], bool], poll_s: float) -> Flo
 
 
 def why_failed(name: str) -> Flow[str]:
-    """The first resource that failed in the stack's newest change, and its reason."""
+    """Return the first resource that failed in the stack's newest change, and its reason."""
     return first_failure(name, (yield from ask(StackEvents(name))))
 
 
 def first_failure(name: str, events: tuple[StackEvent, ...]) -> str:
-    """`RESOURCE: REASON` out of a stack's events, newest first. Events of earlier changes of the stack do not count."""
+    """Return `RESOURCE: REASON` of the first failure in the newest change. `events`: the stack's, newest first."""
     failed = ""
     for event in events:
         if event.status.endswith("FAILED") and event.resource != name:

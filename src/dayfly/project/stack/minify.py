@@ -1,7 +1,7 @@
 """Minify Python source: the same program in fewer bytes, for Python 3.9 and later.
 
 It removes docstrings, comments, annotations and the imports that are then unused, and shortens local and private names. Strings and
-public names stay. It knows nothing of what the program does.
+public names stay. It depends on nothing that the program does.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def minify(sources: Mapping[str, str]) -> dict[str, str]:
     keywords = {keyword.arg for call in calls for keyword in call.keywords}
     minified = {}
     for name, tree in trees.items():
-        _Stripped().visit(tree)
+        _Stripper().visit(tree)
         ast.fix_missing_locations(tree)
         _pack_imports(tree)
         for function in _outermost(tree.body):
@@ -53,7 +53,7 @@ def _globals(tree: ast.Module) -> set[str]:
     return found
 
 
-class _Stripped(ast.NodeTransformer):
+class _Stripper(ast.NodeTransformer):
     """Removes docstrings and annotations. Turns f-strings into calls of format, which every Python unparses alike."""
 
     def visit(self, node: ast.AST) -> ast.AST | None:

@@ -1,7 +1,8 @@
-"""What each role may do, and nothing more. For a security review this file is enough: it follows the calls that flows make.
+"""The permissions of each role: exactly the calls that its flows make. For a security review, reading this file is enough.
 
-Policy documents as values for CloudFormation (ARNs by `Fn::Sub`). The launcher starts servers and terminates none; the sweeper
-starts one only for a run that was opened; a server writes under its own aws:userid and reads its own go.json.
+Documents are values for CloudFormation (ARNs by `Fn::Sub`). The launcher starts servers and terminates none. The sweeper terminates
+them, and starts one only for an open run. A server writes under its own aws:userid and reads its own go.json. To walk a run means to
+take the steps that are due (flows/walk.py).
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ LAUNCHED = ("instance", "volume", "network-interface", "fleet", "spot-instances-
 
 
 def document(*statements: Statement) -> Document:
-    """A policy document of these statements."""
+    """Return a policy document of these statements."""
     return {"Version": "2012-10-17", "Statement": list(statements)}
 
 
 def trust(service: str, group: str | None = None) -> Document:
-    """Who may assume the role: one AWS service. With `group` only for the schedules of this schedule group."""
+    """Return the trust policy that lets one AWS service assume a role; with `group` only for that schedule group's schedules."""
     statement: Statement = {
         "Effect": "Allow",
         "Principal": {"Service": f"{service}.amazonaws.com"},
@@ -38,34 +39,37 @@ def trust(service: str, group: str | None = None) -> Document:
 
 
 def launcher(project: str, bucket: str, roles: Mapping[str, Any], owners: Sequence[str]) -> Document:
-    """The launcher: opens and walks runs, starts servers from the project's templates, arms kill schedules. Terminates nothing.
+    """Return the launcher's policy: open and walk runs, start servers from the project's templates, create kill schedules.
 
     `roles`: CloudFormation references to the roles `server` and `kill` and to the queue `dead_letters`. `owners`: account ids or
     aliases of the owners of the project's images.
     """
     return document(
-        *_walker(project, bucket), *_starter(project, roles, owners), *_logs(project), *_dead_letters(roles)
+        *_walk_runs(project, bucket),
+        *_start_servers(project, roles, owners),
+        *_write_logs(project),
+        *_send_dead_letters(roles),
     )
 
 
 def sweeper(project: str, bucket: str, roles: Mapping[str, Any], owners: Sequence[str]) -> Document:
-    """The sweeper: everything that the launcher may (it continues what a launcher left), and terminates this project's servers."""
+    """Return the sweeper's policy: all that the launcher may, as it continues the launcher's work, and terminate the project's servers."""
     return document(
-        *_walker(project, bucket),
-        *_starter(project, roles, owners),
-        *_ender(project),
+        *_walk_runs(project, bucket),
+        *_start_servers(project, roles, owners),
+        *_terminate_servers(project),
         _allow(
             ["s3:DeleteObject"],
             [_objects(bucket, prefix) for prefix in ("out/*", "runs/*", "done/*", "go/*", "requests/*")],
         ),
         _allow(["s3:PutObject", "s3:GetObject"], [_objects(bucket, names.HEARTBEAT)]),
-        *_logs(project),
-        *_dead_letters(roles),
+        *_write_logs(project),
+        *_send_dead_letters(roles),
     )
 
 
 def server(bucket: str) -> Document:
-    """A server: writes under its own id, reads its own go.json. No list, no read of any run's output, no EC2."""
+    """Return a server's policy: write under its own id, read its own go.json. It cannot list, read outputs or call EC2."""
     own = "${!aws:userid}"
     return document(
         _allow(["s3:PutObject", "s3:AbortMultipartUpload"], [_objects(bucket, f"out/*/{own}/*")]),
@@ -74,21 +78,21 @@ def server(bucket: str) -> Document:
 
 
 def schedules(project: str, roles: Mapping[str, Any]) -> Document:
-    """The role of the schedules: invokes the two functions."""
+    """Return the schedules' policy: invoke the two functions."""
     functions = [
         _sub(f"arn:${{AWS::Partition}}:lambda:${{AWS::Region}}:${{AWS::AccountId}}:function:{name}")
         for name in (names.launcher_function(project), names.sweeper_function(project))
     ]
-    return document(_allow(["lambda:InvokeFunction"], functions), *_dead_letters(roles))
+    return document(_allow(["lambda:InvokeFunction"], functions), *_send_dead_letters(roles))
 
 
 def kill(project: str, roles: Mapping[str, Any]) -> Document:
-    """The role of the kill schedules: terminates servers of this project."""
-    return document(*_ender(project), *_dead_letters(roles))
+    """Return the kill schedules' policy: terminate servers of this project."""
+    return document(*_terminate_servers(project), *_send_dead_letters(roles))
 
 
 def bucket_policy(bucket: str, partition: str = "aws") -> Document:
-    """The policy of the bucket itself: nobody uses plain HTTP, and nothing that a server wrote is overwritten."""
+    """Return the bucket's own policy: it refuses plain HTTP, and the overwriting of what a server wrote."""
     arn = f"arn:{partition}:s3:::{bucket}"
     return document(
         {
@@ -110,8 +114,8 @@ def bucket_policy(bucket: str, partition: str = "aws") -> Document:
     )
 
 
-def _walker(project: str, bucket: str) -> list[Statement]:
-    """What walking a run needs: records in the bucket, a look at EC2 and at kill schedules."""
+def _walk_runs(project: str, bucket: str) -> list[Statement]:
+    """Return what walking a run needs: records in the bucket, and reading servers and kill schedules."""
     reads = ("open/*", "requests/*", "slots/*", "runs/*", "go/*", "jobs/*", "out/*", "latest/*", "done/*", "bundles/*")
     writes = ("open/*", "requests/*", "slots/*", "runs/*", "go/*", "latest/*", "done/*")
     kills = _schedule(project, names.KILL_PREFIX + "*")
@@ -126,12 +130,12 @@ def _walker(project: str, bucket: str) -> list[Statement]:
     ]
 
 
-def _starter(project: str, roles: Mapping[str, Any], owners: Sequence[str]) -> list[Statement]:
-    """Starting a server: only from the project's templates, with the project's tag and the project's role."""
+def _start_servers(project: str, roles: Mapping[str, Any], owners: Sequence[str]) -> list[Statement]:
+    """Return what starting a server needs: only from the project's templates, with the project's tag and role."""
     launch = ["ec2:CreateFleet", "ec2:RunInstances"]
     created = {"StringEquals": {f"aws:RequestTag/{names.TAG_PROJECT}": project}}
     owned = {"StringEquals": {"ec2:Owner": [*owners, {"Ref": "AWS::AccountId"}]}}
-    once = {"StringEquals": {**created["StringEquals"], "ec2:CreateAction": ["RunInstances", "CreateFleet"]}}
+    at_creation = {"StringEquals": {**created["StringEquals"], "ec2:CreateAction": ["RunInstances", "CreateFleet"]}}
     created_with_it = [_ec2(f"{kind}/*") for kind in LAUNCHED]
     passing = {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}
     arming = {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
@@ -143,7 +147,7 @@ def _starter(project: str, roles: Mapping[str, Any], owners: Sequence[str]) -> l
             launch, [_ec2("launch-template/*")], {"StringEquals": {f"aws:ResourceTag/{names.TAG_PROJECT}": project}}
         ),
         _allow(launch, created_with_it, created),
-        _allow(["ec2:CreateTags"], created_with_it, once),
+        _allow(["ec2:CreateTags"], created_with_it, at_creation),
         _allow(["ssm:GetParameters"], [_sub("arn:${AWS::Partition}:ssm:${AWS::Region}::parameter/aws/service/*")]),
         _allow(["iam:PassRole"], [roles["server"]], passing),
         _allow(["scheduler:CreateSchedule"], [_schedule(project, names.KILL_PREFIX + "*")]),
@@ -151,15 +155,15 @@ def _starter(project: str, roles: Mapping[str, Any], owners: Sequence[str]) -> l
     ]
 
 
-def _ender(project: str) -> list[Statement]:
+def _terminate_servers(project: str) -> list[Statement]:
     return [_allow(["ec2:TerminateInstances"], [_ec2("instance/*")], _tagged(project))]
 
 
-def _dead_letters(roles: Mapping[str, Any]) -> list[Statement]:
+def _send_dead_letters(roles: Mapping[str, Any]) -> list[Statement]:
     return [_allow(["sqs:SendMessage"], [roles["dead_letters"]])]
 
 
-def _logs(project: str) -> list[Statement]:
+def _write_logs(project: str) -> list[Statement]:
     stream = _sub(f"arn:${{AWS::Partition}}:logs:${{AWS::Region}}:${{AWS::AccountId}}:log-group:/dayfly/{project}/*")
     return [_allow(["logs:CreateLogStream", "logs:PutLogEvents"], [stream])]
 

@@ -1,7 +1,7 @@
-"""Builds the CloudFormation template of a project's stack in one region. Pure: values in, a mapping out.
+"""Build the CloudFormation template of a project's stack in one region. No I/O.
 
-Its size is fixed: roles and launch templates per permission set and image, two functions, a queue, a topic, two alarms, log groups,
-a schedule group. Jobs are data and never in it, so a deploy of code, or of one more job of a known image, changes no stack.
+It holds roles, one launch template per image, two functions, a queue, a topic, two alarms, log groups and a schedule group. It holds no
+jobs, so a deploy of code, or of one more job with a known image, does not change the stack.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ METRIC = "GoodSweeps"
 class StackInput:
     """Everything that the template depends on.
 
-    `user_data` is base64; the zips are keys in the bucket. `vpc` is set when the stack makes a security group in it; None when
+    `user_data` is base64; the zips are keys in the bucket. `vpc`: where the stack creates a security group; None if
     `security_groups` are given.
     """
 
@@ -47,7 +47,7 @@ class StackInput:
 
 
 def build(given: StackInput) -> dict[str, Any]:
-    """The template. Equal input gives an equal template, so with an equal digest there is nothing to do."""
+    """Return the template. Equal input gives an equal template, so a stack with the same digest needs no update."""
     images = sorted(given.images, key=lambda image: image.logical_id)
     resources: dict[str, Any] = {
         **_roles(given),
@@ -77,12 +77,12 @@ def build(given: StackInput) -> dict[str, Any]:
 
 
 def text(template: Mapping[str, Any]) -> str:
-    """The template as JSON with sorted keys: equal templates give equal texts."""
+    """Return the template as JSON with sorted keys: equal templates give equal texts."""
     return json.dumps(template, indent=1, sort_keys=True)
 
 
 def digest(template: Mapping[str, Any]) -> str:
-    """The hex SHA-256 of the template's text."""
+    """Return the hex SHA-256 of the template's text."""
     return hashlib.sha256(text(template).encode()).hexdigest()
 
 
@@ -136,7 +136,7 @@ def _functions(given: StackInput) -> dict[str, Any]:
 def _function(
     given: StackInput, logical: str, name: str, code: str, *, timeout_s: int, retries: int, age_s: int
 ) -> dict[str, Any]:
-    """A function, its log group, and how Lambda retries its events: at most `retries` times and `age_s` seconds."""
+    """Return a function, its log group, and its event settings: Lambda retries an event at most `retries` times, for `age_s` seconds."""
     module = logical.lower()
     logs = {
         "Type": "AWS::Logs::LogGroup",
@@ -164,7 +164,7 @@ def _function(
             "Tags": _tags(given),
         },
     }
-    # Scheduler delivers asynchronously: Lambda, not Scheduler, retries and keeps what fails inside the function.
+    # Scheduler invokes asynchronously, so Lambda (not Scheduler) retries an event whose function failed, and finally stores it.
     invocations = {
         "Type": "AWS::Lambda::EventInvokeConfig",
         "Properties": {
@@ -205,7 +205,7 @@ def _schedules(given: StackInput) -> dict[str, Any]:
             "Properties": {
                 "Name": SWEEPER_SCHEDULE,
                 "GroupName": {"Ref": "Group"},
-                "Description": "ends what should have ended, continues what was left",
+                "Description": "runs the sweeper",
                 "ScheduleExpression": SWEEP_EVERY,
                 "FlexibleTimeWindow": {"Mode": "OFF"},
                 "Target": sweep,
@@ -310,7 +310,7 @@ def _launch_template(given: StackInput, image: Image) -> dict[str, Any]:
 
 
 def all_tags(project: str, given: Mapping[str, str]) -> dict[str, str]:
-    """The tags of everything that a deploy makes: the user's, and dayfly's own by which it finds the project."""
+    """Return the tags of everything that a deploy creates: the user's, and the tag by which dayfly finds the project."""
     return {**given, names.TAG_PROJECT: project}
 
 
