@@ -178,7 +178,7 @@ def test_schedule_outside_clock_changes_has_no_warning(schedule: str, timezone: 
 
 def test_past_time_is_warned_about() -> None:
     assert warned('"at(2026-11-24T12:00:00)"', "UTC") == [
-        "jobs.pi.schedule: at(2026-11-24T12:00:00) is past: the job has no next tick"
+        "jobs.pi.schedule: at(2026-11-24T12:00:00) is in the past: the job has no next tick"
     ]
     assert warned('"at(2026-11-24T13:01:00)"', "UTC") == []
 

@@ -63,7 +63,7 @@ def test_unknown_key_without_near_spelling_names_the_list(key: str) -> None:
 
 def test_value_outside_fixed_set_is_refused_with_the_set() -> None:
     found = only(with_job_key('overlap = "queue"'))
-    assert (found.message, found.remedies) == ('"queue" is not one of its values', ('"skip" or "allow"',))
+    assert (found.message, found.remedies) == ('"queue" is not an allowed value', ('"skip" or "allow"',))
 
 
 def test_second_region_is_refused() -> None:
@@ -88,7 +88,7 @@ def test_second_region_is_refused() -> None:
         ("command = []", "names no program"),
         ('command = ["sh", 1]', "not a number: 1"),
         ("command = 5", "expected a string"),
-        ('command = "a\\u0000b"', "character 0"),
+        ('command = "a\\u0000b"', "character NUL"),
     ],
 )
 def test_invalid_required_key_is_refused(line: str, word: str) -> None:
@@ -102,7 +102,7 @@ def test_invalid_required_key_is_refused(line: str, word: str) -> None:
 @pytest.mark.parametrize(
     ("line", "word"),
     [
-        ('market = "cheap"', '"cheap" is not one of its values'),
+        ('market = "cheap"', '"cheap" is not an allowed value'),
         ('time_limit = "0s"', "too short"),
         ("time_limit = 30", "has no unit"),
         ('time_limit = "1 hour"', "not a duration"),

@@ -1,7 +1,7 @@
-"""Reads the text of dayfly.toml: returns a project, or raises all problems at once.
+"""Parse the text of dayfly.toml: return a project, or raise all problems at once.
 
-This module combines the tables: defaults, rules that need two keys, line numbers. One value is read in values.py, the keys are listed
-in keys.py, and warnings.py finds valid values with surprising effects. The caller reads the file and supplies the time zones.
+Here are defaults, rules that need two keys, and line numbers. values.py reads one value, keys.py lists the keys, and warnings.py finds
+valid values with surprising effects. The caller reads the file and supplies the time zones.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ def read(
     now: datetime | None = None,
     allow_short_margin: bool = False,
 ) -> Project:
-    """The project that this text describes, with all defaults filled in.
+    """Return the project that this text describes, with all defaults filled in.
 
-    With `now` (aware) a remedy shows the next tick of the schedule it offers. `allow_short_margin` is for demos and tests. Raises
+    Given `now` (with a time zone), remedies for a schedule show its next tick. `allow_short_margin` is for demos and tests. Raises
     Problems, which holds every problem with its line.
     """
     text = text.removeprefix("\ufeff")
@@ -70,7 +70,7 @@ def _invalid_toml(text: str, message: str) -> Problem:
 
 
 def _line_of_error(text: str, message: str) -> int | None:
-    """The line that a message of tomllib names; the last line for the end of the document."""
+    """Return the line that a message of tomllib names; the last line for the end of the document."""
     found = _AT.search(message)
     if not found:
         return None
@@ -81,7 +81,7 @@ def _line_of_error(text: str, message: str) -> int | None:
 
 @dataclass
 class _Reading:
-    """State of one read. For an invalid value the problem is noted and the default is used instead."""
+    """The state while a file is read. For an invalid value it notes the problem and continues with the default."""
 
     lines: Mapping[toml_lines.Path, int]
     zones: Zones
@@ -98,18 +98,18 @@ class _Reading:
         self.problems.setdefault((named, line, message), problem)
 
     def _line(self, path: toml_lines.Path) -> int | None:
-        """The line of the key, or of the nearest table around it."""
+        """Return the line of the key, or of the nearest table around it."""
         for end in range(len(path), 0, -1):
             if path[:end] in self.lines:
                 return self.lines[path[:end]]
         return None
 
     def value(self, path: toml_lines.Path, value: Any, read_value: values.Reader[T], default: T) -> T:
-        """The value as read, or `default` with its problems noted."""
+        """Return the value as read. If it is invalid, note its problems and return `default`."""
         try:
             return read_value(value)
-        except values.Refused as refused:
-            for each in (refused, *refused.others):
+        except values.Invalid as error:
+            for each in (error, *error.others):
                 self.note((*path, *each.at), each.message, *each.remedies, why=each.why)
             return default
 
@@ -129,7 +129,7 @@ _PLACES: dict[keys.Scope, str] = {
 
 
 def _remedy_for_unknown(key: str, scope: keys.Scope) -> str:
-    """The nearest key of this scope, or the place where the key belongs."""
+    """Return the remedy for an unknown key: the key of this scope with the most similar name, or the table where it belongs."""
     all_keys = f"All keys of a {scope}: dayfly check --keys"
     close = difflib.get_close_matches(key.lower().replace("-", "_"), keys.names(scope), n=1)
     if close:
@@ -179,8 +179,10 @@ def _networks(reading: _Reading, tables: Mapping[str, Any], regions: Sequence[st
         reading.known(path, table, "network")
         own = _Tables(reading, ((path, table),))
         found[region] = Network(
-            subnets=own.take("subnets", lambda value: values.some(value, values.subnet), _NONE),
-            security_groups=own.take("security_groups", lambda value: values.some(value, values.security_group), _NONE),
+            subnets=own.take("subnets", lambda value: values.at_least_one(value, values.subnet), _NONE),
+            security_groups=own.take(
+                "security_groups", lambda value: values.at_least_one(value, values.security_group), _NONE
+            ),
             public_ip=own.take("public_ip", values.flag, True),
         )
     return found
@@ -191,20 +193,20 @@ def _networks(reading: _Reading, tables: Mapping[str, Any], regions: Sequence[st
 
 @dataclass
 class _Tables:
-    """Tables in which a key is looked up in turn, each with its path: the job's own, then [defaults]."""
+    """The tables in which a key is looked up, in this order: the job's own, then [defaults]. Each has its path."""
 
     reading: _Reading
     tables: Sequence[tuple[toml_lines.Path, Mapping[str, Any]]]
 
     def place(self, key: str) -> toml_lines.Path:
-        """The path at which the key is written, or would be."""
+        """Return the path of the table that has the key, or of the first one, and the key."""
         for path, table in self.tables:
             if key in table:
                 return (*path, key)
         return (*self.tables[0][0], key)
 
     def take(self, key: str, read_value: values.Reader[T], default: T, *, required: str = "") -> T:
-        """The key's value as read. `required` is the line that the remedy for a missing key shows."""
+        """Return the key's value as read. `required` is the line that the remedy for a missing key shows."""
         for path, table in self.tables:
             if key in table:
                 return self.reading.value((*path, key), table[key], read_value, default)
@@ -221,7 +223,7 @@ def _jobs(reading: _Reading, tables: Mapping[str, Any]) -> dict[str, Job]:
         reading.note(
             ("jobs",), "the file has no job", '[jobs.hello], with command = "echo hello" and servers = ["c8g.large"]'
         )
-    # Read alone once, so that an invalid default is reported even if every job has its own value.
+    # Read [defaults] alone once, so that an invalid default is reported even if every job overrides it.
     _job(reading, "defaults", _Tables(reading, ((("defaults",), defaults),)), complete=False)
     found = {name: _one_job(reading, name, content, defaults) for name, content in jobs.items()}
     return {name: job for name, job in found.items() if job is not None}
@@ -246,11 +248,11 @@ def _one_job(reading: _Reading, name: str, content: Any, defaults: Mapping[str, 
 
 
 def _job(reading: _Reading, name: str, tables: _Tables, *, complete: bool) -> Job:
-    """The job in these tables. `complete` is False for [defaults] alone, where no key is required."""
+    """Return the job in these tables. `complete` is False for [defaults] alone, where no key is required."""
     take = tables.take
     types = take(
         "servers",
-        lambda value: values.some(value, values.server_type),
+        lambda value: values.at_least_one(value, values.server_type),
         _NONE,
         required='servers = ["c8g.large"]' * complete,
     )
@@ -284,7 +286,7 @@ def _job(reading: _Reading, name: str, tables: _Tables, *, complete: bool) -> Jo
 
 
 def _environment(tables: _Tables) -> dict[str, str]:
-    """`env` of all tables merged; a job's own values win over those of [defaults]."""
+    """Return `env` of all tables merged; a job's own values win over those of [defaults]."""
     merged: dict[str, str] = {}
     none: dict[str, str] = {}
     for path, table in reversed(tables.tables):
@@ -313,7 +315,7 @@ def _zone(value: Any, zones: Zones) -> ZoneInfo:
     try:
         return zones(name)
     except (KeyError, ValueError, OSError):
-        raise values.Refused(f'"{name}" is not a time zone', values.ZONE_FORM) from None
+        raise values.Invalid(f'"{name}" is not a time zone', values.ZONE_FORM) from None
 
 
 def _schedules(reading: _Reading, place: toml_lines.Path, expressions: Sequence[str], zone: ZoneInfo) -> None:
@@ -328,15 +330,15 @@ def _schedules(reading: _Reading, place: toml_lines.Path, expressions: Sequence[
 
 
 def _suggestions(suggestions: Sequence[str], zone: ZoneInfo, now: datetime | None) -> list[str]:
-    """Each possible meaning as a line of the file, with the days it names and, given `now`, its next tick."""
+    """Return each possible meaning as a line of the file, with a description and, given `now`, the next tick."""
     lines = [f'schedule = "{suggestion}"' for suggestion in suggestions]
     width = max(map(len, lines), default=0)
     described: dict[tuple[datetime, ...], str] = {}
     found = []
     for line, suggestion in zip(lines, suggestions, strict=True):
-        meant = schedule.parse(suggestion, zone)
-        words = schedule.describe(meant)
-        ticks = schedule.next_ticks(meant, now, 12) if now is not None else ()
+        parsed = schedule.parse(suggestion, zone)
+        words = schedule.describe(parsed)
+        ticks = schedule.next_ticks(parsed, now, 12) if now is not None else ()
         if ticks in described:
             words = "the same"
         elif ticks:
@@ -347,6 +349,6 @@ def _suggestions(suggestions: Sequence[str], zone: ZoneInfo, now: datetime | Non
 
 
 def _clock(tick: datetime, zone: ZoneInfo) -> str:
-    """`Wed 25 Nov 02:30 Europe/Berlin`."""
+    """Format a tick as `Wed 25 Nov 02:30 Europe/Berlin`."""
     local = tick.astimezone(zone)
     return f"{local:%a} {local.day} {local:%b} {local:%H:%M} {zone.key}"

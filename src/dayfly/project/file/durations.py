@@ -6,12 +6,12 @@ import re
 
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 FORM = r"(?:([0-9]{1,6})d)?(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,9})s)?"
-"""A regular expression that matches a duration, and also the empty string, which is none."""
+"""A regular expression that matches a duration. It also matches the empty string, which is not a duration."""
 _FORM = re.compile(FORM)
 
 
 def seconds(text: str) -> int:
-    """`90s`, `45m`, `2h`, `7d`, `2h30m` -> seconds. Larger units come first, each at most once. Raises ValueError."""
+    """Return the seconds of `90s`, `45m`, `2h`, `7d` or `2h30m`. Larger units come first, each at most once. Raises ValueError."""
     found = _FORM.fullmatch(text)
     if not text or not found:
         raise ValueError(f'not a duration like "90s", "45m", "2h30m" or "7d": {text!r}')
@@ -20,7 +20,7 @@ def seconds(text: str) -> int:
 
 
 def text(whole: int) -> str:
-    """The shortest form of these seconds: 4500 -> `1h15m`, 0 -> `0s`. Days only if they are whole: 129600 -> `36h`.
+    """Format seconds in the shortest form: 4500 -> `1h15m`, 0 -> `0s`. Days only if they are whole: 129600 -> `36h`.
 
     Raises ValueError for a negative number.
     """

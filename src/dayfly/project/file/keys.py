@@ -1,7 +1,7 @@
 """The keys of dayfly.toml: name, type, default and meaning of each. Everything that lists keys is made from this table.
 
-How a value is read is in values.py, how a file is put together in config.py, the JSON schema for editors in schema.py. example.toml
-shows the same keys with values; a test compares the two.
+values.py reads one value, config.py a whole file; schema.py makes the JSON schema for editors. example.toml shows the same keys with
+values; a test compares the two.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ Scope = Literal["project", "network", "job"]
 
 
 class Key(NamedTuple):
-    """One key. `type` and `default` are for readers: `required` means that there is no default. `choices` are all allowed values."""
+    """One key. `type` and `default` are text; the default `required` means that there is none. `choices`: all allowed values."""
 
     scope: Scope
     name: str
@@ -26,11 +26,11 @@ _MARKETS = ("on-demand", "spot", "spot-first")
 _OVERLAPS = ("skip", "allow")
 
 ALL = (
-    Key("project", "project", "string", "required", "names the stack, the bucket and the tag on everything; 2-24 of a-z 0-9 -"),
+    Key("project", "project", "string", "required", "in the names of stack and bucket, and as the tag of everything; 2-24 of a-z 0-9 -"),
     Key("project", "account", "string", "none", "12 digits; deploy, run and destroy refuse any other account"),
     Key("project", "regions", "list", "required", "the AWS region of the stack; exactly one"),
     Key("project", "keep", "duration", '"90d"', "older results, logs and records are deleted, but never the last successful run of a job"),
-    Key("project", "tags", "table", "{}", "set on every resource and server; many organisations require them"),
+    Key("project", "tags", "table", "{}", "set on every resource and server; many organizations require them"),
     Key("project", "permissions_boundary", "ARN", "none", "an IAM policy that is attached as the boundary of every role dayfly makes"),
     Key("network", "subnets", "list", "the default VPC's", "a server starts in whichever has capacity"),
     Key("network", "security_groups", "list", "one without inbound rules", "for example the one that your database accepts"),
@@ -61,16 +61,16 @@ TABLES = {
 
 
 def names(scope: Scope) -> tuple[str, ...]:
-    """Names of the keys of one scope, in the order of the documentation; for the project also its tables."""
+    """Return the names of a scope's keys, in the order of the documentation; for the project also its tables."""
     own = tuple(key.name for key in ALL if key.scope == scope)
     return (*own, *TABLES) if scope == "project" else own
 
 
 def choices(scope: Scope, name: str) -> tuple[str, ...]:
-    """All allowed values of a key that has a fixed set of them."""
+    """Return all allowed values of a key that has a fixed set of them."""
     return next(key.choices for key in ALL if (key.scope, key.name) == (scope, name))
 
 
 def rows(scope: Scope | None = None) -> tuple[tuple[str, str, str, str], ...]:
-    """(name, type, default, text) of each key of a scope, or of all keys: for `check --keys` and the documentation."""
+    """Return (name, type, default, text) of each key of a scope, or of all keys: for `check --keys` and the documentation."""
     return tuple((key.name, key.type, key.default, key.text) for key in ALL if scope in (None, key.scope))

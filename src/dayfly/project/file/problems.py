@@ -1,4 +1,4 @@
-"""Problems of a dayfly.toml as values, each with its place, reason and remedies, and the exception that holds all of them.
+"""A problem of a dayfly.toml, with its place, reason and remedies; and the exception that holds all problems of a file.
 
 The labels of their lines (`error`, `why`, `do`, `or`) are chosen here. The caller lays the lines out on a screen.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from dayfly.errors import FileError
 
 Lines = tuple[tuple[str, str], ...]
-"""(label, text) each."""
+"""Lines of a message, each as (label, text)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Problem:
         return self.message
 
     def lines(self, label: str = "error") -> Lines:
-        """The problem under `label`, then `why`, `do` and `or`, as far as there is any."""
+        """Return the message, labelled `label`; then the reason (`why`) and the remedies (`do`, `or`), if there are any."""
         found = [(label, str(self))]
         if self.why:
             found.append(("why", self.why))

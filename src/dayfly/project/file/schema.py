@@ -1,7 +1,7 @@
 """The JSON schema of dayfly.toml, made from the keys, for editors that complete and check the file. No file is read here.
 
-It covers names, types and forms. Rules that need two keys, and those that a schema cannot express, are in config.py: `dayfly check`
-is the judge. The package holds the schema as dayfly.schema.json, written by scripts/docs.
+It covers names, types and forms. Rules that need two keys, and others that a schema cannot express, are in config.py, so only
+`dayfly check` finds every problem. The package holds the schema as dayfly.schema.json, written by scripts/docs.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _TYPES: dict[str, Schema] = {
 
 
 def text() -> str:
-    """The schema as it is stored."""
+    """Return the schema as the text of its file."""
     return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def schema() -> Schema:
-    """JSON schema (draft 7) of a whole dayfly.toml."""
+    """Return the JSON schema (draft 7) of a whole dayfly.toml."""
     job_name = {"pattern": f"^(?:{names.JOB_NAME.pattern})$"}
     tables = {
         "network": _table("network", {"type": "object", "additionalProperties": _reference("network")}),

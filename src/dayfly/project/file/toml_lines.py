@@ -1,4 +1,4 @@
-"""Finds the line of each key in a TOML text. tomllib, which reads the values, does not report lines.
+"""Find the line of each key in a TOML text. tomllib, which reads the values, does not report lines.
 
 The text must be valid TOML, that is, tomllib has accepted it. Nothing is validated here.
 """
@@ -10,7 +10,7 @@ import re
 import tomllib
 
 Path = tuple[str | int, ...]
-"""Keys from the outermost inwards; an element of an array is named by its number."""
+"""The keys from the top table down to a value; an element of an array has its index in place of a key."""
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _SPACE = re.compile(r"[ \t]*")
@@ -25,7 +25,7 @@ _STRINGS = (
 
 
 def find(text: str) -> dict[Path, int]:
-    """Path of every table, key and array element -> its line, from 1. Raises ValueError for text that is not TOML."""
+    """Return the line, counted from 1, of every table, key and array element, by path. Raises ValueError for text that is not TOML."""
     return _Scanner(text).run()
 
 
@@ -84,7 +84,7 @@ class _Scanner:
         return path if is_array else self.inside(path)
 
     def inside(self, path: Path) -> Path:
-        """The path itself; for an array of tables that of its newest element."""
+        """Return the path; for an array of tables, the path of its newest element."""
         if path in self.counts:
             return (*path, self.counts[path])
         return path
@@ -97,7 +97,7 @@ class _Scanner:
         self.value(path)
 
     def keys(self) -> list[str]:
-        """The parts of a key, which may be dotted, with the space around them."""
+        """Read a key, which may be dotted, and the space around it. Returns its parts."""
         parts = []
         while True:
             self.skip(_SPACE)

@@ -1,4 +1,4 @@
-"""Reads the value of one key of dayfly.toml: what tomllib gives becomes what the model holds, or a Refused with its remedy.
+"""Validate and convert the value of one key of dayfly.toml. Each function takes tomllib's value and raises Invalid with remedies.
 
 Rules that need a second key (one architecture, a time zone for a schedule) are in config.py.
 """
@@ -14,7 +14,7 @@ from dayfly.project.file import durations, instance_types
 
 T = TypeVar("T")
 Reader = Callable[[Any], T]
-"""Reads the value that tomllib gives. Raises Refused."""
+"""Validates and converts a value from tomllib. Raises Invalid."""
 
 _DAY = 86_400
 _LONGEST = 366 * _DAY
@@ -34,11 +34,10 @@ _RESERVED = re.compile(
 )
 
 
-class Refused(Exception):
+class Invalid(Exception):
     """A value that is not valid: what is wrong, why, and the remedies, the best first.
 
-    `at` is the path to the wrong part inside the value. `others` are further problems of the same value, so that all problems of a
-    list or a table are reported at once.
+    `at`: the path to the invalid part inside the value. `others`: further problems of the same list or table.
     """
 
     def __init__(self, message: str, *remedies: str, why: str = "", at: tuple[str | int, ...] = ()) -> None:
@@ -47,112 +46,112 @@ class Refused(Exception):
         self.remedies = remedies
         self.why = why
         self.at = at
-        self.others: tuple[Refused, ...] = ()
+        self.others: tuple[Invalid, ...] = ()
 
 
 # --- forms ------------------------------------------------------------------------------------------------------------
 
 
 def string(value: Any) -> str:
-    """Any string, also an empty one."""
+    """Return any string, also an empty one."""
     if isinstance(value, str):
         if "\0" in value:
-            raise Refused("a string cannot contain the character 0")
+            raise Invalid("a string cannot contain the character NUL")
         return value
     remedy = f'in quotes: "{value}"' if _is_number(value) else ""
-    raise Refused(f"expected a string, not {_kind(value)}: {shown(value)}", remedy)
+    raise Invalid(f"expected a string, not {_kind(value)}: {shown(value)}", remedy)
 
 
 def filled(value: Any) -> str:
-    """A string that is not blank."""
+    """Return a string that is not blank."""
     text = string(value)
     if not text.strip():
-        raise Refused("is empty", "fill it in, or remove the key")
+        raise Invalid("is empty", "fill it in, or remove the key")
     return text
 
 
 def flag(value: Any) -> bool:
-    """True or false."""
+    """Return true or false."""
     if not isinstance(value, bool):
-        raise Refused(f"expected true or false, not {_kind(value)}: {shown(value)}")
+        raise Invalid(f"expected true or false, not {_kind(value)}: {shown(value)}")
     return value
 
 
 def strings(value: Any, read: Reader[str] = filled) -> tuple[str, ...]:
-    """A list of different strings, each read by `read`."""
+    """Return a list of strings without duplicates, each read by `read`."""
     if isinstance(value, str):
-        raise Refused("expected a list", f'["{value}"]')
+        raise Invalid("expected a list", f'["{value}"]')
     if not isinstance(value, list):
-        raise Refused(f"expected a list of strings, not {_kind(value)}: {shown(value)}")
+        raise Invalid(f"expected a list of strings, not {_kind(value)}: {shown(value)}")
     found: list[str] = []
 
     def once(element: Any) -> None:
         text = read(element)
         if text in found:
-            raise Refused(f'"{text}" is in the list twice', "remove one of the two")
+            raise Invalid(f'"{text}" is in the list twice', "remove one of the two")
         found.append(text)
 
-    each(enumerate(value), once)
+    read_each(enumerate(value), once)
     return tuple(found)
 
 
-def some(value: Any, read: Reader[str] = filled) -> tuple[str, ...]:
-    """A list that is not empty."""
+def at_least_one(value: Any, read: Reader[str] = filled) -> tuple[str, ...]:
+    """Return a list of strings that is not empty."""
     found = strings(value, read)
     if not found:
-        raise Refused("the list is empty", "name at least one")
+        raise Invalid("the list is empty", "name at least one")
     return found
 
 
 def table(value: Any) -> dict[str, Any]:
-    """A table, its content unread."""
+    """Return a table; its content is not checked."""
     if not isinstance(value, dict):
-        raise Refused(f"expected a table, not {_kind(value)}: {shown(value)}")
+        raise Invalid(f"expected a table, not {_kind(value)}: {shown(value)}")
     return value
 
 
-def each(parts: Iterable[tuple[str | int, Any]], take: Callable[[Any], object]) -> None:
-    """Give every part to `take`. Raises all its refusals at the end, each with the key of its part."""
-    refused: list[Refused] = []
+def read_each(parts: Iterable[tuple[str | int, Any]], take: Callable[[Any], object]) -> None:
+    """Call `take` with every part. Raises all its errors together at the end, each with the key of its part."""
+    invalid: list[Invalid] = []
     for key, part in parts:
         try:
             take(part)
-        except Refused as refusal:
-            refusal.at = (key, *refusal.at)
-            refused.append(refusal)
-    if refused:
-        refused[0].others = tuple(refused[1:])
-        raise refused[0]
+        except Invalid as error:
+            error.at = (key, *error.at)
+            invalid.append(error)
+    if invalid:
+        invalid[0].others = tuple(invalid[1:])
+        raise invalid[0]
 
 
 def one_of(*known: str) -> Reader[str]:
-    """A reader of one of these words."""
+    """Return a reader that accepts only these words."""
 
     def read(value: Any) -> str:
         text = string(value)
         if text not in known:
-            raise Refused(f'"{text}" is not one of its values', " or ".join(f'"{word}"' for word in known))
+            raise Invalid(f'"{text}" is not an allowed value', " or ".join(f'"{word}"' for word in known))
         return text
 
     return read
 
 
 def duration(least: int, most: int = _LONGEST, *, why: str = "") -> Reader[int]:
-    """A reader of a duration in seconds between two bounds; `why` is the reason for them."""
+    """Return a reader of a duration, in seconds, between two bounds. `why`: the reason for the bounds."""
 
     def read(value: Any) -> int:
         form = 'a duration like "90s", "45m", "2h30m" or "7d"'
         if isinstance(value, int) and not isinstance(value, bool):
-            raise Refused(f"{value} has no unit; expected {form}", f'"{value}s"', f'"{value}m"')
+            raise Invalid(f"{value} has no unit; expected {form}", f'"{value}s"', f'"{value}m"')
         text = string(value)
         try:
             whole = durations.seconds(text)
         except ValueError:
-            raise Refused(f'"{text}" is not {form}') from None
+            raise Invalid(f'"{text}" is not {form}') from None
         if whole < least:
-            raise Refused(f'"{text}" is too short', f'at least "{durations.text(least)}"', why=why)
+            raise Invalid(f'"{text}" is too short', f'at least "{durations.text(least)}"', why=why)
         if whole > most:
-            raise Refused(f'"{text}" is too long', f'at most "{durations.text(most)}"', why=why)
+            raise Invalid(f'"{text}" is too long', f'at most "{durations.text(most)}"', why=why)
         return whole
 
     return read
@@ -166,22 +165,22 @@ def project_name(value: Any) -> str:
     if not names.PROJECT_NAME.fullmatch(text):
         why = "a bucket and a stack are named after it"
         message = f'"{text}" is not 2 to 24 of a-z 0-9 -, without - at the ends'
-        raise Refused(message, *_offer(project_name_from(text), names.PROJECT_NAME), why=why)
+        raise Invalid(message, *_offer(project_name_from(text), names.PROJECT_NAME), why=why)
     return text
 
 
 def project_name_from(text: str) -> str:
-    """A valid name as close to `text` as possible: `Lake of data!` -> `lake-of-data`. Empty if there is none."""
+    """Return a valid name as similar to `text` as possible: `Lake of data!` -> `lake-of-data`. Empty if there is none."""
     close = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:24].strip("-")
     return close if names.PROJECT_NAME.fullmatch(close) else ""
 
 
 def account(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
-        raise Refused("expected a string, because leading zeros count", f'"{value:012d}"')
+        raise Invalid("expected a string, because leading zeros count", f'"{value:012d}"')
     text = string(value)
     if not re.fullmatch(r"[0-9]{12}", text):
-        raise Refused(f'"{text}" is not the 12 digits of an AWS account', "aws sts get-caller-identity shows yours")
+        raise Invalid(f'"{text}" is not the 12 digits of an AWS account', "aws sts get-caller-identity shows yours")
     return text
 
 
@@ -189,26 +188,26 @@ def region(value: Any) -> str:
     text = string(value)
     if not _REGION.fullmatch(text):
         region_of_zone = re.sub(r"(?<=[0-9])[a-z]$", "", text)
-        raise Refused(f'"{text}" is not an AWS region like "eu-west-1"', *_offer(region_of_zone, _REGION))
+        raise Invalid(f'"{text}" is not an AWS region like "eu-west-1"', *_offer(region_of_zone, _REGION))
     return text
 
 
 def regions(value: Any) -> tuple[str, ...]:
-    found = some(value, region)
+    found = at_least_one(value, region)
     if len(found) > 1:
-        raise Refused("a project has exactly one region", f'["{found[0]}"]')
+        raise Invalid("a project has exactly one region", f'["{found[0]}"]')
     return found
 
 
 def boundary(value: Any) -> str:
     text = string(value)
     if not _BOUNDARY.fullmatch(text):
-        raise Refused(f'"{text}" is not the ARN of an IAM policy', '"arn:aws:iam::123456789012:policy/NAME"')
+        raise Invalid(f'"{text}" is not the ARN of an IAM policy', '"arn:aws:iam::123456789012:policy/NAME"')
     return text
 
 
 def boundary_account(arn: str) -> str:
-    """The account that owns the policy: 12 digits, or `aws`. Empty for an ARN that is not valid."""
+    """Return the account that owns the policy: 12 digits, or `aws`. Empty for an ARN that is not valid."""
     found = _BOUNDARY.fullmatch(arn)
     return found[1] if found else ""
 
@@ -219,17 +218,17 @@ def tags(value: Any) -> dict[str, str]:
     def take(pair: tuple[str, Any]) -> None:
         key, text = pair
         if key.lower().startswith(("aws:", "dayfly:")):
-            raise Refused(f'"{key}": the prefix {key.split(":")[0].lower()}: is reserved', "another name")
+            raise Invalid(f'"{key}": the prefix {key.split(":")[0].lower()}: is reserved', "another name")
         if not _TAG_KEY.fullmatch(key) or key in (".", ".."):
             why = "instance metadata and IAM do not allow spaces, / and commas in it"
-            raise Refused(f'"{key}" is not 1 to 128 letters, digits and + - = . _ : @', why=why)
+            raise Invalid(f'"{key}" is not 1 to 128 letters, digits and + - = . _ : @', why=why)
         if key.lower() in (other.lower() for other in found):
-            raise Refused(f'"{key}" is there twice', "remove one of the two", why="IAM ignores case in tag keys")
+            raise Invalid(f'"{key}" is given twice', "remove one of the two", why="IAM ignores case in tag keys")
         found[key] = _tag_value(text)
 
-    each(((key, (key, text)) for key, text in table(value).items()), take)
+    read_each(((key, (key, text)) for key, text in table(value).items()), take)
     if len(found) > _TAGS:
-        raise Refused(
+        raise Invalid(
             f"{len(found)} tags; at most {_TAGS}", why="AWS allows 50 on a resource, including those that dayfly sets"
         )
     return found
@@ -238,7 +237,7 @@ def tags(value: Any) -> dict[str, str]:
 def _tag_value(value: Any) -> str:
     text = string(value)
     if not _TAG_VALUE.fullmatch(text):
-        raise Refused(f'"{text}" is not up to 256 letters, digits, spaces and . : / = + - @ _')
+        raise Invalid(f'"{text}" is not up to 256 letters, digits, spaces and . : / = + - @ _')
     return text
 
 
@@ -253,7 +252,7 @@ def security_group(value: Any) -> str:
 def _resource(value: Any, prefix: str) -> str:
     text = string(value)
     if not re.fullmatch(prefix + r"-[0-9a-f]{8,17}", text):
-        raise Refused(f'"{text}" is not an id like "{prefix}-0a1b2c3d4e5f67890"')
+        raise Invalid(f'"{text}" is not an id like "{prefix}-0a1b2c3d4e5f67890"')
     return text
 
 
@@ -264,14 +263,14 @@ def command(value: Any) -> str | tuple[str, ...]:
     if not isinstance(value, list):
         return filled(value)
     parts: list[str] = []
-    each(enumerate(value), lambda part: parts.append(string(part)))
+    read_each(enumerate(value), lambda part: parts.append(string(part)))
     if not parts or not parts[0].strip():
-        raise Refused("names no program", '["python", "main.py"]')
+        raise Invalid("names no program", '["python", "main.py"]')
     return tuple(parts)
 
 
 def schedule(value: Any) -> tuple[str, ...]:
-    """The expressions as written. They are parsed in config.py, where the time zone is known."""
+    """Return the expressions as written. They are parsed in config.py, where the time zone is known."""
     if isinstance(value, str):
         return (filled(value),)
     return strings(value)
@@ -281,7 +280,7 @@ def zone_name(value: Any) -> str:
     text = string(value)
     if not _ZONE.fullmatch(text) or len(text) > 50:
         close = "/".join(part.strip().title().replace(" ", "_") for part in text.split("/"))
-        raise Refused(f'"{text}" is not a time zone', *_offer(close, _ZONE), ZONE_FORM)
+        raise Invalid(f'"{text}" is not a time zone', *_offer(close, _ZONE), ZONE_FORM)
     return text
 
 
@@ -290,41 +289,41 @@ def server_type(value: Any) -> str:
     try:
         linux = instance_types.runs_linux(text)
     except ValueError:
-        raise Refused(f'"{text}" is not an EC2 type', 'a name like "c8g.large"') from None
+        raise Invalid(f'"{text}" is not an EC2 type', 'a name like "c8g.large"') from None
     if not linux:
-        raise Refused(
+        raise Invalid(
             f'"{text}" only runs macOS', why="an Apple server is rented for at least 24 hours, not for one run"
         )
     return text
 
 
 def disk(value: Any) -> int:
-    """A size in GB."""
+    """Return a disk size in GB."""
     found = re.fullmatch(DISK_FORM, string(value))
     if not found:
-        raise Refused(f'"{value}" is not a size like "50GB"')
+        raise Invalid(f'"{value}" is not a size like "50GB"')
     size = int(found[1]) * {"GB": 1, "TB": 1000}[found[2]]
     if not 8 <= size <= 16_000:
-        raise Refused(f'"{value}" is not 8GB to 16TB')
+        raise Invalid(f'"{value}" is not 8GB to 16TB')
     return size
 
 
 def image(value: Any) -> str:
     text = string(value)
     if text != "debian-13" and not re.fullmatch(r"ami-[0-9a-f]{8}(?:[0-9a-f]{9})?", text):
-        raise Refused(
+        raise Invalid(
             f'"{text}" is not an image', '"debian-13"', 'your own image by its id, like "ami-0a1b2c3d4e5f67890"'
         )
     return text
 
 
 def path(value: Any) -> str:
-    """A relative path with / between its parts that stays in the job's folder."""
+    """Return a relative path that stays in the job's folder."""
     text = filled(value)
     if text.startswith(("/", "~", "\\")) or re.match(r"[A-Za-z]:[\\/]", text):
-        raise Refused(f'"{text}" is not relative', why="paths are relative to the job's folder")
+        raise Invalid(f'"{text}" is not relative', why="paths are relative to the job's folder")
     if ".." in text.replace("\\", "/").split("/"):
-        raise Refused(f'"{text}" leaves the folder', why="a path stays inside the job's folder")
+        raise Invalid(f'"{text}" leaves the folder', why="a path stays inside the job's folder")
     return text
 
 
@@ -332,14 +331,14 @@ def output(value: Any) -> str:
     text = path(value)
     if text.endswith("/") or text == ".":
         everything = text.removesuffix(".") + "**"
-        raise Refused(f'"{text}" is a folder; outputs are files', f'"{everything}"')
+        raise Invalid(f'"{text}" is a folder; outputs are files', f'"{everything}"')
     return text
 
 
 def python(value: Any) -> str:
     text = path(value)
     if text not in ("auto", "none") and not text.endswith((".lock", ".toml", ".txt")):
-        raise Refused(
+        raise Invalid(
             f'"{text}" is not a file that lists dependencies', '"auto", "none", or a file like "requirements.txt"'
         )
     return text
@@ -351,14 +350,15 @@ def variables(value: Any) -> dict[str, str]:
     def take(pair: tuple[str, Any]) -> None:
         name, text = pair
         if not _VARIABLE.fullmatch(name):
-            raise Refused(
-                f'"{name}" is not a variable name', why="it may have letters, digits and _, and begins with no digit"
+            raise Invalid(
+                f'"{name}" is not a variable name',
+                why="it may have letters, digits and _, and cannot begin with a digit",
             )
         if _RESERVED.fullmatch(name):
-            raise Refused(f"{name} is set by dayfly", "another name", why="the server needs its own value")
+            raise Invalid(f"{name} is set by dayfly", "another name", why="the server needs its own value")
         found[name] = string(text)
 
-    each(((name, (name, text)) for name, text in table(value).items()), take)
+    read_each(((name, (name, text)) for name, text in table(value).items()), take)
     return found
 
 
@@ -366,7 +366,7 @@ def variables(value: Any) -> dict[str, str]:
 
 
 def shown(value: Any) -> str:
-    """A value as the file writes it, shortened."""
+    """Return a value as it is written in the file, shortened to 60 characters."""
     text = str(value)
     if isinstance(value, bool):
         text = text.lower()
@@ -376,7 +376,7 @@ def shown(value: Any) -> str:
 
 
 def _offer(text: str, form: re.Pattern[str]) -> list[str]:
-    """The remedy to write this text, if it has the right form."""
+    """Return the text as a remedy if it has the right form, otherwise nothing."""
     if not form.fullmatch(text):
         return []
     return [shown(text)]

@@ -1,4 +1,4 @@
-"""Warnings about a valid dayfly.toml: ticks that a clock change drops or repeats within a year, and times that are past.
+"""Find what is valid in a dayfly.toml but surprising: ticks that a clock change drops or repeats in the next year, and times in the past.
 
 Errors are found in config.py.
 """
@@ -22,7 +22,7 @@ _MINUTE = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A clock set forward or back: local times from `start` until before `end` do not exist, or occur twice."""
+    """A change of the clock. Local times from `start` to before `end` do not exist or, if `repeated`, occur twice."""
 
     start: datetime
     end: datetime
@@ -30,21 +30,21 @@ class Change:
 
 
 def find_warnings(project: Project, now: datetime, zones: Callable[[str], ZoneInfo]) -> tuple[Problem, ...]:
-    """Warnings about the year after `now` (aware). They name no line, because a project does not hold its lines."""
+    """Return the warnings about the year after `now` (with a time zone). They have no line numbers, because a project has none."""
     changes: dict[str, tuple[Change, ...]] = {}
     found: list[Problem] = []
     for job in project.jobs.values():
         zone = zones(job.timezone)
         if job.timezone not in changes:
             changes[job.timezone] = tuple(clock_changes(zone, now, now + _AHEAD))
-        meant = schedule.parse(job.schedule, zone)
-        found += _past(job, meant, now)
-        found += _changing(job, meant, changes[job.timezone], now)
+        parsed = schedule.parse(job.schedule, zone)
+        found += _past(job, parsed, now)
+        found += _changing(job, parsed, changes[job.timezone], now)
     return tuple(found)
 
 
 def clock_changes(zone: ZoneInfo, start: datetime, end: datetime) -> Iterator[Change]:
-    """The changes of this zone's clock between two moments (aware), exact to the minute."""
+    """Yield the clock changes of this zone between two moments (with time zones), exact to the minute."""
     step = timedelta(hours=12)
     moment = start.astimezone(UTC).replace(second=0, microsecond=0)
     while moment < end:
@@ -74,21 +74,21 @@ def _offset(moment: datetime, zone: ZoneInfo) -> timedelta:
     return offset
 
 
-def _past(job: Job, meant: Schedule, now: datetime) -> Iterator[Problem]:
-    if not meant.entries or schedule.next_ticks(meant, now, 1):
+def _past(job: Job, parsed: Schedule, now: datetime) -> Iterator[Problem]:
+    if not parsed.entries or schedule.next_ticks(parsed, now, 1):
         return
-    message = f"{', '.join(job.schedule)} is past: the job has no next tick"
+    message = f"{', '.join(job.schedule)} is in the past: the job has no next tick"
     remedies = ("use a later time, or remove the schedule to run by hand",)
     yield Problem(f"jobs.{job.name}.schedule", None, message, remedies=remedies)
 
 
-def _changing(job: Job, meant: Schedule, changes: tuple[Change, ...], now: datetime) -> Iterator[Problem]:
-    """At most one warning: about a tick that does not exist, otherwise about one that occurs twice."""
-    missing = _hit(meant, changes, now, repeated=False)
-    twice = _hit(meant, changes, now, repeated=True)
+def _changing(job: Job, parsed: Schedule, changes: tuple[Change, ...], now: datetime) -> Iterator[Problem]:
+    """Yield at most one warning: about a tick that does not exist, otherwise about one that occurs twice."""
+    missing = _hit(parsed, changes, now, repeated=False)
+    twice = _hit(parsed, changes, now, repeated=True)
     if missing:
         change, local = missing
-        lost = "no run that night" if schedule.at_most_once_a_day(meant) else "no run then"
+        lost = "no run that night" if schedule.at_most_once_a_day(parsed) else "no run then"
         message = f"on {_day(local)} {local.year} there is no {local:%H:%M} in {job.timezone}: {lost}"
         if twice:
             message += f" ({_day(twice[1])}: {twice[1]:%H:%M} occurs twice, one run)"
@@ -103,22 +103,22 @@ def _changing(job: Job, meant: Schedule, changes: tuple[Change, ...], now: datet
 
 
 def _hit(
-    meant: Schedule, changes: tuple[Change, ...], now: datetime, *, repeated: bool
+    parsed: Schedule, changes: tuple[Change, ...], now: datetime, *, repeated: bool
 ) -> tuple[Change, datetime] | None:
-    """The first change of this kind that affects a tick from `now` on, and the local time of that tick."""
-    entries = [entry for entry in meant.entries if _is_affected(entry, repeated)]
+    """Return the first change of this kind that affects a tick after `now`, and the local time of that tick."""
+    entries = [entry for entry in parsed.entries if _is_affected(entry, repeated)]
     for change in changes:
         if change.repeated != repeated:
             continue
         times = [local for entry in entries for local in _inside(entry, change)]
-        ahead = [local for local in times if (schedule.to_utc(local, meant.zone) or now) >= now]
+        ahead = [local for local in times if (schedule.to_utc(local, parsed.zone) or now) >= now]
         if ahead:
             return change, min(ahead)
     return None
 
 
 def _is_affected(entry: Cron | At, repeated: bool) -> bool:
-    """Whether such a change matters. An hourly job loses nothing in a missing hour: its next tick comes at once."""
+    """Return whether a clock change matters. A missing hour does not matter to an hourly schedule: its next tick follows at once."""
     return repeated or isinstance(entry, At) or len(entry.hours) < 24
 
 
