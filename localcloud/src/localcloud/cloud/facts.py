@@ -1,4 +1,4 @@
-"""The facts of one running local cloud that its parts share. No behaviour belongs here."""
+"""The facts of one running local cloud that its parts share. No behavior belongs here."""
 
 from dataclasses import dataclass
 from pathlib import Path
