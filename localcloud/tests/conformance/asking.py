@@ -4,9 +4,8 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from targets import LocalCloud
-
 from running_cloud import begin, command
+from targets import LocalCloud
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from typing import Any
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+
 from rows import row
 from targets import REGION, Target, error_code
 

@@ -7,9 +7,10 @@ from functools import partial
 from typing import Any
 
 import boto3
-import rows
 from botocore import UNSIGNED
 from botocore.config import Config
+
+import rows
 from targets import REGION, Keys, Target, allow, deny, error_code, keys_of
 
 POLICIES = "IAM User Guide, Policy evaluation logic"

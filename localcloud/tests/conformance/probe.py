@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
+
 from targets import Target
 
 PROGRAM = """#!/usr/bin/env python3

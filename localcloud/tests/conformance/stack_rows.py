@@ -5,8 +5,9 @@ import json
 from functools import partial
 from typing import Any
 
-import rows
 from botocore.exceptions import WaiterError
+
+import rows
 from targets import Target, error_code
 
 GUIDE = "CloudFormation User Guide, "

@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 import pytest
+
 from table import all_rows
 from targets import require
 
