@@ -28,7 +28,7 @@ _ORDERS: dict[str, Callable[[Any, Any], bool]] = {
 
 @dataclass(frozen=True)
 class Operator:
-    """A condition operator, taken apart.
+    """The parts of a condition operator.
 
     `every` is True for ForAllValues and False for ForAnyValue, None without either.
     """
@@ -49,7 +49,7 @@ class Operator:
 
 
 def parse_operator(text: str) -> Operator:
-    """Take the name of an operator apart, such as "ForAnyValue:StringLikeIfExists"; its case does not matter."""
+    """Parse the name of an operator, such as "ForAnyValue:StringLikeIfExists"; its case does not matter."""
     name, every = text.lower(), None
     for prefix in _SETS:
         if name.startswith(prefix):
@@ -69,12 +69,18 @@ def holds(how: Operator, actual: Any, wanted: Sequence[str]) -> bool:
     if compare is None:
         return False
     if actual is None:
-        return how.if_exists or how.every is True or (how.negated and how.every is None)
+        return how.if_exists or _needs_every_value(how)
     fitting = [_fits(compare, str(value), wanted) != how.negated for value in _values(actual)]
+    if _needs_every_value(how):
+        return all(fitting)
+    return any(fitting)
+
+
+def _needs_every_value(how: Operator) -> bool:
+    """Return whether every value of a key must fit: with ForAllValues, and for a negated operator without a set operator."""
     if how.every is None:
-        # Of several values an affirmative operator wants one, a negated one all.
-        return all(fitting) if how.negated else any(fitting)
-    return all(fitting) if how.every else any(fitting)
+        return how.negated
+    return how.every
 
 
 def _values(actual: Any) -> list[Any]:
