@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 import instances
-from localcloud.ministack.store import settled
+from localcloud.ministack.store import retry_until_stable
 from running_cloud import Running, begin, command
 
 pytestmark = pytest.mark.cloud
@@ -265,7 +265,7 @@ def test_change_is_answered_only_after_it_is_written() -> None:
         if len(tries) < 4:
             raise RuntimeError("dictionary changed size during iteration")
 
-    asyncio.run(settled(write))
+    asyncio.run(retry_until_stable(write))
     assert len(tries) == 4
 
 
@@ -274,4 +274,4 @@ def test_endlessly_changing_state_is_not_reported_as_written() -> None:
         raise RuntimeError("dictionary changed size during iteration")
 
     with pytest.raises(OSError, match="it kept changing"):
-        asyncio.run(settled(write))
+        asyncio.run(retry_until_stable(write))

@@ -50,7 +50,7 @@ def test_kvm_is_not_used_when_the_kernel_prints_nothing(tmp_path, qemu, whole, d
     qemu.write_text("echo 'SeaBIOS'; exec sleep 60")
     found = accelerator.choose(whole, tmp_path, device, patience=2)
     assert found == accelerator.Accelerator(
-        "tcg", f"{device} is there, but a kernel started with it printed nothing for 2 s"
+        "tcg", f"{device} exists, but a kernel started with it printed nothing for 2 s"
     )
     if (tmp_path / "pid").exists():
         assert gone(int((tmp_path / "pid").read_text()))
@@ -73,7 +73,7 @@ def test_kvm_is_not_used_when_qemu_refuses_and_its_error_is_quoted(tmp_path, qem
     qemu.write_text("echo 'qemu-system-x86_64: error: failed to set MSR 0x10a' >&2; exit 1")
     found = accelerator.choose(whole, tmp_path, device, patience=60)
     assert found == accelerator.Accelerator(
-        "tcg", f"{device} is there, but QEMU with it ended at once (failed to set MSR 0x10a)"
+        "tcg", f"{device} exists, but QEMU with it ended at once (failed to set MSR 0x10a)"
     )
 
 

@@ -141,7 +141,7 @@ def test_stopped_build_ends_its_processes_and_leaves_no_files(tmp_path, programs
     )
     assert answer.stderr.readline().endswith("installing packages\n")
     answer.terminate()
-    assert answer.communicate(timeout=120)[1] == "stopped; nothing half-made is left\n"
+    assert answer.communicate(timeout=120)[1] == "build stopped; its temporary files are removed\n"
     assert answer.returncode == 130
     wait_until(lambda: not marked_processes(tmp_path))
     assert {path.name for path in (tmp_path / "cache").iterdir()} == {".lock", "build.log"}

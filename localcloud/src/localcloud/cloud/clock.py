@@ -1,9 +1,8 @@
 """The cloud's clock: the machine's clock plus an offset that tests add.
 
-Everything that fires by itself (schedules, rules, retries) reads it, and so does every age and time that localcloud's
-services keep. Guests, functions and clients have the machine's clock, and what they compare with theirs follows it too:
-signatures, links, S3's LastModified, logs. The offset lasts as long as the cloud's process. Formats of times do not belong
-here.
+Schedules, rules, retries, and the times and ages that localcloud's services record follow this clock. Guests, functions and
+clients use the machine's clock, and so does everything that is compared with their time: signatures, presigned links, S3's
+LastModified, logs. The offset is not saved; it ends with the cloud's process. Formatting times does not belong here.
 """
 
 import asyncio
@@ -16,15 +15,16 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 _SETTLE_SECONDS = 60.0
-_LOOK = 0.01
+_POLL_SECONDS = 0.01
 _working: contextvars.ContextVar[bool] = contextvars.ContextVar("localcloud_working", default=False)
+"""True in tasks that `work` starts. They count as busy, except while they sleep on this clock."""
 
 
 class Clock(Protocol):
-    """The present time, the way to wait, and the way to start work that an advance waits for."""
+    """Tells the time, waits, and starts work that an advance of the clock waits for."""
 
     def now(self) -> datetime:
-        """Return the present time, aware, in UTC."""
+        """Return the current time as an aware datetime in UTC."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -32,7 +32,7 @@ class Clock(Protocol):
         ...
 
     def work(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        """Start something that an advance of the clock waits for, except while it sleeps on this clock."""
+        """Start a task. An advance of the clock waits for it, except while the task sleeps on this clock."""
         ...
 
 
@@ -52,7 +52,7 @@ class Source(Protocol):
 class Advanced:
     """What an advance did.
 
-    `moments` counts the times at which something was due; `settled` is False when something took too long to wait for.
+    `moments` counts the times at which something was due; `settled` is False if work that was due did not end in time.
     """
 
     moments: int
@@ -61,7 +61,7 @@ class Advanced:
 
 @dataclass(eq=False)
 class _Sleeper:
-    """A wait until `wake`; `moved` is set whenever the clock is moved, `woken` once that passed `wake`."""
+    """A wait until the time `wake`. `moved` is set at each move of the clock; `woken` is True once the clock passed `wake`."""
 
     wake: float
     moved: asyncio.Event
@@ -69,7 +69,7 @@ class _Sleeper:
 
 
 class AdjustableClock:
-    """The machine's clock plus an offset, which only grows until `reset`. For the event loop's thread."""
+    """The machine's clock plus an offset, which only grows until `reset`. Use it on the event loop's thread."""
 
     def __init__(self) -> None:
         self._offset = 0.0
@@ -112,20 +112,20 @@ class AdjustableClock:
         return task
 
     def add_source(self, source: Source) -> None:
-        """Stop at every time at which `source` has something due, from now on."""
+        """Let `advance` stop at each time at which `source` has something due."""
         self._sources.append(source)
 
     def on_change(self, listener: Callable[[float], None]) -> None:
-        """Call `listener` after each move of the clock with its seconds, which are negative after a reset."""
+        """Call `listener(seconds)` after each move of the clock; the number is negative after a reset."""
         self._listeners.append(listener)
 
     async def advance(self, seconds: float) -> Advanced:
-        """Move the clock forward by `seconds`, and stop at each time at which something is due until it is done.
+        """Move the clock forward by `seconds`. Stop at each due time until the work that is due then has ended.
 
-        What is due is started in order, one time after the other. Each is waited for at most a minute of the machine's time.
+        Due times are handled one after another, in order. Each is waited for at most a minute of the machine's time.
         """
         async with self._advancing:
-            began, final = self._offset, self._offset + seconds
+            start, final = self._offset, self._offset + seconds
             self._tick()
             settled = await self._settle()
             moments, before = 0, None
@@ -138,16 +138,16 @@ class AdjustableClock:
             self._offset = final
             self._tick()
             settled = await self._settle() and settled
-            self._tell(final - began)
+            self._notify(final - start)
             return Advanced(moments, settled)
 
     def reset(self) -> None:
-        """Return to the machine's time. What fired is not undone, and what waits has as long to wait as before."""
+        """Return to the machine's time. Nothing that fired is undone, and each waiting task keeps its remaining wait."""
         moved, self._offset = -self._offset, 0.0
         for sleeper in self._sleepers:
             sleeper.wake += moved
             sleeper.moved.set()
-        self._tell(moved)
+        self._notify(moved)
 
     def _seconds(self) -> float:
         return time.time() + self._offset
@@ -170,17 +170,17 @@ class AdjustableClock:
             source.tick(self.now())
 
     async def _settle(self) -> bool:
-        """Wait until nothing that was started still works; False when it took too long."""
+        """Wait until no task is busy; return False if that took too long."""
         deadline = time.monotonic() + _SETTLE_SECONDS
-        # Twice: what has just been woken needs a turn of the event loop until it counts as working again.
+        # Checked twice, because a task that was just woken counts as busy only after a turn of the event loop.
         at_rest = 0
         while at_rest < 2:
-            await asyncio.sleep(_LOOK)
+            await asyncio.sleep(_POLL_SECONDS)
             at_rest = at_rest + 1 if self._busy == 0 else 0
             if time.monotonic() > deadline:
                 return False
         return True
 
-    def _tell(self, moved: float) -> None:
+    def _notify(self, moved: float) -> None:
         for listener in self._listeners:
             listener(moved)

@@ -23,7 +23,9 @@ class Cloud:
     guests: str = "process"
     """What instances run as: `process` or `vm`."""
     max_guests: int | None = None
+    """How many guests may run at once; None for the backend's default."""
     internet: bool = False
+    """Whether guests may use this machine's network."""
     recurring: bool = True
     """Whether recurring schedules fire; False for a temporary cloud. One-time schedules always do."""
     max_life: float | None = None

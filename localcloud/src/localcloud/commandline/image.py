@@ -17,29 +17,32 @@ _STEPS = ("download", "extract", "install", "cleaning")
 
 
 def register(commands: Any, show: Callable[[str], None]) -> None:
-    """Add the command to argparse's `commands`; it passes its output to `show`, a line at a time."""
+    """Add the `image` command to argparse's `commands`. The command passes each line of its output to `show`."""
     sub: argparse.ArgumentParser = commands.add_parser(
         "image", help="build the image of vm guests when it is missing, and show what it is"
     )
     sub.add_argument(
         "--rebuild",
         action="store_true",
-        help="build a new one in any case, and test KVM again; stopped guests keep theirs",
+        help="build a new image even if there is one, and test KVM again; stopped guests keep their old image",
     )
     sub.add_argument(
-        "--find", action="store_true", help="build nothing: print the image's folder, or exit 1 without one"
+        "--find",
+        action="store_true",
+        help="print the folder of the built image, or exit 1 if there is none; build nothing",
     )
     sub.add_argument("--json", action="store_true", help="print the facts as a JSON object")
 
     def run(options: argparse.Namespace) -> int:
         if options.find:
             return _find(show)
-        # A build runs programs in sessions of their own, which end only by the exception that SIGINT and this raise.
+        # Signals of the terminal do not reach the build's programs, which run in their own sessions. The KeyboardInterrupt
+        # that SIGINT and this handler raise ends them.
         before = signal.signal(signal.SIGTERM, _stopped)
         try:
             found = facts(options.rebuild)
         except KeyboardInterrupt:
-            sys.stderr.write("stopped; nothing half-made is left\n")
+            sys.stderr.write("build stopped; its temporary files are removed\n")
             return 130
         finally:
             signal.signal(signal.SIGTERM, before)
@@ -67,7 +70,7 @@ def _stopped(*_: Any) -> None:
 
 
 def facts(rebuild: bool = False) -> dict[str, Any]:
-    """Build or find the image and return what it is. Progress goes to standard error. Raises CloudError."""
+    """Find or build the image and return facts about it. Progress goes to standard error. Raises CloudError."""
     cache = image.cache_directory()
     accelerator.find_qemu()
     began = time.monotonic()

@@ -178,7 +178,9 @@ def _add_up_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--guests", choices=("process", "vm"), help=f"kind of guests (default: {lifecycle.DEFAULT_GUESTS})"
     )
-    sub.add_argument("--max-guests", type=int, metavar="N", help="guests at once; more instances stay pending")
+    sub.add_argument(
+        "--max-guests", type=int, metavar="N", help="how many guests run at once; other instances stay pending"
+    )
     sub.add_argument("--max-life", type=float, metavar="SECONDS", help="end a guest after this time (default: a day)")
     sub.add_argument("--json", action="store_true", help="print the facts as a JSON object")
     sub.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)

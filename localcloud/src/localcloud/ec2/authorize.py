@@ -13,11 +13,12 @@ from localcloud.ministack.authorization import BadCredentials, Refused
 from localcloud.services.iam.authorization import authorize
 
 Keys = dict[str, Any]
+"""Condition keys by name, in any case."""
 
 
 @dataclass(frozen=True)
 class Resource:
-    """A resource that an action needs a permission on: its ARN and its condition keys (any case)."""
+    """A resource that an action needs a permission on: its ARN and its condition keys."""
 
     arn: str
     keys: Keys = field(default_factory=dict)

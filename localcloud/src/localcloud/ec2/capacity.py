@@ -7,7 +7,7 @@
     region, zone, type, market    patterns (`*`) of the pools that the rule applies to; all by default
     times     how many launches it fails; no limit by default
     action    CreateFleet or RunInstances: fail the whole call with this code, whatever the pool
-    after     true, with `action`: launch the servers, then answer with the error (an unclear answer)
+    after     true, with `action`: launch the instances, then answer with the error
     status    HTTP status when the whole call fails; 503 by default
 
 What a launch does about an error does not live here.
@@ -61,7 +61,7 @@ class Rule:
         return all(fnmatchcase(value, pattern) for value, pattern in pairs)
 
     def use(self) -> bool:
-        """Count one use; False when the rule is used up."""
+        """Count one use. Return False if the rule was used up before."""
         if self.times is None:
             return True
         self.times -= 1
@@ -75,7 +75,7 @@ class Capacity:
         self._rules: list[Rule] = []
 
     def replace(self, document: Any) -> None:
-        """Replace all rules by those of a JSON document. Raises ValueError with a sentence for the caller."""
+        """Replace all rules by those of a JSON document. Raises ValueError with a message for the caller."""
         if not isinstance(document, dict) or not isinstance(document.get("rules"), list):
             raise ValueError('expected {"rules": [...]}')
         self._rules = [_parse(entry) for entry in document["rules"]]

@@ -16,7 +16,11 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class _MiniStackRecords:
-    """Records that MiniStack keeps: their name there, their id, the error for an unknown id, their place in the answer."""
+    """A kind of records that MiniStack keeps, and how an answer shows them.
+
+    `name` is the kind's name in MiniStack, `key` the field of the id, `error` the code for an unknown id. In the answer
+    `member` is the list, `shape` the SDK's shape of its items, and `shown` the fields of an item.
+    """
 
     name: str
     key: str
@@ -75,7 +79,7 @@ def describe_images(request: Request) -> Record:
         found = [image for image in found if image.id in params["ImageIds"]]
     if params.get("Owners"):
         found = [image for image in found if {image.owner, image.owner_alias} & set(params["Owners"])]
-    tags = {f"localcloud:{key}": value for key, value in request.context.facts.items()}
+    tags = {f"localcloud:{key}": value for key, value in request.context.guest_facts.items()}
     getters: Getters[images.Image] = {
         "architecture": lambda image: image.architecture,
         "image-id": lambda image: image.id,
@@ -91,8 +95,8 @@ def describe_images(request: Request) -> Record:
         "virtualization-type": lambda _: "hvm",
         "creation-date": lambda image: image.created,
     }
-    part, following = page(select(found, params.get("Filters"), getters, tags=lambda _: tags), params)
-    return {"Images": [_image(image, tags) for image in part], "NextToken": following}
+    shown_page, next_token = page(select(found, params.get("Filters"), getters, tags=lambda _: tags), params)
+    return {"Images": [_image(image, tags) for image in shown_page], "NextToken": next_token}
 
 
 def describe_types(request: Request) -> Record:
@@ -117,8 +121,8 @@ def describe_types(request: Request) -> Record:
         "burstable-performance-supported": lambda instance_type: instance_type.name.startswith("t"),
         "instance-storage-supported": lambda _: False,
     }
-    part, following = page(select(chosen, params.get("Filters"), getters), params)
-    return {"InstanceTypes": [_type(instance_type) for instance_type in part], "NextToken": following}
+    shown_page, next_token = page(select(chosen, params.get("Filters"), getters), params)
+    return {"InstanceTypes": [_type(instance_type) for instance_type in shown_page], "NextToken": next_token}
 
 
 def describe_offerings(request: Request) -> Record:
@@ -142,8 +146,8 @@ def describe_offerings(request: Request) -> Record:
         "instance-type": lambda line: line["InstanceType"],
         "location": lambda line: line["Location"],
     }
-    part, following = page(select(lines, params.get("Filters"), getters), params)
-    return {"InstanceTypeOfferings": part, "NextToken": following}
+    shown_page, next_token = page(select(lines, params.get("Filters"), getters), params)
+    return {"InstanceTypeOfferings": shown_page, "NextToken": next_token}
 
 
 def describe_spot_prices(request: Request) -> Record:
@@ -166,8 +170,8 @@ def describe_spot_prices(request: Request) -> Record:
         "product-description": lambda line: line["ProductDescription"],
         "spot-price": lambda line: line["SpotPrice"],
     }
-    part, following = page(select(lines, params.get("Filters"), getters), params, least=1)
-    return {"SpotPriceHistory": part, "NextToken": following or ""}
+    shown_page, next_token = page(select(lines, params.get("Filters"), getters), params, min_results=1)
+    return {"SpotPriceHistory": shown_page, "NextToken": next_token or ""}
 
 
 def describe_regions(request: Request) -> Record:
@@ -290,13 +294,13 @@ def _describe_ministack(request: Request, source: _MiniStackRecords, getters: Ge
                 raise Ec2Error(source.error, f"The {kind} ID '{identifier}' does not exist")
         found = [record for record in found if record[source.key] in identifiers]
     chosen = select(found, params.get("Filters"), getters, tags=lambda record: network.tags(region, record[source.key]))
-    part, following = page(chosen, params)
+    shown_page, next_token = page(chosen, params)
     shown = []
-    for record in part:
+    for record in shown_page:
         values = {name: record[name] for name in source.shown if name in record}
         tags = tag_list(network.tags(region, record[source.key]))
         shown.append(codec.project(source.shape, values) | {"Tags": tags})
-    return {source.member: shown, "NextToken": following}
+    return {source.member: shown, "NextToken": next_token}
 
 
 def _spot_price(instance_type: types.InstanceType, zone: str, zone_id: str, since: str) -> Record:

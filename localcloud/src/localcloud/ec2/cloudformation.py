@@ -81,7 +81,7 @@ def _attributes(template: Template) -> dict[str, str]:
 
 
 def _as_value_error(act: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """CloudFormation reports a ValueError as the reason of a failed resource."""
+    """Return `act` with each Ec2Error as a ValueError, which CloudFormation reports as the reason of a failed resource."""
 
     def wrapped(*arguments: Parameters.args, **named: Parameters.kwargs) -> Result:
         try:

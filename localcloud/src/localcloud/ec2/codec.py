@@ -93,6 +93,7 @@ def render_error(error: Ec2Error, request_id: str) -> bytes:
 
 
 def _nest(flat: dict[str, str]) -> dict[str, Any]:
+    """Return nested dicts for dotted names: `A.1.B` becomes `{"A": {"1": {"B": ...}}}`. Raises Ec2Error."""
     root: dict[str, Any] = {}
     for name, value in flat.items():
         here = root

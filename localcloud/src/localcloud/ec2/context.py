@@ -38,7 +38,7 @@ class Supervisor(Protocol):
 
 @dataclass(frozen=True)
 class Context:
-    """The EC2 of one account. `facts`: what runs in a guest (kind, python, architecture)."""
+    """The EC2 of one account. `guest_facts`: what runs in a guest (kind, python, architecture)."""
 
     account: str
     store: RecordStore
@@ -46,7 +46,7 @@ class Context:
     capacity: Capacity
     clock: Clock
     supervisor: Supervisor
-    facts: dict[str, str]
+    guest_facts: dict[str, str]
 
 
 @dataclass(frozen=True)

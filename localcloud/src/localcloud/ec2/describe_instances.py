@@ -6,8 +6,8 @@ from typing import Any
 from localcloud.ec2 import rendering
 from localcloud.ec2.context import Handler, Request
 from localcloud.ec2.errors import Ec2Error
-from localcloud.ec2.filters import Getters, Values, page, require_no_ids, select
-from localcloud.ec2.instances import named
+from localcloud.ec2.filters import Getters, Values, page, reject_ids_with_max_results, select
+from localcloud.ec2.instances import by_ids
 from localcloud.ec2.records import CODES, RUNNING, SPOT, Instance
 
 _STATUS_FILTERS = ("instance-state-name", "instance-state-code", "availability-zone", "availability-zone-id")
@@ -18,13 +18,13 @@ def describe(request: Request) -> dict[str, Any]:
     params = request.params
     request.caller.require("ec2:DescribeInstances")
     found = select(_chosen(request), params.get("Filters"), _getters(request), tags=_tags)
-    part, following = page(found, params)
+    shown_page, next_token = page(found, params)
     reservations: dict[str, list[Instance]] = {}
-    for instance in part:
+    for instance in shown_page:
         reservations.setdefault(instance.reservation, []).append(instance)
     return {
         "Reservations": [rendering.reservation(request, group) for group in reservations.values()],
-        "NextToken": following,
+        "NextToken": next_token,
     }
 
 
@@ -36,15 +36,15 @@ def describe_status(request: Request) -> dict[str, Any]:
     if not params.get("IncludeAllInstances"):
         chosen = [instance for instance in chosen if instance.state == RUNNING]
     getters = {name: get for name, get in _getters(request).items() if name in _STATUS_FILTERS}
-    part, following = page(select(chosen, params.get("Filters"), getters, tags=_tags), params)
-    return {"InstanceStatuses": [_status(instance) for instance in part], "NextToken": following}
+    shown_page, next_token = page(select(chosen, params.get("Filters"), getters, tags=_tags), params)
+    return {"InstanceStatuses": [_status(instance) for instance in shown_page], "NextToken": next_token}
 
 
 def describe_volumes(request: Request) -> dict[str, Any]:
     """DescribeVolumes: the root volumes."""
     params = request.params
     request.caller.require("ec2:DescribeVolumes")
-    require_no_ids(params, "VolumeIds")
+    reject_ids_with_max_results(params, "VolumeIds")
     found = request.records.not_terminated()
     identifiers = params.get("VolumeIds") or ()
     for identifier in identifiers:
@@ -65,16 +65,16 @@ def describe_volumes(request: Request) -> dict[str, Any]:
         "volume-type": lambda instance: instance.volume.volume_type,
     }
     chosen = select(found, params.get("Filters"), getters, tags=lambda instance: instance.volume.tags)
-    part, following = page(chosen, params)
-    return {"Volumes": [rendering.render_volume(request, instance) for instance in part], "NextToken": following}
+    shown_page, next_token = page(chosen, params)
+    return {"Volumes": [rendering.render_volume(request, instance) for instance in shown_page], "NextToken": next_token}
 
 
 def _chosen(request: Request) -> list[Instance]:
     """Return the instances of the request's ids, or all."""
-    require_no_ids(request.params, "InstanceIds")
+    reject_ids_with_max_results(request.params, "InstanceIds")
     identifiers = request.params.get("InstanceIds")
     if identifiers:
-        return named(request, identifiers)
+        return by_ids(request, identifiers)
     return list(request.records.instances.values())
 
 

@@ -1,6 +1,6 @@
 """Sends EC2's events to EventBridge: state changes, spot interruption warnings and rebalance recommendations.
 
-As on AWS, events are best effort, and DescribeInstances tells the truth. MiniStack applies the rules.
+As on AWS, delivery is best effort; DescribeInstances has the authoritative state. MiniStack applies the rules.
 """
 
 import asyncio

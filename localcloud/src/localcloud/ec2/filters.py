@@ -31,23 +31,26 @@ def select(
     return [thing for thing in things if all(test(thing) for test in tests)]
 
 
-def require_no_ids(params: dict[str, Any], identifiers: str) -> None:
+def reject_ids_with_max_results(params: dict[str, Any], ids_parameter: str) -> None:
     """Raise Ec2Error if the request has both ids and MaxResults.
 
     Source: "EC2 API Reference", DescribeInstances, MaxResults (and others).
     """
-    if params.get(identifiers) and params.get("MaxResults") is not None:
-        text = f"The parameter {identifiers} cannot be used with the parameter maxResults"
+    if params.get(ids_parameter) and params.get("MaxResults") is not None:
+        text = f"The parameter {ids_parameter} cannot be used with the parameter maxResults"
         raise Ec2Error("InvalidParameterCombination", text)
 
 
-def page(things: Sequence[Thing], params: dict[str, Any], least: int = 5) -> tuple[list[Thing], str | None]:
-    """Return the page of MaxResults and NextToken, and the token of the next page or None."""
+def page(things: Sequence[Thing], params: dict[str, Any], min_results: int = 5) -> tuple[list[Thing], str | None]:
+    """Return the page that MaxResults and NextToken request, and the token of the next page or None.
+
+    Raises Ec2Error if MaxResults is below `min_results` or above 1000.
+    """
     start = _page_start(params.get("NextToken"))
     size = params.get("MaxResults")
     if size is None:
         return list(things[start:]), None
-    if not least <= size <= 1000:
+    if not min_results <= size <= 1000:
         raise Ec2Error("InvalidParameterValue", f"Value ( {size} ) for parameter maxResults is invalid.")
     end = start + size
     if end >= len(things):
@@ -110,7 +113,7 @@ def _texts(values: Values) -> list[str]:
 
 
 def _pattern(value: str) -> re.Pattern[str]:
-    r"""Compile a filter value: `*` matches any text, `?` one character, a backslash quotes; brackets are literal."""
+    r"""Compile a filter value: `*` matches any text, `?` one character, a backslash escapes; brackets are literal."""
     wildcards = {"*": ".*", "?": "."}
     parts = []
     for escaped, character in re.findall(r"\\(.)|(.)", value, re.DOTALL):

@@ -19,7 +19,7 @@ _FLEET = (
     "TargetCapacitySpecification",
     "Type",
 )
-# A fleet here launches all servers in one pool or none, so they always have one type and one zone.
+# A fleet here launches all instances in one pool or none, so they always have one type and one zone.
 _OPTIONS = ("AllocationStrategy", "MaxTotalPrice", "MinTargetCapacity", "SingleAvailabilityZone", "SingleInstanceType")
 _OVERRIDE = (
     "AvailabilityZone",
@@ -68,12 +68,12 @@ def market_options(params: dict[str, Any], market: str) -> dict[str, Any]:
 
 
 def weight(override: dict[str, Any]) -> float:
-    """Return how many units of capacity one server of an override counts."""
+    """Return how many units of capacity one instance of an override counts."""
     return float(override.get("WeightedCapacity") or 1)
 
 
 def max_total_price(params: dict[str, Any]) -> float | None:
-    """Return the dollars per hour that all servers of the fleet together may cost, or None."""
+    """Return the dollars per hour that all instances of the fleet together may cost, or None."""
     options = market_options(params, target(params)[1])
     if "MaxTotalPrice" not in options:
         return None
@@ -81,9 +81,9 @@ def max_total_price(params: dict[str, Any]) -> float | None:
 
 
 def check_total_price(maximum: float | None, price: float) -> None:
-    """Raise Ec2Error if servers of that price per hour cost more than the fleet may."""
+    """Raise Ec2Error if instances of that price per hour cost more than the fleet may."""
     if maximum is not None and price > maximum:
-        raise Ec2Error("MaxTotalPriceExceeded", f"The servers cost {price:.4f} USD per hour, more than {maximum:g}.")
+        raise Ec2Error("MaxTotalPriceExceeded", f"The instances cost {price:.4f} USD per hour, more than {maximum:g}.")
 
 
 def _market(specification: dict[str, Any]) -> str:
@@ -108,18 +108,18 @@ def _check_market_options(params: dict[str, Any], name: str) -> None:
     require_supported(options, _OPTIONS, f"The option of {name}")
     if "MaxTotalPrice" in options:
         dollars(options["MaxTotalPrice"], f"{name}.MaxTotalPrice")
-    _check_least(params, options, name)
+    _check_min_capacity(params, options, name)
 
 
-def _check_least(params: dict[str, Any], options: dict[str, Any], name: str) -> None:
-    least = options.get("MinTargetCapacity")
-    if least is None:
+def _check_min_capacity(params: dict[str, Any], options: dict[str, Any], name: str) -> None:
+    minimum = options.get("MinTargetCapacity")
+    if minimum is None:
         return
     if not (options.get("SingleAvailabilityZone") or options.get("SingleInstanceType")):
         text = f"{name}.MinTargetCapacity needs SingleAvailabilityZone or SingleInstanceType."
         raise Ec2Error("InvalidParameterCombination", text)
-    if not 1 <= least <= target(params)[0]:
-        raise invalid(least, f"{name}.MinTargetCapacity")
+    if not 1 <= minimum <= target(params)[0]:
+        raise invalid(minimum, f"{name}.MinTargetCapacity")
 
 
 def _check_override(override: dict[str, Any]) -> None:

@@ -23,7 +23,7 @@ _STRATEGIES = {
 }
 _OPTION_NAMES = {SPOT: "SpotOptions", ON_DEMAND: "OnDemandOptions"}
 _BY_PRIORITY = ("prioritized", "capacity-optimized-prioritized")
-_NOT_DATA = ("MaxPrice", "WeightedCapacity", "Priority")
+_NOT_LAUNCH_DATA = ("MaxPrice", "WeightedCapacity", "Priority")
 _ZONE = ("AvailabilityZone", "AvailabilityZoneId")
 _RENDERED = ("InstanceType", "MaxPrice", "Priority", "SubnetId", "WeightedCapacity")
 
@@ -48,7 +48,7 @@ class Pool:
 
     @property
     def price(self) -> float:
-        """Dollars per hour of one server; 0.0 for a pool with an error."""
+        """Dollars per hour of one instance; 0.0 for a pool with an error."""
         if isinstance(self.launch, Ec2Error):
             return 0.0
         if self.launch.market == SPOT:
@@ -111,8 +111,8 @@ def _pool(
 
 
 def _launch_data(request: Request, data: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
-    """Return the template's data with the override and the request's tags over it."""
-    own = {key: value for key, value in override.items() if key not in _NOT_DATA}
+    """Return the template's data, overridden by the override and joined with the request's tags."""
+    own = {key: value for key, value in override.items() if key not in _NOT_LAUNCH_DATA}
     zone = {key: own.pop(key) for key in _ZONE if key in own}
     if zone:
         own["Placement"] = {**(own.get("Placement") or {}), **zone}

@@ -22,7 +22,7 @@ from localcloud.ec2.tokens import client_token
 
 _NOT_IN_DESCRIBE = ("AvailabilityZone", "AvailabilityZoneId", "SubnetId")
 
-_Record = Callable[[list[dict[str, Any]], list[dict[str, Any]]], None]
+_RecordOutcome = Callable[[list[dict[str, Any]], list[dict[str, Any]]], None]
 """Puts (launched, errors), in the shapes of the answer, into the records."""
 
 
@@ -75,8 +75,8 @@ def describe(request: Request) -> dict[str, Any]:
             "excess-capacity-termination-policy": lambda _: None,
         },
     )
-    part, following = page(shown, params, least=1)
-    return {"Fleets": part, "NextToken": following}
+    shown_page, next_token = page(shown, params, min_results=1)
+    return {"Fleets": shown_page, "NextToken": next_token}
 
 
 def describe_instances(request: Request) -> dict[str, Any]:
@@ -87,28 +87,28 @@ def describe_instances(request: Request) -> dict[str, Any]:
 
 
 def delete(request: Request) -> dict[str, Any]:
-    """DeleteFleets: deletes instant fleets together with their instances, but none with a protected instance."""
+    """DeleteFleets: deletes instant fleets together with their instances; a fleet with a protected instance is kept."""
     params, records = request.params, request.records
     if not params.get("FleetIds"):
         raise missing("FleetId")
     if not params.get("TerminateInstances"):
         raise Ec2Error("InvalidParameterValue", "An instant fleet cannot be deleted without its instances.")
     identifiers = list(dict.fromkeys(params["FleetIds"]))
-    members = {identifier: _members(request, identifier) for identifier in identifiers if identifier in records.fleets}
-    for identifier, servers in members.items():
+    members_of = {key: _members(request, key) for key in identifiers if key in records.fleets}
+    for identifier, members in members_of.items():
         fleet = Resource(request.caller.arn("fleet", identifier), resource_tags(records.fleets[identifier].tags))
         request.caller.require("ec2:DeleteFleets", [fleet])
-        request.caller.require("ec2:TerminateInstances", [instances.resource(request, server) for server in servers])
+        request.caller.require("ec2:TerminateInstances", [instances.resource(request, member) for member in members])
     if params.get("DryRun"):
         raise dry_run()
     deleted, kept = [], []
     for identifier in identifiers:
-        error = _delete_error(identifier, members)
+        error = _delete_error(identifier, members_of)
         if error:
             kept.append({"FleetId": identifier, "Error": error})
             continue
-        for server in members[identifier]:
-            instances.change_state(request, server, SHUTTING_DOWN)
+        for member in members_of[identifier]:
+            instances.change_state(request, member, SHUTTING_DOWN)
         del records.fleets[identifier]
         states = {"CurrentFleetState": "deleted_terminating", "PreviousFleetState": "active"}
         deleted.append({"FleetId": identifier, **states})
@@ -121,10 +121,11 @@ def _members(request: Request, identifier: str) -> list[Instance]:
     return [instance for instance in found if instance.fleet == identifier and instance.state != TERMINATED]
 
 
-def _delete_error(identifier: str, members: dict[str, list[Instance]]) -> dict[str, str]:
-    if identifier not in members:
+def _delete_error(identifier: str, members_of: dict[str, list[Instance]]) -> dict[str, str]:
+    """Return why a fleet cannot be deleted, in the shape of the answer; {} if it can."""
+    if identifier not in members_of:
         return {"Code": "fleetIdDoesNotExist", "Message": f"The fleet ID '{identifier}' does not exist"}
-    for instance in members[identifier]:
+    for instance in members_of[identifier]:
         if instance.api_termination_disabled:
             return {"Code": "unexpectedError", "Message": f"The instance '{instance.id}' may not be terminated."}
     return {}
@@ -148,8 +149,8 @@ def _authorize(request: Request, tags: dict[str, str], is_replay: bool) -> None:
         request.caller.require("ec2:CreateTags", [Resource(arn("fleet", "*"), keys)])
 
 
-def _launch(request: Request, fleet: str, pools: list[Pool], total: int, record: _Record) -> bool:
-    """Launch in the first pool that has room, and record the errors of the pools before it. False if none has."""
+def _launch(request: Request, fleet: str, pools: list[Pool], total: int, record: _RecordOutcome) -> bool:
+    """Launch in the first pool that has room, and record the errors of the pools before it. False if no pool has room."""
     errors: list[dict[str, Any]] = []
     market = fleet_options.target(request.params)[1]
     for pool in pools:
@@ -171,7 +172,7 @@ def _launch(request: Request, fleet: str, pools: list[Pool], total: int, record:
 
 
 def _launch_in(
-    request: Request, fleet: str, pool: Pool, total: int, errors: list[dict[str, Any]], record: _Record
+    request: Request, fleet: str, pool: Pool, total: int, errors: list[dict[str, Any]], record: _RecordOutcome
 ) -> None:
     """Launch in one pool. Raises Ec2Error if the pool cannot."""
     launch = pool.require_launch()
@@ -216,7 +217,7 @@ def _render(request: Request, fleet: Fleet) -> dict[str, Any]:
         "TargetCapacitySpecification": {"DefaultTargetCapacityType": market, **specification},
         "Tags": tag_list(fleet.tags),
         "Errors": fleet.answer["Errors"],
-        "Instances": [_without_place(entry) for entry in entries],
+        "Instances": [_without_zone_and_subnet(entry) for entry in entries],
     }
 
 
@@ -227,7 +228,7 @@ def _capacity(request: Request, entry: dict[str, Any]) -> float:
     return count * fleet_options.weight(entry["LaunchTemplateAndOverrides"]["Overrides"])
 
 
-def _without_place(entry: dict[str, Any]) -> dict[str, Any]:
+def _without_zone_and_subnet(entry: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in entry.items() if key not in _NOT_IN_DESCRIBE}
 
 

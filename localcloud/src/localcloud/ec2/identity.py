@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 from localcloud.ec2 import rendering
-from localcloud.ec2.metadata import Facts
+from localcloud.ec2.metadata import InstanceFacts
 from localcloud.ec2.network import Network
 from localcloud.ec2.records import Instance, RecordStore
 from localcloud.services.iam import roles
 
-_EARLY = 1800.0
+_RENEW_SECONDS = 1800.0
 """Credentials are renewed this many seconds before they expire, so every reader gets some that last."""
 
 
@@ -26,18 +26,18 @@ class RoleKeys:
         self,
         account: str,
         store: RecordStore,
-        seconds: Callable[[], float] = time.time,
+        now: Callable[[], float] = time.time,
         assume: Callable[..., roles.Session] = roles.assume,
     ) -> None:
         self._account = account
         self._store = store
-        self._seconds = seconds
+        self._now = now
         self._assume = assume
         self._sessions: dict[str, tuple[float, roles.Session]] = {}
 
     def document(self, instance: str) -> dict[str, str]:
         """Return the credentials document: keys of a session with the instance's name, or the reason why there are none."""
-        now = self._seconds()
+        now = self._now()
         found = self._store.find(instance)
         if found is None or not found[1].profile.get("role_arn"):
             message = "No role is attached to this instance."
@@ -59,7 +59,7 @@ class RoleKeys:
     def _session(self, region: str, instance: str, role_arn: str, now: float) -> tuple[float, roles.Session]:
         """Return (time it was made, session), a new one if the last one expires soon. Raises RoleRefused."""
         kept = self._sessions.get(instance)
-        if kept is not None and kept[1].expires - now >= _EARLY:
+        if kept is not None and kept[1].expires - now >= _RENEW_SECONDS:
             return kept
         arn = f"arn:aws:ec2:{region}:{self._account}:instance/{instance}"
         keys: dict[str, Any] = {"aws:sourceaccount": self._account, "aws:sourcearn": arn}
@@ -69,7 +69,7 @@ class RoleKeys:
 
 
 class Identity:
-    """Facts and credentials by instance id."""
+    """InstanceFacts and credentials by instance id."""
 
     def __init__(self, account: str, store: RecordStore, network: Network) -> None:
         self._account = account
@@ -91,14 +91,14 @@ class Identity:
         """Return the credentials document of an instance's role."""
         return self._keys.document(instance)
 
-    def facts(self, instance: str) -> Facts | None:
+    def facts(self, instance: str) -> InstanceFacts | None:
         """Return the facts of an instance, or None if there is no instance of that id."""
         found = self._store.find(instance)
         if found is None:
             return None
         region, record = found
         subnet = self._network.subnet(region, record.subnet)
-        return Facts(
+        return InstanceFacts(
             instance=record.id,
             instance_type=record.instance_type,
             image=record.image,

@@ -88,7 +88,7 @@ def console_output(request: Request) -> dict[str, Any]:
     }
 
 
-def named(request: Request, identifiers: Iterable[str]) -> list[Instance]:
+def by_ids(request: Request, identifiers: Iterable[str]) -> list[Instance]:
     """Return the instances of these ids, each once. Raises Ec2Error for ids that are malformed or unknown."""
     identifiers = list(identifiers)
     unknown = []
@@ -108,7 +108,7 @@ def single(request: Request) -> Instance:
     """Return the only instance that the request names. Raises Ec2Error if there is none, or if the caller may not do this."""
     if not request.params.get("InstanceId"):
         raise missing("InstanceId")
-    (instance,) = named(request, [request.params["InstanceId"]])
+    (instance,) = by_ids(request, [request.params["InstanceId"]])
     _authorize(request, [instance])
     return instance
 
@@ -126,7 +126,7 @@ def resource(request: Request, instance: Instance) -> Resource:
 
 
 def change_state(request: Request, instance: Instance, state: str) -> dict[str, Any]:
-    """Start to terminate or stop an instance, unless it already is on its way there. Returns both states."""
+    """Begin to terminate or stop an instance, unless that has begun before. Return the previous and the new state."""
     before = instance.state
     if before not in _ON_THE_WAY[state]:
         instance.state = state
@@ -151,7 +151,7 @@ def _authorized(request: Request) -> list[Instance]:
     """Return the instances that the request names. Raises Ec2Error unless the caller may do this to each."""
     if not request.params.get("InstanceIds"):
         raise missing("InstanceId")
-    chosen = named(request, request.params["InstanceIds"])
+    chosen = by_ids(request, request.params["InstanceIds"])
     _authorize(request, chosen)
     return chosen
 

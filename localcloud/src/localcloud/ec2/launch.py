@@ -13,7 +13,7 @@ from localcloud.ec2.network import free_address
 from localcloud.ec2.records import PENDING, SPOT, Instance, Volume
 
 MAX_INSTANCES = 256
-"""How many instances that are not terminated a region may have; each has a record on disk and a guest or a place in the queue."""
+"""How many instances a region may have, not counting terminated ones."""
 
 
 def start_instances(
@@ -45,6 +45,7 @@ def start_instances(
 
 
 def _make(request: Request, launch: LaunchRequest, count: tuple[int, int], fleet: str) -> list[Instance]:
+    """Return new pending instances, which are not in the records yet. Raises Ec2Error."""
     least, most = count
     room = MAX_INSTANCES - len(request.records.not_terminated())
     if room < least:

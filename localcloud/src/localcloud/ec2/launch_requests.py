@@ -19,8 +19,10 @@ from localcloud.ec2.volumes import RootVolume, root_volume
 from localcloud.ministack import identities, parameters, requests
 from localcloud.services import images
 
-_USER_DATA_LIMIT = 16384
-_MAX_TAGS = 50
+USER_DATA_LIMIT = 16384
+"""Bytes of user data before base64."""
+MAX_TAGS = 50
+"""Tags of one resource."""
 _METADATA_KEY = re.compile(r"^[A-Za-z0-9+\-=.,_:@]{1,256}$")
 _TAGGABLE = ("instance", "volume", "network-interface", "spot-instances-request", "fleet", "elastic-gpu")
 
@@ -101,7 +103,7 @@ def tags_of(specifications: list[dict[str, Any]] | None) -> dict[str, dict[str, 
             check_tag(tag.get("Key", ""), tag.get("Value", ""))
             found.setdefault(kind, {})[tag["Key"]] = tag.get("Value", "")
     for tags in found.values():
-        if len(tags) > _MAX_TAGS:
+        if len(tags) > MAX_TAGS:
             raise Ec2Error("TagLimitExceeded", "The maximum number of Tags for a resource has been reached.")
     return found
 
@@ -167,8 +169,8 @@ def check_user_data(data: dict[str, Any]) -> None:
         decoded = base64.b64decode(data.get("UserData") or "", validate=True)
     except (binascii.Error, ValueError) as error:
         raise Ec2Error("InvalidUserData.Malformed", "Invalid BASE64 encoding of user data.") from error
-    if len(decoded) > _USER_DATA_LIMIT:
-        raise Ec2Error("InvalidParameterValue", "User data is limited to 16384 bytes")
+    if len(decoded) > USER_DATA_LIMIT:
+        raise Ec2Error("InvalidParameterValue", f"User data is limited to {USER_DATA_LIMIT} bytes")
 
 
 def _image(request: Request, data: dict[str, Any]) -> images.Image:

@@ -52,7 +52,7 @@ _HEAD_LIMIT = 16 * 1024
 
 
 @dataclass(frozen=True)
-class Facts:
+class InstanceFacts:
     """Everything that a guest can learn about its instance. `tags` is None when metadata does not show them."""
 
     instance: str
@@ -89,7 +89,7 @@ class Facts:
     monitored: bool = False
 
 
-FactsOf = Callable[[str], Facts | None]
+InstanceFactsOf = Callable[[str], InstanceFacts | None]
 CredentialsOf = Callable[[str], dict[str, str]]
 """Returns the credentials document of an instance's role: Code, LastUpdated, AccessKeyId, SecretAccessKey, Token, Expiration."""
 
@@ -97,7 +97,7 @@ CredentialsOf = Callable[[str], dict[str, str]]
 class MetadataService:
     """Answers any number of guests, each at its own listening socket."""
 
-    def __init__(self, facts: FactsOf, credentials: CredentialsOf) -> None:
+    def __init__(self, facts: InstanceFactsOf, credentials: CredentialsOf) -> None:
         self._facts = facts
         self._credentials = credentials
 
@@ -108,7 +108,7 @@ class MetadataService:
 
         def close() -> None:
             server.close()
-            for writer in list(guest.open):
+            for writer in list(guest.connections):
                 writer.transport.abort()
 
         return close
@@ -130,24 +130,24 @@ class _Answer:
 
 
 class _GuestServer:
-    """Answers one guest; a token is valid only here."""
+    """Answers one guest. Its tokens are valid for that guest only."""
 
-    def __init__(self, instance: str, facts: FactsOf, credentials: CredentialsOf) -> None:
+    def __init__(self, instance: str, facts: InstanceFactsOf, credentials: CredentialsOf) -> None:
         self._instance = instance
         self._facts = facts
         self._credentials = credentials
         self._tokens: dict[str, float] = {}
-        self.open: set[asyncio.StreamWriter] = set()
+        self.connections: set[asyncio.StreamWriter] = set()
 
     async def serve_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.open.add(writer)
+        self.connections.add(writer)
         try:
             while await self._exchange(reader, writer):
                 pass
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
             pass
         finally:
-            self.open.discard(writer)
+            self.connections.discard(writer)
             with contextlib.suppress(OSError, RuntimeError):
                 writer.close()
 
@@ -179,7 +179,7 @@ class _GuestServer:
             return _Answer(200, found, {"Content-Type": "application/octet-stream"})
         return _Answer(200, found, {})
 
-    def _is_authorized(self, request: _Request, facts: Facts) -> bool:
+    def _is_authorized(self, request: _Request, facts: InstanceFacts) -> bool:
         token = request.headers.get("x-aws-ec2-metadata-token")
         if token is None:
             return not facts.tokens_required
@@ -202,7 +202,7 @@ class _GuestServer:
         self._tokens[token] = now + int(ttl)
         return _Answer(200, token.encode(), {"X-Aws-Ec2-Metadata-Token-Ttl-Seconds": ttl})
 
-    def _find(self, path: str, facts: Facts) -> bytes | None:
+    def _find(self, path: str, facts: InstanceFacts) -> bytes | None:
         parts = [part for part in path.split("/") if part]
         if not parts:
             return "\n".join(_VERSIONS).encode()
@@ -217,16 +217,16 @@ class _GuestServer:
             return self._credentials_of(parts[4:], facts)
         return _walk(_tree(facts), parts[1:])
 
-    def _credentials_of(self, role: list[str], facts: Facts) -> bytes | None:
+    def _credentials_of(self, role: list[str], facts: InstanceFacts) -> bytes | None:
         if not facts.role or role != [facts.role]:
             return None
         return json.dumps({"Type": "AWS-HMAC"} | self._credentials(self._instance), indent=2).encode()
 
 
-def _tree(facts: Facts) -> dict[str, Any]:
+def _tree(facts: InstanceFacts) -> dict[str, Any]:
     """Return all metadata of a guest as a tree of names; a leaf is its text.
 
-    Source: "Instance metadata categories". It lacks the signatures of the identity document, because no signature made here
+    Source: "Instance metadata categories". The tree lacks the signatures of the identity document, because no signature made here
     could be verified by AWS's certificate, and the credentials of the instance identity role.
     """
     meta = _basics(facts)
@@ -258,7 +258,7 @@ def _tree(facts: Facts) -> dict[str, Any]:
     return tree
 
 
-def _basics(facts: Facts) -> dict[str, Any]:
+def _basics(facts: InstanceFacts) -> dict[str, Any]:
     events: dict[str, Any] = {"maintenance": {"history": "[]", "scheduled": "[]"}}
     if facts.rebalance:
         events["recommendations"] = {"rebalance": json.dumps({"noticeTime": facts.rebalance})}
@@ -291,7 +291,7 @@ def _basics(facts: Facts) -> dict[str, Any]:
     }
 
 
-def _interface(facts: Facts) -> dict[str, str]:
+def _interface(facts: InstanceFacts) -> dict[str, str]:
     return {
         "device-number": "0",
         "interface-id": "eni-" + facts.instance.removeprefix("i-"),
@@ -310,7 +310,7 @@ def _interface(facts: Facts) -> dict[str, str]:
     }
 
 
-def _identity(facts: Facts) -> dict[str, Any]:
+def _identity(facts: InstanceFacts) -> dict[str, Any]:
     return {
         "accountId": facts.account,
         "architecture": facts.architecture,

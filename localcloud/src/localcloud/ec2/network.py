@@ -36,7 +36,7 @@ _LETTERS = "abc"
 
 @dataclass(frozen=True)
 class Subnet:
-    """A subnet and its place."""
+    """A subnet and its availability zone. `default` is True for the default subnet of the zone."""
 
     id: str
     vpc: str
@@ -75,7 +75,7 @@ class Network:
         with self._scope(region):
             network.set_tags(resource, tags)
 
-    def tagged(self, region: str) -> dict[str, dict[str, str]]:
+    def all_tags(self, region: str) -> dict[str, dict[str, str]]:
         """Return the tags of all of MiniStack's tagged resources in a region, by id."""
         with self._scope(region):
             return network.tags()
@@ -92,7 +92,8 @@ class Network:
         if zone and zone not in dict(self.zones(region)):
             raise Ec2Error("InvalidParameterValue", f"Invalid availability zone: [{zone}]")
         for record in sorted(self.records(region, "subnets"), key=lambda record: str(record["AvailabilityZone"])):
-            if record.get("DefaultForAz") and zone in ("", record["AvailabilityZone"]):
+            is_wanted = not zone or record["AvailabilityZone"] == zone
+            if record.get("DefaultForAz") and is_wanted:
                 return _subnet(record)
         raise Ec2Error("MissingInput", "No subnets found for the default VPC. Please specify a subnet.")
 
@@ -130,8 +131,9 @@ class Network:
 
 
 def free_address(subnet: Subnet, taken: set[str]) -> str:
-    """Return the first free address of a subnet. AWS reserves the first four and the last. Raises Ec2Error."""
+    """Return the first free address of a subnet. Raises Ec2Error."""
     network = ipaddress.ip_network(subnet.cidr)
+    # AWS reserves the first four addresses and the last one. Six more are left for launches that name an address.
     for offset in range(10, network.num_addresses - 1):
         address = str(network[offset])
         if address not in taken:
@@ -141,7 +143,7 @@ def free_address(subnet: Subnet, taken: set[str]) -> str:
 
 
 def check_address(subnet: Subnet, address: str) -> str:
-    """Return the address of a launch, or "". Raises Ec2Error for one that the subnet does not have; AWS reserves five of each."""
+    """Return the address of a launch, or "". Raises Ec2Error if the subnet does not have it, or AWS reserves it."""
     if not address:
         return ""
     network = ipaddress.ip_network(subnet.cidr)

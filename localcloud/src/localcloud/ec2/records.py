@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from localcloud.cloud.files import write_whole
+from localcloud.cloud.files import write_atomically
 from localcloud.errors import CloudError
 
 PENDING, RUNNING, STOPPING, STOPPED = "pending", "running", "stopping", "stopped"
@@ -39,8 +39,8 @@ class Volume:
 class Instance:
     """The record of an instance.
 
-    Times are ISO 8601 in UTC with seconds, but `ended` is the termination in epoch seconds. `index` is the place in the
-    reservation, `boots` counts the boots so far, `transition` is StateTransitionReason.
+    `launched` is ISO 8601 in UTC; `ended` is the time of the termination in epoch seconds, or None. `index` is the position
+    in the reservation, `boots` counts the boots so far, `transition` is StateTransitionReason.
     """
 
     id: str
@@ -113,7 +113,7 @@ class Fleet:
 
 @dataclass
 class RegionRecords:
-    """All records of one region. `tokens`: key -> {digest, answer, at (epoch seconds)}."""
+    """All records of one region. `tokens`: key -> {digest, answer, at}; `at` is the last use in epoch seconds."""
 
     instances: dict[str, Instance] = field(default_factory=dict)
     templates: dict[str, Template] = field(default_factory=dict)
@@ -121,7 +121,7 @@ class RegionRecords:
     tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def launched_by(self, token: str) -> list[Instance]:
-        """Return the instances in the answer to a token, as far as their records still exist."""
+        """Return the instances that the answer to a token names and whose records still exist."""
         answer = self.tokens[token]["answer"] or {}
         ids = list(answer.get("instances", ()))
         for entry in answer.get("Instances", ()):
@@ -148,6 +148,7 @@ class RecordStore:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._directory = directory
         self._regions: dict[str, RegionRecords] = {}
+        # Instance id -> the last state that `on_change` got, or that was on disk.
         self._reported: dict[str, str] = {}
         self.on_change: Callable[[str, str, str], None] = lambda *_: None
         self.lock = threading.RLock()
@@ -164,9 +165,9 @@ class RecordStore:
         return dict(self._regions)
 
     def save(self, name: str) -> None:
-        """Write a region to disk, whole or not at all. Raises OSError."""
+        """Write a region to disk, atomically. Raises OSError."""
         with self.lock:
-            write_whole(self._directory / f"{name}.json", json.dumps(asdict(self.region(name))).encode())
+            write_atomically(self._directory / f"{name}.json", json.dumps(asdict(self.region(name))).encode())
             states = _states(self.region(name))
             changed = {key: state for key, state in states.items() if self._reported.get(key) != state}
             self._reported |= changed

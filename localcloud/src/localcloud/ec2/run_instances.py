@@ -15,7 +15,7 @@ from localcloud.ec2.records import TERMINATED, Instance
 from localcloud.ec2.rendering import reservation
 from localcloud.ec2.tokens import answer_in_any_zone, client_token
 
-_NOT_DATA = ("MinCount", "MaxCount", "ClientToken", "DryRun", "LaunchTemplate")
+_NOT_LAUNCH_DATA = ("MinCount", "MaxCount", "ClientToken", "DryRun", "LaunchTemplate")
 
 
 def run_instances(request: Request) -> dict[str, Any]:
@@ -40,6 +40,7 @@ def run_instances(request: Request) -> dict[str, Any]:
     answer = token.answer(request)
     if answer is not None:
         return _replay(request, answer)
+    # As on AWS, a call that finds no capacity uses its token up too.
     token.remember(request, None)
     request.save()
     capacity = request.context.capacity
@@ -66,7 +67,7 @@ def _count(params: dict[str, Any]) -> tuple[int, int]:
 
 def _launch_request(request: Request) -> LaunchRequest:
     params = request.params
-    data = {key: value for key, value in params.items() if key not in _NOT_DATA}
+    data = {key: value for key, value in params.items() if key not in _NOT_LAUNCH_DATA}
     specification = params.get("LaunchTemplate")
     if not specification:
         return resolve(request, data, market_of(data))
@@ -78,7 +79,7 @@ def _launch_request(request: Request) -> LaunchRequest:
 
 
 def _token_zone(params: dict[str, Any], launch: LaunchRequest) -> str:
-    """Return the zone of a request that names a place, since the same token may then launch once in each zone; or ""."""
+    """Return the zone if the request names a zone or a subnet, else "". If it does, one token may launch once in each zone."""
     placement = params.get("Placement") or {}
     interfaces = params.get("NetworkInterfaces") or ()
     places = [
@@ -93,6 +94,7 @@ def _token_zone(params: dict[str, Any], launch: LaunchRequest) -> str:
 
 
 def _check_pool(request: Request, launch: LaunchRequest) -> None:
+    """Raise the error that a capacity rule has for this pool, with the HTTP status of RunInstances."""
     error = request.context.capacity.pool_error(
         request.region, launch.subnet.zone, launch.instance_type.name, launch.market
     )
@@ -102,14 +104,14 @@ def _check_pool(request: Request, launch: LaunchRequest) -> None:
 
 
 def _earlier_answer(request: Request) -> dict[str, Any] | None:
-    """Return the earlier answer to this exact request: what it names, such as a template, may be gone by now."""
+    """Return the earlier answer to this exact request, or None. What the request names, such as a template, may be gone."""
     if request.params.get("DryRun"):
         return None
     return answer_in_any_zone(request)
 
 
 def _authorize_replay(request: Request, answer: dict[str, Any]) -> None:
-    """Authorize a launch that can no longer be resolved by what is left of it: the instances that it made."""
+    """Authorize a repeated launch on the instances that it made, because its parameters can no longer be resolved."""
     resources = []
     for instance in request.records.existing(answer["instances"]):
         existing = resource(request, instance)

@@ -33,7 +33,7 @@ from localcloud.ec2.identity import Identity
 from localcloud.ec2.metadata import MetadataService
 from localcloud.ec2.network import Network
 from localcloud.ec2.records import Instance, RecordStore
-from localcloud.ec2.spot import SpotMarket
+from localcloud.ec2.spot import SpotInterruptions
 from localcloud.ec2.supervisor import MAX_GUESTS, MAX_LIFE, GuestSupervisor
 from localcloud.guests import process
 from localcloud.guests.guest import VM, GuestBackend, Hardware
@@ -51,8 +51,8 @@ HANDLERS: dict[str, Handler] = {
     **catalog.HANDLERS,
 }
 
-# Actions of MiniStack, which keeps the networks; this EC2 describes them. MiniStack's other actions are not used: they would
-# report its own instances, images and disks, which do not exist here, or ignore a filter that they do not know.
+# MiniStack keeps the networks, so it answers these actions; their Describe actions are answered here. MiniStack's other
+# actions are not used: they report its own instances, images and disks, which do not exist here, or ignore unknown filters.
 MINISTACK_ACTIONS = frozenset(
     (
         "CreateVpc",
@@ -77,7 +77,7 @@ _DEPENDS: dict[str, tuple[str, Callable[[Instance, str], bool]]] = {
 }
 # IAM evaluates these without a resource, so their dry runs need no code of their own.
 _LISTINGS = frozenset(name for name in HANDLERS if name.startswith("Describe") and name != "DescribeInstanceAttribute")
-_FORGET_EVERY = 60.0
+_FORGET_SECONDS = 60.0
 _XML = {"Content-Type": "text/xml;charset=UTF-8"}
 
 _log = logging.getLogger("localcloud.ec2")
@@ -103,7 +103,7 @@ class Ec2:
         evaluation.leave_to_service("ec2", HANDLERS)
 
     async def start(self) -> None:
-        """Find out which guests this machine can have, and terminate what the last cloud left."""
+        """Prepare the backend of the guests, and terminate the instances that ran when the last cloud ended."""
         self._events = InstanceEvents(self._cloud.account, asyncio.get_running_loop())
         self._store.on_change = self._events.state_changed
         guests = self._cloud.state / "guests"
@@ -112,7 +112,7 @@ class Ec2:
             guests, self._store, self._cloud.clock, self._backend, self._max_guests, self._max_life, self._hardware
         )
         self._supervisor.reconcile()
-        self._market = SpotMarket(self._store, self._identity, self._events, self._cloud.clock, self._supervisor)
+        self._spot = SpotInterruptions(self._store, self._identity, self._events, self._cloud.clock, self._supervisor)
         self._context = Context(
             account=self._cloud.account,
             store=self._store,
@@ -120,7 +120,7 @@ class Ec2:
             capacity=self._capacity,
             clock=self._cloud.clock,
             supervisor=self._supervisor,
-            facts=self._backend.facts() | {"guests": self._backend.kind},
+            guest_facts=self._backend.facts() | {"guests": self._backend.kind},
         )
         context = self._context
         stacks.before_first_stack(lambda: cloudformation.install(context))
@@ -163,7 +163,7 @@ class Ec2:
             await self._supervisor.close()
 
     def describe(self) -> dict[str, Any]:
-        """Facts for `up` and `status`."""
+        """Return facts for `up` and `status`."""
         if self._backend is None or self._supervisor is None:
             return {"guests": self._cloud.guests}
         running, waiting = self._supervisor.counts
@@ -206,12 +206,12 @@ class Ec2:
             document = json.loads(body or b"{}")
             if path.endswith("/capacity"):
                 return self._control_capacity(method, document)
-            order = {"interrupt": self._market.interrupt, "rebalance": self._market.rebalance}.get(
+            control = {"interrupt": self._spot.interrupt, "rebalance": self._spot.rebalance}.get(
                 path.rpartition("/")[2]
             )
-            if order is None or method != "POST":
+            if control is None or method != "POST":
                 return _json(404, {"error": "no such control"})
-            done = order(document)
+            done = control(document)
         except ValueError as error:
             return _json(400, {"error": str(error)})
         if done is None:
@@ -229,7 +229,7 @@ class Ec2:
         if self._context is None or self._supervisor is None:
             raise Ec2Error("Unavailable", "The service is starting.", 503)
         now = self._cloud.clock.now().timestamp()
-        if abs(now - self._forgot_at) > _FORGET_EVERY:
+        if abs(now - self._forgot_at) > _FORGET_SECONDS:
             self._forgot_at = now
             self._supervisor.forget_old()
         caller = authorize.Caller(key, requests.region(), requests.account())
@@ -241,11 +241,11 @@ class Ec2:
             return HANDLERS[action](request)
 
     def _check_ministack_action(self, action: str, params: dict[str, str]) -> None:
-        """Raise Ec2Error for an action that is not MiniStack's here, for a dry run, and for a network in use."""
+        """Raise Ec2Error unless MiniStack shall perform the action; also for a dry run, and for a network in use."""
         if action not in MINISTACK_ACTIONS:
             text = f"The action {action} is not valid for this web service."
             if codec.knows(action):
-                # AWS has it, so the caller need not look for a typing error.
+                # AWS has this action. Without this sentence the caller would look for a typing error.
                 text += " It is not part of the local cloud's EC2."
             raise Ec2Error("InvalidAction", text)
         if codec.parse(action, params).get("DryRun"):

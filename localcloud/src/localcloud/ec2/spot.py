@@ -21,7 +21,7 @@ _NOTICE_SECONDS = 120.0
 _REASON = "Server.SpotInstanceTermination"
 
 
-class SpotMarket:
+class SpotInterruptions:
     """Interrupts spot instances. Use it on the event loop's thread."""
 
     def __init__(
@@ -47,7 +47,7 @@ class SpotMarket:
         notice = {"action": "terminate", "time": iso(end)}
         self._identity.set_spot_notice(instance.id, notice)
         self._events.spot_warning(region, instance)
-        # The wait follows the cloud's clock, and a shift of that clock need not wait for it.
+        # The task sleeps on the cloud's clock, so an advance past its end ends the wait, and then waits for the termination.
         self._clock.work(self._terminate_later(region, instance, seconds))
         return {"instance": instance.id, "notice": notice}
 

@@ -1,4 +1,4 @@
-"""Runs the guests of instances: limits how many run, starts and ends them, and turns their life into instance states.
+"""Runs the guests of instances: limits how many run, starts and ends them, and sets the states of their instances.
 
 What a guest is lives in localcloud.guests; what the API allows lives with the actions.
 """
@@ -103,15 +103,15 @@ class GuestSupervisor:
     def launch(self, region: str, instance: Instance) -> None:
         """Start the guest of a pending instance, now or as soon as another guest has ended.
 
-        Raises what prevents the start, such as Ec2Error for a disk that this cloud's guests cannot boot. The instance is then
-        `stopped` if it has run before, otherwise `terminated`.
+        Raises the error that prevents the start, such as Ec2Error for a disk that this cloud's guests cannot boot. The
+        instance is then `stopped` if it has run before, otherwise `terminated`.
         """
         try:
             plan = self._plan(region, instance)
         except Exception as error:
             self._fail_start(instance, f"it was not started: {error}")
             raise
-        # By this machine's own time, even if the cloud's clock is shifted: the limit protects this machine.
+        # Measured by the machine's clock, not the cloud's, because the limit protects this machine.
         self._deadlines[instance.id] = asyncio.get_running_loop().time() + self._max_life
         self._waiting.append((region, instance, plan))
         self._start_waiting()
@@ -150,7 +150,7 @@ class GuestSupervisor:
         self.forget_old()
 
     def forget_old(self) -> None:
-        """Delete the records of instances, client tokens and fleets whose time is over."""
+        """Delete the records of instances, client tokens and fleets that have been kept long enough."""
         for name, region in self._store.regions().items():
             self._refresh_tokens(region)
             deleted = [self._forget_instances(region), self._forget_tokens(region), self._forget_fleets(region)]

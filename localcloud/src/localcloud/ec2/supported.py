@@ -57,7 +57,10 @@ _SPOT_OPTIONS = frozenset(("InstanceInterruptionBehavior", "MaxPrice", "SpotInst
 
 
 def require_supported(values: dict[str, Any], supported: Collection[str], what: str) -> None:
-    """Raise Ec2Error (UnsupportedOperation) for a key that is not supported, unless its value requests nothing."""
+    """Raise Ec2Error (UnsupportedOperation) for a key that is not supported, unless its value requests nothing.
+
+    The message begins with `what`, such as "The launch parameter", and the key.
+    """
     for name, value in values.items():
         if name not in supported and value and value not in _WITHOUT_EFFECT.get(name, ()):
             raise not_supported(f"{what} {name}")

@@ -7,9 +7,8 @@ from localcloud.ec2.authorize import Resource, request_tags, resource_tags
 from localcloud.ec2.context import Handler, Request
 from localcloud.ec2.errors import Ec2Error, dry_run, missing
 from localcloud.ec2.filters import page, select
-from localcloud.ec2.launch_requests import check_metadata_key, check_tag
+from localcloud.ec2.launch_requests import MAX_TAGS, check_metadata_key, check_tag
 
-MAX_TAGS = 50
 _KINDS = {
     "i": "instance",
     "vol": "volume",
@@ -63,7 +62,7 @@ def create(request: Request) -> dict[str, Any]:
 
 
 def delete(request: Request) -> dict[str, Any]:
-    """DeleteTags: the named tags, by key or by key and value; without names all but those of AWS."""
+    """DeleteTags: the named tags, by key or by key and value; if none is named, all tags except `aws:` tags."""
     named = request.params.get("Tags") or ()
     values = {tag.get("Key", ""): tag.get("Value") for tag in named}
     for identifier, tags in _authorized(request, {}).items():
@@ -93,9 +92,11 @@ def describe(request: Request) -> dict[str, Any]:
         },
         tags=lambda tag: {tag.key: tag.value},
     )
-    part, following = page(found, request.params)
-    shown = [{"ResourceId": tag.resource, "ResourceType": tag.kind, "Key": tag.key, "Value": tag.value} for tag in part]
-    return {"Tags": shown, "NextToken": following}
+    shown_page, next_token = page(found, request.params)
+    shown = [
+        {"ResourceId": tag.resource, "ResourceType": tag.kind, "Key": tag.key, "Value": tag.value} for tag in shown_page
+    ]
+    return {"Tags": shown, "NextToken": next_token}
 
 
 def _authorized(request: Request, new: dict[str, str]) -> dict[str, dict[str, str]]:
@@ -123,7 +124,7 @@ def _kind(identifier: str) -> str:
 
 def _all(request: Request) -> dict[str, dict[str, str]]:
     records = request.records
-    found = dict(request.context.network.tagged(request.region))
+    found = dict(request.context.network.all_tags(request.region))
     found |= {instance.id: instance.tags for instance in records.instances.values()}
     found |= {instance.volume.id: instance.volume.tags for instance in records.not_terminated()}
     found |= {template.id: template.tags for template in records.templates.values()}

@@ -12,7 +12,7 @@ from localcloud.ec2.authorize import Resource, request_tags, resource_tags
 from localcloud.ec2.context import Context, Handler, Request, iso, new_id, tag_list
 from localcloud.ec2.errors import Ec2Error, dry_run, invalid, missing
 from localcloud.ec2.filters import page, select
-from localcloud.ec2.launch_requests import check_tag, tags_of
+from localcloud.ec2.launch_requests import USER_DATA_LIMIT, check_tag, tags_of
 from localcloud.ec2.records import RegionRecords, Template
 from localcloud.ec2.tokens import client_token
 
@@ -122,8 +122,8 @@ def describe(request: Request) -> dict[str, Any]:
         {"launch-template-name": lambda template: template.name, "create-time": lambda template: template.created},
         tags=lambda template: template.tags,
     )
-    part, following = page(found, params, least=1)
-    return {"LaunchTemplates": [_summary(request, template) for template in part], "NextToken": following}
+    shown_page, next_token = page(found, params, min_results=1)
+    return {"LaunchTemplates": [_summary(request, template) for template in shown_page], "NextToken": next_token}
 
 
 def describe_versions(request: Request) -> dict[str, Any]:
@@ -142,8 +142,8 @@ def describe_versions(request: Request) -> dict[str, Any]:
             "instance-type": lambda shown: shown["LaunchTemplateData"].get("InstanceType"),
         },
     )
-    part, following = page(shown, request.params, least=1)
-    return {"LaunchTemplateVersions": part, "NextToken": following}
+    shown_page, next_token = page(shown, request.params, min_results=1)
+    return {"LaunchTemplateVersions": shown_page, "NextToken": next_token}
 
 
 def find(records: RegionRecords, specification: dict[str, Any]) -> Template:
@@ -178,8 +178,8 @@ def checked_data(document: Any) -> dict[str, Any]:
         raise missing("LaunchTemplateData")
     data: dict[str, Any] = codec.coerce(_DATA_SHAPE, document)
     tags_of(data.get("TagSpecifications"))
-    if len(base64.b64decode(data.get("UserData") or "")) > 16384:
-        raise Ec2Error("InvalidParameterValue", "User data is limited to 16384 bytes")
+    if len(base64.b64decode(data.get("UserData") or "")) > USER_DATA_LIMIT:
+        raise Ec2Error("InvalidParameterValue", f"User data is limited to {USER_DATA_LIMIT} bytes")
     return data
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 SOURCE = str(Path(__file__).resolve().parents[2])
+"""The directory that contains this package."""
 _CHUNK = 256 * 1024
 
 
@@ -33,7 +34,7 @@ def python_command(module: str, function: str, *arguments: str) -> list[str]:
 
 
 def succeeds(module: str, function: str) -> bool:
-    """Run such a function once. True if it exited with 0 within 20 s."""
+    """Run a function in a new process, as `python_command` does, and return whether it exited with 0 within 20 s."""
     try:
         done = subprocess.run(
             python_command(module, function), stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False
@@ -100,19 +101,19 @@ class ChildProcess:
 
     @property
     def pid(self) -> int | None:
-        """The process id, or None when the process is not there."""
+        """The process id; None before the start and after the end."""
         if self._process is None or self._stream is None:
             return None
         return self._process.pid
 
     def send(self, data: bytes) -> None:
-        """Send something short. Nothing happens when the process is gone."""
+        """Send a few bytes without waiting. Does nothing when the process has ended."""
         if self._stream is not None:
             with contextlib.suppress(OSError):
                 self._stream.send(data)
 
     async def send_all(self, data: bytes) -> None:
-        """Send something of any length."""
+        """Send `data`, waiting until all of it is sent."""
         if self._stream is not None:
             with contextlib.suppress(OSError):
                 await asyncio.get_running_loop().sock_sendall(self._stream, data)
@@ -130,7 +131,7 @@ class ChildProcess:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def _read_messages(self) -> None:
-        """Read what is there now."""
+        """Read the messages that have arrived."""
         while self._stream is not None:
             try:
                 data, ancillary, _, _ = self._stream.recvmsg(65536, socket.CMSG_SPACE(2 * array.array("i").itemsize))
@@ -154,7 +155,7 @@ class ChildProcess:
                 asyncio.get_running_loop().remove_reader(self._output)
 
     def _reap(self) -> None:
-        """The process ended. Read what is left first: the reason may be in its last message."""
+        """Read what the ended process left, because its last message may have the reason; then report its end."""
         loop = asyncio.get_running_loop()
         process, stream = self._process, self._stream
         if process is None or stream is None:

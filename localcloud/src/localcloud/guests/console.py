@@ -18,7 +18,7 @@ class Console:
         self._size = path.stat().st_size if path.exists() else 0
 
     def write(self, data: bytes) -> None:
-        """Append `data`. On a full disk it is lost, because a guest must live on without its console."""
+        """Append `data`. On a full disk it is lost, because a guest must keep running without its console."""
         with contextlib.suppress(OSError):
             if self._size + len(data) > _FULL:
                 data = (self.tail() + data)[-KEPT:]

@@ -18,7 +18,7 @@ _POLL = 0.02
 
 
 def run(plan: dict[str, Any], control: socket.socket, console: str, directory: str, sandbox: bool) -> NoReturn:
-    """Be the guest's init until the guest ends; never returns. `directory` gets the FIFO of power commands."""
+    """Act as the guest's init until the guest ends; never returns. `directory` gets the FIFO of power commands."""
     code = 1
     try:
         code = _Init(plan, control, console, directory, sandbox).run()
@@ -54,7 +54,7 @@ class _Init:
             self._selector.register(descriptor, selectors.EVENT_READ)
 
     def run(self) -> int:
-        """Return the exit code for the cloud: 0 after the reason was sent on the control socket."""
+        """Run the guest to its end and return the exit code: 0 after the reason was sent on the control socket."""
         self._print(f"localcloud: {self._plan['instance']} boots ({self._plan['boot']})\n")
         self._send({"event": "running"})
         self._start_next_step()
@@ -110,7 +110,7 @@ class _Init:
         except BlockingIOError:
             return None
         if not chunk:
-            # The cloud is gone: nothing of this guest may outlive it.
+            # The cloud has ended, and no process of its guests may outlive it.
             while self._living():
                 self._kill_all()
             os._exit(1)
@@ -178,11 +178,11 @@ class _Init:
         """Send TERM once to every process, also to new ones; after the grace period KILL what is left."""
         self._steps.clear()
         self._current = 0
-        signalled: set[int] = set()
+        signaled: set[int] = set()
         deadline = time.monotonic() + float(self._plan.get("grace", GRACE))
         while (living := self._living()) and time.monotonic() < deadline:
-            _signal(living - signalled, signal.SIGTERM)
-            signalled |= living
+            _signal(living - signaled, signal.SIGTERM)
+            signaled |= living
             time.sleep(_POLL)
             self._read([self._console])
         while self._living():
@@ -263,7 +263,7 @@ def _delay(when: str, now: time.struct_time) -> float:
 
 
 def _signal(pids: set[int], number: signal.Signals) -> None:
-    # The oldest first, which are mostly parents: a shell whose child ended before it would run its next line.
+    # Signal the oldest first. They are mostly parents, and a shell whose child ends first would run its next line.
     for pid in sorted(pids):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)

@@ -94,7 +94,7 @@ def facts() -> dict[str, str]:
 
 
 def can_sandbox() -> bool:
-    """Try once whether this user may make the namespaces of a guest."""
+    """Return whether this user may create the namespaces of a guest; it creates them once."""
     return succeeds(_SANDBOX, "probe")
 
 
@@ -114,7 +114,7 @@ class ProcessGuest:
         self._received = b""
         self._reason = ""
         self._detail = ""
-        self._over = False
+        self._ended = False
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -133,7 +133,7 @@ class ProcessGuest:
 
     def power_button(self) -> None:
         """Ask the guest to shut down, and kill it 2 s after its own grace period."""
-        if self._over or self._child.pid is None:
+        if self._ended or self._child.pid is None:
             self._finish(BUTTON, "")
             return
         self._child.send(b'{"do": "button"}\n')
@@ -141,7 +141,7 @@ class ProcessGuest:
 
     def kill(self) -> None:
         """Kill the guest's init; the kernel then kills everything in its namespace."""
-        if self._child.pid is None or self._over:
+        if self._child.pid is None or self._ended:
             return
         self._reason = self._reason or BUTTON
         if self._backend.sandbox:
@@ -152,7 +152,7 @@ class ProcessGuest:
 
     def facts(self) -> dict[str, Any]:
         """Return the `pid` of the guest's first process."""
-        if self._child.pid is None or self._over:
+        if self._child.pid is None or self._ended:
             return {}
         return {"pid": self._child.pid}
 
@@ -162,22 +162,22 @@ class ProcessGuest:
         listener.listen(64)
         port = listener.getsockname()[1]
         await self._sockets.answer(listener)
-        if not self._over:
+        if not self._ended:
             self._spawn(steps, self._environment(f"http://127.0.0.1:{port}/"))
 
     def _environment(self, metadata: str) -> dict[str, str]:
         directory = self._plan.directory
-        own = {"PATH": f"/run/localcloud/shims:{_SYSTEM_PATH}", "HOME": "/root", "LANG": "C.UTF-8"}
+        variables = {"PATH": f"/run/localcloud/shims:{_SYSTEM_PATH}", "HOME": "/root", "LANG": "C.UTF-8"}
         if not self._backend.sandbox:
-            own["PATH"] = f"{directory / 'disk/shims'}:{_SYSTEM_PATH}"
-            own["HOME"] = str(directory / "disk/root")
-            own["TMPDIR"] = str(directory / "disk/tmp")
+            variables["PATH"] = f"{directory / 'disk/shims'}:{_SYSTEM_PATH}"
+            variables["HOME"] = str(directory / "disk/root")
+            variables["TMPDIR"] = str(directory / "disk/tmp")
             # Without this, `/sbin/shutdown` by its full path would ask this machine's own login manager.
-            own["DBUS_SYSTEM_BUS_ADDRESS"] = "unix:path=/nonexistent"
-        own["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{self._backend.port}"
+            variables["DBUS_SYSTEM_BUS_ADDRESS"] = "unix:path=/nonexistent"
+        variables["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{self._backend.port}"
         if metadata:
-            own["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = metadata
-        return own | self._plan.environment
+            variables["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = metadata
+        return variables | self._plan.environment
 
     def _write_parts(self) -> list[dict[str, str]]:
         """Write the programs of the user data to the disk; return those that this boot runs, boothooks first."""
@@ -251,14 +251,14 @@ class ProcessGuest:
                 self._console.write(f"localcloud: guest failed: {message['message']}\n".encode())
 
     def _exited(self, code: int) -> None:
-        """The guest's outer process ended, and with it everything inside."""
-        del code  # the guest sent the reason before
+        """Report the end of the guest: its outer process ended, and the kernel ended everything inside."""
+        del code  # the guest has sent the reason
         self._finish(self._reason or CRASH, self._detail)
 
     def _finish(self, reason: str, detail: str) -> None:
-        if self._over:
+        if self._ended:
             return
-        self._over = True
+        self._ended = True
         self._sockets.close()
         self._events.ended(reason, detail)
 
@@ -269,7 +269,7 @@ def etc_template(guests: Path) -> Path:
 
 
 def make_etc_template(guests: Path) -> None:
-    """Make that template again from this machine's /etc. Takes a moment."""
+    """Make the template of every guest's /etc anew from this machine's /etc."""
     guests.mkdir(mode=0o700, parents=True, exist_ok=True)
     shutil.rmtree(etc_template(guests), ignore_errors=True)
     make_etc(str(etc_template(guests)))

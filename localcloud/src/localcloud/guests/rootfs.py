@@ -14,9 +14,13 @@ from localcloud.guests import syscalls
 RUN = "/run/localcloud"
 """The directory of localcloud's own files in a guest."""
 
+# The host's directories that a guest sees read-only.
 _SHOWN = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "nix", "gnu")
+# The directories that a guest has on its own disk.
 _OWN = ("boot", "etc", "home", "media", "mnt", "opt", "root", "srv", "tmp", "var")
+# Where the host's root is in the guest while its root file system is built.
 _HOST = "/.host"
+# The directories in a guest's /var and /usr/local.
 _VAR = ("cache", "lib", "local", "log", "mail", "opt", "spool", "tmp")
 _LOCAL = ("bin", "etc", "games", "include", "lib", "sbin", "share", "src")
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
@@ -47,10 +51,10 @@ _OS_RELEASE = 'PRETTY_NAME="localcloud process guest"\nNAME="localcloud"\nID=loc
 
 
 def build(plan: dict[str, Any]) -> None:
-    """Build a whole root file system at plan["root"] and make it the root. Raises OSError.
+    """Build the root file system at plan["root"] and make it the root. Raises OSError.
 
     The root is a new tmpfs at each boot; only directories on the disk persist. The guest may have left symbolic links on
-    its disk, so whatever could follow one happens after the change of root, where a link cannot lead out.
+    its disk. Steps that could follow one come after the change of root, where no link leads out of the guest.
     """
     root, disk = plan["root"], plan["disk"]
     syscalls.mount("", "/", flags=syscalls.MS_SLAVE | syscalls.MS_REC)
@@ -110,7 +114,7 @@ def write_shims(directory: str, run: str, python: str) -> None:
 
 
 def make_fifo(path: str) -> None:
-    """Make a FIFO that everybody may write to, unless it is there."""
+    """Make a FIFO that every user may write to, unless it exists."""
     with contextlib.suppress(FileExistsError):
         os.mkfifo(path, 0o622)
 
@@ -196,22 +200,22 @@ def _is_system_prefix(prefix: str) -> bool:
 
 
 def _replace_power_commands() -> None:
-    """Replace `shutdown` and its relatives by the shims, also where a program calls them by their full path."""
+    """Replace `shutdown` and the other power commands by the shims, so that their full paths work too."""
     for number, directory in enumerate(dict.fromkeys(os.path.realpath(d) for d in ("/usr/sbin", "/sbin"))):
-        farm, host = f"{RUN}/sbin-{number}", f"{RUN}/host-sbin-{number}"
-        os.mkdir(farm)
+        links, host = f"{RUN}/sbin-{number}", f"{RUN}/host-sbin-{number}"
+        os.mkdir(links)
         os.mkdir(host)
         syscalls.bind(directory, host, read_only=True)
         for entry in os.scandir(directory):
             if entry.name in _VERBS:
                 continue
             if entry.is_symlink():
-                os.symlink(os.readlink(entry.path), f"{farm}/{entry.name}")
+                os.symlink(os.readlink(entry.path), f"{links}/{entry.name}")
             else:
-                os.symlink(f"{host}/{entry.name}", f"{farm}/{entry.name}")
+                os.symlink(f"{host}/{entry.name}", f"{links}/{entry.name}")
         for verb in _VERBS:
-            os.symlink(f"{RUN}/shims/{verb}", f"{farm}/{verb}")
-        syscalls.bind(farm, directory)
+            os.symlink(f"{RUN}/shims/{verb}", f"{links}/{verb}")
+        syscalls.bind(links, directory)
     for directory in dict.fromkeys(os.path.realpath(d) for d in ("/usr/bin", "/bin")):
         for verb in _VERBS:
             path = f"{directory}/{verb}"

@@ -18,7 +18,10 @@ METADATA, ENDPOINT = "metadata.sock", "endpoint.sock"
 
 
 class GuestSockets:
-    """Answered from `answer` until `close`. With a `directory` they are files in it, made by `open`."""
+    """The two sockets of one guest, answered from `answer` until `close`.
+
+    With a `directory` they are socket files in it, which `open` creates.
+    """
 
     def __init__(self, instance: str, port: int, serve: ServeMetadata, directory: Path | None = None) -> None:
         self._instance = instance

@@ -13,7 +13,8 @@ BOOTHOOK = "boothook"
 SCRIPT = "script"
 _UNPACKED_LIMIT = 16 * 1024 * 1024
 _GZIP = b"\x1f\x8b"
-_CARRIERS = ("text/plain", "text/x-not-multipart", "application/octet-stream")
+# Content types that say nothing; the first line of the content decides.
+_GENERIC = ("text/plain", "text/x-not-multipart", "application/octet-stream")
 _GZIPPED = ("application/gzip", "application/x-gzip", "application/x-compressed", "application/x-gunzip")
 _KINDS = {"text/cloud-boothook": BOOTHOOK, "text/x-shellscript": SCRIPT}
 _BY_FIRST_LINE = {
@@ -66,7 +67,7 @@ def _message_part(piece: "email.message.Message[str, str]", content: bytes, numb
     if kind in _GZIPPED or content.startswith(_GZIP):
         content = _unpack(content, f"part {number}")
         kind = _guess_type(content)
-    elif kind in _CARRIERS:
+    elif kind in _GENERIC:
         kind = _guess_type(content)
     return _part(kind, piece.get_filename() or "", content, number)
 

@@ -1,7 +1,7 @@
-"""How MiniStack asks whether a request is authorized, and what it knows of who sent it.
+"""How MiniStack asks whether a request is authorized, and what it knows about the sender.
 
 MiniStack verifies signatures, keeps identities and their policies, and derives a request's action, resource and keys.
-`replace_evaluation` puts another evaluation of policies in the place of its own.
+`replace_evaluation` replaces its evaluation of policies.
 """
 
 import importlib
@@ -40,7 +40,7 @@ Refused = BadCredentials | Denied
 
 @dataclass(frozen=True)
 class Principal:
-    """Who sent a request. `policies` and each of `limits` hold what `Evaluation.parse` made of the documents.
+    """Who sent a request. `policies` and each of `limits` hold what `Evaluation.parse` returned for the documents.
 
     `policies` is None for the root of the account, which may do everything.
     """
@@ -80,13 +80,13 @@ class Evaluation(Protocol):
     """An evaluation of policies."""
 
     def parse(self, document: Any) -> Any:
-        """Return what the methods below take for a policy; something false for a document without statements."""
+        """Return a document in the form that the methods below take. It is falsy for a document without statements."""
         ...
 
     def authorize(
         self, access_key: str, action: str, service: str, region: str, resource: str, keys: Keys
     ) -> Refused | None:
-        """Authorize the present request; None allows it."""
+        """Authorize the current request; None allows it."""
         ...
 
     def by_identity(self, question: Question, policies: list[Any], limits: list[list[Any]]) -> Verdict:
@@ -134,7 +134,7 @@ def replace_evaluation(evaluation: Evaluation) -> None:
 
 
 def set_root_key(key: str) -> None:
-    """Make `key` the only access key of the account's root, and verify its signature as that of every other key."""
+    """Make `key` the only access key of the account's root. Its signature is verified like that of any other key."""
     evaluator = _evaluator()
 
     def is_root(access_key: str) -> bool:
@@ -142,7 +142,7 @@ def set_root_key(key: str) -> None:
 
     evaluator.is_root_access_key = is_root
     service("sts").is_root_access_key = is_root
-    # MiniStack asks this where it leaves a signature's verification out.
+    # Where this is true, MiniStack does not verify a signature.
     evaluator._is_root_key = lambda _: False
 
 
@@ -153,7 +153,7 @@ def treat_loopback_as_tls() -> None:
 
 
 def is_unsigned() -> bool:
-    """Return whether the present request has no credentials at all."""
+    """Return whether the current request has no credentials at all."""
     found: bool = _evaluator()._anonymous.get()
     return found
 
@@ -167,7 +167,7 @@ def check_signed(action: str, service: str, resource: str) -> BadCredentials | N
 
 
 def authenticate(access_key: str, service: str) -> BadCredentials | None:
-    """Verify the signature of the present request, once; later calls in the same request look only at the key."""
+    """Verify the signature of the current request, once; later calls in the same request look only at the key."""
     failure = _evaluator().check_credentials(access_key, service)
     if failure is None:
         return None
@@ -183,7 +183,7 @@ def principal(access_key: str) -> Principal | BadCredentials:
 
 
 def origin() -> tuple[str, bool]:
-    """Return the address that the present request comes from, and whether it counts as sent by TLS."""
+    """Return the address that the current request comes from, and whether it counts as sent by TLS."""
     address, tls = _evaluator()._request_origin.get()
     return str(address), bool(tls)
 
@@ -217,17 +217,17 @@ def organization(account_id: str) -> str | None:
 
 
 def wrap_resource(wrap: Callable[[Callable[..., str]], Callable[..., str]]) -> None:
-    """Derive the ARN of a request's resource by what `wrap` makes of MiniStack's own way."""
+    """Replace MiniStack's function for the ARN of a request's resource by `wrap(that function)`."""
     _actions().extract_resource_arn = wrap(_actions().extract_resource_arn)
 
 
 def wrap_s3_keys(wrap: Callable[[Callable[..., Keys]], Callable[..., Keys]]) -> None:
-    """Derive the condition keys of an S3 request by what `wrap` makes of MiniStack's own way."""
+    """Replace MiniStack's function for the condition keys of an S3 request by `wrap(that function)`."""
     _actions().s3_service_context = wrap(_actions().s3_service_context)
 
 
 def wrap_s3_actions(wrap: Callable[[Callable[..., list[Any]]], Callable[..., list[Any]]]) -> None:
-    """Derive the further (action, ARN) pairs of an S3 request by what `wrap` makes of MiniStack's own way."""
+    """Replace MiniStack's function for the further (action, ARN) pairs of an S3 request by `wrap(that function)`."""
     _actions().s3_additional_checks = wrap(_actions().s3_additional_checks)
 
 

@@ -17,13 +17,13 @@ Invoke = Callable[[Record, Record, Record, Any], None]
 
 
 def put_event(account: str, region: str, entry: Record) -> None:
-    """Put one event of a service of AWS on a bus of that account and region; `entry` is one of PutEvents' entries."""
+    """Put an event that an AWS service sends on the bus of that account and region; `entry` has the shape of PutEvents."""
     with scope(account, region):
         _bus()._put_events({"Entries": [entry]}, allow_aws_source=True)
 
 
 def wrap_invoke(wrap: Callable[[Invoke], Invoke]) -> None:
-    """Invoke targets by what `wrap` makes of MiniStack's own way."""
+    """Replace MiniStack's function that invokes a target by `wrap(that function)`."""
     bus = _bus()
     invoke: Invoke = bus._invoke_target
 
@@ -36,7 +36,7 @@ def wrap_invoke(wrap: Callable[[Invoke], Invoke]) -> None:
 
 
 def replace_function_target(send: Callable[[str, str], None]) -> None:
-    """Send an event to a function, by its ARN and the event as JSON text, by `send`."""
+    """Have events for a function sent by `send(ARN of the function, event as JSON text)`."""
     _bus()._dispatch_to_lambda = send
 
 

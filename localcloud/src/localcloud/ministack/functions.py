@@ -1,4 +1,4 @@
-"""MiniStack's Lambda: the records of functions, and the places where it runs them. Logs of functions too.
+"""MiniStack's Lambda: the records of functions, the calls that run them, and their logs.
 
 How a function runs, and what happens to asynchronous events, is decided in services.functions.
 """
@@ -41,18 +41,18 @@ def policy(arn: str) -> Any:
 
 
 def named(name: str) -> Record:
-    """Return MiniStack's own record of a function of the present account and region. Raises KeyError."""
+    """Return MiniStack's own record of a function of the current account and region. Raises KeyError."""
     found: Record = _functions()._functions[name]
     return found
 
 
 def forget(name: str) -> None:
-    """Delete a function of the present account and region."""
+    """Delete a function of the current account and region."""
     _functions()._functions.pop(name, None)
 
 
 def run(function: Function, event: Any) -> Record:
-    """Run one event in the present thread: {"body", "error", "function_error", "log"}, or {"throttle": True}."""
+    """Run one event in the current thread: {"body", "error", "function_error", "log"}, or {"throttle": True}."""
     functions = _functions()
     found: Record = functions._execute_function(
         functions._execution_record_for_config(function.record, function.config), event
@@ -114,7 +114,7 @@ def restoring() -> Iterator[None]:
     """Restore the state of functions inside: code that no version uses is removed only at the end.
 
     MiniStack removes it before the new state is written, and a crash between the two would lose code that is in use.
-    What was still being created when the last cloud ended is ready: nothing goes on in the background here.
+    A function that was being created when the last cloud ended becomes ready, because nothing would finish its creation.
     """
     functions = _functions()
     prune = functions._prune_orphan_code_blobs

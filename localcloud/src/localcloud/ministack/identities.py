@@ -1,6 +1,6 @@
 """The identities that MiniStack keeps: roles, instance profiles, and the sessions of roles that were assumed.
 
-Which policies apply to an identity and what they allow is authorization's.
+Which policies apply to an identity, and what they allow, is decided in services.iam.
 """
 
 from collections.abc import Iterable
@@ -12,14 +12,14 @@ Record = dict[str, Any]
 
 
 def role(name: str, account: str | None = None) -> Record | None:
-    """Return MiniStack's own record of a role, in the present request's account unless another is given; or None."""
+    """Return MiniStack's own record of a role, in the current request's account unless another is given; or None."""
     roles = service("iam")._roles
     found: Record | None = roles.get(name) if account is None else roles.get_scoped(account, None, name)
     return found
 
 
 def instance_profile(name: str = "", arn: str = "") -> Record | None:
-    """Return MiniStack's own record of an instance profile by name or by ARN, in the present account; or None."""
+    """Return MiniStack's own record of an instance profile by name or by ARN, in the current account; or None."""
     found: Record | None = service("iam")._lookup_instance_profile(name=name, arn=arn)
     return found
 
@@ -35,12 +35,12 @@ def create_instance_profile(name: str, path: str) -> Record:
 
 
 def delete_instance_profile(name: str) -> None:
-    """Delete an instance profile, whatever it holds; one that does not exist is left so."""
+    """Delete an instance profile, even with a role in it. Does nothing if it does not exist."""
     service("iam")._instance_profiles.pop(name, None)
 
 
 def add_session(access_key: str, session: Record) -> None:
-    """Let requests that are signed by `access_key` be those of `session`, a record in the shape of MiniStack's STS."""
+    """Register a session for requests signed with `access_key`; `session` has the shape of MiniStack's STS records."""
     service("sts").register_session(access_key, session)
 
 

@@ -1,6 +1,6 @@
 """The networks that MiniStack's EC2 keeps: VPCs, subnets and security groups, with their tags.
 
-Every function works on the account and region of the present request. Copies are returned, never MiniStack's own records.
+Every function works on the account and region of the current request. Copies are returned, never MiniStack's own records.
 """
 
 from typing import Any
@@ -32,7 +32,7 @@ def set_tags(resource: str, tags: dict[str, str]) -> None:
 
 
 def _ec2() -> Any:
-    """Return MiniStack's EC2 with the default network of the present account and region in it."""
+    """Return MiniStack's EC2 with the default network of the current account and region in it."""
     module = service("ec2")
     module._ensure_defaults_initialized()
     return module

@@ -1,4 +1,4 @@
-"""The files of objects before MiniStack reads them: MiniStack takes a damaged one as it is.
+"""Repairs the files of S3 objects before MiniStack reads them, because MiniStack does not check them.
 
 DIR/s3/.../KEY              an object's content
 DIR/s3/.../KEY.meta.json    its description

@@ -1,4 +1,4 @@
-"""MiniStack's S3: its buckets and objects, its unfinished uploads, and the places where it reads and writes them.
+"""MiniStack's S3: its buckets and objects, its unfinished uploads, and the calls that read and write them.
 
 What S3 answers is decided in services.s3.
 """
@@ -39,7 +39,7 @@ def objects(bucket: str) -> MutableMapping[str, Record]:
 
 
 def failed_precondition(headers: dict[str, str], record: Record | None) -> Answer | None:
-    """Return the answer when If-Match or If-None-Match forbids to replace an object; None when they do not."""
+    """Return the answer when If-Match or If-None-Match forbids the write; None when neither does."""
     found: Answer | None = _s3()._check_put_preconditions(headers, record)
     return found
 
@@ -50,7 +50,7 @@ def path_of(bucket: str, key: str) -> Path:
 
 
 def uploads() -> MutableMapping[str, Record]:
-    """Return MiniStack's own records of unfinished multipart uploads of the present account, by upload id."""
+    """Return MiniStack's own records of unfinished multipart uploads of the current account, by upload id."""
     found: MutableMapping[str, Record] = _s3()._multipart_uploads
     return found
 
@@ -62,24 +62,24 @@ def delete_bucket(bucket: str) -> Answer:
 
 
 def wrap_copy(wrap: Callable[[Copy], Copy]) -> None:
-    """Copy objects by what `wrap` makes of MiniStack's own way."""
+    """Replace MiniStack's function for CopyObject by `wrap(that function)`."""
     _s3()._copy_object = wrap(_s3()._copy_object)
 
 
 def wrap_put(wrap: Callable[[Put], Put]) -> None:
-    """Put objects by what `wrap` makes of MiniStack's own way."""
+    """Replace MiniStack's function for PutObject by `wrap(that function)`."""
     _s3()._put_object = wrap(_s3()._put_object)
 
 
 def wrap_read(wrap: Callable[[Read], Read]) -> None:
-    """Read objects' bodies by what `wrap` makes of MiniStack's own way."""
+    """Replace MiniStack's function that reads an object's body by `wrap(that function)`."""
     _s3()._read_body = wrap(_s3()._read_body)
 
 
 def wrap_persist(wrap: Callable[[Persist], Persist], write: Callable[..., None]) -> None:
-    """Write objects to disk by what `wrap` makes of MiniStack's own way, and each file by `write`.
+    """Replace MiniStack's function that writes an object to disk by `wrap(that function)`.
 
-    `write(path, data, *, text=False)` is called for each file of an object.
+    Each file of an object is written by `write(path, data, *, text=False)`.
     """
     s3 = _s3()
     s3._persist_object = wrap(s3._persist_object)

@@ -9,7 +9,7 @@ Parameter = dict[str, Any]
 
 
 def value(name: str) -> str | None:
-    """Return the value of a parameter of the present account and region; None when there is none."""
+    """Return the value of a parameter of the current account and region; None when there is none."""
     found = service("ssm")._parameters.get(name)
     if not found:
         return None

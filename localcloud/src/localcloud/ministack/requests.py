@@ -32,13 +32,13 @@ def replace_handler(service: str, new: Handler) -> None:
 
 
 def account() -> str:
-    """Return the account of the present request."""
+    """Return the account of the current request."""
     found: str = responses().get_account_id()
     return found
 
 
 def region() -> str:
-    """Return the region of the present request."""
+    """Return the region of the current request."""
     found: str = responses().get_region()
     return found
 
@@ -51,13 +51,13 @@ def access_key(headers: Any, query: Any) -> str:
 
 
 def scope(account: str, region: str) -> AbstractContextManager[None]:
-    """Do what follows as part of a request of that account and region."""
+    """Return a context manager; code inside it runs as part of a request of that account and region."""
     found: AbstractContextManager[None] = responses().request_scope(account, region)
     return found
 
 
 def within(account: str, region: str, call: Callable[[], T]) -> T:
-    """Return what `call` returns as part of a request of that account and region."""
+    """Call `call` as part of a request of that account and region, and return its result."""
 
     def scoped() -> T:
         with scope(account, region):

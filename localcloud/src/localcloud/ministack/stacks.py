@@ -51,6 +51,6 @@ def physical_name(stack: str, logical_id: str, longest: int = 128) -> str:
 
 
 def _provisioners() -> Any:
-    """Raises CloudError when a private name of CloudFormation is gone."""
+    """Return MiniStack's module of resource types. Raises CloudError when a private name of it is gone."""
     check_names(LATE)
     return importlib.import_module("ministack.services.cloudformation.provisioners")

@@ -1,6 +1,6 @@
 """The state of all services on disk, so that a cloud that is killed continues as it was.
 
-    DIR/services/NAME.json    one service's state, written whole and renamed
+    DIR/services/NAME.json    one service's state, written atomically
     DIR/s3/                   objects: written by MiniStack at each PutObject, before it answers
 
 A request that changes something is answered when its service's file is written. What services change by themselves
@@ -22,16 +22,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from localcloud.cloud.files import write_whole
+from localcloud.cloud.files import write_atomically
 from localcloud.errors import CloudError
 from localcloud.ministack import functions
 from localcloud.ministack.requests import Handler, app, handler, replace_handler, service
 
 _log = logging.getLogger("localcloud.store")
 _STEP = 0.25
+"""Seconds between two turns of the loop."""
 _SLOW = 20
+"""The loop writes at each turn for _BUSY_SECONDS after a request, then only at each turn of this number."""
 _BUSY_SECONDS = 10.0
 _SHARE = 20
+"""A service is not written again for this many times as long as its last write took."""
 _TRIES = 50
 _PAUSE = 0.02
 _ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/(?=\d{12}/)")
@@ -70,11 +73,11 @@ class Store:
 
     @property
     def trouble(self) -> str | None:
-        """What the disk does not take at the moment, as a sentence; None when all is well."""
+        """The current write error, as a sentence; None when there is none."""
         return next(iter(self._trouble.values()), None)
 
     def restore(self) -> None:
-        """Load what an earlier cloud wrote, and settle what it left unfinished; from then on only this class writes.
+        """Load what an earlier cloud wrote, and mark stacks that it left unfinished as failed. MiniStack writes no more state.
 
         Raises CloudError for a file that is damaged or of a later format.
         """
@@ -117,7 +120,7 @@ class Store:
             replace_handler(name, self._write_before_answer(keys[config["module"]], handler(name)))
 
     async def run(self) -> None:
-        """Write what changed without a request, until cancelled."""
+        """Write what changed without a request, until the task is canceled."""
         turn = 0
         while True:
             await asyncio.sleep(_STEP)
@@ -149,12 +152,12 @@ class Store:
             self._quiet_at = time.monotonic() + _BUSY_SECONDS
             try:
                 if key == "cloudformation":
-                    # A stack changes many services in the background: what a caller has seen of it must be kept.
-                    await settled(self._write_all)
+                    # A stack changes many services in the background. What the answer shows of it must be on disk.
+                    await retry_until_stable(self._write_all)
                 elif _changes(key, method, path, headers, body, query):
                     read = self._readers().get(key)
                     if read is not None:
-                        await settled(lambda: self._write(key, read))
+                        await retry_until_stable(lambda: self._write(key, read))
             except OSError as error:
                 # The change is made but not kept, so the caller must not rely on it. `run` writes it as soon as it can.
                 return _unavailable(answer, error)
@@ -189,7 +192,7 @@ class Store:
         digest = hashlib.blake2b(data).digest()
         if self._written.get(key) != digest:
             try:
-                write_whole(self._home / f"{key}.json", data)
+                write_atomically(self._home / f"{key}.json", data)
             except OSError as error:
                 if key not in self._trouble:
                     _log.error("the state of %s cannot be written: %s", key, error)
@@ -205,8 +208,8 @@ def _persistence() -> Any:
     return importlib.import_module("ministack.core.persistence")
 
 
-async def settled(write: Callable[[], None]) -> None:
-    """Call `write` until no thread changes what it reads. Raises OSError as `write` does, and after too many tries."""
+async def retry_until_stable(write: Callable[[], None]) -> None:
+    """Call `write` again while threads change what it reads. Raises OSError as `write` does, and after too many tries."""
     for _ in range(_TRIES):
         try:
             write()

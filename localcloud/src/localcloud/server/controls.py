@@ -37,7 +37,7 @@ class Controls:
         if path not in ("clock", "s3/conflicts"):
             return None
         if method not in ("GET", "POST", "DELETE"):
-            return _error(405, "GET, POST or DELETE")
+            return _error(405, "the method must be GET, POST or DELETE")
         fields = document if isinstance(document, dict) else {}
         if path == "clock":
             return await self._clock_path(method, fields)
@@ -48,7 +48,7 @@ class Controls:
         if method == "POST":
             seconds: Any = fields.get("advance")
             if type(seconds) not in (int, float) or not 0 < seconds <= _MOST_SECONDS:
-                return _error(400, f"advance is a number of seconds above 0, at most {_MOST_SECONDS:g}")
+                return _error(400, f"`advance` must be a number of seconds above 0 and at most {_MOST_SECONDS:g}")
             advanced = await self._clock.advance(float(seconds))
             more = {"moments": advanced.moments, "settled": advanced.settled}
         elif method == "DELETE":
@@ -60,11 +60,11 @@ class Controls:
             count: Any = fields.get("count")
             key: Any = fields.get("key", "*")
             if type(count) is not int or not 0 < count <= _MOST_CONFLICTS or not isinstance(key, str):
-                return _error(400, "count is a whole number above 0, key a pattern of keys")
-            self._races.order(count, key)
+                return _error(400, "`count` must be a whole number above 0, `key` a pattern of keys")
+            self._races.inject(count, key)
         elif method == "DELETE":
-            self._races.forget_orders()
-        return _answer(200, {"left": [{"count": count, "key": key} for key, count in self._races.ordered]})
+            self._races.clear_injected()
+        return _answer(200, {"left": [{"count": count, "key": key} for key, count in self._races.injected]})
 
 
 def _error(status: int, text: str) -> Response:

@@ -17,20 +17,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from localcloud.cloud.files import write_whole
+from localcloud.cloud.files import write_atomically
 from localcloud.errors import CloudError
 
 FORMAT = 1
 ACCOUNT = "000000000000"
 DEFAULT_REGION = "us-east-1"
-_LOWEST_PORT = 10000
-_PORTS_TRIED = 50
 _KEY_LETTERS = string.ascii_uppercase + "234567"
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What stays the same in every restart of one cloud."""
+    """What a cloud keeps across restarts."""
 
     port: int
     region: str
@@ -85,7 +83,7 @@ def remember(directory: Path, known: Identity | None, port: int, region: str | N
             secret_key=secrets.token_urlsafe(30),
         )
     identity = replace(known, port=port, region=region or known.region)
-    write_whole(directory / "cloud.json", json.dumps({"format": FORMAT} | asdict(identity), indent=1).encode())
+    write_atomically(directory / "cloud.json", json.dumps({"format": FORMAT} | asdict(identity), indent=1).encode())
     return identity
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from localcloud.cloud.clock import AdjustableClock
 from localcloud.cloud.facts import Cloud
-from localcloud.cloud.files import write_whole
+from localcloud.cloud.files import write_atomically
 from localcloud.errors import CloudError
 from localcloud.server import directory, ports
 from localcloud.server.directory import Identity
@@ -41,7 +41,7 @@ Facts = dict[str, Any]
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings that `up` was given. One that is None or False was not given, and any cloud will do."""
+    """The options of `up`. None or False means that an option was not given; a running cloud may then have any value of it."""
 
     directory: Path
     port: int | None = None
@@ -55,10 +55,10 @@ class Settings:
 
 
 def up(settings: Settings) -> Facts:
-    """Start a cloud in the background and return its facts when it answers; one that runs already is returned.
+    """Start a cloud in the background and return its facts when it answers. If one already runs, return its facts.
 
-    Raises CloudError when none can be started, and when the one that runs has other settings. The region is not such a
-    setting: it is what clients use by default, and every cloud has all regions.
+    Raises CloudError when no cloud can be started, and when the running one has other settings. The region is not compared:
+    it is only the default of clients, and every cloud has all regions.
     """
     home = directory.open_directory(settings.directory)
     running = _running(home)
@@ -111,7 +111,7 @@ def down(home: Path) -> bool:
 
 
 def status(home: Path) -> Facts | None:
-    """Return the present facts of the running cloud; None when none runs. Raises CloudError when it does not answer."""
+    """Return the current facts of the running cloud; None when none runs. Raises CloudError when it does not answer."""
     facts = directory.facts(home)
     if facts is None:
         return None
@@ -261,11 +261,11 @@ def _run(settings: Settings, home: Path, ready: Callable[[Facts], None]) -> None
     facts_file = home / "ready.json"
 
     def answers(facts: Facts) -> None:
-        write_whole(facts_file, json.dumps(facts).encode())
+        write_atomically(facts_file, json.dumps(facts).encode())
         ready(facts)
 
     def ends() -> None:
-        # A command that asks from here on waits for the end instead of taking this cloud for one that answers.
+        # Without this file, a command that starts now waits until this cloud has ended, instead of using it.
         facts_file.unlink(missing_ok=True)
 
     server_class = _server_class()
@@ -284,7 +284,7 @@ def _run(settings: Settings, home: Path, ready: Callable[[Facts], None]) -> None
 
 
 def _identity(home: Path, known: Identity | None, port: int, region: str | None) -> Identity:
-    """Return what the cloud is from now on, written to its directory when that changes."""
+    """Return the cloud's identity. Write it to the directory if it changed."""
     if known is not None and known.port == port and region in (None, known.region):
         return known
     return directory.remember(home, known, port, region)
@@ -329,7 +329,7 @@ def _running(home: Path) -> Facts | None:
 
 
 def _is_gone(pid: int) -> bool:
-    """Return whether a process has ended; one that only waits to be reaped has."""
+    """Return whether a process has ended. A zombie has ended too."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:

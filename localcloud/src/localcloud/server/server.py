@@ -1,6 +1,6 @@
 """The running cloud: MiniStack under hypercorn on one loopback socket, with localcloud's parts put into it.
 
-What a service answers does not belong here, and nothing of the command line.
+The answers of services and the command line do not belong here.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from localcloud.server.controls import Controls
 from localcloud.services import parameters, stacks
 from localcloud.services.events import targets
 from localcloud.services.events.rules import Rules
-from localcloud.services.functions.events import Events
+from localcloud.services.functions.events import EventQueue
 from localcloud.services.functions.execution import Functions
 from localcloud.services.iam import authorization, roles
 from localcloud.services.s3 import handler as s3
@@ -64,7 +64,7 @@ class Server:
         self._races = s3.install(cloud.state)
         self._controls = Controls(clock, self._races)
         self._functions = Functions(cloud)
-        self._events = Events(cloud)
+        self._event_queue = EventQueue(cloud)
         self._engine = Engine(cloud, schedules)
         self._rules = Rules(cloud)
         self._follow(clock)
@@ -93,7 +93,7 @@ class Server:
             for task in loops:
                 task.cancel()
         finally:
-            self._events.close()
+            self._event_queue.close()
             self._functions.close()
             self._store.write(everything=True)
             await self._ec2.close()
@@ -128,7 +128,7 @@ class Server:
         return self._engine.run(), self._rules.run(), self._store.run()
 
     def _follow(self, clock: AdjustableClock) -> None:
-        """Let everything that goes by the cloud's clock follow when a test moves it."""
+        """Register everything that must react when a test moves the cloud's clock."""
         clock.add_source(self._engine)
         clock.add_source(self._rules)
 
@@ -136,14 +136,14 @@ class Server:
             if moved < 0:
                 self._engine.set_back()
                 self._rules.set_back()
-                self._events.set_back(moved)
+                self._event_queue.set_back(moved)
             else:
                 roles.expire_earlier(moved)
 
         clock.on_change(changed)
 
     def _ec2_or(self, ministack: Handler) -> Handler:
-        """Answer EC2 requests by localcloud's EC2, and those that it leaves by MiniStack's."""
+        """Return a handler that answers with localcloud's EC2, and with MiniStack's where localcloud's returns None."""
 
         async def handle(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
             answer = await self._ec2.handle(method, path, headers, body, query)
@@ -159,8 +159,8 @@ class Server:
         async def stop() -> None:
             await self._end.wait()
             ending()
-            # Otherwise a request that waits for a function would delay the end until the function's.
-            self._events.close()
+            # Otherwise the cloud would not end while a request waits for a function.
+            self._event_queue.close()
             self._functions.close()
 
         app: Any = self._application(started)
@@ -168,7 +168,7 @@ class Server:
         waiting = asyncio.ensure_future(started.wait())
         await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
         if waiting.done():
-            self._events.resume()
+            self._event_queue.resume()
             ready(self.facts())
         else:
             waiting.cancel()

@@ -1,4 +1,4 @@
-"""boto3 clients of this cloud for its own services, as the administrator or as a role that a service assumed."""
+"""Makes boto3 clients that call this cloud itself, as the administrator or as a role that a service assumed."""
 
 import functools
 import threading

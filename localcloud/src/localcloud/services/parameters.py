@@ -15,7 +15,7 @@ def install() -> None:
 
 
 def _listing() -> list[parameters.Parameter]:
-    """Return every public parameter of the present request's region, as SSM describes it."""
+    """Return every public parameter of the current request's region, as SSM describes it."""
     region = requests.region()
     return [
         {

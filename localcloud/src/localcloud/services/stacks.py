@@ -119,7 +119,7 @@ def _failure(message: str, service: str, status: int) -> ValueError:
 
 
 def _instance_profile() -> stacks.ResourceType:
-    """Instance profiles by name: AWS's Ref is the name, MiniStack's the ARN."""
+    """Return the resource type of instance profiles. Ref is the name, as on AWS; MiniStack's is the ARN."""
 
     def create(logical_id: str, props: Props, stack: str) -> Made:
         name = props.get("InstanceProfileName") or stacks.physical_name(stack, logical_id)
@@ -158,7 +158,7 @@ def _roles(props: Props) -> list[str]:
 
 
 def _schedule(schedules: Api) -> stacks.ResourceType:
-    """Schedules through the API, so that what it refuses fails the stack."""
+    """Return the resource type of schedules. It uses the API, so what the API refuses fails the stack."""
 
     def request(props: Props) -> Props:
         return {name: props[name] for name in _SCHEDULE if name in props}
@@ -184,7 +184,7 @@ def _schedule(schedules: Api) -> stacks.ResourceType:
 
 
 def _schedule_group(schedules: Api) -> stacks.ResourceType:
-    """Groups of schedules; another name makes another group."""
+    """Return the resource type of schedule groups. A change of the name makes a new group."""
 
     def create(logical_id: str, props: Props, stack: str) -> Made:
         name = props.get("Name") or stacks.physical_name(stack, logical_id, longest=64)
@@ -210,7 +210,7 @@ def _schedule_group(schedules: Api) -> stacks.ResourceType:
 
 @contextlib.contextmanager
 def _refusals_fail() -> Iterator[None]:
-    """Fail a resource by what the Scheduler API refuses."""
+    """Raise a refusal of the Scheduler API as the ValueError that fails a resource."""
     try:
         yield
     except Refused as refused:

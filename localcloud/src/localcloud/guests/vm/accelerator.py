@@ -76,7 +76,7 @@ def choose(
     if not device.exists():
         return Accelerator(TCG, f"there is no {device}")
     if not os.access(device, os.R_OK | os.W_OK):
-        return Accelerator(TCG, f"{device} is there, but this user may not use it")
+        return Accelerator(TCG, f"{device} exists, but this user may not use it")
     key = f"{platform.release()} {qemu_version(program)} {image.manifest.digest} {device}"
     if not again:
         kept = _read_kept(cache, key)
@@ -84,7 +84,7 @@ def choose(
             return kept
     found = _try_kvm(program, image, device, patience)
     if found is None:
-        return Accelerator(TCG, f"{device} is there, but a kernel started with it printed nothing for {patience:.0f} s")
+        return Accelerator(TCG, f"{device} exists, but a kernel started with it printed nothing for {patience:.0f} s")
     _keep(cache, key, found)
     return found
 
@@ -112,7 +112,7 @@ def _try_kvm(program: str, image: GuestImage, device: Path, patience: float) -> 
         return Accelerator(KVM, "a kernel started with it and printed its first line")
     if not ended:
         return None
-    why = f"{device} is there, but QEMU with it ended at once"
+    why = f"{device} exists, but QEMU with it ended at once"
     complaint = _error_line(output.decode(errors="replace"))
     if complaint:
         why += f" ({complaint})"
@@ -167,7 +167,7 @@ def _read_kept(cache: Path, key: str) -> Accelerator | None:
 
 
 def _keep(cache: Path, key: str, found: Accelerator) -> None:
-    """Write the file whole, by a rename, because two processes may do this at once."""
+    """Write the result atomically, because two processes may do this at the same time."""
     temporary = cache / f".{_FILE}.{os.getpid()}"
     try:
         temporary.write_text(json.dumps({"key": key} | asdict(found)) + "\n", encoding="utf-8")

@@ -23,6 +23,7 @@ from localcloud.guests.vm.machine import VmGuest
 from localcloud.guests.vm.network import METADATA as METADATA_ADDRESS
 
 _GIB = 1024**3
+# Asks for more memory than any machine has, so `Capacity.allot` returns the most that a guest can get.
 _LARGEST = Hardware("", 0, 2**30, "", 0, "", "", "")
 
 
@@ -55,9 +56,9 @@ class VmBackend:
         """Return a reason if a process guest wrote the disk, or if the image below it is gone."""
         if (directory / PROCESS_DISK).exists():
             return "its disk was written by a process guest; start it in a local cloud with process guests"
-        root = _backing_file(directory / VM_DISK)
-        if root is not None and image.read(root.parent) is None:
-            return f"the image under its disk is gone ({root.parent})"
+        base = _backing_file(directory / VM_DISK)
+        if base is not None and image.read(base.parent) is None:
+            return f"the image under its disk is gone ({base.parent})"
         return ""
 
     def facts(self) -> dict[str, str]:
@@ -82,7 +83,7 @@ class VmBackend:
         memory = self.capacity.allot(_LARGEST, self.accelerator.name, self.max_guests)[1]
         yield (
             f"this machine stands in for every type: a guest has {min(2, cores)} to {cores} virtual CPUs and"
-            f" {qemu.LEAST_MEMORY} to {memory} MiB of memory"
+            f" {qemu.MIN_MEMORY} to {memory} MiB of memory"
         )
         if self.accelerator.name == accelerator.TCG:
             yield "processors are emulated: a job takes several times as long as on this machine itself"
@@ -104,10 +105,10 @@ class VmBackend:
 
     def _launch_plan(self, plan: BootPlan, hardware: Hardware, link: qemu.Link) -> Callable[[int], dict[str, Any]]:
         """Return the function that makes network.py's plan from the descriptor of QEMU's monitor."""
-        root = _backing_file(plan.directory / VM_DISK)
+        base = _backing_file(plan.directory / VM_DISK)
         kernel = self.image.kernel
-        if root is not None:
-            kernel = root.parent / image.KERNEL
+        if base is not None:
+            kernel = base.parent / image.KERNEL
         cpus, memory = self.capacity.allot(hardware, self.accelerator.name, self.max_guests)
         grow = hardware.disk * _GIB > self._least_disk
         kernel_line = qemu.kernel_command_line(image.KERNEL_ARGUMENTS, self.port, grow)
@@ -178,7 +179,7 @@ def find_backend(port: int, internet: bool, serve_metadata: ServeMetadata, max_g
 
 
 def can_make_network() -> bool:
-    """Try once whether this user may make a network namespace for a guest."""
+    """Return whether this user may create a network namespace for a guest; it creates one once."""
     return succeeds("localcloud.guests.vm.network", "probe")
 
 

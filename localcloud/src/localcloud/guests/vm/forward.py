@@ -13,7 +13,10 @@ _CHUNK = 256 * 1024
 
 
 def main() -> None:
-    """argv[2] is the directory, argv[3] the name of the socket file in it."""
+    """Copy standard input to the socket and the socket to standard output, until both ends close.
+
+    argv[2] is the directory, argv[3] the name of the socket file in it.
+    """
     # Connect by a relative path, because the path of a Unix socket may have only 107 bytes.
     os.chdir(sys.argv[2])
     cloud = socket.socket(socket.AF_UNIX)

@@ -91,7 +91,7 @@ def find(cache: Path) -> GuestImage | None:
 
 
 def free_directory(cache: Path) -> Path:
-    """Return a new directory for an image. Never an old one's name: a stopped guest may still have that image below its disk."""
+    """Return an unused directory for a new image. No name is used twice, because a stopped guest may still use the old image."""
     built = _built(cache)
     if not built:
         return cache / recipe.digest()

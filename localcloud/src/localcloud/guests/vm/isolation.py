@@ -14,7 +14,7 @@ _DIED = 128
 
 
 def main() -> None:
-    """`-c START SOURCE BUILDER WORD...`: run the command WORD..., end with it or with the process BUILDER; exit as it exits.
+    """Run the command in sys.argv[3:] and exit as it exits; end early if the process of the pid sys.argv[2] ends.
 
     Root mounts what it builds in. Those mounts are in a private mount namespace and the programs in a private process
     namespace; both disappear with the first process in them. mmdebstrap makes such namespaces itself for other users.

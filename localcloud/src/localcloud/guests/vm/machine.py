@@ -60,7 +60,7 @@ class VmGuest:
         self._ready = False
         self._pressed = False
         self._killed = False
-        self._over = False
+        self._ended = False
         self._shutdown_reason = ""
         self._note = ""
         self._launch_error = ""
@@ -75,7 +75,7 @@ class VmGuest:
 
     def power_button(self) -> None:
         """Press the ACPI power button; after the grace period QEMU is told to quit, and killed if it does not."""
-        if self._over or self._pressed:
+        if self._ended or self._pressed:
             return
         self._pressed = True
         if self._child.pid is not None:
@@ -93,7 +93,7 @@ class VmGuest:
         processors run; the guest still boots at that time.
         """
         pid = self._child.pid
-        if pid is None or self._over:
+        if pid is None or self._ended:
             return {}
         return {
             "pid": pid,
@@ -140,7 +140,7 @@ class VmGuest:
     async def _press(self) -> None:
         """Press the button repeatedly; then send `quit`, which closes the disk properly; then kill QEMU."""
         ends = time.monotonic() + GRACE
-        while not self._over and (left := ends - time.monotonic()) > 0:
+        while not self._ended and (left := ends - time.monotonic()) > 0:
             pause = 0.2
             if self._ready:
                 self._child.send(qmp.command("system_powerdown"))
@@ -148,7 +148,7 @@ class VmGuest:
             await asyncio.sleep(min(pause, left))
         self._child.send(qmp.command("quit"))
         await asyncio.sleep(_QUIT_WAIT)
-        if not self._over:
+        if not self._ended:
             self.kill()
 
     def _receive(self, data: bytes, descriptors: list[int]) -> None:
@@ -182,13 +182,13 @@ class VmGuest:
                 self._print_note("its kernel panicked")
 
     async def _check_disk(self) -> None:
-        while not self._over:
+        while not self._ended:
             self._child.send(qmp.command("query-blockstats"))
             await asyncio.sleep(_DISK_CHECK)
 
     def _kill_without_disk(self) -> None:
         """Kill the guest because its writes are lost; otherwise a server that cannot write would seem to run for ever."""
-        if self._over or self._killed or self._pressed or self._disk_error:
+        if self._ended or self._killed or self._pressed or self._disk_error:
             return
         free = shutil.disk_usage(self._plan.directory).free >> 20
         self._disk_error = f"this machine could not write its disk ({free} MiB are free in {self._plan.directory})"
@@ -227,9 +227,9 @@ class VmGuest:
         return f"QEMU ended (exit {code})"
 
     def _finish(self, reason: str, detail: str) -> None:
-        if self._over:
+        if self._ended:
             return
-        self._over = True
+        self._ended = True
         self._sockets.close()
         self._events.ended(reason, detail)
 

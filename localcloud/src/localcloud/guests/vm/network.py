@@ -16,9 +16,10 @@ METADATA = "169.254.169.254"
 
 
 def main() -> NoReturn:
-    """argv[2] is the descriptor of the stream to the cloud, argv[3] the parent's pid, argv[4] the plan in JSON.
+    """Make the network if the plan has one, then become QEMU.
 
-    The plan has `private` (whether to make a network), `port` (of the endpoint in it) and `command` (what to become).
+    argv[2] is the descriptor of the stream to the cloud, argv[3] the parent's pid, argv[4] the plan in JSON. The plan has
+    `private` (whether to make a network), `port` (of the endpoint in it) and `command` (QEMU's).
     """
     stream = socket.socket(fileno=int(sys.argv[2]))
     plan: dict[str, Any] = json.loads(sys.argv[4])

@@ -16,9 +16,9 @@ from localcloud.guests.guest import Hardware
 from localcloud.guests.vm.accelerator import KVM, TCG
 from localcloud.guests.vm.network import METADATA
 
-LEAST_MEMORY = 512
+MIN_MEMORY = 512
 """MiB that a guest needs to boot."""
-_TRANSLATED = 128
+_TRANSLATION_CACHE = 128
 """MiB of translated code that QEMU may keep; without a limit it takes a few hundred per guest."""
 _OVERHEAD = {TCG: 300, KVM: 100}
 """MiB that QEMU takes in addition to the guest's own memory, measured, with a margin."""
@@ -31,6 +31,7 @@ panics with "int3" at its boot, one boot in a dozen on a busy machine. One threa
 and takes a quarter more time to boot (linux-kernel list, July 2023, "qemu-x86_64 booting with 8.0.0 stil see int3")."""
 _CPU = {TCG: "Nehalem", KVM: "host"}
 """Under TCG an old model, because newer instructions are slow to emulate and guests use them when they find them."""
+# Addresses of QEMU's user network itself: the network, the host and the name server; and the metadata service.
 _RESERVED = (METADATA, "169.254.0.0", "169.254.0.1", "169.254.0.2")
 
 
@@ -43,17 +44,17 @@ class Capacity:
 
     def guests(self, accelerator: str) -> int:
         """Return how many guests can run at once. Under TCG each takes whole cores while it boots."""
-        by_memory = int(self.memory * _SHARE) // (LEAST_MEMORY + _OVERHEAD[accelerator])
+        by_memory = int(self.memory * _SHARE) // (MIN_MEMORY + _OVERHEAD[accelerator])
         return max(1, min(self.cores * _GUESTS_PER_CORE[accelerator], by_memory))
 
     def allot(self, hardware: Hardware, accelerator: str, max_guests: int) -> tuple[int, int]:
         """Return (virtual CPUs, MiB of memory) of a guest, if `max_guests` may run at once.
 
         CPUs are the type's, but at least two, since one boots half as fast, and at most this machine's. Memory is the
-        type's, but at most this guest's share and at least LEAST_MEMORY.
+        type's, but at most this guest's share and at least MIN_MEMORY.
         """
         share = int(self.memory * _SHARE) // max_guests - _OVERHEAD[accelerator]
-        return min(self.cores, max(2, hardware.cpus)), max(LEAST_MEMORY, min(hardware.memory, share))
+        return min(self.cores, max(2, hardware.cpus)), max(MIN_MEMORY, min(hardware.memory, share))
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,7 @@ def _accelerator(machine: Machine) -> str:
         return machine.accelerator
     version = tuple(int(part) for part in re.findall(r"\d+", machine.version)[:2])
     threads = "multi" if version >= _MULTITHREADED_SINCE else "single"
-    return f"tcg,tb-size={_TRANSLATED},thread={threads}"
+    return f"tcg,tb-size={_TRANSLATION_CACHE},thread={threads}"
 
 
 def _seccomp(link: Link) -> str:

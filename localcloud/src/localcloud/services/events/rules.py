@@ -28,7 +28,7 @@ class Rules:
         self._skip_missed()
 
     async def run(self) -> None:
-        """Fire until cancelled."""
+        """Fire until the task is canceled."""
         while True:
             try:
                 self.tick(self._cloud.clock.now())
@@ -49,13 +49,13 @@ class Rules:
         if not self._cloud.recurring:
             return None
         for key in [key for key in list(self._fired) if not bus.rule_exists(key)]:
-            # A rule that is created anew under the same name counts anew.
+            # A new rule of the same name counts from its own creation.
             self._fired.pop(key, None)
         times = (self._due(key, rule) for key, rule in bus.scheduled_rules().items())
         return min((due for due in times if due is not None), default=None)
 
     def set_back(self) -> None:
-        """Forget what fired at times that are ahead again, since the clock was set back."""
+        """Forget firings at times that are in the future again, because the clock was set back."""
         now = self._cloud.clock.now().timestamp()
         for key, fired in list(self._fired.items()):
             self._fired[key] = min(fired, now)
@@ -78,7 +78,7 @@ class Rules:
             self._firing = False
 
     def _skip_missed(self) -> None:
-        """Let a rate go on in its rhythm: what was due while the cloud was down is not made up for."""
+        """Keep the rhythm of each rate, and skip the times that were due while the cloud was down."""
         now = self._cloud.clock.now()
         for key, rule in bus.scheduled_rules().items():
             interval, created = bus.rate_seconds(rule["ScheduleExpression"]), rule.get("CreationTime")

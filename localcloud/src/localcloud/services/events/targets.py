@@ -15,7 +15,7 @@ _SERVICE = "events.amazonaws.com"
 
 
 def install() -> None:
-    """Put both into MiniStack's bus, which checks no policy and loses the event of a function that fails."""
+    """Correct MiniStack's bus, which checks no policy of a function and loses the event of a function that fails."""
     bus.wrap_invoke(_authorized)
     bus.replace_function_target(_send)
 

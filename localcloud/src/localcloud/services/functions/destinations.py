@@ -20,7 +20,7 @@ from localcloud.services.iam import roles
 _log = logging.getLogger("localcloud.functions")
 _SERVICE = "lambda.amazonaws.com"
 _ERROR_TEXT = 1024
-_SUCCESS = "Success"
+SUCCESS = "Success"
 
 Limits = dict[str, Any]
 Config = dict[str, Any]
@@ -28,7 +28,7 @@ Config = dict[str, Any]
 
 @dataclass(frozen=True)
 class Ending:
-    """The end of one event: `condition` is Success or the reason to give it up, `answer` the last value or error."""
+    """The end of one event: `condition` is Success or why the event was given up, `answer` the last value or error."""
 
     request_id: str
     event: Any
@@ -39,7 +39,8 @@ class Ending:
 
     @property
     def failed(self) -> bool:
-        return self.condition != _SUCCESS
+        """Whether the event was given up."""
+        return self.condition != SUCCESS
 
 
 class Destinations:

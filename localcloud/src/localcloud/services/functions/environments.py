@@ -84,15 +84,16 @@ class Environment:
 
     def __init__(self, spec: Spec, spawner: Spawner, scratch: Path) -> None:
         self.spec = spec
-        self.born = time.monotonic()
-        self.used = self.born
+        self.started = time.monotonic()
+        self.last_used = self.started
         self.stream = f"{time.strftime('%Y/%m/%d')}/[$LATEST]{os.urandom(16).hex()}"
         self._directory = Path(tempfile.mkdtemp(prefix="environment-", dir=scratch))
         requests, self._requests = os.pipe()
         self._answers, answers = os.pipe()
         self._log, log = os.pipe()
+        self._printed = ""
+        self._open = True
         session = spec.session()
-        self._keys = session
         command = [getattr(sys, "_base_executable", sys.executable), "-I", "-S", "-B", str(_RUNTIME)]
         command += [str(requests), str(answers), str(os.getpid()), str(spec.code), *spec.layers, str(spec.libraries)]
         try:
@@ -116,7 +117,7 @@ class Environment:
     @property
     def fresh(self) -> bool:
         """Whether the process runs and its keys last for another invocation."""
-        return time.monotonic() - self.born < _LIFE_SECONDS and self._process.poll() is None
+        return time.monotonic() - self.started < _LIFE_SECONDS and self._process.poll() is None
 
     def ready(self) -> Outcome | None:
         """Wait until the handler is loaded; returns an Outcome only when the process ended instead."""
@@ -139,7 +140,7 @@ class Environment:
             _write(self._requests, struct.pack(">I", len(body)) + body)
         answer, log = self._answer(time.monotonic() + limit)
         log, self._printed = self._printed + log, ""
-        self.used = time.monotonic()
+        self.last_used = time.monotonic()
         if answer is not None:
             return Outcome(answer.get("result"), answer.get("error"), log)
         prefix = f"RequestId: {request_id} Error:"
@@ -164,9 +165,6 @@ class Environment:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
         shutil.rmtree(self._directory, ignore_errors=True)
-
-    _printed = ""
-    _open = True
 
     def _variables(self, session: Session) -> dict[str, str]:
         return dict(self.spec.variables) | {
@@ -239,9 +237,11 @@ class Pool:
         """End the environments that were idle for too long."""
         now = time.monotonic()
         with self._lock:
-            old = [e for es in self._idle.values() for e in es if now - e.used > _IDLE_SECONDS or not e.fresh]
-            for name in self._idle:
-                self._idle[name] = [e for e in self._idle[name] if e not in old]
+            old = []
+            for name, environments in self._idle.items():
+                kept = [one for one in environments if one.fresh and now - one.last_used <= _IDLE_SECONDS]
+                old += [one for one in environments if one not in kept]
+                self._idle[name] = kept
         for environment in old:
             environment.end()
 

@@ -18,19 +18,20 @@ from pathlib import Path
 from typing import Any
 
 from localcloud.cloud.facts import Cloud
-from localcloud.cloud.files import write_whole
+from localcloud.cloud.files import write_atomically
 from localcloud.errors import CloudError
 from localcloud.ministack import functions, requests
 from localcloud.ministack.functions import Function
-from localcloud.services.functions.destinations import Destinations, Ending, Limits
+from localcloud.services.functions.destinations import SUCCESS, Destinations, Ending, Limits
 
 _log = logging.getLogger("localcloud.functions")
 _RETRIES = 2
 _MAX_AGE = 21600
+"""Seconds; Lambda's default."""
 _WAITS = (60.0, 120.0)
+"""Seconds before the first and before every further retry of a failed event."""
 _THROTTLED_FIRST = 1.0
 _THROTTLED_MOST = 300.0
-_SUCCESS = "Success"
 
 
 @dataclass
@@ -50,8 +51,8 @@ class Queued:
     last: Any = None
 
 
-class Events:
-    """The queue, in place of MiniStack's, which keeps events in memory only."""
+class EventQueue:
+    """The queue of asynchronous events. It replaces MiniStack's, which keeps events in memory only."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
@@ -78,7 +79,7 @@ class Events:
             self._save(queued)
 
     def close(self) -> None:
-        """Start no further attempt; what is unfinished stays on disk."""
+        """Start no further attempt. Unfinished events stay on disk."""
         self._closed.set()
 
     def accept(self, record: dict[str, Any], event: Any) -> None:
@@ -129,7 +130,7 @@ class Events:
         queued.attempts += 1
         queued.last = result.get("body")
         if not result.get("error"):
-            return self._end(queued, function, limits, _SUCCESS)
+            return self._end(queued, function, limits, SUCCESS)
         if queued.attempts > limits["MaximumRetryAttempts"]:
             return self._end(queued, function, limits, "RetriesExhausted")
         wait = _WAITS[min(queued.attempts, len(_WAITS)) - 1]
@@ -148,7 +149,7 @@ class Events:
         return True
 
     def _save(self, queued: Queued) -> None:
-        write_whole(self._path(queued), json.dumps(asdict(queued)).encode())
+        write_atomically(self._path(queued), json.dumps(asdict(queued)).encode())
 
     def _path(self, queued: Queued) -> Path:
         return self._home / f"{queued.id}.json"

@@ -1,4 +1,4 @@
-"""Running a function of MiniStack's: its record becomes an invocation in an environment, and its log.
+"""Runs functions: turns MiniStack's record of a function into a `Spec`, invokes it in an environment, and writes its log.
 
 The pool and the processes are in environments.py; asynchronous events and their retries are in events.py.
 """

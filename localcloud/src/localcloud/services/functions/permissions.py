@@ -1,4 +1,4 @@
-"""What giving a role to a function needs: the caller's permission to pass it, and a role that trusts Lambda."""
+"""Checks a role that a request gives to a function: the caller must be allowed to pass it, and it must trust Lambda."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Authorizing a request: whose it is, which policies apply, and what they decide. localcloud's own, for every service.
+"""Authorizes requests to every service: finds the sender and the policies that apply, and lets the policies decide.
 
 MiniStack asks here for each request (`Evaluation`), and services of localcloud ask for what they check themselves
 (`authorize`, `pass_role`). How policies are read and decided is in policy.py.
@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from localcloud.ministack import authorization as door
+from localcloud.ministack import authorization as ministack
 from localcloud.ministack import requests
 from localcloud.ministack.authorization import BadCredentials, Denied, Keys, Principal, Question, Refused, Verdict
 from localcloud.services.iam import policy
@@ -24,17 +24,17 @@ _UNSIGNED_ALLOWED = ("execute-api:Invoke", "lambda:InvokeFunctionUrl")
 
 
 def install(root_key: str) -> None:
-    """Let MiniStack authorize requests here, with `root_key` as the administrator's; once, before the first request."""
-    door.set_root_key(root_key)
-    door.replace_evaluation(evaluation)
-    door.treat_loopback_as_tls()
-    door.wrap_resource(extract)
+    """Have MiniStack authorize requests here, with `root_key` as the administrator's key. Call it once, before any request."""
+    ministack.set_root_key(root_key)
+    ministack.replace_evaluation(evaluation)
+    ministack.treat_loopback_as_tls()
+    ministack.wrap_resource(extract)
 
 
 def authorize(
     access_key: str, action: str, region: str, resource: str = "*", keys: Keys | None = None
 ) -> Refused | None:
-    """Authorize an action (such as "ec2:RunInstances") of the present request; None allows it.
+    """Authorize an action (such as "ec2:RunInstances") of the current request; None allows it.
 
     `keys` are further condition keys, in any case.
     """
@@ -42,10 +42,10 @@ def authorize(
 
 
 def _authorize(access_key: str, action: str, service: str, region: str, resource: str, keys: Keys) -> Refused | None:
-    refused = door.authenticate(access_key, service)
+    refused = ministack.authenticate(access_key, service)
     if refused or action in _ALWAYS_ALLOWED:
         return refused
-    who = door.principal(access_key)
+    who = ministack.principal(access_key)
     if isinstance(who, BadCredentials):
         return who
     if who.policies is None:
@@ -58,7 +58,7 @@ def _authorize(access_key: str, action: str, service: str, region: str, resource
 
 
 def pass_role(headers: Any, query: Any, role_arn: str, service: str) -> str | None:
-    """Return why the sender of the present request may not pass `role_arn` to `service`; None when they may."""
+    """Return why the sender of the current request may not pass `role_arn` to `service`; None when they may."""
     key = requests.access_key(headers, query)
     refused = authorize(key, "iam:PassRole", requests.region(), role_arn, {"iam:passedtoservice": service})
     if refused is None:
@@ -81,7 +81,10 @@ def lets_service(document: Any, service: str, action: str, resource: str, keys: 
 
 
 class Evaluation:
-    """What MiniStack asks. Some actions are authorized by their own service, which then calls `authorize` itself."""
+    """Answers MiniStack's questions whether a request is authorized.
+
+    Some actions are authorized by their own service, which then calls `authorize` itself.
+    """
 
     def __init__(self) -> None:
         self._elsewhere: dict[str, frozenset[str]] = {}
@@ -97,10 +100,10 @@ class Evaluation:
         self, access_key: str, action: str, service: str, region: str, resource: str, keys: Keys
     ) -> Refused | None:
         if action.partition(":")[2] in self._elsewhere.get(service, ()):
-            return door.authenticate(access_key, service)
-        if service == "s3" and not access_key and door.is_unsigned():
+            return ministack.authenticate(access_key, service)
+        if service == "s3" and not access_key and ministack.is_unsigned():
             return _unsigned(action, region, resource, keys)
-        unsigned = action not in _UNSIGNED_ALLOWED and door.check_signed(action, service, resource)
+        unsigned = action not in _UNSIGNED_ALLOWED and ministack.check_signed(action, service, resource)
         if unsigned:
             return unsigned
         if service == "ec2":
@@ -131,7 +134,7 @@ def _decide(question: Question, who: Principal, service: str) -> Refused | None:
     request = _request(question)
     decision, _ = policy.decide(request, who.policies or [], who.limits)
     denied_by_resource = False
-    found = door.resource_policy(service, question.action, question.resource, question.keys)
+    found = ministack.resource_policy(service, question.action, question.resource, question.keys)
     if found is not None:
         document, owner = found
         decision, denied_by_resource = policy.combine(
@@ -155,7 +158,7 @@ def _unsigned(action: str, region: str, resource: str, keys: Keys) -> Denied | N
     """Authorize an unsigned request to S3, which may do only what the bucket's policy gives to everybody."""
     nobody = Principal("anonymous", "Anonymous", "", [], [], {})
     request = _request(_question(nobody, action, resource, region, keys))
-    found = door.resource_policy("s3", action, resource, keys)
+    found = ministack.resource_policy("s3", action, resource, keys)
     document = found[0] if found else None
     decision, _ = policy.decide_for(request, policy.parse(document), nobody.arn)
     if decision is Decision.ALLOW:
@@ -164,11 +167,11 @@ def _unsigned(action: str, region: str, resource: str, keys: Keys) -> Denied | N
 
 
 def _tag_keys(resource: str) -> Keys:
-    return {f"aws:resourcetag/{name}".lower(): value for name, value in door.resource_tags(resource).items()}
+    return {f"aws:resourcetag/{name}".lower(): value for name, value in ministack.resource_tags(resource).items()}
 
 
 def _question(who: Principal, action: str, resource: str, region: str, keys: Keys) -> Question:
-    address, tls = door.origin()
+    address, tls = ministack.origin()
     return Question(action, resource, region, who.arn, who.kind, who.account, address, tls, keys | who.keys)
 
 
@@ -189,7 +192,7 @@ def _request(question: Question) -> Request:
         "aws:resourceaccount": owner,
         "s3:resourceaccount": owner,
     }
-    if organization := door.organization(question.account):
+    if organization := ministack.organization(question.account):
         keys.setdefault("aws:principalorgid", organization)
     return Request(question.action, question.resource, keys)
 

@@ -21,7 +21,7 @@ _SELF = re.compile(r"arn:aws[a-z-]*:(iam::\d{12}:user|sts::\d{12}:assumed-role)/
 
 
 class Decision(enum.Enum):
-    """What policies say to a request."""
+    """The decision of policies about a request."""
 
     ALLOW = "Allow"
     DENY = "Deny"
@@ -73,7 +73,7 @@ class Grant(enum.IntEnum):
 
     NONE = 0
     ACCOUNT = 1
-    """By account, which leaves the rest to the account's own policies."""
+    """By its account. The account's identity policies must then allow the request too."""
     CALLER = 2
     """By role, or everybody."""
     SELF = 3

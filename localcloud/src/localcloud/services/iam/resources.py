@@ -1,6 +1,6 @@
 """The ARN of the resource that a request is authorized on, where MiniStack derives another than AWS does.
 
-MiniStack passes one ARN; where AWS authorizes several, they travel as one text, and `several` takes them apart.
+MiniStack passes one ARN. Where AWS authorizes several, they are joined into one text, which `several` splits.
 """
 
 import json
@@ -54,7 +54,7 @@ def parameter(body: bytes, query: Any, name: str) -> str:
 
 
 def _schedule(path: str, body: bytes, query: Any, place: str) -> str | None:
-    """schedule/GROUP/NAME: a write has the group in its body, everything else in its query."""
+    """Return the ARN of a schedule, or None. A write has the group in its body, every other request in its query."""
     found = re.fullmatch(r"/schedules/([^/]+)", path)
     if found is None:
         return None
@@ -63,7 +63,7 @@ def _schedule(path: str, body: bytes, query: Any, place: str) -> str | None:
 
 
 def _parameters(body: bytes, region: str, account: str) -> str | None:
-    """Public parameters belong to no account, and GetParameters is authorized on each of its names."""
+    """Return the ARN of each parameter that a request names, or None. Public parameters belong to no account."""
     request = _json(body)
     names = request.get("Names") or [request.get("Name")]
     if not all(isinstance(name, str) for name in names):
@@ -77,7 +77,7 @@ def _parameter(name: str, region: str, account: str) -> str:
 
 
 def _identities(body: bytes, query: Any, account: str) -> str | None:
-    """Roles and instance profiles with their path."""
+    """Return the ARN of the role or instance profile that a request names, with its path, or None."""
     profile, role = parameter(body, query, "InstanceProfileName"), parameter(body, query, "RoleName")
     path = parameter(body, query, "Path") or "/"
     if profile:
@@ -90,7 +90,7 @@ def _identities(body: bytes, query: Any, account: str) -> str | None:
 
 
 def _logs(body: bytes, place: str) -> str | None:
-    """A log group's ARN ends in `:*`, a log stream's in its name."""
+    """Return the ARN of a log group, which ends in `:*`, or of a log stream; or None."""
     request = _json(body)
     group, stream = request.get("logGroupName"), request.get("logStreamName")
     if not group:

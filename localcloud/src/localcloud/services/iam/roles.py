@@ -77,9 +77,9 @@ def end(session: Session) -> None:
 
 
 def expire_earlier(seconds: float) -> None:
-    """Let every session that a client created expire that much earlier.
+    """Make every session that a client created expire `seconds` earlier.
 
-    Sessions of guests and functions keep their time: they live by the machine's clock.
+    Sessions of guests and functions are left alone, because they use the machine's clock.
     """
     for session in identities.sessions():
         if _FOR_SERVICE not in session and isinstance(session.get("Expiration"), int | float):

@@ -1,4 +1,4 @@
-"""Objects on disk: content and description are written both or not at all, and a part is read without the rest.
+"""S3 objects on disk: the content and the description are written together or not at all; a part is read without the rest.
 
 Where a file lies is MiniStack's; which request reads a part is decided in handler.py.
 """
@@ -18,7 +18,7 @@ _log = logging.getLogger("localcloud.s3")
 _MAPPED_FROM = 1 << 20
 _NOT_STORED = "We encountered an internal error. The machine's disk did not take the object: {}."
 reads_part: contextvars.ContextVar[bool] = contextvars.ContextVar("localcloud_reads_part", default=False)
-"""Whether the present request reads a part of an object only."""
+"""Whether the current request reads a part of an object only."""
 
 
 class NotStored(Exception):
@@ -34,7 +34,7 @@ class Writer:
         self._together = False
 
     def install(self) -> None:
-        """Let MiniStack write objects by this."""
+        """Have MiniStack write objects with this writer."""
         objects.wrap_persist(self._persist, self._write)
 
     def _persist(self, persist: objects.Persist) -> objects.Persist:

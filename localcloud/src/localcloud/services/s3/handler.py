@@ -1,4 +1,4 @@
-"""Where MiniStack's S3 answers differently than S3 does: what surrounds its handler, from the outside inwards.
+"""Wraps MiniStack's S3 handler where it answers differently than S3 does.
 
 What a request may do is authorized in services.iam; objects and their files are MiniStack's.
 """
@@ -25,6 +25,7 @@ def install(state: Path) -> Races:
     races = Races()
     uploads = Uploads(state / "uploads")
     uploads.restore()
+    # The wrapper that is added last sees a request first.
     handler = _hide_absent(_read_parts(_check_parts(permissions.check_bucket_policy(requests.handler("s3")))))
     handler = disk.undo_unstored(check_conflicts(races, handler))
     requests.replace_handler("s3", _refuse_malformed(uploads.keep(handler)))

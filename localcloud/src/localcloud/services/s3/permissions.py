@@ -4,15 +4,15 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from localcloud.ministack import authorization as door
+from localcloud.ministack import authorization as ministack
 from localcloud.ministack.requests import Handler
 from localcloud.services.s3 import rules
 
 
 def install() -> None:
     """Put the keys and actions below into MiniStack; once, before the first request."""
-    door.wrap_s3_keys(_s3_keys)
-    door.wrap_s3_actions(_s3_actions)
+    ministack.wrap_s3_keys(_s3_keys)
+    ministack.wrap_s3_actions(_s3_actions)
 
 
 def _s3_keys(derive: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:

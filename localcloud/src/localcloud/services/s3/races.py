@@ -3,7 +3,7 @@
 AWS: a conflicting operation during the upload is answered 409 ConditionalRequestConflict, and the client tries again; a
 write that begins after the winner ended is answered 412 (API reference of PutObject and CompleteMultipartUpload,
 If-None-Match and If-Match; User Guide, "How to prevent object overwrites with conditional writes"). MiniStack answers the
-412. A test can order a 409 too.
+412. A test can also inject a 409.
 """
 
 import contextlib
@@ -25,30 +25,30 @@ Place = tuple[str, str]
 
 
 class Races:
-    """The requests that are under way, the keys that changed meanwhile, and the conflicts that a test ordered."""
+    """The requests that are under way, the keys that changed meanwhile, and the conflicts that a test injected."""
 
     def __init__(self) -> None:
         self._turn = itertools.count(1)
         self._under_way: set[int] = set()
         self._changed: dict[Place, int] = {}
-        self._orders: list[tuple[str, int]] = []
+        self._injected: list[tuple[str, int]] = []
 
     @property
-    def ordered(self) -> list[tuple[str, int]]:
+    def injected(self) -> list[tuple[str, int]]:
         """(pattern of keys, number of conditional writes of such a key that are still to be answered 409)."""
-        return list(self._orders)
+        return list(self._injected)
 
-    def order(self, count: int, pattern: str) -> None:
-        """Answer the next `count` conditional writes of keys that match with 409."""
-        self._orders.append((pattern, count))
+    def inject(self, count: int, pattern: str) -> None:
+        """Answer 409 to the next `count` conditional writes of keys that match the pattern."""
+        self._injected.append((pattern, count))
 
-    def forget_orders(self) -> None:
-        """Drop every order."""
-        self._orders.clear()
+    def clear_injected(self) -> None:
+        """Drop all conflicts that were injected and not answered yet."""
+        self._injected.clear()
 
     @contextlib.contextmanager
     def under_way(self) -> Iterator[None]:
-        """Count a request as under way inside, from its head on: its body is still to come."""
+        """Count a request as under way inside. It begins with the request's head, before its body has arrived."""
         number = next(self._turn)
         token = _began.set(number)
         self._under_way.add(number)
@@ -66,10 +66,10 @@ class Races:
             self._changed[place] = next(self._turn)
 
     def conflicts(self, place: Place) -> bool:
-        """Return whether the present conditional write is answered 409."""
-        for index, (pattern, count) in enumerate(self._orders):
+        """Return whether the current conditional write is answered 409."""
+        for index, (pattern, count) in enumerate(self._injected):
             if fnmatch.fnmatchcase(place[1], pattern):
-                self._orders[index : index + 1] = [(pattern, count - 1)] if count > 1 else []
+                self._injected[index : index + 1] = [(pattern, count - 1)] if count > 1 else []
                 return True
         return self._changed.get(place, 0) > _began.get()
 

@@ -14,8 +14,8 @@ from localcloud.ministack import objects
 SIGNATURE = ("awsaccesskeyid", "signature", "expires")
 _LEAST_PART = 5 << 20
 _LONGEST_KEY = 1024
-# What a PUT or POST of an object may ask for beside the object itself, and what may stand beside that.
-_ASKED: dict[str, dict[str, set[str]]] = {
+# Subresources that a PUT or POST of an object may name, and the query parameters that each may have.
+_SUBRESOURCES: dict[str, dict[str, set[str]]] = {
     "PUT": {
         "tagging": {"versionid"},
         "acl": {"versionid"},
@@ -31,14 +31,14 @@ Refusal = tuple[str, str, int]
 
 def writes_object(method: str, query: Any) -> bool:
     """Return whether a request is PutObject, CopyObject or CompleteMultipartUpload, by its method and query."""
-    asked = _asked(query)
+    names = _query_names(query)
     if method == "POST":
-        return asked == {"uploadid"}
-    return method == "PUT" and not asked
+        return names == {"uploadid"}
+    return method == "PUT" and not names
 
 
 def refusal(method: str, path: str, headers: Any, query: Any) -> Refusal | None:
-    """Return the code, message and status of what S3 refuses without looking at its objects; None where it looks.
+    """Return (code, message, status) if S3 refuses the request without looking at its objects, else None.
 
     "S3 API Reference", PutObject, If-None-Match ("Expects the '*' (asterisk) character"); Error responses, NotImplemented
     and KeyTooLongError; "S3 User Guide", Naming Amazon S3 objects (1,024 bytes of UTF-8).
@@ -46,22 +46,22 @@ def refusal(method: str, path: str, headers: Any, query: Any) -> Refusal | None:
     _, _, key = path.lstrip("/").partition("/")
     if len(key.encode("utf-8", "surrogatepass")) > _LONGEST_KEY:
         return "KeyTooLongError", "Your key is too long", 400
-    if not key or method not in _ASKED:
+    if not key or method not in _SUBRESOURCES:
         return None
-    asked = _asked(query)
-    if asked and not _is_one_request(method, asked):
+    names = _query_names(query)
+    if names and not _is_one_request(method, names):
         # IAM and S3 could take such a query for two different requests.
-        return "InvalidRequest", f"A {method} of an object cannot ask for {', '.join(sorted(asked))}.", 400
+        return "InvalidRequest", f"A {method} of an object cannot have the query {', '.join(sorted(names))}.", 400
     if writes_object(method, query) and headers.get("if-none-match", "*").strip() != "*":
         return "NotImplemented", "A header you provided implies functionality that is not implemented", 501
     return None
 
 
-def _is_one_request(method: str, asked: set[str]) -> bool:
-    """Return whether a query of an object's request names exactly one thing that S3 has."""
-    if method == "PUT" and asked == {"partnumber", "uploadid"}:
+def _is_one_request(method: str, names: set[str]) -> bool:
+    """Return whether the names in a query belong to exactly one request that S3 has."""
+    if method == "PUT" and names == {"partnumber", "uploadid"}:
         return True
-    return any(word in asked and asked - {word} <= more for word, more in _ASKED[method].items())
+    return any(word in names and names - {word} <= more for word, more in _SUBRESOURCES[method].items())
 
 
 def wrong_parts(body: bytes, query: Any) -> Refusal | None:
@@ -105,7 +105,7 @@ def _listed(body: bytes) -> list[int] | None:
 
 
 def _children(body: bytes, parent: str, child: str) -> Iterator[ElementTree.Element]:
-    """Return the elements `child` directly below elements `parent`. Raises ParseError, and ValueError for an attack."""
+    """Return the elements `child` directly below elements `parent`. Raises ParseError, and ValueError for unsafe XML."""
     # Imported here: it belongs to MiniStack's requirements and is needed only for such a body.
     root = importlib.import_module("defusedxml.ElementTree").fromstring(body)
     for element in root.iter():
@@ -117,6 +117,6 @@ def _tag(element: Any) -> str:
     return str(element.tag).rpartition("}")[2]
 
 
-def _asked(query: Any) -> set[str]:
+def _query_names(query: Any) -> set[str]:
     """Return the names of a query, without those of a signature or of headers that a link carries there."""
     return {name.lower() for name in query if not name.lower().startswith("x-")} - set(SIGNATURE)

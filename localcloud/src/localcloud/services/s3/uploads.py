@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from localcloud.cloud.files import write_whole
+from localcloud.cloud.files import write_atomically
 from localcloud.errors import CloudError
 from localcloud.ministack import objects, requests
 from localcloud.ministack.requests import Handler
@@ -81,12 +81,12 @@ class Uploads:
         record = {name: value for name, value in objects.uploads()[upload].items() if name != "parts"}
         folder = self._home / upload
         folder.mkdir(mode=0o700, exist_ok=True)
-        write_whole(folder / "upload.json", json.dumps({"account": requests.account(), "upload": record}).encode())
+        write_atomically(folder / "upload.json", json.dumps({"account": requests.account(), "upload": record}).encode())
 
     def _write_part(self, upload: str, number: int) -> None:
         part = objects.uploads()[upload]["parts"][number]
         described = json.dumps({name: value for name, value in part.items() if name != "body"}).encode()
-        write_whole(self._home / upload / str(number), described + b"\n" + part["body"])
+        write_atomically(self._home / upload / str(number), described + b"\n" + part["body"])
 
 
 def _undo(upload: str, query: Any) -> None:

@@ -1,1 +1,1 @@
-"""EventBridge Scheduler, wholly localcloud's own: expressions, state, API, engine, and delivery to targets."""
+"""EventBridge Scheduler, localcloud's own implementation: expressions, state, API, engine, and delivery to targets."""

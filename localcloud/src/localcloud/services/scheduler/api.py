@@ -21,12 +21,12 @@ _JSON = "application/json"
 Query = dict[str, Any]
 
 
-def _anybody(_: str) -> None:
-    """Let every role be passed: a stack acts with all rights."""
+def _any_role(_: str) -> None:
+    """Allow every role to be passed, because a stack acts with all permissions."""
 
 
 class Api:
-    """Answers the requests of one cloud, each for the account and region of the present request."""
+    """Answers the requests of one cloud, each for the account and region of the current request."""
 
     def __init__(self, cloud: Cloud, schedules: Schedules) -> None:
         self._clock = cloud.clock
@@ -59,7 +59,7 @@ class Api:
             return 400, {"x-amzn-errortype": "ValidationException"}, b'{"Message": "The body is not JSON."}'
         return 200, {"Content-Type": _JSON}, json.dumps(answer).encode()
 
-    def create(self, name: str, request: Fields, may_pass: PassRole = _anybody) -> str:
+    def create(self, name: str, request: Fields, may_pass: PassRole = _any_role) -> str:
         """Create a schedule and return its ARN. Raises Refused."""
         group = request.get("GroupName") or DEFAULT_GROUP
         self._group(group)
@@ -73,7 +73,7 @@ class Api:
         self._store.schedules[arn] = Schedule(fields, token)
         return arn
 
-    def replace(self, name: str, request: Fields, may_pass: PassRole = _anybody) -> str:
+    def replace(self, name: str, request: Fields, may_pass: PassRole = _any_role) -> str:
         """Replace every field of a schedule: what a request leaves out gets its default. Raises Refused."""
         group = request.get("GroupName") or DEFAULT_GROUP
         known = self._schedule(group, name).fields
@@ -82,7 +82,7 @@ class Api:
         return str(known["Arn"])
 
     def delete(self, group: str, name: str) -> None:
-        """Delete a schedule; one that does not exist is left so."""
+        """Delete a schedule. Does nothing if it does not exist."""
         self._store.remove(self._place.schedule(group, name))
 
     def create_group(self, name: str, tags: Iterable[dict[str, str]] = ()) -> str:
@@ -102,7 +102,7 @@ class Api:
         return arn
 
     def delete_group(self, name: str) -> None:
-        """Delete a group and its schedules; one that does not exist is left so. Raises Refused for the default group."""
+        """Delete a group and its schedules. Does nothing if it does not exist. Raises Refused for the default group."""
         if name == DEFAULT_GROUP:
             raise invalid("The default schedule group cannot be deleted.")
         self._store.remove(self._place.group(name))

@@ -78,7 +78,7 @@ def max_age(schedule: Fields) -> float:
 async def deliver(cloud: Cloud, due: Due, exists: Callable[[], bool]) -> None:
     """Deliver until it succeeds, fails for good, or its retry policy is exhausted; then to the dead-letter queue.
 
-    Stops without a word when the schedule no longer exists.
+    Stops, and sends nothing, when the schedule no longer exists.
     """
     most = int(_retry_policy(due.schedule).get("MaximumRetryAttempts", MAX_ATTEMPTS))
     number, failure = 0, _Failure("", "")

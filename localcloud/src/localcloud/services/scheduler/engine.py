@@ -1,7 +1,7 @@
-"""Firing what is due: one loop over all schedules, exact to a fraction of a second.
+"""Fires schedules that are due: one loop over all schedules, exact to a fraction of a second.
 
-Recurring times that passed while the cloud was down are not made up for (AWS has no such gap to fill); a one-time
-schedule that passed meanwhile fires as soon as the cloud is up, within the age that its retry policy allows.
+Recurring times that passed while the cloud was down are skipped; AWS is never down, so it has no rule for them. A one-time
+schedule whose time passed fires as soon as the cloud is up, within the age that its retry policy allows.
 """
 
 import asyncio
@@ -18,7 +18,9 @@ from localcloud.services.scheduler.store import Fields, Schedule, Schedules, pla
 
 _log = logging.getLogger("localcloud.scheduler")
 _STEP = 0.2
+"""Seconds between two turns of the loop."""
 _LATE = timedelta(seconds=60)
+"""A recurring time that is later than this is skipped."""
 _TIMES = (
     "ScheduleExpression",
     "ScheduleExpressionTimezone",
@@ -31,7 +33,7 @@ _TIMES = (
 
 @dataclass
 class _Plan:
-    """What a schedule's times were when they were last read, and when it is due next."""
+    """The time fields of a schedule when they were last read, its parsed expression, and when it is due next."""
 
     times: tuple[Any, ...]
     expression: Expression
@@ -53,7 +55,7 @@ class Engine:
         self._delivering: set[tuple[str, float]] = set()
 
     async def run(self) -> None:
-        """Fire until cancelled."""
+        """Fire until the task is canceled."""
         while True:
             try:
                 self.tick(self._cloud.clock.now())
@@ -62,7 +64,7 @@ class Engine:
             await asyncio.sleep(_STEP)
 
     def next_due(self) -> datetime | None:
-        """Return when a schedule is due next, as far as they were read."""
+        """Return when the next schedule is due, among those that `tick` has read; or None."""
         return min((plan.due for plan in self._plans.values() if plan.due is not None), default=None)
 
     def set_back(self) -> None:
@@ -82,11 +84,11 @@ class Engine:
             if plan is None:
                 continue
             while plan.due is not None and plan.due <= now:
-                self._pass(arn, schedule, plan, plan.due, now)
+                self._handle_due(arn, schedule, plan, plan.due, now)
             if plan.due is None and not plan.once:
                 self._complete(arn, schedule)
 
-    def _pass(self, arn: str, schedule: Schedule, plan: _Plan, due: datetime, now: datetime) -> None:
+    def _handle_due(self, arn: str, schedule: Schedule, plan: _Plan, due: datetime, now: datetime) -> None:
         """Fire one due time, or skip it, and move the plan on to the next."""
         plan.due = _next(plan.expression, schedule.fields, due)
         if plan.once:
@@ -111,7 +113,7 @@ class Engine:
             _log.warning("%s is never due: %s", arn, bad)
             return None
         modified = moment(fields["LastModificationDate"])
-        # A schedule that was created while the clock was turned further on than it is now counts from now.
+        # If the schedule was created while the clock was further ahead than it is now, it counts from now.
         changed = now if modified > now else modified - timedelta(milliseconds=1)
         due: datetime | None
         if isinstance(expression, At):

@@ -208,12 +208,12 @@ def _week_days(part: str, year: int, month: int, length: int) -> list[int]:
         name, _, count = part.partition("#")
         if not 1 <= int(count) <= 5:
             raise ValueError(part)
-        return _on(_day_number(name), year, month, length)[int(count) - 1 : int(count)]
+        return _dates_of(_day_number(name), year, month, length)[int(count) - 1 : int(count)]
     if part == "L":
-        return _on(7, year, month, length)
+        return _dates_of(7, year, month, length)
     if part.endswith("L"):
-        return _on(_day_number(part[:-1]), year, month, length)[-1:]
-    return [day for wanted in _numbers(part, 1, 7, _DAYS) for day in _on(wanted, year, month, length)]
+        return _dates_of(_day_number(part[:-1]), year, month, length)[-1:]
+    return [day for wanted in _numbers(part, 1, 7, _DAYS) for day in _dates_of(wanted, year, month, length)]
 
 
 def _day_number(name: str) -> int:
@@ -223,7 +223,8 @@ def _day_number(name: str) -> int:
     return number
 
 
-def _on(week_day: int, year: int, month: int, length: int) -> list[int]:
+def _dates_of(week_day: int, year: int, month: int, length: int) -> list[int]:
+    """Return the days of a month that are that day of the week, 1 to 7 for SUN to SAT."""
     first = 1 + (week_day - 2 - date(year, month, 1).weekday()) % 7
     return list(range(first, length + 1, 7))
 

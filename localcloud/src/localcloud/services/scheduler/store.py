@@ -1,6 +1,6 @@
 """The schedules, groups and tags of every account and region, by ARN. When a schedule is due does not belong here.
 
-The state's file is written by localcloud.ministack.store, which asks for `read` and gives an earlier cloud's back to `load`.
+The state's file is written by localcloud.ministack.store, which calls `read`, and `load` with what an earlier cloud wrote.
 """
 
 from collections.abc import Iterator
