@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,6 +12,14 @@ from lambda_functions import TRUST, call, make_function, make_role, sleepers, zi
 from running_cloud import Running
 
 pytestmark = pytest.mark.cloud
+
+
+@pytest.fixture(scope="module", autouse=True)
+def user_variable() -> Iterator[None]:
+    """A variable in the environment of the user who starts the cloud. Autouse, so it is set before the cloud starts."""
+    os.environ["USER_SECRET"] = "of the user"
+    yield
+    del os.environ["USER_SECRET"]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +35,6 @@ def handler(event, context):
     seen = {name: importlib.util.find_spec(name) is not None for name in event["names"]}
     return {"seen": seen, "env": dict(os.environ), "path": sys.path, "cwd": os.getcwd()}
 """
-    os.environ["DAY_SECRET"] = "of the user"
     names = ["boto3", "json", "ministack", "hypercorn", "pytest", "localcloud"]
     functions = make_function(cloud, "sees", source, role, Environment={"Variables": {"OWN": "1"}})
     answer, error, log = call(functions, "sees", {"names": names})
@@ -38,27 +46,27 @@ def handler(event, context):
     assert environment["AWS_REGION"] == "us-east-1"
     assert environment["AWS_ENDPOINT_URL"] == cloud.facts["endpoint"]
     assert environment["AWS_ACCESS_KEY_ID"] != cloud.environment["AWS_ACCESS_KEY_ID"]
-    assert not {"HOME", "PYTHONPATH", "VIRTUAL_ENV", "DAY_SECRET", "GATEWAY_PORT"} & set(environment)
+    assert not {"HOME", "PYTHONPATH", "VIRTUAL_ENV", "USER_SECRET", "GATEWAY_PORT"} & set(environment)
     assert not [entry for entry in answer["path"] if "site-packages" in entry]
     assert answer["cwd"] == environment["LAMBDA_TASK_ROOT"]
 
 
 def test_function_is_authorized_as_its_role(cloud: Running) -> None:
-    cloud.client("s3").create_bucket(Bucket="judged")
-    allowed = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::judged/mine/*"}
+    cloud.client("s3").create_bucket(Bucket="role-bucket")
+    allowed = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::role-bucket/mine/*"}
     role = make_role(cloud, "writer", {"Version": "2012-10-17", "Statement": [allowed]})
     source = """
 import boto3
 def handler(event, context):
-    boto3.client("s3").put_object(Bucket="judged", Key=event["key"], Body=b"x")
+    boto3.client("s3").put_object(Bucket="role-bucket", Key=event["key"], Body=b"x")
     return boto3.client("sts").get_caller_identity()
 """
-    functions = make_function(cloud, "judged", source, role)
-    answer, error, log = call(functions, "judged", {"key": "mine/a"})
+    functions = make_function(cloud, "role-bucket", source, role)
+    answer, error, log = call(functions, "role-bucket", {"key": "mine/a"})
     assert error is None, log
-    assert answer["Arn"] == "arn:aws:sts::000000000000:assumed-role/writer/judged"
+    assert answer["Arn"] == "arn:aws:sts::000000000000:assumed-role/writer/role-bucket"
     assert answer["UserId"].startswith("AROA")
-    answer, error, _ = call(functions, "judged", {"key": "other/a"})
+    answer, error, _ = call(functions, "role-bucket", {"key": "other/a"})
     assert error == "Unhandled"
     assert "AccessDenied" in answer["errorMessage"]
 
