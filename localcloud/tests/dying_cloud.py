@@ -11,9 +11,9 @@ def die_at_the_first_instance() -> None:
     """End this process right after the first write of a state with an instance."""
     written = RecordStore.save
 
-    def save(book: RecordStore, name: str) -> None:
-        written(book, name)
-        if book.region(name).instances:
+    def save(store: RecordStore, name: str) -> None:
+        written(store, name)
+        if store.region(name).instances:
             os._exit(137)
 
     setattr(RecordStore, "save", save)  # noqa: B010

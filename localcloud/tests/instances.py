@@ -75,17 +75,17 @@ def state(ec2: Any, instance: str) -> str:
     return str(shown(ec2, instance)["State"]["Name"])
 
 
-def until(true: Callable[[], bool], limit: float = 60.0) -> None:
+def wait_until(condition: Callable[[], bool], limit: float = 60.0) -> None:
     """Wait for a condition; fail after `limit` seconds."""
     deadline = time.monotonic() + limit
-    while not true():
+    while not condition():
         assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.03)
 
 
-def becomes(ec2: Any, instance: str, name: str, limit: float = 60.0) -> None:
+def wait_for_state(ec2: Any, instance: str, name: str, limit: float = 60.0) -> None:
     """Wait until an instance is in a state."""
-    until(lambda: state(ec2, instance) == name, limit)
+    wait_until(lambda: state(ec2, instance) == name, limit)
 
 
 def console(ec2: Any, instance: str) -> str:
@@ -93,7 +93,7 @@ def console(ec2: Any, instance: str) -> str:
     return str(ec2.get_console_output(InstanceId=instance).get("Output", ""))
 
 
-def prints(ec2: Any, instance: str, text: str, limit: float = 60.0) -> None:
+def wait_for_output(ec2: Any, instance: str, text: str, limit: float = 60.0) -> None:
     """Wait until the console output contains `text`."""
     deadline = time.monotonic() + limit
     while text not in console(ec2, instance):
@@ -110,11 +110,11 @@ def refusal(call: Callable[..., Any], **arguments: Any) -> str:
     return "none"
 
 
-def control(endpoint: str, path: str, said: Any = None, method: str = "POST") -> Any:
+def control(endpoint: str, path: str, body: Any = None, method: str = "POST") -> Any:
     """Call a control of the cloud's EC2 and return its answer."""
     request = urllib.request.Request(
         f"{endpoint}/_localcloud/ec2/{path}",
-        data=json.dumps(said).encode() if said is not None else None,
+        data=json.dumps(body).encode() if body is not None else None,
         method=method,
     )
     with urllib.request.urlopen(request, timeout=10) as answer:

@@ -16,6 +16,7 @@ TRUST = {
 
 
 def zipped(source: str) -> bytes:
+    """Return the zip file of a function with this source."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("main.py", source)
@@ -23,6 +24,7 @@ def zipped(source: str) -> bytes:
 
 
 def make_role(cloud: Running, name: str, policy: dict[str, Any] | None = None, trust: dict[str, Any] = TRUST) -> str:
+    """Create a role with this policy; return its ARN."""
     iam = cloud.client("iam")
     arn: str = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
     if policy:
@@ -31,6 +33,7 @@ def make_role(cloud: Running, name: str, policy: dict[str, Any] | None = None, t
 
 
 def make_function(cloud: Running, name: str, source: str, role: str, **more: Any) -> Any:
+    """Create a function and wait until it is active; return the Lambda client."""
     functions = cloud.client("lambda")
     functions.create_function(
         FunctionName=name,
@@ -45,12 +48,14 @@ def make_function(cloud: Running, name: str, source: str, role: str, **more: Any
 
 
 def call(functions: Any, name: str, event: Any = None) -> tuple[Any, str | None, str]:
+    """Invoke a function; return its result, its error and the end of its log."""
     answer = functions.invoke(FunctionName=name, Payload=json.dumps(event or {}), LogType="Tail")
     log = base64.b64decode(answer.get("LogResult", "")).decode()
     return json.loads(answer["Payload"].read()), answer.get("FunctionError"), log
 
 
 def sleepers(seconds: str) -> list[str]:
+    """Return the ids of the processes `sleep SECONDS`."""
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:

@@ -32,9 +32,9 @@ class Running:
         config = Config(retries={"total_max_attempts": 1}, max_pool_connections=40, read_timeout=60)
         return boto3.client(service, region_name=region, endpoint_url=self.facts["endpoint"], config=config, **keys)
 
-    def control(self, path: str, said: Any = None, method: str = "POST") -> dict[str, Any]:
+    def control(self, path: str, body: Any = None, method: str = "POST") -> dict[str, Any]:
         """Call a control of the cloud, such as `clock`, and return its answer."""
-        data = json.dumps(said).encode() if said is not None else None
+        data = json.dumps(body).encode() if body is not None else None
         request = urllib.request.Request(f"{self.facts['endpoint']}/_localcloud/{path}", data=data, method=method)
         with urllib.request.urlopen(request, timeout=120) as answer:
             found: dict[str, Any] = json.load(answer)

@@ -11,7 +11,7 @@ ERRORS = "EC2 Developer Guide, Error codes for the Amazon EC2 API"
 TERMINATE = "EC2 API Reference, TerminateInstances"
 HALT = "#!/bin/sh\necho going\nshutdown -h now\n"
 EACH_BOOT = "#cloud-boothook\n#!/bin/sh\necho another boot\n"
-DEAF = """#!/usr/bin/env python3
+IGNORES_SIGNALS = """#!/usr/bin/env python3
 import os, signal, time, urllib.request
 for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPWR):
     signal.signal(one, signal.SIG_IGN)
@@ -132,7 +132,7 @@ def unresponsive_instance_is_terminated(target: Target) -> None:
     ec2, s3, key = target.client("ec2"), target.client("s3"), target.name_for("alive")
     where = {"Bucket": target.bucket(), "Key": key}
     link = s3.generate_presigned_url("put_object", Params=where, ExpiresIn=3600)
-    (server,) = target.launch(UserData=DEAF.format(link=link))
+    (server,) = target.launch(UserData=IGNORES_SIGNALS.format(link=link))
 
     def alive() -> bool:
         return not error_code(s3.head_object, **where)

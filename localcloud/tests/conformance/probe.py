@@ -1,6 +1,6 @@
 """A probe: an instance that sends requests to its metadata service on demand and reports the answers.
 
-It reads its questions from one object of a bucket and writes its answers to another, both by presigned links. So the same
+It reads its questions from one object of a bucket and writes its answers to another, both by presigned links, so the same
 program works in a guest and on AWS, with Python's standard library alone. Nothing is checked here.
 """
 

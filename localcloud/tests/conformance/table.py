@@ -1,6 +1,6 @@
 """Collects every row, and makes the generated part of docs/conformance.md from them.
 
-Nothing in this module sends a request; the page states what the tests hold true.
+Nothing in this module sends a request; test_conformance.py checks what the page states.
 """
 
 import importlib

@@ -263,11 +263,11 @@ class LocalCloud(Target):
         super().__init__(running.facts["endpoint"], keys)
         self.running = running
 
-    def control(self, path: str, said: Any = None, method: str = "POST") -> Any:
+    def control(self, path: str, body: Any = None, method: str = "POST") -> Any:
         """Call a control of the local cloud, such as `ec2/interrupt`."""
         data = None
-        if said is not None:
-            data = json.dumps(said).encode()
+        if body is not None:
+            data = json.dumps(body).encode()
         request = urllib.request.Request(f"{self.endpoint}/_localcloud/{path}", data=data, method=method)
         # Advancing the clock waits until everything that was due is done.
         with urllib.request.urlopen(request, timeout=120) as answer:

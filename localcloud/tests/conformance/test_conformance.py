@@ -1,4 +1,4 @@
-"""Asks each row of the local cloud, and of a real account on request. So the table in docs/conformance.md is true."""
+"""Asks each row of the local cloud, and of a real account on request. They keep the table in docs/conformance.md true."""
 
 import os
 from typing import Any

@@ -52,7 +52,7 @@ def test_repeated_call_after_a_kill_launches_nothing_more(
     line = [sys.executable, str(Path(__file__).parents[1] / "dying_cloud.py"), "up", "--foreground"]
     dying = subprocess.Popen([*line, "--state", str(cloud.directory)], stdout=subprocess.DEVNULL)
     try:
-        instances.until(lambda: command(cloud.directory, "status").returncode == 0)
+        instances.wait_until(lambda: command(cloud.directory, "status").returncode == 0)
         with pytest.raises((ConnectionError, HTTPClientError)):
             call(ec2, template)
         assert dying.wait(60) == 137

@@ -60,7 +60,7 @@ def test_filters_combine_tags_states_and_wildcards(cloud: Running) -> None:
     assert ids(*filtered("tag:job", "night-pi"), *filtered("instance-type", "m7i.large")) == set()
     assert ids(*filtered("tag:[jJ]ob", "night-pi")) == set()
     ec2.terminate_instances(InstanceIds=[server, other])
-    instances.becomes(ec2, server, "terminated")
+    instances.wait_for_state(ec2, server, "terminated")
     assert ids(*filtered("tag:job", "night-pi"), *filtered("instance-state-name", "terminated")) == {server}
 
 
@@ -134,7 +134,7 @@ def test_one_wrong_id_in_a_batch_terminates_nothing(cloud: Running) -> None:
     assert instances.refusal(ec2.terminate_instances, InstanceIds=[server], DryRun=True) == "DryRunOperation"
     assert instances.state(ec2, server) in ("pending", "running")
     ec2.terminate_instances(InstanceIds=[server])
-    instances.becomes(ec2, server, "terminated")
+    instances.wait_for_state(ec2, server, "terminated")
     ec2.terminate_instances(InstanceIds=[server])
     assert instances.state(ec2, server) == "terminated"
 
@@ -176,7 +176,7 @@ def test_security_group_in_use_cannot_be_deleted(cloud: Running) -> None:
     server = instances.run(ec2, IDLE, SecurityGroupIds=[group])
     assert instances.refusal(ec2.delete_security_group, GroupId=group) == "DependencyViolation"
     ec2.terminate_instances(InstanceIds=[server])
-    instances.becomes(ec2, server, "terminated")
+    instances.wait_for_state(ec2, server, "terminated")
     ec2.delete_security_group(GroupId=group)
 
 
@@ -188,7 +188,7 @@ def test_state_changes_are_events_on_the_default_bus(cloud: Running) -> None:
     events.put_rule(Name="states", EventPattern=json.dumps(pattern))
     events.put_targets(Rule="states", Targets=[{"Id": "queue", "Arn": arn}])
     server = instances.run(ec2, "#!/bin/sh\npoweroff\n", InstanceInitiatedShutdownBehavior="terminate")
-    instances.becomes(ec2, server, "terminated")
+    instances.wait_for_state(ec2, server, "terminated")
     seen: list[str] = []
 
     def complete() -> bool:
@@ -199,7 +199,7 @@ def test_state_changes_are_events_on_the_default_bus(cloud: Running) -> None:
                 seen.append(record["detail"]["state"])
         return "terminated" in seen
 
-    instances.until(complete)
+    instances.wait_until(complete)
     assert [state for state in seen if state != "shutting-down"] == ["pending", "running", "terminated"]
     events.remove_targets(Rule="states", Ids=["queue"])
 
@@ -256,7 +256,7 @@ def test_terminate_permission_can_be_limited_by_tag(cloud: Running) -> None:
     assert instances.refusal(mine.describe_instances) == "UnauthorizedOperation"
     assert instances.state(admin, own) in ("pending", "running")
     mine.terminate_instances(InstanceIds=[own])
-    instances.becomes(admin, own, "terminated")
+    instances.wait_for_state(admin, own, "terminated")
     admin.terminate_instances(InstanceIds=[foreign])
 
 
@@ -301,7 +301,7 @@ def test_launch_needs_rights_for_resources_tags_and_role(cloud: Running) -> None
     assert instances.refusal(run, **(good | {"TagSpecifications": volume})) == "UnauthorizedOperation"
     assert instances.refusal(run, **good, DryRun=True) == "DryRunOperation"
     server = run(**good)["Instances"][0]["InstanceId"]
-    instances.becomes(mine, server, "running")
+    instances.wait_for_state(mine, server, "running")
     admin.terminate_instances(InstanceIds=[server])
 
 

@@ -24,7 +24,7 @@ from localcloud.guests.console import Console
 from localcloud.guests.guest import CRASH, POWEROFF, REBOOT, BootPlan, Events, Hardware
 
 
-class Ending:
+class ScriptedGuest:
     """A guest that runs or fails to start, then ends at once. Without a reason it does not end."""
 
     def __init__(self, events: Events, runs: bool, reason: str) -> None:
@@ -32,9 +32,9 @@ class Ending:
 
     def start(self) -> None:
         """Run, then end with the given reason."""
-        asyncio.get_running_loop().call_soon(self._live)
+        asyncio.get_running_loop().call_soon(self._run)
 
-    def _live(self) -> None:
+    def _run(self) -> None:
         if self._runs:
             self.events.running()
         if not self._reason:
@@ -50,24 +50,24 @@ class Ending:
         """Do nothing: this guest ends by itself."""
 
     def facts(self) -> dict[str, Any]:
-        """Do nothing."""
+        """Return nothing."""
         return {}
 
 
-class Lives:
+class ScriptedBackend:
     """A backend whose guests follow a list with one entry per boot: (runs, reason of the end)."""
 
-    kind = "told"
+    kind = "scripted"
 
-    def __init__(self, lives: Iterator[tuple[bool, str]]) -> None:
-        self._lives = lives
-        self.made: dict[str, list[Ending]] = {}
+    def __init__(self, boots_script: Iterator[tuple[bool, str]]) -> None:
+        self._script = boots_script
+        self.made: dict[str, list[ScriptedGuest]] = {}
 
-    def make(self, plan: BootPlan, console: Console, events: Events) -> Ending:
+    def make(self, plan: BootPlan, console: Console, events: Events) -> ScriptedGuest:
         """Return a guest that follows the next entry."""
         (plan.directory / "disk").mkdir(exist_ok=True)
         console.write(b"boot\n")
-        guest = Ending(events, *next(self._lives))
+        guest = ScriptedGuest(events, *next(self._script))
         self.made.setdefault(plan.instance, []).append(guest)
         return guest
 
@@ -77,45 +77,47 @@ class Lives:
         return ""
 
     def facts(self) -> dict[str, str]:
-        """Do nothing."""
+        """Return nothing."""
         return {}
 
     def describe(self) -> dict[str, Any]:
-        """Do nothing."""
+        """Return nothing."""
         return {}
 
 
-def after(directory: Path, *lives: tuple[bool, str]) -> Instance:
+def instance_after(directory: Path, *boots_script: tuple[bool, str]) -> Instance:
     """Return the instance after these boots; it is started again after each of them."""
 
-    async def play() -> Instance:
-        book, one = RecordStore(directory / "book"), instances.pending()
-        floor = GuestSupervisor(directory / "guests", book, AdjustableClock(), Lives(iter(lives)))
-        book.region("us-east-1").instances[one.id] = one
-        for _ in lives:
+    async def scenario() -> Instance:
+        store, one = RecordStore(directory / "records"), instances.pending()
+        supervisor = GuestSupervisor(
+            directory / "guests", store, AdjustableClock(), ScriptedBackend(iter(boots_script))
+        )
+        store.region("us-east-1").instances[one.id] = one
+        for _ in boots_script:
             one.state = PENDING
-            floor.launch("us-east-1", one)
+            supervisor.launch("us-east-1", one)
             for _ in range(20):
                 await asyncio.sleep(0)
         return one
 
-    return asyncio.run(play())
+    return asyncio.run(scenario())
 
 
 def test_failed_restart_leaves_the_instance_stopped_with_its_disk(tmp_path: Path) -> None:
-    one = after(tmp_path, (True, POWEROFF), (False, CRASH))
+    one = instance_after(tmp_path, (True, POWEROFF), (False, CRASH))
     assert (one.state, one.reason) == (STOPPED, "Server.InternalError: no disk could be made")
     assert (tmp_path / "guests" / one.id / "disk").exists()
 
 
 def test_failed_first_start_terminates_the_instance(tmp_path: Path) -> None:
-    one = after(tmp_path, (False, CRASH))
+    one = instance_after(tmp_path, (False, CRASH))
     assert (one.state, one.reason_code) == ("terminated", "Server.InternalError")
     assert not (tmp_path / "guests" / one.id / "disk").exists()
 
 
 def test_dead_guest_terminates_the_instance(tmp_path: Path) -> None:
-    one = after(tmp_path, (True, POWEROFF), (True, CRASH))
+    one = instance_after(tmp_path, (True, POWEROFF), (True, CRASH))
     assert one.state == "terminated"
 
 
@@ -125,13 +127,13 @@ def test_full_disk_stops_the_console_but_not_the_guest(tmp_path: Path) -> None:
     assert console.tail() == b""
 
 
-class Sets:
-    """The hardware known to the supervisor; none after `gone` is set."""
+class HardwareLookup:
+    """Returns the hardware of an instance. Once `gone` is set, its subnet no longer exists."""
 
     gone = False
 
     def __call__(self, region: str, one: Instance) -> Hardware:
-        """Return the hardware while its subnet exists."""
+        """Return the hardware. Raises Ec2Error once the subnet is gone."""
         del region
         if self.gone:
             raise Ec2Error("InvalidSubnetID.NotFound", f"The subnet ID '{one.subnet}' does not exist")
@@ -140,34 +142,34 @@ class Sets:
 
 @pytest.mark.parametrize(("boots", "left"), [(1, STOPPED), (0, TERMINATED)])
 def test_refused_start_changes_nothing_and_frees_its_place(tmp_path: Path, boots: int, left: str) -> None:
-    async def play() -> tuple[Instance, tuple[int, int]]:
-        book, one, sets = RecordStore(tmp_path / "book"), instances.pending(), Sets()
-        floor = GuestSupervisor(
+    async def scenario() -> tuple[Instance, tuple[int, int]]:
+        store, one, hardware = RecordStore(tmp_path / "records"), instances.pending(), HardwareLookup()
+        supervisor = GuestSupervisor(
             tmp_path / "guests",
-            book,
+            store,
             AdjustableClock(),
-            Lives(iter([(True, POWEROFF)])),
-            hardware=sets,
+            ScriptedBackend(iter([(True, POWEROFF)])),
+            hardware=hardware,
         )
-        book.region("us-east-1").instances[one.id] = one
+        store.region("us-east-1").instances[one.id] = one
         if boots:
-            floor.launch("us-east-1", one)
+            supervisor.launch("us-east-1", one)
             for _ in range(20):
                 await asyncio.sleep(0)
             assert one.state == STOPPED
             one.state = PENDING
-        sets.gone = True
+        hardware.gone = True
         with pytest.raises(Ec2Error, match="does not exist"):
-            floor.launch("us-east-1", one)
-        return one, floor.counts
+            supervisor.launch("us-east-1", one)
+        return one, supervisor.counts
 
-    one, counts = asyncio.run(play())
+    one, counts = asyncio.run(scenario())
     assert (one.state, one.boots, counts) == (left, boots, (0, 0))
     assert "does not exist" in one.reason
     assert (tmp_path / "guests" / one.id / "disk").exists() is bool(boots)
 
 
-async def reaches(one: Instance, state: str) -> None:
+async def wait_for_state(one: Instance, state: str) -> None:
     """Wait until an instance is in a state."""
     async with asyncio.timeout(60):
         while one.state != state:
@@ -176,32 +178,32 @@ async def reaches(one: Instance, state: str) -> None:
 
 @pytest.mark.parametrize("ended", [False, True])
 def test_rebooting_instance_keeps_its_place(tmp_path: Path, ended: bool) -> None:
-    async def play() -> tuple[int, int]:
-        book, first, second = (
-            RecordStore(tmp_path / "book"),
+    async def scenario() -> tuple[int, int]:
+        store, first, second = (
+            RecordStore(tmp_path / "records"),
             instances.pending(),
             instances.pending("i-0fedcba9876543210"),
         )
-        body = Lives(iter([(True, "")] * 2))
-        floor = GuestSupervisor(tmp_path / "guests", book, AdjustableClock(), body, max_guests=1)
+        backend = ScriptedBackend(iter([(True, "")] * 2))
+        supervisor = GuestSupervisor(tmp_path / "guests", store, AdjustableClock(), backend, max_guests=1)
         for one in (first, second):
-            book.region("us-east-1").instances[one.id] = one
-            floor.launch("us-east-1", one)
-        await reaches(first, RUNNING)
-        body.made[first.id][0].events.ended(REBOOT, "")
+            store.region("us-east-1").instances[one.id] = one
+            supervisor.launch("us-east-1", one)
+        await wait_for_state(first, RUNNING)
+        backend.made[first.id][0].events.ended(REBOOT, "")
         # Between two boots no process of the guest runs, but its place stays taken.
-        assert (floor.counts, first.state, second.state) == ((0, 1), RUNNING, PENDING)
+        assert (supervisor.counts, first.state, second.state) == ((0, 1), RUNNING, PENDING)
         if ended:
             first.state = SHUTTING_DOWN
-            floor.end(first)
-            await reaches(second, RUNNING)
+            supervisor.end(first)
+            await wait_for_state(second, RUNNING)
             assert first.state == TERMINATED
         else:
             async with asyncio.timeout(60):
-                while len(body.made[first.id]) < 2:
-                    assert second.id not in body.made
+                while len(backend.made[first.id]) < 2:
+                    assert second.id not in backend.made
                     await asyncio.sleep(0.01)
-            assert floor.counts == (1, 1)
-        return len(body.made[first.id]), len(body.made.get(second.id, []))
+            assert supervisor.counts == (1, 1)
+        return len(backend.made[first.id]), len(backend.made.get(second.id, []))
 
-    assert asyncio.run(play()) == ((1, 1) if ended else (2, 0))
+    assert asyncio.run(scenario()) == ((1, 1) if ended else (2, 0))

@@ -31,7 +31,7 @@ def ec2(cloud: Running) -> Iterator[Any]:
     if left:
         client.terminate_instances(InstanceIds=left)
         for one in left:
-            instances.becomes(client, one, "terminated")
+            instances.wait_for_state(client, one, "terminated")
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_fleet_launches_an_instance_from_its_template(ec2: Any, template: str) -
     (server,) = entry["InstanceIds"]
     assert answer["Errors"] == []
     assert (entry["Lifecycle"], entry["InstanceType"]) == ("spot", "c8g.large")
-    instances.becomes(ec2, server, "running")
+    instances.wait_for_state(ec2, server, "running")
     shown = instances.shown(ec2, server)
     tags = {tag["Key"]: tag["Value"] for tag in shown["Tags"]}
     assert tags["job"] == "pi"
@@ -112,7 +112,7 @@ def test_repeated_fleet_token_returns_the_same_fleet(ec2: Any, template: str) ->
     assert again["Instances"] == first["Instances"]
     (server,) = first["Instances"][0]["InstanceIds"]
     ec2.terminate_instances(InstanceIds=[server])
-    instances.becomes(ec2, server, "terminated")
+    instances.wait_for_state(ec2, server, "terminated")
     assert fleet(ec2, template, "twice")["Instances"] == first["Instances"]
     found = ec2.describe_instances(Filters=[{"Name": "client-token", "Values": ["twice"]}])["Reservations"]
     assert len(found) == 1
@@ -185,7 +185,7 @@ def test_override_of_user_data_wins_over_the_template(ec2: Any, template: str) -
     }
     configuration = [{"LaunchTemplateSpecification": specification, "Overrides": [{"InstanceType": "m8g.large"}]}]
     made = fleet(ec2, template, "override", LaunchTemplateConfigs=configuration)
-    instances.prints(ec2, made["Instances"][0]["InstanceIds"][0], "overridden")
+    instances.wait_for_output(ec2, made["Instances"][0]["InstanceIds"][0], "overridden")
 
 
 def test_type_of_another_architecture_is_an_error_of_its_pool(ec2: Any, template: str) -> None:
@@ -203,7 +203,7 @@ def test_type_of_another_architecture_is_an_error_of_its_pool(ec2: Any, template
 def test_deleting_a_fleet_terminates_its_instances(ec2: Any, template: str) -> None:
     made = fleet(ec2, template, "deleted")
     ec2.delete_fleets(FleetIds=[made["FleetId"]], TerminateInstances=True)
-    instances.becomes(ec2, made["Instances"][0]["InstanceIds"][0], "terminated")
+    instances.wait_for_state(ec2, made["Instances"][0]["InstanceIds"][0], "terminated")
 
 
 def test_repeated_token_returns_the_instance_until_it_ends(ec2: Any) -> None:
@@ -212,7 +212,7 @@ def test_repeated_token_returns_the_instance_until_it_ends(ec2: Any) -> None:
     again = {"ClientToken": "run", "script": "#!/bin/sh\n"}
     assert instances.refusal(lambda: instances.run(ec2, **again)) == "IdempotentParameterMismatch"
     ec2.terminate_instances(InstanceIds=[first])
-    instances.becomes(ec2, first, "terminated")
+    instances.wait_for_state(ec2, first, "terminated")
     assert instances.refusal(lambda: instances.run(ec2, IDLE, ClientToken="run")) == "IdempotentInstanceTerminated"
 
 
@@ -349,7 +349,7 @@ def test_template_made_by_cloudformation_can_be_launched(cloud: Running, ec2: An
     latest = ec2.describe_launch_template_versions(LaunchTemplateName="from-stack", Versions=["$Latest"])
     assert latest["LaunchTemplateVersions"][0]["LaunchTemplateData"]["InstanceType"] == "t3.small"
     ec2.terminate_instances(InstanceIds=[server["InstanceId"]])
-    instances.becomes(ec2, server["InstanceId"], "terminated")
+    instances.wait_for_state(ec2, server["InstanceId"], "terminated")
     stack.delete_stack(StackName="lt")
     stack.get_waiter("stack_delete_complete").wait(StackName="lt", WaiterConfig={"Delay": 1, "MaxAttempts": 20})
     assert ec2.describe_launch_templates()["LaunchTemplates"] == []

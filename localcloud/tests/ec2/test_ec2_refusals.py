@@ -27,51 +27,54 @@ def card(**parameters: Any) -> dict[str, Any]:
     return {"NetworkInterfaces": [{"DeviceIndex": 0, **parameters}]}
 
 
-NOT_PLAYED, WRONG, NOT_TOGETHER = "UnsupportedOperation", "InvalidParameterValue", "InvalidParameterCombination"
+UNSUPPORTED, INVALID, COMBINATION = "UnsupportedOperation", "InvalidParameterValue", "InvalidParameterCombination"
 LAUNCHES = [
-    ({"Ipv6AddressCount": 1}, NOT_PLAYED),
-    ({"CpuOptions": {"CoreCount": 1, "ThreadsPerCore": 1}}, NOT_PLAYED),
-    ({"DisableApiStop": True}, NOT_PLAYED),
-    ({"CapacityReservationSpecification": {"CapacityReservationPreference": "capacity-reservations-only"}}, NOT_PLAYED),
-    ({"MaintenanceOptions": {"AutoRecovery": "perhaps"}}, WRONG),
-    ({"MetadataOptions": {"HttpTokens": "sometimes"}}, WRONG),
+    ({"Ipv6AddressCount": 1}, UNSUPPORTED),
+    ({"CpuOptions": {"CoreCount": 1, "ThreadsPerCore": 1}}, UNSUPPORTED),
+    ({"DisableApiStop": True}, UNSUPPORTED),
+    (
+        {"CapacityReservationSpecification": {"CapacityReservationPreference": "capacity-reservations-only"}},
+        UNSUPPORTED,
+    ),
+    ({"MaintenanceOptions": {"AutoRecovery": "perhaps"}}, INVALID),
+    ({"MetadataOptions": {"HttpTokens": "sometimes"}}, INVALID),
     ({"CreditSpecification": {"CpuCredits": "standard"}, "DryRun": True}, "DryRunOperation"),
     ({"EnclaveOptions": {"Enabled": False}, "DisableApiStop": False, "DryRun": True}, "DryRunOperation"),
-    (disk(VolumeType="gp9"), WRONG),
+    (disk(VolumeType="gp9"), INVALID),
     (disk(VolumeType="st1", VolumeSize=125), "InvalidBlockDeviceMapping"),
-    (disk(VolumeSize=70000), WRONG),
-    (disk(VolumeType="gp3", Iops=2999), WRONG),
-    (disk(VolumeType="gp3", VolumeSize=20, Iops=10001), WRONG),
-    (disk(VolumeType="gp3", Iops=3000, Throughput=751), WRONG),
-    (disk(VolumeType="gp2", Iops=3000), NOT_TOGETHER),
-    (disk(VolumeType="gp2", Throughput=125), NOT_TOGETHER),
+    (disk(VolumeSize=70000), INVALID),
+    (disk(VolumeType="gp3", Iops=2999), INVALID),
+    (disk(VolumeType="gp3", VolumeSize=20, Iops=10001), INVALID),
+    (disk(VolumeType="gp3", Iops=3000, Throughput=751), INVALID),
+    (disk(VolumeType="gp2", Iops=3000), COMBINATION),
+    (disk(VolumeType="gp2", Throughput=125), COMBINATION),
     (disk(VolumeType="io1"), "MissingParameter"),
-    (disk(VolumeType="io1", VolumeSize=10, Iops=501), WRONG),
+    (disk(VolumeType="io1", VolumeSize=10, Iops=501), INVALID),
     (disk(VolumeType="io1", VolumeSize=10, Iops=500) | {"DryRun": True}, "DryRunOperation"),
     (disk(SnapshotId="snap-00000000000000000"), "InvalidSnapshot.NotFound"),
     (disk(KmsKeyId="alias/mine"), "InvalidParameterDependency"),
-    (disk(KmsKeyId="alias/mine", Encrypted=True), NOT_PLAYED),
-    (disk(DeleteOnTermination=False), NOT_PLAYED),
+    (disk(KmsKeyId="alias/mine", Encrypted=True), UNSUPPORTED),
+    (disk(DeleteOnTermination=False), UNSUPPORTED),
     (card(NetworkInterfaceId="eni-00000000000000000"), "InvalidNetworkInterfaceID.NotFound"),
-    (card(Ipv6AddressCount=1), NOT_PLAYED),
-    (card(DeleteOnTermination=False), NOT_PLAYED),
-    ({"NetworkInterfaces": [{"DeviceIndex": 1}]}, WRONG),
-    (card() | {"PrivateIpAddress": "172.31.0.20"}, NOT_TOGETHER),
-    ({"PrivateIpAddress": "10.99.0.20"}, WRONG),
-    ({"PrivateIpAddress": "172.31.0.3"}, WRONG),
-    ({"PrivateIpAddress": "here"}, WRONG),
-    ({"PrivateIpAddress": "172.31.0.20", "MaxCount": 2}, NOT_TOGETHER),
-    (spot(MaxPrice="cheap"), WRONG),
-    (spot(MaxPrice="nan"), WRONG),
+    (card(Ipv6AddressCount=1), UNSUPPORTED),
+    (card(DeleteOnTermination=False), UNSUPPORTED),
+    ({"NetworkInterfaces": [{"DeviceIndex": 1}]}, INVALID),
+    (card() | {"PrivateIpAddress": "172.31.0.20"}, COMBINATION),
+    ({"PrivateIpAddress": "10.99.0.20"}, INVALID),
+    ({"PrivateIpAddress": "172.31.0.3"}, INVALID),
+    ({"PrivateIpAddress": "here"}, INVALID),
+    ({"PrivateIpAddress": "172.31.0.20", "MaxCount": 2}, COMBINATION),
+    (spot(MaxPrice="cheap"), INVALID),
+    (spot(MaxPrice="nan"), INVALID),
     (spot(MaxPrice="0.000001"), "SpotMaxPriceTooLow"),
     (spot(MaxPrice="10.0") | {"DryRun": True}, "DryRunOperation"),
-    (spot(InstanceInterruptionBehavior="stop"), NOT_TOGETHER),
-    (spot(ValidUntil="2020-01-01T00:00:00Z"), NOT_TOGETHER),
-    (spot(BlockDurationMinutes=60), NOT_PLAYED),
-    ({"InstanceMarketOptions": {"SpotOptions": {"MaxPrice": "1"}}}, NOT_TOGETHER),
+    (spot(InstanceInterruptionBehavior="stop"), COMBINATION),
+    (spot(ValidUntil="2020-01-01T00:00:00Z"), COMBINATION),
+    (spot(BlockDurationMinutes=60), UNSUPPORTED),
+    ({"InstanceMarketOptions": {"SpotOptions": {"MaxPrice": "1"}}}, COMBINATION),
     ({"Placement": {"GroupName": "none"}}, "InvalidPlacementGroup.Unknown"),
     ({"Placement": {"HostId": "h-00000000000000000"}}, "InvalidHostID.NotFound"),
-    ({"Placement": {"Affinity": "host"}}, NOT_PLAYED),
+    ({"Placement": {"Affinity": "host"}}, UNSUPPORTED),
     ({"MinCount": 257, "MaxCount": 257}, "InstanceLimitExceeded"),
 ]
 
@@ -133,24 +136,24 @@ def template(cloud: Running) -> Iterator[str]:
     for one in [one["InstanceId"] for group in groups for one in group["Instances"]]:
         ec2.modify_instance_attribute(InstanceId=one, DisableApiTermination={"Value": False})
         ec2.terminate_instances(InstanceIds=[one])
-        instances.becomes(ec2, one, "terminated")
+        instances.wait_for_state(ec2, one, "terminated")
 
 
 ONE_ZONE = {"SingleAvailabilityZone": True}
 FLEETS = [
-    ({"ExcessCapacityTerminationPolicy": "termination"}, NOT_PLAYED),
-    ({"ValidUntil": "2030-01-01T00:00:00Z"}, NOT_PLAYED),
-    ({"ReplaceUnhealthyInstances": True}, NOT_PLAYED),
-    ({"Context": "mine"}, NOT_PLAYED),
-    ({"SpotOptions": {"AllocationStrategy": "cheapest"}}, WRONG),
-    ({"SpotOptions": {"MaintenanceStrategies": {"CapacityRebalance": {"ReplacementStrategy": "launch"}}}}, NOT_PLAYED),
-    ({"SpotOptions": {"InstanceInterruptionBehavior": "hibernate"}}, NOT_TOGETHER),
-    ({"SpotOptions": {"MinTargetCapacity": 1}}, NOT_TOGETHER),
-    ({"SpotOptions": {"MinTargetCapacity": 2, **ONE_ZONE}}, WRONG),
-    ({"SpotOptions": {"MaxTotalPrice": "little"}}, WRONG),
-    ({"override": {"MaxPrice": "cheap"}}, WRONG),
-    ({"override": {"WeightedCapacity": 0.0}}, WRONG),
-    ({"override": {"InstanceRequirements": {"VCpuCount": {"Min": 1}, "MemoryMiB": {"Min": 1}}}}, NOT_PLAYED),
+    ({"ExcessCapacityTerminationPolicy": "termination"}, UNSUPPORTED),
+    ({"ValidUntil": "2030-01-01T00:00:00Z"}, UNSUPPORTED),
+    ({"ReplaceUnhealthyInstances": True}, UNSUPPORTED),
+    ({"Context": "mine"}, UNSUPPORTED),
+    ({"SpotOptions": {"AllocationStrategy": "cheapest"}}, INVALID),
+    ({"SpotOptions": {"MaintenanceStrategies": {"CapacityRebalance": {"ReplacementStrategy": "launch"}}}}, UNSUPPORTED),
+    ({"SpotOptions": {"InstanceInterruptionBehavior": "hibernate"}}, COMBINATION),
+    ({"SpotOptions": {"MinTargetCapacity": 1}}, COMBINATION),
+    ({"SpotOptions": {"MinTargetCapacity": 2, **ONE_ZONE}}, INVALID),
+    ({"SpotOptions": {"MaxTotalPrice": "little"}}, INVALID),
+    ({"override": {"MaxPrice": "cheap"}}, INVALID),
+    ({"override": {"WeightedCapacity": 0.0}}, INVALID),
+    ({"override": {"InstanceRequirements": {"VCpuCount": {"Min": 1}, "MemoryMiB": {"Min": 1}}}}, UNSUPPORTED),
 ]
 
 
@@ -177,8 +180,8 @@ def test_fleet_capacity_is_counted_in_weights(cloud: Running, template: str) -> 
 
 def test_fleet_above_its_price_limit_launches_nothing(cloud: Running, template: str) -> None:
     ec2 = cloud.client("ec2")
-    dear = fleet(ec2, template, SpotOptions={"MaxTotalPrice": "0.00001"})
-    assert (dear["Instances"], dear["Errors"][0]["ErrorCode"]) == ([], "MaxTotalPriceExceeded")
+    too_expensive = fleet(ec2, template, SpotOptions={"MaxTotalPrice": "0.00001"})
+    assert (too_expensive["Instances"], too_expensive["Errors"][0]["ErrorCode"]) == ([], "MaxTotalPriceExceeded")
     assert len(fleet(ec2, template, SpotOptions={"MaxTotalPrice": "5"})["Instances"]) == 1
 
 
@@ -214,9 +217,9 @@ def test_changed_metadata_options_are_checked(cloud: Running) -> None:
     server = instances.run(ec2, TagSpecifications=tags)
     change = ec2.modify_instance_metadata_options
     before = instances.shown(ec2, server)["MetadataOptions"]
-    assert instances.refusal(change, InstanceId=server, HttpPutResponseHopLimit=65) == WRONG
-    assert instances.refusal(change, InstanceId=server, HttpTokens="sometimes") == WRONG
-    assert instances.refusal(change, InstanceId=server, InstanceMetadataTags="enabled") == WRONG
+    assert instances.refusal(change, InstanceId=server, HttpPutResponseHopLimit=65) == INVALID
+    assert instances.refusal(change, InstanceId=server, HttpTokens="sometimes") == INVALID
+    assert instances.refusal(change, InstanceId=server, InstanceMetadataTags="enabled") == INVALID
     assert instances.shown(ec2, server)["MetadataOptions"] == before
 
 
@@ -229,15 +232,15 @@ def test_one_stopped_instance_in_a_batch_reboots_nothing(cloud: Running) -> None
     def beats() -> int:
         return instances.console(ec2, runs).count("beat")
 
-    instances.becomes(ec2, stopped, "stopped")
-    instances.until(lambda: beats() > 0)
+    instances.wait_for_state(ec2, stopped, "stopped")
+    instances.wait_until(lambda: beats() > 0)
     assert instances.refusal(ec2.reboot_instances, InstanceIds=[runs, stopped]) == "IncorrectInstanceState"
     # After a reboot the script does not run again, so it prints no more beats.
     more = beats() + 40
-    instances.until(lambda: beats() >= more or "boots (2)" in instances.console(ec2, runs))
+    instances.wait_until(lambda: beats() >= more or "boots (2)" in instances.console(ec2, runs))
     assert "boots (2)" not in instances.console(ec2, runs)
     ec2.reboot_instances(InstanceIds=[runs])
-    instances.until(lambda: "boots (2)" in instances.console(ec2, runs))
+    instances.wait_until(lambda: "boots (2)" in instances.console(ec2, runs))
     ec2.terminate_instances(InstanceIds=[stopped])
 
 
@@ -246,7 +249,7 @@ def test_terminated_instance_cannot_be_modified(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     server = instances.run(ec2)
     ec2.terminate_instances(InstanceIds=[server])
-    instances.becomes(ec2, server, "terminated")
+    instances.wait_for_state(ec2, server, "terminated")
     change, behavior = ec2.modify_instance_attribute, {"Value": "terminate"}
     code = instances.refusal(change, InstanceId=server, InstanceInitiatedShutdownBehavior=behavior)
     assert code == "IncorrectInstanceState"
@@ -257,8 +260,8 @@ def test_terminated_instance_cannot_be_modified(cloud: Running) -> None:
 def test_unsupported_stop_options_are_refused(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     server = instances.run(ec2)
-    assert instances.refusal(ec2.terminate_instances, InstanceIds=[server], SkipOsShutdown=True) == NOT_PLAYED
-    assert instances.refusal(ec2.stop_instances, InstanceIds=[server], Hibernate=True) == NOT_PLAYED
+    assert instances.refusal(ec2.terminate_instances, InstanceIds=[server], SkipOsShutdown=True) == UNSUPPORTED
+    assert instances.refusal(ec2.stop_instances, InstanceIds=[server], Hibernate=True) == UNSUPPORTED
     assert instances.state(ec2, server) in ("pending", "running")
 
 

@@ -40,10 +40,10 @@ def test_ec2_state_survives_a_kill(start: Callable[..., Running]) -> None:
     }
     made = ec2.create_fleet(**parameters)
     (server,) = made["Instances"][0]["InstanceIds"]
-    instances.becomes(ec2, server, "terminated")
+    instances.wait_for_state(ec2, server, "terminated")
     output = instances.console(ec2, server)
     os.kill(cloud.facts["pid"], signal.SIGKILL)
-    instances.until(lambda: command(cloud.directory, "status").returncode != 0)
+    instances.wait_until(lambda: command(cloud.directory, "status").returncode != 0)
     again = start().client("ec2")
     assert again.describe_launch_templates(LaunchTemplateNames=["kept"])["LaunchTemplates"][0] == template | {
         "CreateTime": template["CreateTime"]
@@ -62,15 +62,15 @@ def test_instance_that_ran_at_down_is_terminated_with_a_reason(
     cloud = start()
     server = instances.run(cloud.client("ec2"), "#!/bin/sh\necho up\n")
     stopped = instances.run(cloud.client("ec2"), "#!/bin/sh\npoweroff\n")
-    instances.becomes(cloud.client("ec2"), server, "running")
-    instances.becomes(cloud.client("ec2"), stopped, "stopped")
+    instances.wait_for_state(cloud.client("ec2"), server, "running")
+    instances.wait_for_state(cloud.client("ec2"), stopped, "stopped")
     assert command(cloud.directory, "down").returncode == 0
     ec2 = start().client("ec2")
     shown = instances.shown(ec2, server)
     assert (shown["State"]["Name"], shown["StateReason"]["Code"]) == ("terminated", "Server.InternalError")
     assert instances.state(ec2, stopped) == "stopped"
     ec2.start_instances(InstanceIds=[stopped])
-    instances.becomes(ec2, stopped, "running")
+    instances.wait_for_state(ec2, stopped, "running")
     assert "boots (2)" in instances.console(ec2, stopped)
 
 
@@ -87,8 +87,8 @@ def test_only_long_terminated_instances_are_forgotten(tmp_path: Path) -> None:
     async def metadata(instance: str, listener: socket.socket) -> Callable[[], None]:
         raise AssertionError(f"no guest is started here, but {instance} was, at {listener}")
 
-    book = RecordStore(tmp_path / "book")
-    region = book.region("us-east-1")
+    store = RecordStore(tmp_path / "records")
+    region = store.region("us-east-1")
     for number, ended in enumerate((now.timestamp() - 5000, now.timestamp() - 3700, None)):
         volume = Volume("vol-1", "/dev/xvda", 8, "gp3", False, True, "")
         region.instances[f"i-{number}"] = Instance(
@@ -116,8 +116,8 @@ def test_only_long_terminated_instances_are_forgotten(tmp_path: Path) -> None:
     answer = {"Instances": [{"InstanceIds": ["i-0"]}]}
     region.tokens["of one that ended an hour ago"] = {"digest": "", "answer": answer, "at": long_ago}
     region.tokens["of one forgotten"] = {"digest": "", "answer": {"instances": ["i-9"]}, "at": long_ago}
-    GuestSupervisor(tmp_path / "guests", book, Noon(), ProcessBackend(1, False, False, metadata)).forget_old()
-    kept = RecordStore(tmp_path / "book").region("us-east-1")
+    GuestSupervisor(tmp_path / "guests", store, Noon(), ProcessBackend(1, False, False, metadata)).forget_old()
+    kept = RecordStore(tmp_path / "records").region("us-east-1")
     assert set(kept.instances) == {"i-1", "i-2"}
     assert set(kept.fleets) == {"fleet-1", "fleet-2"}
     assert set(kept.tokens) == {"new", "of one that lives", "of one that ended an hour ago"}

@@ -1,8 +1,6 @@
 """Spot interruptions, renewal of credentials, and actions that this EC2 does not offer."""
 
-import json
 import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -20,29 +18,22 @@ IDLE = "#!/bin/sh\necho up\n"
 SPOT = {"InstanceMarketOptions": {"MarketType": "spot"}}
 
 
-def turned(cloud: Running, seconds: float) -> None:
-    """Advance the cloud's clock."""
-    body = json.dumps({"advance": seconds}).encode()
-    with urllib.request.urlopen(f"{cloud.facts['endpoint']}/_localcloud/clock", data=body, timeout=70) as answer:
-        assert json.load(answer)["settled"]
-
-
-def refused(cloud: Running, said: Any) -> int:
+def refused(cloud: Running, body: Any) -> int:
     """Return the HTTP status with which a spot control is refused."""
     with pytest.raises(urllib.error.HTTPError) as caught:
-        instances.control(cloud.facts["endpoint"], "interrupt", said)
+        instances.control(cloud.facts["endpoint"], "interrupt", body)
     return caught.value.code
 
 
 def test_spot_instance_ends_two_minutes_after_its_notice(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     server = instances.run(ec2, IDLE, **SPOT)
-    instances.becomes(ec2, server, "running")
+    instances.wait_for_state(ec2, server, "running")
     instances.control(cloud.facts["endpoint"], "interrupt", {"instance": server})
-    turned(cloud, 60)
+    assert cloud.advance(60)["settled"]
     assert instances.state(ec2, server) == "running"
-    turned(cloud, 61)
-    instances.becomes(ec2, server, "terminated")
+    assert cloud.advance(61)["settled"]
+    instances.wait_for_state(ec2, server, "terminated")
     shown = instances.shown(ec2, server)
     assert shown["StateReason"]["Code"] == "Server.SpotInstanceTermination"
 
@@ -50,18 +41,18 @@ def test_spot_instance_ends_two_minutes_after_its_notice(cloud: Running) -> None
 def test_instance_that_ended_first_keeps_its_own_reason(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     server = instances.run(ec2, IDLE, **SPOT)
-    instances.becomes(ec2, server, "running")
+    instances.wait_for_state(ec2, server, "running")
     instances.control(cloud.facts["endpoint"], "interrupt", {"instance": server})
     ec2.terminate_instances(InstanceIds=[server])
-    instances.becomes(ec2, server, "terminated")
-    turned(cloud, 121)
+    instances.wait_for_state(ec2, server, "terminated")
+    assert cloud.advance(121)["settled"]
     assert instances.shown(ec2, server)["StateReason"]["Code"] == "Client.UserInitiatedShutdown"
 
 
 def test_only_a_running_spot_instance_can_be_interrupted(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     server = instances.run(ec2, IDLE)
-    instances.becomes(ec2, server, "running")
+    instances.wait_for_state(ec2, server, "running")
     assert refused(cloud, {"instance": server}) == 404
     assert refused(cloud, {"instance": "i-00000000000000000"}) == 404
     assert refused(cloud, {"instance": server, "seconds": 121}) == 400
@@ -71,11 +62,11 @@ def test_only_a_running_spot_instance_can_be_interrupted(cloud: Running) -> None
 
 
 def test_role_keys_are_renewed_with_half_an_hour_left(tmp_path: Path) -> None:
-    book = RecordStore(tmp_path)
+    store = RecordStore(tmp_path)
     volume = Volume("vol-1", "/dev/xvda", 8, "gp3", False, True, "")
     of = {"role": "job", "role_arn": "arn:aws:iam::000000000000:role/job"}
     place = ("r-1", "ami-1", "t3.nano", "x86_64", "running", "", "", "", "", "", "", "", [], "spot", "stop")
-    book.region("us-east-1").instances["i-1"] = Instance("i-1", *place, volume, profile=of)
+    store.region("us-east-1").instances["i-1"] = Instance("i-1", *place, volume, profile=of)
     now = [1_800_000_000.0]
     values: list[tuple[Any, ...]] = []
 
@@ -83,7 +74,7 @@ def test_role_keys_are_renewed_with_half_an_hour_left(tmp_path: Path) -> None:
         values.append(arguments)
         return Session(f"ASIA{len(values)}", "secret", "token", now[0] + 3600)
 
-    keys = RoleKeys("000000000000", book, lambda: now[0], assume)
+    keys = RoleKeys("000000000000", store, lambda: now[0], assume)
     first = keys.document("i-1")
     assert (first["AccessKeyId"], first["LastUpdated"]) == ("ASIA1", "2027-01-15T08:00:00Z")
     now[0] += 1799

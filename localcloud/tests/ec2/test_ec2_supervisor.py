@@ -24,15 +24,15 @@ from localcloud.guests.guest import BUTTON, CRASH, BootPlan, Events
 PAUSE = 0.5
 
 
-class Prompt:
+class ObedientGuest:
     """A guest that runs at once and ends as soon as it is asked to."""
 
     def __init__(self, events: Events) -> None:
         self.events = events
-        self.lives = False
+        self.running = False
 
     def start(self) -> None:
-        self.lives = True
+        self.running = True
         asyncio.get_running_loop().call_soon(self.events.running)
 
     def power_button(self) -> None:
@@ -45,22 +45,22 @@ class Prompt:
         return {}
 
     def _end(self, reason: str) -> None:
-        if self.lives:
-            self.lives = False
+        if self.running:
+            self.running = False
             asyncio.get_running_loop().call_soon(self.events.ended, reason, "")
 
 
-class Prompts:
-    """A backend that makes such guests and keeps them in a list."""
+class ObedientBackend:
+    """A backend that makes obedient guests and keeps them in a list."""
 
     kind = "process"
 
     def __init__(self) -> None:
-        self.made: list[Prompt] = []
+        self.made: list[ObedientGuest] = []
 
-    def make(self, plan: BootPlan, console: Console, events: Events) -> Prompt:
+    def make(self, plan: BootPlan, console: Console, events: Events) -> ObedientGuest:
         del plan, console
-        self.made.append(Prompt(events))
+        self.made.append(ObedientGuest(events))
         return self.made[-1]
 
     def disk_problem(self, directory: Path) -> str:
@@ -74,58 +74,58 @@ class Prompts:
         return {}
 
     @property
-    def living(self) -> int:
-        return sum(one.lives for one in self.made)
+    def running_guests(self) -> int:
+        return sum(one.running for one in self.made)
 
 
-async def becomes(true: Callable[[], bool]) -> None:
+async def wait_until(condition: Callable[[], bool]) -> None:
     """Wait for a condition; fail after a minute."""
     async with asyncio.timeout(60):
-        while not true():
+        while not condition():
             await asyncio.sleep(0.001)
 
 
-async def rebooting(floor: GuestSupervisor, book: RecordStore, body: Prompts) -> Instance:
+async def rebooting(supervisor: GuestSupervisor, store: RecordStore, backend: ObedientBackend) -> Instance:
     """Return an instance between its first and its second boot."""
     one = instances.pending()
-    book.region("us-east-1").instances[one.id] = one
-    floor.launch("us-east-1", one)
-    await becomes(lambda: one.state == RUNNING)
-    floor.reboot(one)
-    await becomes(lambda: floor.counts == (0, 0) and body.living == 0)
-    assert (len(body.made), one.state) == (1, RUNNING)
+    store.region("us-east-1").instances[one.id] = one
+    supervisor.launch("us-east-1", one)
+    await wait_until(lambda: one.state == RUNNING)
+    supervisor.reboot(one)
+    await wait_until(lambda: supervisor.counts == (0, 0) and backend.running_guests == 0)
+    assert (len(backend.made), one.state) == (1, RUNNING)
     return one
 
 
 def test_instance_stopped_and_started_between_boots_boots_once(tmp_path: Path) -> None:
-    async def story() -> None:
-        book, body = RecordStore(tmp_path / "book"), Prompts()
-        floor = GuestSupervisor(tmp_path / "guests", book, AdjustableClock(), body)
-        one = await rebooting(floor, book, body)
+    async def scenario() -> None:
+        store, backend = RecordStore(tmp_path / "records"), ObedientBackend()
+        supervisor = GuestSupervisor(tmp_path / "guests", store, AdjustableClock(), backend)
+        one = await rebooting(supervisor, store, backend)
         one.state = STOPPING
-        floor.end(one)
-        await becomes(lambda: one.state == STOPPED)
+        supervisor.end(one)
+        await wait_until(lambda: one.state == STOPPED)
         one.state = PENDING
-        floor.launch("us-east-1", one)
-        await becomes(lambda: one.state == RUNNING)
+        supervisor.launch("us-east-1", one)
+        await wait_until(lambda: one.state == RUNNING)
         # If the timer of the reboot still existed, it would fire before this one.
         await asyncio.sleep(2 * PAUSE)
-        assert (len(body.made), body.living, one.boots, one.state) == (2, 1, 2, RUNNING)
-        await floor.close()
+        assert (len(backend.made), backend.running_guests, one.boots, one.state) == (2, 1, 2, RUNNING)
+        await supervisor.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_instance_terminated_between_boots_does_not_boot(tmp_path: Path) -> None:
-    async def story() -> None:
-        book, body = RecordStore(tmp_path / "book"), Prompts()
-        floor = GuestSupervisor(tmp_path / "guests", book, AdjustableClock(), body)
-        one = await rebooting(floor, book, body)
+    async def scenario() -> None:
+        store, backend = RecordStore(tmp_path / "records"), ObedientBackend()
+        supervisor = GuestSupervisor(tmp_path / "guests", store, AdjustableClock(), backend)
+        one = await rebooting(supervisor, store, backend)
         one.state = SHUTTING_DOWN
-        floor.end(one)
-        await becomes(lambda: one.state == TERMINATED)
+        supervisor.end(one)
+        await wait_until(lambda: one.state == TERMINATED)
         await asyncio.sleep(2 * PAUSE)
-        assert (len(body.made), body.living) == (1, 0)
-        await floor.close()
+        assert (len(backend.made), backend.running_guests) == (1, 0)
+        await supervisor.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())

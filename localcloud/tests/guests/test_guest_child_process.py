@@ -9,7 +9,7 @@ import pytest
 
 from localcloud.guests.child import ChildProcess, interpreter, succeeds
 
-TALKS = """
+PROGRAM = """
 import os, socket, sys
 stream = socket.socket(fileno=int(sys.argv[1]))
 listening = socket.create_server(("127.0.0.1", 0))
@@ -20,55 +20,55 @@ sys.exit(3)
 """
 
 
-class Heard:
+class Recorder:
     """Records what a child process sent, in order."""
 
     def __init__(self) -> None:
-        self.said: list[object] = []
-        self.passed: list[int] = []
+        self.events: list[object] = []
+        self.descriptors_received: list[int] = []
 
     def child(self) -> ChildProcess:
-        def heard(data: bytes, descriptors: list[int]) -> None:
-            self.said.append(data)
-            self.passed += descriptors
+        def record(data: bytes, descriptors: list[int]) -> None:
+            self.events.append(data)
+            self.descriptors_received += descriptors
 
-        return ChildProcess(heard, self.said.append, self.said.append)
+        return ChildProcess(record, self.events.append, self.events.append)
 
 
-def talks(stream: int) -> list[str]:
-    return [interpreter(), "-c", TALKS, str(stream)]
+def program_command(stream: int) -> list[str]:
+    return [interpreter(), "-c", PROGRAM, str(stream)]
 
 
 @pytest.mark.parametrize("errors", [False, True])
 def test_end_is_reported_after_all_output(tmp_path: Path, errors: bool) -> None:
-    async def story() -> list[object]:
-        heard = Heard()
-        child = heard.child()
-        child.start(talks, tmp_path / "errors" if errors else None)
+    async def scenario() -> list[object]:
+        recorder = Recorder()
+        child = recorder.child()
+        child.start(program_command, tmp_path / "errors" if errors else None)
         assert child.pid is not None
         # The event loop does not run in between, so all messages are unread when the end is noticed.
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         child._reap()
         assert child.pid is None
-        with socket.socket(fileno=heard.passed[0]) as listening:
+        with socket.socket(fileno=recorder.descriptors_received[0]) as listening:
             assert listening.getsockname()[0] == "127.0.0.1"
         child.kill()
-        child.send(b"nobody hears this")
-        return heard.said
+        child.send(b"sent after the end")
+        return recorder.events
 
-    assert asyncio.run(story()) == [b"word", b"out" if errors else b"outerr", 3]
+    assert asyncio.run(scenario()) == [b"word", b"out" if errors else b"outerr", 3]
     if errors:
         assert (tmp_path / "errors").read_bytes() == b"err"
 
 
 def test_failed_start_leaves_no_open_file() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         before = len(os.listdir("/proc/self/fd"))
         with pytest.raises(FileNotFoundError):
-            Heard().child().start(lambda _: ["/nonexistent/program"])
+            Recorder().child().start(lambda _: ["/nonexistent/program"])
         assert len(os.listdir("/proc/self/fd")) == before
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_function_that_fails_counts_as_unavailable() -> None:

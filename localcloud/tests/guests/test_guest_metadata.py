@@ -25,33 +25,33 @@ TTL = "X_aws_ec2_metadata_token_ttl_seconds"
 _, token = ask("/latest/api/token", "PUT", **{TTL: "60"})
 def get(path):
     return ask("/latest/" + path, X_aws_ec2_metadata_token=token)
-SAID = {}
+ANSWERS = {}
 """
 
 
-def said_by_guest(ec2: Any, body: str, **more: Any) -> tuple[str, dict[str, Any]]:
+def answers_of_guest(ec2: Any, body: str, **more: Any) -> tuple[str, dict[str, Any]]:
     """Run a program in a guest; return the instance id and the JSON that it stored."""
-    server = instances.run(ec2, ASK + body + "\nprint('SAID', json.dumps(SAID), flush=True)\n", **more)
-    instances.prints(ec2, server, "\nSAID ")
-    instances.until(lambda: instances.console(ec2, server).split("\nSAID ", 1)[1].endswith("\n"))
-    output = instances.console(ec2, server).split("\nSAID ", 1)[1].splitlines()[0]
+    server = instances.run(ec2, ASK + body + "\nprint('ANSWERS', json.dumps(ANSWERS), flush=True)\n", **more)
+    instances.wait_for_output(ec2, server, "\nANSWERS ")
+    instances.wait_until(lambda: instances.console(ec2, server).split("\nANSWERS ", 1)[1].endswith("\n"))
+    output = instances.console(ec2, server).split("\nANSWERS ", 1)[1].splitlines()[0]
     ec2.terminate_instances(InstanceIds=[server])
     return server, json.loads(output)
 
 
 def test_metadata_needs_a_token(cloud: Running) -> None:
     body = (
-        "SAID['none'] = ask('/latest/meta-data/instance-id')[0]\n"
-        "SAID['wrong'] = ask('/latest/meta-data/instance-id', X_aws_ec2_metadata_token='nonsense')[0]\n"
-        "SAID['right'] = get('meta-data/instance-id')\n"
-        "SAID['no ttl'] = ask('/latest/api/token', 'PUT')[0]\n"
-        "SAID['long'] = ask('/latest/api/token', 'PUT', **{TTL: '21601'})[0]\n"
-        "SAID['forwarded'] = ask('/latest/api/token', 'PUT', X_Forwarded_For='1.2.3.4', **{TTL: '60'})[0]\n"
+        "ANSWERS['none'] = ask('/latest/meta-data/instance-id')[0]\n"
+        "ANSWERS['wrong'] = ask('/latest/meta-data/instance-id', X_aws_ec2_metadata_token='nonsense')[0]\n"
+        "ANSWERS['right'] = get('meta-data/instance-id')\n"
+        "ANSWERS['no ttl'] = ask('/latest/api/token', 'PUT')[0]\n"
+        "ANSWERS['long'] = ask('/latest/api/token', 'PUT', **{TTL: '21601'})[0]\n"
+        "ANSWERS['forwarded'] = ask('/latest/api/token', 'PUT', X_Forwarded_For='1.2.3.4', **{TTL: '60'})[0]\n"
         "import time\n_, short = ask('/latest/api/token', 'PUT', **{TTL: '1'})\ntime.sleep(1.2)\n"
-        "SAID['over'] = ask('/latest/meta-data/instance-id', X_aws_ec2_metadata_token=short)[0]\n"
+        "ANSWERS['over'] = ask('/latest/meta-data/instance-id', X_aws_ec2_metadata_token=short)[0]\n"
     )
-    server, said = said_by_guest(cloud.client("ec2"), body)
-    assert said == {
+    server, answers = answers_of_guest(cloud.client("ec2"), body)
+    assert answers == {
         "none": 401,
         "wrong": 401,
         "right": [200, server],
@@ -77,49 +77,49 @@ def test_metadata_agrees_with_describe_instances(cloud: Running) -> None:
         "mac",
         "spot/instance-action",
     ]
-    body = f"for path in {paths!r}:\n    SAID[path] = get('meta-data/' + path)\n" + (
-        "SAID['document'] = json.loads(get('dynamic/instance-identity/document')[1])\n"
-        "SAID['listing'] = get('meta-data/')[1].split('\\n')\n"
-        "SAID['user-data'] = get('user-data')[1][:25]\n"
+    body = f"for path in {paths!r}:\n    ANSWERS[path] = get('meta-data/' + path)\n" + (
+        "ANSWERS['document'] = json.loads(get('dynamic/instance-identity/document')[1])\n"
+        "ANSWERS['listing'] = get('meta-data/')[1].split('\\n')\n"
+        "ANSWERS['user-data'] = get('user-data')[1][:25]\n"
         "mac = get('meta-data/mac')[1]\n"
-        "SAID['subnet'] = get(f'meta-data/network/interfaces/macs/{mac}/subnet-id')[1]\n"
+        "ANSWERS['subnet'] = get(f'meta-data/network/interfaces/macs/{mac}/subnet-id')[1]\n"
     )
     tags = [{"ResourceType": "instance", "Tags": [{"Key": "job", "Value": "pi"}, {"Key": "a:b", "Value": "c"}]}]
-    server, said = said_by_guest(
+    server, answers = answers_of_guest(
         ec2, body, TagSpecifications=tags, MetadataOptions={"InstanceMetadataTags": "enabled"}, InstanceType="t3.small"
     )
-    instances.becomes(ec2, server, "terminated")
+    instances.wait_for_state(ec2, server, "terminated")
     shown = instances.shown(ec2, server)
-    assert said["instance-type"] == [200, "t3.small"]
-    assert said["ami-id"] == [200, shown["ImageId"]]
-    assert said["placement/availability-zone"] == [200, shown["Placement"]["AvailabilityZone"]]
-    assert said["placement/region"] == [200, "us-east-1"]
-    assert said["placement/availability-zone-id"] == [200, "use1-az1"]
-    assert said["instance-life-cycle"] == [200, "on-demand"]
-    assert said["tags/instance/job"] == [200, "pi"]
-    assert set(said["tags/instance/"][1].split("\n")) == {"job", "a:b"}
-    assert said["spot/instance-action"][0] == 404
-    assert said["document"]["instanceId"] == server
-    assert said["document"]["privateIp"] == said["local-ipv4"][1]
-    assert {"placement/", "instance-id", "tags/"} <= set(said["listing"])
-    assert said["user-data"] == ASK[:25]
-    assert said["subnet"].startswith("subnet-")
+    assert answers["instance-type"] == [200, "t3.small"]
+    assert answers["ami-id"] == [200, shown["ImageId"]]
+    assert answers["placement/availability-zone"] == [200, shown["Placement"]["AvailabilityZone"]]
+    assert answers["placement/region"] == [200, "us-east-1"]
+    assert answers["placement/availability-zone-id"] == [200, "use1-az1"]
+    assert answers["instance-life-cycle"] == [200, "on-demand"]
+    assert answers["tags/instance/job"] == [200, "pi"]
+    assert set(answers["tags/instance/"][1].split("\n")) == {"job", "a:b"}
+    assert answers["spot/instance-action"][0] == 404
+    assert answers["document"]["instanceId"] == server
+    assert answers["document"]["privateIp"] == answers["local-ipv4"][1]
+    assert {"placement/", "instance-id", "tags/"} <= set(answers["listing"])
+    assert answers["user-data"] == ASK[:25]
+    assert answers["subnet"].startswith("subnet-")
 
 
 def test_tags_and_endpoint_follow_the_metadata_options(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     tags = [{"ResourceType": "instance", "Tags": [{"Key": "has space", "Value": "x"}]}]
-    _, said = said_by_guest(ec2, "SAID['tags'] = get('meta-data/tags/instance/')[0]\n", TagSpecifications=tags)
-    assert said == {"tags": 404}
-    body = "SAID['all'] = [ask('/latest/meta-data/')[0], ask('/latest/api/token', 'PUT', **{TTL: '60'})[0]]\n"
-    _, said = said_by_guest(ec2, body, MetadataOptions={"HttpEndpoint": "disabled"})
-    assert said == {"all": [403, 403]}
+    _, answers = answers_of_guest(ec2, "ANSWERS['tags'] = get('meta-data/tags/instance/')[0]\n", TagSpecifications=tags)
+    assert answers == {"tags": 404}
+    body = "ANSWERS['all'] = [ask('/latest/meta-data/')[0], ask('/latest/api/token', 'PUT', **{TTL: '60'})[0]]\n"
+    _, answers = answers_of_guest(ec2, body, MetadataOptions={"HttpEndpoint": "disabled"})
+    assert answers == {"all": [403, 403]}
 
 
 def test_optional_tokens_allow_imds_version_1(cloud: Running) -> None:
-    body = "SAID['v1'] = ask('/latest/meta-data/instance-life-cycle')\n"
-    _, said = said_by_guest(cloud.client("ec2"), body, MetadataOptions={"HttpTokens": "optional"})
-    assert said == {"v1": [200, "on-demand"]}
+    body = "ANSWERS['v1'] = ask('/latest/meta-data/instance-life-cycle')\n"
+    _, answers = answers_of_guest(cloud.client("ec2"), body, MetadataOptions={"HttpTokens": "optional"})
+    assert answers == {"v1": [200, "on-demand"]}
 
 
 def test_credentials_are_authorized_as_the_instances_role(cloud: Running) -> None:
@@ -134,16 +134,16 @@ def test_credentials_are_authorized_as_the_instances_role(cloud: Running) -> Non
     role = instances.profile(cloud.client("iam"), "own-output", own)
     body = (
         "name = get('meta-data/iam/security-credentials/')[1]\n"
-        "SAID['role'] = name\n"
-        "SAID['keys'] = json.loads(get('meta-data/iam/security-credentials/' + name)[1])\n"
-        "SAID['other'] = get('meta-data/iam/security-credentials/other')[0]\n"
-        "SAID['info'] = json.loads(get('meta-data/iam/info')[1])\n"
+        "ANSWERS['role'] = name\n"
+        "ANSWERS['keys'] = json.loads(get('meta-data/iam/security-credentials/' + name)[1])\n"
+        "ANSWERS['other'] = get('meta-data/iam/security-credentials/other')[0]\n"
+        "ANSWERS['info'] = json.loads(get('meta-data/iam/info')[1])\n"
     )
-    server, said = said_by_guest(ec2, body, IamInstanceProfile={"Name": "own-output"})
-    assert said["role"] == "own-output"
-    assert said["other"] == 404
-    assert said["info"]["InstanceProfileArn"].endswith(":instance-profile/own-output")
-    keys = said["keys"]
+    server, answers = answers_of_guest(ec2, body, IamInstanceProfile={"Name": "own-output"})
+    assert answers["role"] == "own-output"
+    assert answers["other"] == 404
+    assert answers["info"]["InstanceProfileArn"].endswith(":instance-profile/own-output")
+    keys = answers["keys"]
     assert keys["Code"] == "Success"
     mine = {
         "aws_access_key_id": keys["AccessKeyId"],
@@ -163,25 +163,25 @@ def test_role_that_does_not_trust_ec2_gives_no_credentials(cloud: Running) -> No
     instances.profile(iam, "untrusting")
     trust = instances.TRUST.replace("ec2.amazonaws.com", "lambda.amazonaws.com")
     iam.update_assume_role_policy(RoleName="untrusting", PolicyDocument=trust)
-    body = "SAID['code'] = json.loads(get('meta-data/iam/security-credentials/untrusting')[1])['Code']\n"
-    _, said = said_by_guest(cloud.client("ec2"), body, IamInstanceProfile={"Name": "untrusting"})
-    assert said == {"code": "AssumeRoleUnauthorizedAccess"}
+    body = "ANSWERS['code'] = json.loads(get('meta-data/iam/security-credentials/untrusting')[1])['Code']\n"
+    _, answers = answers_of_guest(cloud.client("ec2"), body, IamInstanceProfile={"Name": "untrusting"})
+    assert answers == {"code": "AssumeRoleUnauthorizedAccess"}
 
 
 def test_spot_notice_is_visible_only_to_its_instance(cloud: Running) -> None:
     body = (
         "import time\nprint('up', flush=True)\n"
         "for _ in range(100):\n"
-        "    SAID['notice'] = get('meta-data/spot/instance-action')\n"
-        "    if SAID['notice'][0] == 200:\n        break\n    time.sleep(0.1)\n"
-        "SAID['life'] = get('meta-data/instance-life-cycle')[1]\n"
+        "    ANSWERS['notice'] = get('meta-data/spot/instance-action')\n"
+        "    if ANSWERS['notice'][0] == 200:\n        break\n    time.sleep(0.1)\n"
+        "ANSWERS['life'] = get('meta-data/instance-life-cycle')[1]\n"
     )
     ec2 = cloud.client("ec2")
     server = instances.run(
-        ec2, ASK + body + "print('SAID', SAID, flush=True)\n", InstanceMarketOptions={"MarketType": "spot"}
+        ec2, ASK + body + "print('ANSWERS', ANSWERS, flush=True)\n", InstanceMarketOptions={"MarketType": "spot"}
     )
-    instances.prints(ec2, server, "\nup")
+    instances.wait_for_output(ec2, server, "\nup")
     instances.control(cloud.facts["endpoint"], "interrupt", {"instance": server})
-    instances.prints(ec2, server, "terminate")
+    instances.wait_for_output(ec2, server, "terminate")
     assert "'life': 'spot'" in instances.console(ec2, server)
     ec2.terminate_instances(InstanceIds=[server])

@@ -29,7 +29,7 @@ def test_shutdown_in_a_script_terminates_the_instance(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     script = "#!/bin/bash\necho begun\nshutdown -h now\nsleep 30\necho never\n"
     server = instances.run(ec2, script, InstanceInitiatedShutdownBehavior="terminate")
-    instances.becomes(ec2, server, "terminated")
+    instances.wait_for_state(ec2, server, "terminated")
     assert instances.shown(ec2, server)["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
     assert "begun" in instances.console(ec2, server)
     assert "never" not in instances.console(ec2, server)
@@ -39,17 +39,17 @@ def test_shutdown_works_by_its_full_path(sandboxed: Running) -> None:
     cloud = sandboxed
     ec2 = cloud.client("ec2")
     server = instances.run(ec2, "#!/bin/sh\n/sbin/shutdown -P now\n", InstanceInitiatedShutdownBehavior="terminate")
-    instances.becomes(ec2, server, "terminated")
+    instances.wait_for_state(ec2, server, "terminated")
 
 
 def test_instance_keeps_running_after_its_script_ends(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     script = "#!/bin/sh\n(setsid sh -c 'sleep 1; echo later; sleep 100' &)\necho finished\n"
     server = instances.run(ec2, script)
-    instances.prints(ec2, server, "later")
+    instances.wait_for_output(ec2, server, "later")
     assert instances.state(ec2, server) == "running"
     ec2.terminate_instances(InstanceIds=[server])
-    instances.becomes(ec2, server, "terminated")
+    instances.wait_for_state(ec2, server, "terminated")
     assert instances.shown(ec2, server)["StateReason"]["Code"] == "Client.UserInitiatedShutdown"
 
 
@@ -58,13 +58,13 @@ def test_restart_keeps_the_disk_and_skips_scripts(sandboxed: Running) -> None:
     ec2 = cloud.client("ec2")
     script = "#!/bin/sh\necho run-$(cat /opt/count 2>/dev/null)\necho once > /opt/count\npoweroff\n"
     server = instances.run(ec2, script, InstanceInitiatedShutdownBehavior="stop")
-    instances.becomes(ec2, server, "stopped")
+    instances.wait_for_state(ec2, server, "stopped")
     ec2.start_instances(InstanceIds=[server])
-    instances.becomes(ec2, server, "running")
-    instances.prints(ec2, server, "boots (2)")
+    instances.wait_for_state(ec2, server, "running")
+    instances.wait_for_output(ec2, server, "boots (2)")
     assert "run-once" not in instances.console(ec2, server)
     ec2.terminate_instances(InstanceIds=[server])
-    instances.becomes(ec2, server, "terminated")
+    instances.wait_for_state(ec2, server, "terminated")
 
 
 def test_boothook_runs_before_the_script_at_every_boot(cloud: Running) -> None:
@@ -75,23 +75,23 @@ def test_boothook_runs_before_the_script_at_every_boot(cloud: Running) -> None:
         "--X\nContent-Type: text/cloud-boothook\n\n#!/bin/sh\necho hook $INSTANCE_ID\n--X--\n"
     )
     server = instances.run(ec2, mime)
-    instances.prints(ec2, server, "boots (2)")
-    instances.until(lambda: instances.console(ec2, server).count(f"hook {server}") == 2)
+    instances.wait_for_output(ec2, server, "boots (2)")
+    instances.wait_until(lambda: instances.console(ec2, server).count(f"hook {server}") == 2)
     output = instances.console(ec2, server)
     assert output.index("hook") < output.index("script")
     assert output.count("\nscript\n") == 1
     assert instances.state(ec2, server) == "running"
     ec2.terminate_instances(InstanceIds=[server])
-    instances.becomes(ec2, server, "terminated")
+    instances.wait_for_state(ec2, server, "terminated")
 
 
 def test_halted_instance_is_still_running(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     server = instances.run(ec2, "#!/bin/sh\nhalt\n", InstanceInitiatedShutdownBehavior="terminate")
-    instances.prints(ec2, server, "system halted")
+    instances.wait_for_output(ec2, server, "system halted")
     assert instances.state(ec2, server) == "running"
     ec2.terminate_instances(InstanceIds=[server])
-    instances.becomes(ec2, server, "terminated")
+    instances.wait_for_state(ec2, server, "terminated")
 
 
 def test_guest_sees_no_files_of_the_user_or_the_cloud(sandboxed: Running) -> None:
@@ -109,7 +109,7 @@ def test_guest_sees_no_files_of_the_user_or_the_cloud(sandboxed: Running) -> Non
         "env | cut -d= -f1 | sort | tr '\\n' ' '\necho end\n"
     )
     server = instances.run(ec2, script)
-    instances.prints(ec2, server, " end\n")
+    instances.wait_for_output(ec2, server, " end\n")
     output = instances.console(ec2, server)
     assert "SEEN" not in output
     assert "WROTE" not in output
@@ -134,7 +134,7 @@ def test_guest_reaches_only_the_cloud_and_its_metadata(sandboxed: Running) -> No
         "      'other', reach('127.0.0.1', 22), 'world', reach('192.0.2.1', 80), flush=True)\n"
     )
     server = instances.run(ec2, script)
-    instances.prints(ec2, server, "cloud yes metadata yes other no world no")
+    instances.wait_for_output(ec2, server, "cloud yes metadata yes other no world no")
     ec2.terminate_instances(InstanceIds=[server])
 
 
@@ -161,7 +161,7 @@ def test_guest_uploads_and_downloads_a_large_object(cloud: Running) -> None:
         "print('same', back == data, hashlib.sha256(data).hexdigest(), flush=True)\n"
     )
     server = instances.run(ec2, script)
-    instances.prints(ec2, server, "same True ")
+    instances.wait_for_output(ec2, server, "same True ")
     output = instances.console(ec2, server).split("same True ")[1].split()[0]
     assert hashlib.sha256(s3.get_object(**place)["Body"].read()).hexdigest() == output
     ec2.terminate_instances(InstanceIds=[server])
@@ -176,14 +176,14 @@ def test_guest_cannot_use_controls_of_the_cloud(cloud: Running) -> None:
         "print('control', said, flush=True)\n"
     )
     server = instances.run(ec2, script)
-    instances.prints(ec2, server, "control 403")
+    instances.wait_for_output(ec2, server, "control 403")
     ec2.terminate_instances(InstanceIds=[server])
 
 
 def test_user_data_for_cloud_init_terminates_with_a_reason(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     server = instances.run(ec2, "#cloud-config\npackages: [jq]\n")
-    instances.becomes(ec2, server, "terminated")
+    instances.wait_for_state(ec2, server, "terminated")
     assert "text/cloud-config" in instances.shown(ec2, server)["StateReason"]["Message"]
     assert "text/cloud-config" in instances.console(ec2, server)
 
@@ -192,26 +192,26 @@ def test_process_that_ignores_sigterm_is_killed(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     script = "#!/bin/bash\ntrap '' TERM\necho armed\nwhile true; do sleep 1; done\n"
     server = instances.run(ec2, script)
-    instances.prints(ec2, server, "armed")
+    instances.wait_for_output(ec2, server, "armed")
     ec2.terminate_instances(InstanceIds=[server])
     assert instances.state(ec2, server) == "shutting-down"
-    instances.becomes(ec2, server, "terminated", limit=10)
+    instances.wait_for_state(ec2, server, "terminated", limit=10)
 
 
 def test_instances_above_the_limit_stay_pending(start: Callable[..., Running]) -> None:
     cloud = start("--max-guests", "1")
     ec2 = cloud.client("ec2")
     first = instances.run(ec2, "#!/bin/sh\necho up\n")
-    instances.becomes(ec2, first, "running")
+    instances.wait_for_state(ec2, first, "running")
     second = instances.run(ec2, "#!/bin/sh\necho up\n")
     third = instances.run(ec2, "#!/bin/sh\necho up\n")
     # Longer than any of them needs to boot.
     time.sleep(1.5)
     assert [instances.state(ec2, one) for one in (second, third)] == ["pending", "pending"]
     ec2.terminate_instances(InstanceIds=[second])
-    instances.becomes(ec2, second, "terminated")
+    instances.wait_for_state(ec2, second, "terminated")
     ec2.terminate_instances(InstanceIds=[first])
-    instances.becomes(ec2, third, "running")
+    instances.wait_for_state(ec2, third, "running")
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -219,10 +219,10 @@ def test_no_guest_process_outlives_the_cloud(start: Callable[..., Running], numb
     cloud = start()
     ec2 = cloud.client("ec2")
     server = instances.run(ec2, f"#!/bin/sh\nexec sleep 601.{os.getpid()}\n")
-    instances.until(lambda: _alive(f"601.{os.getpid()}"))
+    instances.wait_until(lambda: _alive(f"601.{os.getpid()}"))
     os.kill(cloud.facts["pid"], number)
-    instances.until(lambda: command(cloud.directory, "status").returncode != 0)
-    instances.until(lambda: not _alive(f"601.{os.getpid()}"), limit=10)
+    instances.wait_until(lambda: command(cloud.directory, "status").returncode != 0)
+    instances.wait_until(lambda: not _alive(f"601.{os.getpid()}"), limit=10)
     again = start()
     shown = instances.shown(again.client("ec2"), server)
     assert shown["State"]["Name"] == "terminated"

@@ -71,7 +71,7 @@ def test_instance_stores_a_result_as_its_role_and_ends(cloud: Running) -> None:
         InstanceInitiatedShutdownBehavior="terminate",
         ClientToken="once",
     )
-    instances.becomes(ec2, server, "terminated")
+    instances.wait_for_state(ec2, server, "terminated")
     assert "own 200\nrewritten [412, 501, 403]\nforeign 403\n" in instances.console(ec2, server)
     stored = s3.get_object(Bucket="results", Key=f"runs/{role}:{server}/pi.txt")["Body"].read()
     assert stored == b"3.14159\n"

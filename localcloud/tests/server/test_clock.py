@@ -28,7 +28,7 @@ def bench(cloud: Running) -> Bench:
 
 
 @pytest.fixture(autouse=True)
-def on_the_machines_time(cloud: Running) -> None:
+def reset_clock(cloud: Running) -> None:
     """Reset the clock before each test."""
     cloud.control("clock", method="DELETE")
 
@@ -49,8 +49,8 @@ def bodies(bench: Bench, url: str) -> list[str]:
 
 def test_clock_only_moves_forward_until_it_is_reset(cloud: Running) -> None:
     assert cloud.control("clock", method="GET")["offset"] == 0
-    turned = cloud.advance(90.5)
-    assert turned["offset"] == 90.5
+    answer = cloud.advance(90.5)
+    assert answer["offset"] == 90.5
     assert cloud.advance(9.5)["offset"] == 100
     assert now(cloud) - datetime.now(UTC) > timedelta(seconds=99)
     for wrong in (-1, 0, "1", None, True, 1e12):
@@ -90,8 +90,8 @@ def test_advance_fires_everything_due_once_and_in_order(bench: Bench) -> None:
         bench.create(name, f"at({moment:%Y-%m-%dT%H:%M:%S})", {"Input": f"{name} {STAMP}"})
     bench.create("hourly", "rate(1 hour)", {"Input": "hourly"})
     assert bench.receive(bench.url, "hourly") is not None  # a rate fires when it is created
-    turned = bench.cloud.advance(7300)
-    assert turned["settled"] is True
+    answer = bench.cloud.advance(7300)
+    assert answer["settled"] is True
     assert [body.split()[0] for body in bodies(bench, bench.url)] == ["early", "hourly", "late", "hourly"]
     for name in ("late", "early", "never", "hourly"):
         bench.scheduler.delete_schedule(Name=name)
@@ -103,7 +103,7 @@ def test_advance_fires_a_schedule_that_terminates_an_instance(bench: Bench) -> N
     may = {"Effect": "Allow", "Action": "ec2:TerminateInstances", "Resource": "*"}
     iam.put_role_policy(RoleName="ender", PolicyName="kill", PolicyDocument=json.dumps({"Statement": [may]}))
     server = instances.run(ec2, "#!/bin/sh\nsleep 600\n")
-    instances.becomes(ec2, server, "running")
+    instances.wait_for_state(ec2, server, "running")
     moment = now(bench.cloud) + timedelta(hours=1)
     target = {
         "Arn": "arn:aws:scheduler:::aws-sdk:ec2:terminateInstances",
@@ -114,7 +114,7 @@ def test_advance_fires_a_schedule_that_terminates_an_instance(bench: Bench) -> N
     bench.cloud.advance(3500)
     assert instances.state(ec2, server) == "running"
     bench.cloud.advance(120)
-    instances.becomes(ec2, server, "terminated")
+    instances.wait_for_state(ec2, server, "terminated")
     assert bench.scheduler.list_schedules(NamePrefix="kill-")["Schedules"] == []
     bench.cloud.advance(4600)
     assert instances.refusal(ec2.describe_instances, InstanceIds=[server]) == "InvalidInstanceID.NotFound"
@@ -148,7 +148,7 @@ def test_failed_event_is_retried_after_one_and_two_minutes(bench: Bench) -> None
     )  # fmt: skip
     functions.invoke(FunctionName="fails", InvocationType="Event", Payload=b'{"n": 1}')
 
-    instances.until(lambda: attempts(cloud, "fails") == 1)
+    instances.wait_until(lambda: attempts(cloud, "fails") == 1)
     # The retry may not come early, even if half a minute of real time passes between the two checks.
     cloud.advance(30)
     assert attempts(cloud, "fails") == 1
@@ -163,7 +163,7 @@ def test_failed_event_is_retried_after_one_and_two_minutes(bench: Bench) -> None
 
 
 def test_retry_is_on_time_after_a_partial_advance() -> None:
-    async def story() -> float:
+    async def scenario() -> float:
         clock, began = AdjustableClock(), time.monotonic()
         waiting = clock.work(clock.sleep(300))
         await asyncio.sleep(0.01)
@@ -173,11 +173,11 @@ def test_retry_is_on_time_after_a_partial_advance() -> None:
         await asyncio.wait_for(waiting, 60)
         return time.monotonic() - began
 
-    assert asyncio.run(story()) < 60
+    assert asyncio.run(scenario()) < 60
 
 
 def test_reset_keeps_the_remaining_wait_of_a_retry() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         clock = AdjustableClock()
         await clock.advance(3600)
         waiting = clock.work(clock.sleep(300))
@@ -188,7 +188,7 @@ def test_reset_keeps_the_remaining_wait_of_a_retry() -> None:
         await clock.advance(101)
         await asyncio.wait_for(waiting, 60)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_reset_does_not_delay_what_was_made_under_an_offset(bench: Bench) -> None:
@@ -203,7 +203,7 @@ def test_reset_does_not_delay_what_was_made_under_an_offset(bench: Bench) -> Non
     functions.invoke(FunctionName="falters", InvocationType="Event", Payload=b'{"n": 2}')
     bench.create("often", "rate(5 minutes)", {"Input": "often"})
     assert bench.receive(bench.url, "often") is not None
-    instances.until(lambda: attempts(cloud, "falters") == 1)
+    instances.wait_until(lambda: attempts(cloud, "falters") == 1)
     cloud.control("clock", method="DELETE")
     assert attempts(cloud, "falters") == 1
     cloud.advance(90)
@@ -253,14 +253,14 @@ def handler(event, context):
 """
     bench.cloud.advance(5000)
     functions = make_function(bench.cloud, "turns", source, make_role(bench.cloud, "turning"))
-    status, its_time = answered(functions, "turns")
+    status, its_time = invoked(functions, "turns")
     assert status == 403
     assert abs(its_time - time.time()) < 60
     assert bench.cloud.control("clock", method="GET")["offset"] == 5000
     # The function's keys follow the machine's clock as well, so they are still valid a day later.
     bench.cloud.advance(86400)
-    assert answered(functions, "turns")[0] == 403
+    assert invoked(functions, "turns")[0] == 403
 
 
-def answered(functions: Any, name: str) -> Any:
+def invoked(functions: Any, name: str) -> Any:
     return json.loads(functions.invoke(FunctionName=name, Payload=b"{}")["Payload"].read())

@@ -146,7 +146,7 @@ def test_cloud_keeps_its_state_at_another_port(start: Callable[..., Running]) ->
     assert sqs.receive_message(QueueUrl=url)["Messages"][0]["Body"] == "here"
 
 
-class Tiny:
+class SmallDiskCloud:
     """A cloud whose state is on a file system of a few megabytes, in its own mount namespace."""
 
     def __init__(self, directory: Path, megabytes: int) -> None:
@@ -199,25 +199,25 @@ def can_mount() -> bool:
 
 @pytest.mark.skipif(not can_mount(), reason="users may not mount in their own namespace on this machine")
 def test_full_disk_is_an_error_and_loses_nothing(tmp_path: Path) -> None:
-    tiny = Tiny(tmp_path / "tiny", 24)
+    tiny = SmallDiskCloud(tmp_path / "tiny", 24)
     try:
         cloud = tiny.running()
         s3, sqs, ec2 = cloud.client("s3"), cloud.client("sqs"), cloud.client("ec2")
         s3.create_bucket(Bucket="full-bucket")
         s3.put_object(Bucket="full-bucket", Key="kept", Body=b"before")
         server = instances.run(ec2, "#!/bin/sh\nsleep 600\n")
-        instances.becomes(ec2, server, "running")
+        instances.wait_for_state(ec2, server, "running")
         stopped = instances.run(ec2, "#!/bin/sh\nshutdown -h now\n")
-        instances.becomes(ec2, stopped, "stopped")
+        instances.wait_for_state(ec2, stopped, "stopped")
         tiny.fill()
         for key in ("kept", "new"):
-            with pytest.raises(ClientError) as told:
+            with pytest.raises(ClientError) as caught:
                 s3.put_object(Bucket="full-bucket", Key=key, Body=b"after" * 10000)
-            assert told.value.response["Error"]["Code"] == "InternalError"
-            assert "No space left" in told.value.response["Error"]["Message"]
-        with pytest.raises(ClientError) as told:
+            assert caught.value.response["Error"]["Code"] == "InternalError"
+            assert "No space left" in caught.value.response["Error"]["Message"]
+        with pytest.raises(ClientError) as caught:
             sqs.create_queue(QueueName="full")
-        assert told.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
+        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
         assert "No space left" in json.loads(command(tiny.inside, "status", "--json").stdout)["trouble"]
         assert s3.get_object(Bucket="full-bucket", Key="kept")["Body"].read() == b"before"
         assert [found["Key"] for found in s3.list_objects_v2(Bucket="full-bucket")["Contents"]] == ["kept"]
@@ -226,15 +226,15 @@ def test_full_disk_is_an_error_and_loses_nothing(tmp_path: Path) -> None:
         assert instances.state(ec2, stopped) == "stopped"
         # It is done, but not on disk, so the answer was an error.
         assert instances.refusal(ec2.terminate_instances, InstanceIds=[server]) in ("none", "InternalError")
-        instances.becomes(ec2, server, "terminated")
+        instances.wait_for_state(ec2, server, "terminated")
         found = [one for group in ec2.describe_instances()["Reservations"] for one in group["Instances"]]
         assert {one["InstanceId"] for one in found} == {server, stopped}
         (tiny.inside / "filler").unlink()
         assert s3.put_object(Bucket="full-bucket", Key="new", Body=b"after" * 10000)["ETag"]
-        instances.until(lambda: "trouble" not in json.loads(command(tiny.inside, "status", "--json").stdout), 60)
+        instances.wait_until(lambda: "trouble" not in json.loads(command(tiny.inside, "status", "--json").stdout), 60)
         assert "full" in (tiny.inside / "services" / "sqs.json").read_text()
         ec2.start_instances(InstanceIds=[stopped])
-        instances.becomes(ec2, stopped, "running")
+        instances.wait_for_state(ec2, stopped, "running")
     finally:
         tiny.end()
 

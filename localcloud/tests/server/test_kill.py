@@ -112,7 +112,7 @@ def test_stack_cut_off_by_a_kill_has_failed_and_can_be_deleted(
     }
     stacks = cloud.client("cloudformation")
     stacks.create_stack(StackName="cut", TemplateBody=json.dumps({"Resources": resources}))
-    instances.until(flag.exists, 30)
+    instances.wait_until(flag.exists, 30)
     assert stacks.describe_stacks(StackName="cut")["Stacks"][0]["StackStatus"] == "CREATE_IN_PROGRESS"
     kill(cloud.facts["pid"])
     again = start()
@@ -143,14 +143,14 @@ def handler(event, context):
     answers: list[Any] = []
     calling = threading.Thread(target=lambda: answers.append(call(functions, "killed", {"flag": str(flag)})))
     calling.start()
-    instances.until(lambda: flag.exists() and len(sleepers("2717")) == 1, 30)
+    instances.wait_until(lambda: flag.exists() and len(sleepers("2717")) == 1, 30)
     [outer] = [pid for pid in children(cloud.facts["pid"]) if "runtime.py" in Path(f"/proc/{pid}/cmdline").read_text()]
     inner = children(outer)
     kill(inner[0] if inner else outer)
     calling.join(30)
     [(answer, error, _)] = answers
     assert (error, answer["errorType"]) == ("Unhandled", "Runtime.ExitError")
-    instances.until(lambda: not sleepers("2717"), 30)
+    instances.wait_until(lambda: not sleepers("2717"), 30)
     assert call(functions, "killed")[0] == "fine"
 
 
@@ -159,17 +159,17 @@ def test_killed_guest_is_terminated_and_leaves_nothing(start: Callable[..., Runn
     cloud = start()
     ec2 = cloud.client("ec2")
     server = instances.run(ec2, "#!/bin/sh\nsetsid sleep 2818 &\nexec sleep 2818\n")
-    instances.until(lambda: len(sleepers("2818")) == 2, 60)
+    instances.wait_until(lambda: len(sleepers("2818")) == 2, 60)
     [around] = [
         pid for pid in children(cloud.facts["pid"]) if "guests.sandbox" in Path(f"/proc/{pid}/cmdline").read_text()
     ]
     inner = children(around)
     kill(inner[0] if which == "its first process" and inner else around)
-    instances.becomes(ec2, server, "terminated", 60)
+    instances.wait_for_state(ec2, server, "terminated", 60)
     assert instances.shown(ec2, server)["StateReason"]["Code"] == "Server.InternalError"
-    instances.until(lambda: not sleepers("2818"), 30)
+    instances.wait_until(lambda: not sleepers("2818"), 30)
     another = instances.run(ec2, "#!/bin/sh\nshutdown -h now\n", InstanceInitiatedShutdownBehavior="terminate")
-    instances.becomes(ec2, another, "terminated", 60)
+    instances.wait_for_state(ec2, another, "terminated", 60)
     assert instances.shown(ec2, another)["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
 
 
@@ -177,14 +177,14 @@ def test_stopping_cloud_is_not_reported_as_running(start: Callable[..., Running]
     cloud = start()
     for _ in range(3):
         server = instances.run(cloud.client("ec2"), "#!/bin/sh\nsleep 600\n")
-        instances.becomes(cloud.client("ec2"), server, "running", 60)
+        instances.wait_for_state(cloud.client("ec2"), server, "running", 60)
         port = int(cloud.facts["endpoint"].rpartition(":")[2])
         # An incomplete request delays the end of the cloud for a moment.
         with socket.create_connection(("127.0.0.1", port)) as slow:
             slow.sendall(b"PUT /bucket/slow HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 8\r\n\r\nhalf")
             assert command(cloud.directory, "status").returncode == 0
             os.kill(cloud.facts["pid"], signal.SIGTERM)
-            instances.until(lambda ending=cloud: state.facts(ending.directory) is None or not answers(ending), 60)
+            instances.wait_until(lambda ending=cloud: state.facts(ending.directory) is None or not answers(ending), 60)
             again = start()
         assert again.facts["pid"] != cloud.facts["pid"]
         assert instances.state(again.client("ec2"), server) == "terminated"

@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "localcloud"
 PAGE = (ROOT / "docs" / "seams.md").read_text()
 SOURCES = sorted(PACKAGE.rglob("*.py"))
-DOOR = [source for source in SOURCES if source.is_relative_to(PACKAGE / "ministack")]
-ELSEWHERE = [source for source in SOURCES if source not in DOOR]
+MINISTACK = [source for source in SOURCES if source.is_relative_to(PACKAGE / "ministack")]
+ELSEWHERE = [source for source in SOURCES if source not in MINISTACK]
 REQUIRED = names.REQUIRED | names.LATE
 PRIVATE = {name for found in REQUIRED.values() for name in found if name.startswith("_")}
 
@@ -47,21 +47,21 @@ def test_page_explains_only_required_names() -> None:
     assert explained - PRIVATE == set()
 
 
-def test_door_uses_exactly_the_required_private_names() -> None:
-    used = set.union(*(foreign_private_names(source) for source in DOOR))
+def test_ministack_package_uses_the_required_private_names() -> None:
+    used = set.union(*(foreign_private_names(source) for source in MINISTACK))
     assert len(used) > 20
     assert used - PRIVATE == set()
-    texts = "".join(source.read_text() for source in DOOR if source.name != "names.py")
+    texts = "".join(source.read_text() for source in MINISTACK if source.name != "names.py")
     assert [name for name in sorted(PRIVATE) if not re.search(rf"\b{name}\b", texts)] == []
 
 
 @pytest.mark.parametrize("source", ELSEWHERE, ids=name_of)
-def test_no_foreign_private_name_outside_the_door(source: Path) -> None:
+def test_no_foreign_private_name_outside_that_package(source: Path) -> None:
     assert foreign_private_names(source) == set()
 
 
 @pytest.mark.parametrize("source", ELSEWHERE, ids=name_of)
-def test_only_the_door_imports_ministack(source: Path) -> None:
+def test_only_that_package_imports_ministack(source: Path) -> None:
     assert re.findall(r"(?:^|\s)(?:from|import) ministack\b|[\"']ministack\.\w", source.read_text()) == []
 
 

@@ -40,7 +40,7 @@ def test_status_has_a_line_for_each_guest(start: Callable[..., Running]) -> None
     ec2 = cloud.client("ec2")
     servers = [instances.run(ec2, "#!/bin/sh\nsleep 600\n") for _ in range(2)]
     for server in servers:
-        instances.becomes(ec2, server, "running")
+        instances.wait_for_state(ec2, server, "running")
     pids = {one["instance"]: one["pid"] for one in cloud.control("status", method="GET")["guests_now"]}
     output = command(cloud.directory, "status").stdout
     lines = [line.split(maxsplit=1) for line in output.splitlines()]

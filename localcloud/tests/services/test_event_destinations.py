@@ -22,14 +22,14 @@ def handler(event, context):
 ANY = {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
 
-class Told:
+class RecordQueue:
     """A queue that receives all records, and functions that report to it."""
 
     def __init__(self, cloud: Running) -> None:
         self.cloud = cloud
         self.sqs, self.functions = cloud.client("sqs"), cloud.client("lambda")
-        self.url = self.sqs.create_queue(QueueName="told")["QueueUrl"]
-        self.queue = f"arn:aws:sqs:us-east-1:{ACCOUNT}:told"
+        self.url = self.sqs.create_queue(QueueName="records")["QueueUrl"]
+        self.queue = f"arn:aws:sqs:us-east-1:{ACCOUNT}:records"
         self.role = make_role(cloud, "teller", ANY)
         services = ["sns.amazonaws.com", "events.amazonaws.com"]
         allow = {"Effect": "Allow", "Principal": {"Service": services}, "Action": "sqs:SendMessage", "Resource": "*"}
@@ -58,7 +58,7 @@ class Told:
                 found.append(message)
             return bool(found)
 
-        instances.until(came, limit)
+        instances.wait_until(came, limit)
         [message] = found
         return message
 
@@ -68,14 +68,14 @@ class Told:
 
 
 @pytest.fixture(scope="module")
-def told(cloud: Running) -> Told:
-    return Told(cloud)
+def records(cloud: Running) -> RecordQueue:
+    return RecordQueue(cloud)
 
 
-def test_destination_gets_the_response_or_the_error(told: Told) -> None:
-    told.make("both", {"OnSuccess": told.queue, "OnFailure": told.queue}, MaximumRetryAttempts=0)
-    told.send("both", 4)
-    record = told.record()
+def test_destination_gets_the_response_or_the_error(records: RecordQueue) -> None:
+    records.make("both", {"OnSuccess": records.queue, "OnFailure": records.queue}, MaximumRetryAttempts=0)
+    records.send("both", 4)
+    record = records.record()
     assert record["version"] == "1.0"
     context = record["requestContext"]
     assert context["functionArn"] == FUNCTION + "both:$LATEST"
@@ -83,57 +83,57 @@ def test_destination_gets_the_response_or_the_error(told: Told) -> None:
     assert record["requestPayload"] == {"n": 4}
     assert record["responseContext"] == {"statusCode": 200, "executedVersion": "$LATEST"}
     assert record["responsePayload"] == {"doubled": 8}
-    told.send("both", -1)
-    record = told.record()
+    records.send("both", -1)
+    record = records.record()
     assert record["requestContext"]["condition"] == "RetriesExhausted"
     assert record["responseContext"]["functionError"] == "Unhandled"
     assert record["responsePayload"]["errorMessage"] == "below zero"
 
 
-def test_destination_can_be_topic_bus_function_or_bucket(told: Told) -> None:
-    cloud = told.cloud
+def test_destination_can_be_topic_bus_function_or_bucket(records: RecordQueue) -> None:
+    cloud = records.cloud
     topic = cloud.client("sns").create_topic(Name="told-topic")["TopicArn"]
-    cloud.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=told.queue)
-    told.make("to-topic", {"OnSuccess": topic})
-    told.send("to-topic", 1)
-    assert json.loads(told.record()["Message"])["responsePayload"] == {"doubled": 2}
+    cloud.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=records.queue)
+    records.make("to-topic", {"OnSuccess": topic})
+    records.send("to-topic", 1)
+    assert json.loads(records.record()["Message"])["responsePayload"] == {"doubled": 2}
 
     events = cloud.client("events")
     pattern = {"source": ["lambda"], "detail-type": ["Lambda Function Invocation Result - Success"]}
     events.put_rule(Name="results", EventPattern=json.dumps(pattern))
-    events.put_targets(Rule="results", Targets=[{"Id": "one", "Arn": told.queue}])
+    events.put_targets(Rule="results", Targets=[{"Id": "one", "Arn": records.queue}])
     bus = f"arn:aws:events:us-east-1:{ACCOUNT}:event-bus/default"
-    told.make("to-bus", {"OnSuccess": bus})
-    told.send("to-bus", 2)
-    event = told.record()
+    records.make("to-bus", {"OnSuccess": bus})
+    records.send("to-bus", 2)
+    event = records.record()
     assert event["detail"]["responsePayload"] == {"doubled": 4}
     assert FUNCTION + "to-bus:$LATEST" in event["resources"]
 
-    told.make("first", {"OnSuccess": FUNCTION + "second"})
+    records.make("first", {"OnSuccess": FUNCTION + "second"})
     second = "def handler(event, context): return event['requestContext']['condition']"
-    make_function(cloud, "second", second, told.role)
-    on_success = {"OnSuccess": {"Destination": told.queue}}
-    told.functions.put_function_event_invoke_config(FunctionName="second", DestinationConfig=on_success)
-    told.send("first", 3)
-    record = told.record()
+    make_function(cloud, "second", second, records.role)
+    on_success = {"OnSuccess": {"Destination": records.queue}}
+    records.functions.put_function_event_invoke_config(FunctionName="second", DestinationConfig=on_success)
+    records.send("first", 3)
+    record = records.record()
     assert record["responsePayload"] == "Success"
     assert record["requestPayload"]["responsePayload"] == {"doubled": 6}
 
     s3 = cloud.client("s3")
     s3.create_bucket(Bucket="told-bucket")
-    told.make("to-bucket", {"OnFailure": "arn:aws:s3:::told-bucket"}, MaximumRetryAttempts=0)
-    told.send("to-bucket", -1)
-    instances.until(lambda: s3.list_objects_v2(Bucket="told-bucket")["KeyCount"] == 1, 30)
+    records.make("to-bucket", {"OnFailure": "arn:aws:s3:::told-bucket"}, MaximumRetryAttempts=0)
+    records.send("to-bucket", -1)
+    instances.wait_until(lambda: s3.list_objects_v2(Bucket="told-bucket")["KeyCount"] == 1, 30)
     [found] = s3.list_objects_v2(Bucket="told-bucket")["Contents"]
     assert found["Key"].startswith("aws/lambda/async/to-bucket/")
     assert json.load(s3.get_object(Bucket="told-bucket", Key=found["Key"])["Body"])["requestPayload"] == {"n": -1}
 
 
-def test_dead_letter_is_the_event_with_error_attributes(told: Told) -> None:
-    make_function(told.cloud, "buries", SOURCE, told.role, DeadLetterConfig={"TargetArn": told.queue})
-    told.functions.put_function_event_invoke_config(FunctionName="buries", MaximumRetryAttempts=0)
-    told.send("buries", -7)
-    message = told.message()
+def test_dead_letter_is_the_event_with_error_attributes(records: RecordQueue) -> None:
+    make_function(records.cloud, "buries", SOURCE, records.role, DeadLetterConfig={"TargetArn": records.queue})
+    records.functions.put_function_event_invoke_config(FunctionName="buries", MaximumRetryAttempts=0)
+    records.send("buries", -7)
+    message = records.message()
     assert json.loads(message["Body"]) == {"n": -7}
     attributes = message["MessageAttributes"]
     assert attributes["ErrorMessage"]["StringValue"] == "below zero"
@@ -141,36 +141,36 @@ def test_dead_letter_is_the_event_with_error_attributes(told: Told) -> None:
     assert attributes["RequestID"]["StringValue"]
 
 
-def test_event_is_dropped_if_its_next_attempt_exceeds_the_age(told: Told) -> None:
-    told.make("ages", {"OnFailure": told.queue}, MaximumEventAgeInSeconds=90, MaximumRetryAttempts=2)
-    told.send("ages", -1)
-    logs = told.cloud.client("logs")
-    instances.until(
+def test_event_is_dropped_if_its_next_attempt_exceeds_the_age(records: RecordQueue) -> None:
+    records.make("ages", {"OnFailure": records.queue}, MaximumEventAgeInSeconds=90, MaximumRetryAttempts=2)
+    records.send("ages", -1)
+    logs = records.cloud.client("logs")
+    instances.wait_until(
         lambda: "/aws/lambda/ages" in [g["logGroupName"] for g in logs.describe_log_groups()["logGroups"]], 30
     )
-    told.cloud.advance(70)
-    record = told.record()
+    records.cloud.advance(70)
+    record = records.record()
     assert record["requestContext"]["condition"] == "EventAgeExceeded"
     assert record["requestContext"]["approximateInvokeCount"] == 2
 
 
-def test_zero_concurrency_drops_events_at_once(told: Told) -> None:
-    told.make("stopped", {"OnFailure": told.queue})
-    told.functions.put_function_concurrency(FunctionName="stopped", ReservedConcurrentExecutions=0)
-    told.send("stopped", 1)
-    record = told.record()
+def test_zero_concurrency_drops_events_at_once(records: RecordQueue) -> None:
+    records.make("stopped", {"OnFailure": records.queue})
+    records.functions.put_function_concurrency(FunctionName="stopped", ReservedConcurrentExecutions=0)
+    records.send("stopped", 1)
+    record = records.record()
     assert record["requestContext"]["approximateInvokeCount"] == 0
     assert record["requestPayload"] == {"n": 1}
     assert "responsePayload" not in record
 
 
-def test_destination_needs_a_permission_of_the_functions_role(told: Told) -> None:
-    mute = make_role(told.cloud, "mute")
-    make_function(told.cloud, "silent", SOURCE, mute)
-    told.functions.put_function_event_invoke_config(
-        FunctionName="silent", DestinationConfig={"OnSuccess": {"Destination": told.queue}}
+def test_destination_needs_a_permission_of_the_functions_role(records: RecordQueue) -> None:
+    mute = make_role(records.cloud, "mute")
+    make_function(records.cloud, "silent", SOURCE, mute)
+    records.functions.put_function_event_invoke_config(
+        FunctionName="silent", DestinationConfig={"OnSuccess": {"Destination": records.queue}}
     )
-    told.send("silent", 1)
-    log = told.cloud.directory / "cloud.log"
-    instances.until(lambda: f"silent could not send to {told.queue}" in log.read_text(), 30)
-    assert "Messages" not in told.sqs.receive_message(QueueUrl=told.url)
+    records.send("silent", 1)
+    log = records.cloud.directory / "cloud.log"
+    instances.wait_until(lambda: f"silent could not send to {records.queue}" in log.read_text(), 30)
+    assert "Messages" not in records.sqs.receive_message(QueueUrl=records.url)

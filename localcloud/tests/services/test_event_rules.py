@@ -14,7 +14,7 @@ pytestmark = pytest.mark.cloud
 WRITES = """
 import boto3
 def handler(event, context):
-    boto3.client("s3").put_object(Bucket="heard", Key=event["source"] + "/" + event["detail"]["name"], Body=b"")
+    boto3.client("s3").put_object(Bucket="rule-events", Key=event["source"] + "/" + event["detail"]["name"], Body=b"")
 """
 FAILS = "def handler(event, context):\n    raise RuntimeError(event['detail']['name'])\n"
 
@@ -29,7 +29,7 @@ class Bus:
     def __init__(self, cloud: Running) -> None:
         self.cloud = cloud
         self.events, self.functions, self.s3 = cloud.client("events"), cloud.client("lambda"), cloud.client("s3")
-        self.s3.create_bucket(Bucket="heard")
+        self.s3.create_bucket(Bucket="rule-events")
 
     def rule(self, name: str, source: str, role: str, **more: Any) -> str:
         make_function(self.cloud, name, source, role, **more)
@@ -51,8 +51,8 @@ class Bus:
         entry = {"Source": source, "DetailType": "said", "Detail": json.dumps({"name": name})}
         assert self.events.put_events(Entries=[entry])["FailedEntryCount"] == 0
 
-    def heard(self, source: str) -> list[str]:
-        found = self.s3.list_objects_v2(Bucket="heard", Prefix=source + "/").get("Contents", [])
+    def received(self, source: str) -> list[str]:
+        found = self.s3.list_objects_v2(Bucket="rule-events", Prefix=source + "/").get("Contents", [])
         return [each["Key"].partition("/")[2] for each in found]
 
 
@@ -62,21 +62,21 @@ def bus(cloud: Running) -> Bus:
 
 
 def test_rule_needs_a_permission_in_the_functions_policy(bus: Bus) -> None:
-    role = make_role(bus.cloud, "writes", policy("s3:PutObject", "arn:aws:s3:::heard/*"))
+    role = make_role(bus.cloud, "writes", policy("s3:PutObject", "arn:aws:s3:::rule-events/*"))
     rule = bus.rule("asked", WRITES, role)
     bus.put("asked", "unasked")
     bus.permit("asked", "another", rule.replace("/asked", "/another"))
     bus.put("asked", "by-another")
     bus.permit("asked", "this", rule)
     bus.put("asked", "by-this")
-    instances.until(lambda: "by-this" in bus.heard("asked"), 60)
-    assert bus.heard("asked") == ["by-this"]
+    instances.wait_until(lambda: "by-this" in bus.received("asked"), 60)
+    assert bus.received("asked") == ["by-this"]
     bus.functions.remove_permission(FunctionName="asked", StatementId="this")
     bus.put("asked", "no-more")
     bus.permit("asked", "again", rule)
     bus.put("asked", "and-again")
-    instances.until(lambda: "and-again" in bus.heard("asked"), 60)
-    assert bus.heard("asked") == ["and-again", "by-this"]
+    instances.wait_until(lambda: "and-again" in bus.received("asked"), 60)
+    assert bus.received("asked") == ["and-again", "by-this"]
 
 
 def test_failed_rule_event_goes_to_the_functions_destination(bus: Bus) -> None:
@@ -89,7 +89,7 @@ def test_failed_rule_event_goes_to_the_functions_destination(bus: Bus) -> None:
     bus.permit("fails", "this", rule)
     bus.put("fails", "broken")
     found: list[Any] = []
-    instances.until(
+    instances.wait_until(
         lambda: bool(found) or bool(found.extend(queues.receive_message(QueueUrl=queue).get("Messages", []))), 60
     )
     event = json.loads(found[0]["Body"])

@@ -15,7 +15,7 @@ from running_cloud import Running
 
 pytestmark = pytest.mark.cloud
 
-BUCKET = "judged-here"
+BUCKET = "iam-bucket"
 
 
 def refusal(call: Any, **parameters: Any) -> str:

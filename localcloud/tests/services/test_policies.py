@@ -92,7 +92,7 @@ def test_limit_must_allow_too() -> None:
         ({"Condition": {"StringNotEquals": {"s3:prefix": "${aws:username}"}}}, "2012-10-17", False),
     ],
 )
-def test_variables_are_replaced_in_the_present_version(
+def test_only_the_newest_version_replaces_variables(
     elements: dict[str, Any], version: str | None, expected: bool
 ) -> None:
     assert allows(statement(**elements), version=version) is expected

@@ -36,7 +36,7 @@ def code(call: Any, **parameters: Any) -> str:
     return "done"
 
 
-def until_told(call: Any, **parameters: Any) -> str:
+def write_until_decided(call: Any, **parameters: Any) -> str:
     """Retry on a conflict, as a client should."""
     while (answer := code(call, **parameters)) == "ConditionalRequestConflict":
         pass
@@ -45,7 +45,9 @@ def until_told(call: Any, **parameters: Any) -> str:
 
 def test_one_of_twenty_create_only_writes_wins(s3: Any) -> None:
     def write(number: int) -> str:
-        return until_told(s3.put_object, Bucket=BUCKET, Key="claim", Body=str(number).encode(), IfNoneMatch="*")
+        return write_until_decided(
+            s3.put_object, Bucket=BUCKET, Key="claim", Body=str(number).encode(), IfNoneMatch="*"
+        )
 
     with ThreadPoolExecutor(20) as pool:
         answers = sorted(pool.map(write, range(20)))
@@ -56,7 +58,7 @@ def test_one_of_twenty_if_match_writes_wins(s3: Any) -> None:
     etag = s3.put_object(Bucket=BUCKET, Key="slot", Body=b"0")["ETag"]
 
     def write(number: int) -> str:
-        return until_told(s3.put_object, Bucket=BUCKET, Key="slot", Body=f"x{number}".encode(), IfMatch=etag)
+        return write_until_decided(s3.put_object, Bucket=BUCKET, Key="slot", Body=f"x{number}".encode(), IfMatch=etag)
 
     with ThreadPoolExecutor(20) as pool:
         answers = sorted(pool.map(write, range(20)))
@@ -116,7 +118,7 @@ def test_write_ignores_other_keys_and_failed_writes(s3: Any) -> None:
     assert slow.finish()[0] == 200
 
 
-def test_ordered_conflicts_apply_to_conditional_writes_of_a_key(cloud: Running, s3: Any) -> None:
+def test_injected_conflicts_apply_to_conditional_writes_of_a_key(cloud: Running, s3: Any) -> None:
     cloud.control("s3/conflicts", {"count": 2, "key": "ordered/*"})
 
     def put(key: str, **condition: str) -> str:

@@ -212,7 +212,7 @@ def test_schedule_terminates_only_instances_its_role_may(bench: Bench) -> None:
         tags = [{"ResourceType": "instance", "Tags": [{"Key": "stack", "Value": owner}]}]
         servers[owner] = instances.run(ec2, "#!/bin/sh\nsleep 600\n", TagSpecifications=tags)
     for owner, server in servers.items():
-        instances.becomes(ec2, server, "running")
+        instances.wait_for_state(ec2, server, "running")
         target = {
             "Arn": "arn:aws:scheduler:::aws-sdk:ec2:terminateInstances",
             "RoleArn": role,
@@ -221,7 +221,7 @@ def test_schedule_terminates_only_instances_its_role_may(bench: Bench) -> None:
         }
         bench.create(f"kill-{owner}", bench.soon(30), target, ActionAfterCompletion="DELETE")
     bench.cloud.advance(40)
-    instances.becomes(ec2, servers["ours"], "terminated")
+    instances.wait_for_state(ec2, servers["ours"], "terminated")
     message = bench.receive(bench.dead, servers["theirs"])
     assert message is not None
     assert message["MessageAttributes"]["ERROR_CODE"]["StringValue"] == "UnauthorizedOperation"

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from fake_programs import QEMU, SPEAKS, program, put_image
+from fake_programs import PRINTS_FIRST_LINE, QEMU, program, put_image
 from requirements import missing_requirement
 
 from localcloud.guests.vm import image, recipe
@@ -49,7 +49,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def qemu(programs: Path, tmp_path: Path) -> Path:
     """The script that a fake QEMU runs. The fake counts its starts (`starts`) and writes its process id (`pid`)."""
     act = tmp_path / "act"
-    act.write_text(SPEAKS)
+    act.write_text(PRINTS_FIRST_LINE)
     program(
         programs,
         QEMU,

@@ -9,7 +9,7 @@ from localcloud.guests.vm import image, recipe
 
 X86 = platform.system() == "Linux" and platform.machine() == "x86_64"
 QEMU = "qemu-system-x86_64"
-SPEAKS = "echo 'Linux version 6.12'; exec sleep 60"
+PRINTS_FIRST_LINE = "echo 'Linux version 6.12'; exec sleep 60"
 needs_x86 = pytest.mark.skipif(not X86, reason="VM guests need Linux on x86_64")
 
 

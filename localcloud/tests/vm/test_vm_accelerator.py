@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from fake_programs import SPEAKS, needs_x86
+from fake_programs import PRINTS_FIRST_LINE, needs_x86
 
 from localcloud.errors import CloudError
 from localcloud.guests.vm import accelerator, image
@@ -62,7 +62,7 @@ def test_silence_is_probed_again_but_a_refusal_is_remembered(tmp_path, qemu, who
     assert accelerator.choose(whole, tmp_path, device, patience=1).name == "tcg"
     qemu.write_text("echo 'error: no' >&2; exit 1")
     assert "ended at once" in accelerator.choose(whole, tmp_path, device, patience=60).why
-    qemu.write_text(SPEAKS)
+    qemu.write_text(PRINTS_FIRST_LINE)
     assert "ended at once" in accelerator.choose(whole, tmp_path, device, patience=60).why
     assert accelerator.choose(whole, tmp_path, device, patience=60, again=True).name == "kvm"
     assert accelerator.choose(whole, tmp_path, device, patience=60).name == "kvm"
@@ -93,7 +93,7 @@ def test_result_is_kept_until_the_image_or_the_file_changes(tmp_path, qemu, whol
     assert starts(tmp_path) == 1
     (tmp_path / "accelerator.json").write_text("{")
     assert accelerator.choose(whole, tmp_path, device, patience=60).name == "tcg"
-    qemu.write_text(SPEAKS)
+    qemu.write_text(PRINTS_FIRST_LINE)
     other = image.Manifest.read(whole.manifest.text().replace(whole.manifest.digest, "0" * 16))
     renamed = image.GuestImage(whole.directory, whole.root, whole.kernel, other)
     assert accelerator.choose(renamed, tmp_path, device, patience=60).name == "kvm"

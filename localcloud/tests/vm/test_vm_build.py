@@ -198,9 +198,9 @@ def test_killed_builder_leaves_no_process_and_no_mount(tmp_path, programs, can_b
     assert can_build.read_text() == "once\n"
 
 
-def wait_until(true) -> None:
+def wait_until(condition) -> None:
     until = time.monotonic() + 120
-    while not true():
+    while not condition():
         assert time.monotonic() < until
         time.sleep(0.05)
 

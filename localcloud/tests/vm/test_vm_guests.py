@@ -1,6 +1,6 @@
 """VM guests from boot to end, with the real cloud-init of the image: what they reach, how they end, who waits.
 
-A boot takes from half a minute to a few here, so few tests see much each, and every limit is generous.
+A boot takes half a minute to a few minutes here, so there are few tests and each checks much, and every limit is generous.
 """
 
 import json
@@ -76,7 +76,10 @@ echo "this is the script"
 SCRIPT
 -----
 """
-DEAF = "mkdir -p /etc/systemd/logind.conf.d; printf '[Login]\\nHandlePowerKey=ignore\\n' >/etc/systemd/logind.conf.d/deaf.conf"
+IGNORES_POWER_BUTTON = (
+    "mkdir -p /etc/systemd/logind.conf.d; "
+    "printf '[Login]\\nHandlePowerKey=ignore\\n' >/etc/systemd/logind.conf.d/ignore.conf"
+)
 PANIC = "[ $boot = 2 ] && shutdown -h now && exit\nsysctl -w kernel.panic=2\necho c >/proc/sysrq-trigger\nsleep 60"
 
 REACHES = r"""
@@ -116,16 +119,16 @@ def test_third_vm_waits_until_one_of_two_ends(start: Callable[..., Running]) -> 
     with socket.create_server(("", 0)) as listener:
         listener.setblocking(False)
         asks = launch_asking(cloud, listener.getsockname()[1])
-        stops = instances.run(ec2, data(DEAF, "shutdown -h now"))
+        stops = instances.run(ec2, data(IGNORES_POWER_BUTTON, "shutdown -h now"))
         waits = instances.run(ec2, "")
         for server in (asks, stops):
-            instances.becomes(ec2, server, "running", BOOT)
+            instances.wait_for_state(ec2, server, "running", BOOT)
         assert instances.state(ec2, waits) == "pending"
         assert {one["instance"] for one in status(cloud)["guests_now"]} == {asks, stops}
         assert all(one["rss_mib"] > 0 for one in status(cloud)["guests_now"])
         before = instances.shown(ec2, asks)
 
-        instances.becomes(ec2, asks, "terminated", BOOT)
+        instances.wait_for_state(ec2, asks, "terminated", BOOT)
         with pytest.raises(BlockingIOError):
             listener.accept()
     assert instances.shown(ec2, asks)["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
@@ -136,16 +139,16 @@ def test_third_vm_waits_until_one_of_two_ends(start: Callable[..., Running]) -> 
     assert f"identity={asks}" in output
     assert "reboot: Power down" in output
 
-    instances.becomes(ec2, waits, "running", BOOT)
+    instances.wait_for_state(ec2, waits, "running", BOOT)
     ec2.terminate_instances(InstanceIds=[waits])
-    instances.becomes(ec2, stops, "stopped", BOOT)
+    instances.wait_for_state(ec2, stops, "stopped", BOOT)
     assert instances.console(ec2, stops).count("this is boot 1") == 1
     ec2.start_instances(InstanceIds=[stops])
-    instances.prints(ec2, stops, "this is boot 2", BOOT)
+    instances.wait_for_output(ec2, stops, "this is boot 2", BOOT)
     # From this boot on the guest ignores its power button, so it has to be killed.
     ec2.terminate_instances(InstanceIds=[stops])
     for server in (stops, waits):
-        instances.becomes(ec2, server, "terminated", BOOT)
+        instances.wait_for_state(ec2, server, "terminated", BOOT)
     output = instances.console(ec2, stops)
     assert output.count("reboot: Power down") == 1
     assert output.count("this is the script") == 1
@@ -217,7 +220,7 @@ def test_panicked_vm_reboots_if_its_kernel_is_told_to(bare: Callable[..., Runnin
             "CLOUD", cloud.facts["endpoint"].rpartition(":")[2]
         )
         server = instances.run(ec2, data(reaches + PANIC, ""), InstanceInitiatedShutdownBehavior="terminate")
-        instances.becomes(ec2, server, "terminated", 2 * BOOT)
+        instances.wait_for_state(ec2, server, "terminated", 2 * BOOT)
         with pytest.raises(BlockingIOError):
             listener.accept()
     output = instances.console(ec2, server)
@@ -233,7 +236,7 @@ def test_no_vm_outlives_a_killed_cloud(start: Callable[..., Running]) -> None:
     cloud = start()
     ec2 = cloud.client("ec2")
     other = instances.run(ec2, "#!/bin/sh\nshutdown -h now\n")
-    instances.becomes(ec2, other, "stopped")
+    instances.wait_for_state(ec2, other, "stopped")
     command(cloud.directory, "down")
 
     cloud = start("--guests", "vm")
@@ -241,23 +244,23 @@ def test_no_vm_outlives_a_killed_cloud(start: Callable[..., Running]) -> None:
     assert instances.refusal(ec2.start_instances, InstanceIds=[other]) == "IncorrectInstanceState"
     assert instances.state(ec2, other) == "stopped"
     killed = instances.run(ec2)
-    instances.becomes(ec2, killed, "running", BOOT)
+    instances.wait_for_state(ec2, killed, "running", BOOT)
     os.kill(status(cloud)["guests_now"][0]["pid"], signal.SIGKILL)
-    instances.becomes(ec2, killed, "terminated", BOOT)
+    instances.wait_for_state(ec2, killed, "terminated", BOOT)
     assert "QEMU ended by signal 9" in instances.shown(ec2, killed)["StateReason"]["Message"]
     # For QEMU, a file that may not change behaves like a full disk.
     full = instances.run(ec2)
-    instances.becomes(ec2, full, "running", BOOT)
+    instances.wait_for_state(ec2, full, "running", BOOT)
     resource.prlimit(status(cloud)["guests_now"][0]["pid"], resource.RLIMIT_FSIZE, (0, 0))
-    instances.becomes(ec2, full, "terminated", BOOT)
+    instances.wait_for_state(ec2, full, "terminated", BOOT)
     assert "this machine could not write its disk" in instances.shown(ec2, full)["StateReason"]["Message"]
     assert "could not write its disk" in instances.console(ec2, full)
     server = instances.run(ec2)
-    instances.becomes(ec2, server, "running", BOOT)
+    instances.wait_for_state(ec2, server, "running", BOOT)
     machine = status(cloud)["guests_now"][0]["pid"]
     assert b"qemu-system" in Path(f"/proc/{machine}/cmdline").read_bytes()
     os.kill(status(cloud)["pid"], signal.SIGKILL)
-    instances.until(lambda: gone(machine), 120)
+    instances.wait_until(lambda: gone(machine), 120)
 
     cloud = start("--guests", "vm")
     assert instances.state(cloud.client("ec2"), server) == "terminated"

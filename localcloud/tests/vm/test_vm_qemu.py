@@ -19,7 +19,7 @@ from running_cloud import command
 HARDWARE = Hardware(
     "t3.micro", 2, 1024, "vol-0123456789abcdef0", 8, "0a:01:02:03:04:05", "172.31.0.0/20", "ec2.internal"
 )
-CARRIERS = (("/usr/bin/python3", "-c", "go(1, 2)", "/state dir", "m"), ("carry", "e"))
+FORWARDERS = (("/usr/bin/python3", "-c", "go(1, 2)", "/state dir", "m"), ("carry", "e"))
 
 
 def line(
@@ -47,7 +47,7 @@ def test_guest_in_a_namespace_has_its_instances_address() -> None:
 
 
 def test_without_namespaces_only_metadata_and_cloud_are_reachable() -> None:
-    answer = line(qemu.Link(4566, CARRIERS))
+    answer = line(qemu.Link(4566, FORWARDERS))
     net = answer["-netdev"][0]
     assert "net=169.254.0.0/16" in net
     assert "dhcpstart=169.254.0.10" in net
@@ -55,7 +55,7 @@ def test_without_namespaces_only_metadata_and_cloud_are_reachable() -> None:
     assert "guestfwd=tcp:169.254.169.254:80-cmd:/usr/bin/python3 -c 'go(1,, 2)' '/state dir' m" in net
     assert net.endswith("guestfwd=tcp:169.254.169.254:4566-cmd:carry e")
     assert "spawn=allow" in answer["-sandbox"][0]
-    assert "restrict=off" in line(qemu.Link(4566, CARRIERS, internet=True))["-netdev"][0]
+    assert "restrict=off" in line(qemu.Link(4566, FORWARDERS, internet=True))["-netdev"][0]
 
 
 @pytest.mark.parametrize(
@@ -171,14 +171,14 @@ def test_socket_works_below_a_path_longer_than_the_limit(tmp_path: Path) -> None
     place = tmp_path / ("long" * 30)
     place.mkdir()
 
-    async def play() -> None:
+    async def scenario() -> None:
         sockets = GuestSockets("i-1", 1, no_metadata, place)
         await sockets.open()
         assert sorted(one.name for one in place.iterdir()) == ["endpoint.sock", "metadata.sock"]
         sockets.close()
         assert not list(place.iterdir())
 
-    asyncio.run(play())
+    asyncio.run(scenario())
 
 
 @pytest.mark.cloud
