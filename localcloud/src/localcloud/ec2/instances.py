@@ -136,7 +136,7 @@ def change_state(request: Request, instance: Instance, state: str) -> dict[str, 
         try:
             request.save()
         finally:
-            # A full disk must not keep a server alive.
+            # A full disk must not keep an instance alive.
             request.context.supervisor.end(instance)
     return _states(instance, before)
 

@@ -194,7 +194,7 @@ def _read(path: Path) -> RegionRecords:
     try:
         return _parse(json.loads(path.read_text()))
     except (ValueError, KeyError, TypeError) as error:
-        remedy = "Delete it to forget this region's servers, or delete the state directory to start a new cloud."
+        remedy = "Delete it to forget this region's instances, or delete the state directory to start a new cloud."
         raise CloudError(f"{path} cannot be read: {error}.", remedy) from error
 
 

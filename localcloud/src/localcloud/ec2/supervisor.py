@@ -353,6 +353,6 @@ class GuestSupervisor:
     def _save(self, instance: Instance) -> None:
         found = self._store.find(instance.id)
         if found is not None:
-            # A full or missing disk must not block the guests; the next change writes the region whole.
+            # A full or missing disk must not block the guests; the next change writes the whole region again.
             with contextlib.suppress(OSError):
                 self._store.save(found[0])

@@ -175,7 +175,7 @@ class _Init:
             self._print(f"localcloud: user data part failed: signal {-code}\n")
 
     def _end_all(self) -> None:
-        """Send TERM once to every process, also to new ones; after the grace period KILL what is left."""
+        """Send TERM once to every process, also to new ones; after the grace period send KILL to the rest."""
         self._steps.clear()
         self._current = 0
         signaled: set[int] = set()

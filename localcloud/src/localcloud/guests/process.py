@@ -147,7 +147,7 @@ class ProcessGuest:
         if self._backend.sandbox:
             self._child.kill()
         else:
-            # Without a namespace only init can kill what it started, so it is told to.
+            # Without a namespace only init can kill what it started. The closed stream tells it to do so.
             self._child.close_stream()
 
     def facts(self) -> dict[str, Any]:

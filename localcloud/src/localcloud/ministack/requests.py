@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
-T = TypeVar("T")
+Result = TypeVar("Result")
 
 Handler = Callable[[str, str, Any, bytes, Any], Awaitable[Any]]
 """Answers one request: method, path, headers, body, query -> (status, headers, body)."""
@@ -56,10 +56,10 @@ def scope(account: str, region: str) -> AbstractContextManager[None]:
     return found
 
 
-def within(account: str, region: str, call: Callable[[], T]) -> T:
+def within(account: str, region: str, call: Callable[[], Result]) -> Result:
     """Call `call` as part of a request of that account and region, and return its result."""
 
-    def scoped() -> T:
+    def scoped() -> Result:
         with scope(account, region):
             return call()
 

@@ -1,4 +1,4 @@
-"""The loopback port of a cloud: the one that it had before, the one that was asked for, or a free one that stays free."""
+"""Binds the loopback port of a cloud: its earlier port, the requested port, or a free port that programs rarely take."""
 
 import contextlib
 import errno

@@ -1,4 +1,4 @@
-"""Builds a guest image: Debian's packages, the recipe's files over them, one ext4 file system and the kernel beside it.
+"""Builds a guest image: an ext4 file system with Debian's packages and the recipe's files, and the kernel as a second file.
 
 What the image contains lives in recipe.py, where it is kept in image.py, what the machine needs in host.py. Nothing here
 boots anything.

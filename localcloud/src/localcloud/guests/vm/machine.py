@@ -187,7 +187,7 @@ class VmGuest:
             await asyncio.sleep(_DISK_CHECK)
 
     def _kill_without_disk(self) -> None:
-        """Kill the guest because its writes are lost; otherwise a server that cannot write would seem to run for ever."""
+        """Kill the guest because its writes are lost. Otherwise it would seem to run for ever."""
         if self._ended or self._killed or self._pressed or self._disk_error:
             return
         free = shutil.disk_usage(self._plan.directory).free >> 20

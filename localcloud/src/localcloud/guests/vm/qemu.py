@@ -43,7 +43,7 @@ class Capacity:
     memory: int
 
     def guests(self, accelerator: str) -> int:
-        """Return how many guests can run at once. Under TCG each takes whole cores while it boots."""
+        """Return how many guests can run at once. Under TCG each uses a full core while it boots."""
         by_memory = int(self.memory * _SHARE) // (MIN_MEMORY + _OVERHEAD[accelerator])
         return max(1, min(self.cores * _GUESTS_PER_CORE[accelerator], by_memory))
 

@@ -130,7 +130,7 @@ class Functions:
         }
 
     def _unpack(self, code: bytes, digest: str) -> Path:
-        """Return the directory of a zip's content, which is unpacked once, whole or not at all."""
+        """Return the directory of a zip's content, which is unpacked once, atomically."""
         directory = self._home / "code" / digest.replace("/", "_").replace("=", "")
         with self._unpacking:
             if not directory.exists():

@@ -47,7 +47,7 @@ def contain(parent: int, keep: tuple[int, ...]) -> None:
 
 
 def _map_self() -> None:
-    """Keep the ids of user and group inside the namespace; otherwise they would be shown as nobody."""
+    """Keep the ids of user and group inside the namespace; otherwise programs would see the user `nobody`."""
     user, group = os.geteuid(), os.getegid()
     for path, text in (
         ("/proc/self/setgroups", "deny"),

@@ -156,14 +156,14 @@ def _decide(question: Question, who: Principal, service: str) -> Refused | None:
 
 def _unsigned(action: str, region: str, resource: str, keys: Keys) -> Denied | None:
     """Authorize an unsigned request to S3, which may do only what the bucket's policy gives to everybody."""
-    nobody = Principal("anonymous", "Anonymous", "", [], [], {})
-    request = _request(_question(nobody, action, resource, region, keys))
+    anonymous = Principal("anonymous", "Anonymous", "", [], [], {})
+    request = _request(_question(anonymous, action, resource, region, keys))
     found = ministack.resource_policy("s3", action, resource, keys)
     document = found[0] if found else None
-    decision, _ = policy.decide_for(request, policy.parse(document), nobody.arn)
+    decision, _ = policy.decide_for(request, policy.parse(document), anonymous.arn)
     if decision is Decision.ALLOW:
         return None
-    return Denied(nobody.arn, decision is Decision.DENY)
+    return Denied(anonymous.arn, decision is Decision.DENY)
 
 
 def _tag_keys(resource: str) -> Keys:

@@ -31,7 +31,7 @@ def _s3_keys(derive: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, A
 
 
 def _s3_actions(derive: Callable[..., list[tuple[str, str]]]) -> Callable[..., list[tuple[str, str]]]:
-    """Add what a write needs besides s3:PutObject: the right to tag for tags, the right to read for If-Match.
+    """Add what a write needs besides s3:PutObject: s3:PutObjectTagging for tags, s3:GetObject for If-Match.
 
     "S3 API Reference", PutObject, Permissions; "S3 User Guide", How to prevent object overwrites with conditional writes.
     """

@@ -65,7 +65,7 @@ def _is_one_request(method: str, names: set[str]) -> bool:
 
 
 def wrong_parts(body: bytes, query: Any) -> Refusal | None:
-    """Return what is wrong with the parts of a CompleteMultipartUpload: their order, or one but the last under 5 MiB.
+    """Return what is wrong with the parts of a CompleteMultipartUpload: the order, or a part below 5 MiB that is not the last.
 
     "S3 API Reference", Error responses, EntityTooSmall and InvalidPartOrder. MiniStack finds what else may be wrong.
     """

@@ -90,7 +90,7 @@ class Uploads:
 
 
 def _undo(upload: str, query: Any) -> None:
-    """Forget a part that is not on disk, or the whole upload when its creation is not."""
+    """Forget a part that could not be written, or the upload if its creation could not."""
     number = first(query.get("partNumber"))
     if number:
         objects.uploads()[upload]["parts"].pop(int(number), None)
