@@ -65,9 +65,9 @@ def test_function_zip_is_its_entry_point_whole_rooms_and_tzdata(tmp_path: Path) 
     built = build_function_zip("launcher", package, tmp_path / "out")
     with zipfile.ZipFile(built.path) as archive:
         held = archive.namelist()
-    ours = ["__init__.py", "core/__init__.py", "core/alone.py", "core/names.py", "errors.py"]
-    ours += ["remote/__init__.py", "remote/environment.py", "remote/launcher.py"]
-    assert [name for name in held if name.startswith("dayfly/")] == [f"dayfly/{name}" for name in ours]
+    expected = ["__init__.py", "core/__init__.py", "core/alone.py", "core/names.py", "errors.py"]
+    expected += ["remote/__init__.py", "remote/environment.py", "remote/launcher.py"]
+    assert [name for name in held if name.startswith("dayfly/")] == [f"dayfly/{name}" for name in expected]
     assert "tzdata/zoneinfo/Europe/Tallinn" in held
     assert not [name for name in held if "__pycache__" in name]
     again = build_function_zip("launcher", package, tmp_path / "again")

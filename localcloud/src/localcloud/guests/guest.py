@@ -22,8 +22,7 @@ REFUSED = "refused"
 """The backend cannot run this user data."""
 
 PROCESS, VM = "process", "vm"
-KINDS = (PROCESS, VM)
-"""What a guest can be: a sandboxed process tree, or a virtual machine."""
+"""The kinds of guest: a sandboxed process tree, or a virtual machine."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ class GuestBackend(Protocol):
 
     @property
     def kind(self) -> str:
-        """One of KINDS."""
+        """PROCESS or VM."""
         ...
 
     def make(self, plan: BootPlan, console: Console, events: Events) -> Guest:
