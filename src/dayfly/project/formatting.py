@@ -14,7 +14,7 @@ _UNITS = (("GB", 10**9), ("MB", 10**6), ("kB", 10**3))
 
 
 def clock(moment: datetime, zone: tzinfo, *, tenths: bool = False) -> str:
-    """`22:41:00`, or with tenths `22:41:00.6`; cut off, never rounded up into the next second."""
+    """Format a time of day as `22:41:00`, or with tenths `22:41:00.6`; cut off, never rounded up."""
     local = moment.astimezone(zone)
     if tenths:
         return f"{local:%H:%M:%S}.{local.microsecond // 100_000}"
@@ -22,7 +22,7 @@ def clock(moment: datetime, zone: tzinfo, *, tenths: bool = False) -> str:
 
 
 def day(moment: datetime, zone: tzinfo, now: datetime) -> str:
-    """`today`; `Wed` for the six days before and after; else `28 Mar`, with the year if it is another one."""
+    """Format a day as `today`, as `Wed` for the six days before and after, else as `28 Mar`, with the year if it is another one."""
     local, today = moment.astimezone(zone).date(), now.astimezone(zone).date()
     distance = abs((local - today).days)
     if distance == 0:
@@ -35,7 +35,7 @@ def day(moment: datetime, zone: tzinfo, now: datetime) -> str:
 
 
 def day_time(moment: datetime, zone: tzinfo, now: datetime) -> str:
-    """`today 02:30`, or `today 02:30:09` if it is not a whole minute."""
+    """Format a day and time as `today 02:30`, or `today 02:30:09` if it is not a whole minute."""
     local = moment.astimezone(zone)
     if local.second:
         return f"{day(moment, zone, now)} {local:%H:%M:%S}"
@@ -43,18 +43,18 @@ def day_time(moment: datetime, zone: tzinfo, now: datetime) -> str:
 
 
 def date_time(moment: datetime, zone: tzinfo) -> str:
-    """`24 Nov 21:00`."""
+    """Format a date and time as `24 Nov 21:00`."""
     local = moment.astimezone(zone)
     return f"{local.day} {local:%b} {local:%H:%M}"
 
 
 def zone_name(zone: tzinfo) -> str:
-    """`Europe/Berlin`, `UTC`."""
+    """Return the name of a time zone: `Europe/Berlin`, `UTC`."""
     return str(getattr(zone, "key", None) or zone)
 
 
 def duration(length: timedelta | float) -> str:
-    """A measured duration in a column: `12s`, `34m44s`, `2h41m`, `3d4h`. Negative counts as 0."""
+    """Format a measured duration for a column: `12s`, `34m44s`, `2h41m`, `3d4h`. Negative counts as 0."""
     whole = int(_seconds(length))
     days, rest = divmod(whole, 86_400)
     hours, rest = divmod(rest, 3_600)
@@ -71,7 +71,7 @@ def duration(length: timedelta | float) -> str:
 
 
 def duration_phrase(length: timedelta | float, *, tenths: bool = False) -> str:
-    """A measured duration in a sentence: `50 s`, with tenths `9.9 s`, `less than 1 s`, `35m07s`."""
+    """Format a measured duration for a sentence: `50 s`, with tenths `9.9 s`, `less than 1 s`, `35m07s`."""
     seconds = _seconds(length)
     if seconds >= 60:
         return duration(seconds)
@@ -89,7 +89,7 @@ def _seconds(length: timedelta | float) -> float:
 
 
 def size(count: int) -> str:
-    """A number of bytes in decimal units: `1 byte`, `512 bytes`, `10.4 MB`."""
+    """Format a number of bytes in decimal units: `1 byte`, `512 bytes`, `10.4 MB`."""
     for unit, factor in _UNITS:
         if count >= factor:
             return f"{count / factor:.1f} {unit}".replace(".0 ", " ")
@@ -97,7 +97,7 @@ def size(count: int) -> str:
 
 
 def memory(used_mb: int | None, total_mb: int | None) -> str:
-    """`peak memory 1.1 of 32 GB`, in one unit (MiB or GiB); empty if the peak is unknown."""
+    """Format a peak as `peak memory 1.1 of 32 GB` (units of 1024); empty if the peak is unknown."""
     if used_mb is None:
         return ""
     if total_mb is None and used_mb < 1024:
@@ -112,24 +112,24 @@ def memory(used_mb: int | None, total_mb: int | None) -> str:
 
 
 def number_of(count: int, noun: str) -> str:
-    """`1 file`, `3 files`."""
+    """Format a count with its noun: `1 file`, `3 files`."""
     if count == 1:
         return f"1 {noun}"
     return f"{count:,} {noun}s"
 
 
 def joined(*parts: str, separator: str = ", ") -> str:
-    """The parts that are not empty, joined."""
+    """Join the parts that are not empty."""
     return separator.join(part for part in parts if part)
 
 
 def with_detail(clause: str, detail: str) -> str:
-    """`clause: detail`, or the clause alone if there is no detail."""
+    """Return `clause: detail`, or the clause alone if there is no detail."""
     return joined(clause, detail, separator=": ")
 
 
 def one_line(command: str | Sequence[str]) -> str:
-    """A job's command on one line, cut off at 78 characters."""
+    """Format a job's command on one line, cut off at 78 characters."""
     if isinstance(command, str):
         line = " ".join(command.split())
     else:
@@ -140,7 +140,7 @@ def one_line(command: str | Sequence[str]) -> str:
 
 
 def dayfly(*arguments: str, local: bool) -> str:
-    """A command to type: `dayfly show pi --local`."""
+    """Return a command to type: `dayfly show pi --local`."""
     line = " ".join(("dayfly", *arguments))
     if local:
         return f"{line} --local"
@@ -148,12 +148,12 @@ def dayfly(*arguments: str, local: bool) -> str:
 
 
 def labelled(label: str, line: str, *, width: int = 8, indent: int = 0) -> str:
-    """A line with a label in front, `target   AWS ...`; `width` is that of the label."""
+    """Return a line that starts with a label: `target   AWS ...`. `width`: that of the label."""
     return f"{'':<{indent}}{label:<{width}} {line}".rstrip()
 
 
 def table(rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """Columns, two spaces apart. The first row holds their titles."""
+    """Return the lines of a table with columns two spaces apart. The first row holds the titles."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return tuple(_table_row(row, widths) for row in rows)
 

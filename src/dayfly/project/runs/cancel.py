@@ -1,4 +1,4 @@
-"""Cancels a run: writes down that it has to end, takes the steps that are due, and waits until its server is gone."""
+"""Cancel a run: record the cancel, take the steps that are due, and wait until its server is gone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GONE_WITHIN_S = 60
 
 
 def cancel(run: names.RunName, actor: Actor, by: str, poll_s: float) -> Flow[Closed]:
-    """Cancels the run's newest attempt and returns how it was closed: it may have ended by itself first.
+    """Cancel the run's newest attempt and return its end, which may have come before the cancel.
 
     Raises NotFoundError when the run is over, UnfinishedError when its server is still terminating.
     """

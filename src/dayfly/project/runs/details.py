@@ -1,4 +1,4 @@
-"""Look up one run for `show`: its facts, its receipt, and what ends its server. Flows that only read."""
+"""Look up one run for `show`: its facts, its receipt, and what shows that its server will end. These flows only read."""
 
 from __future__ import annotations
 

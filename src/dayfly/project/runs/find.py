@@ -1,6 +1,6 @@
-"""Find the run that a person names: a RUN argument, or a job's newest run with a good result. Flows that only read.
+"""Find the run that a person names: a RUN argument, or a job's newest successful run. These flows only read.
 
-The forms of a RUN argument are references.py's.
+references.py parses a RUN argument.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def find_run(reference: RunReference, zone: ZoneInfo) -> Flow[names.RunName]:
 
 
 def _around(job: str, day: date) -> Flow[tuple[names.RunName, ...]]:
-    """Return the runs of the UTC days that a day of any zone can touch."""
+    """Return the runs of the day before, the day and the day after, in UTC: a day of any time zone lies in these."""
     found: tuple[names.RunName, ...] = ()
     for each in (day - _DAY, day, day + _DAY):
         found += yield from runs_with_records(job, each.isoformat())
@@ -53,7 +53,7 @@ def _newest_finished(job: str) -> Flow[tuple[names.RunName, ...]]:
 
 
 def newest_good(job: str) -> Flow[names.RunName]:
-    """Return the run that `latest` names.
+    """Return the run that the job's `latest` record names: the newest scheduled run that succeeded.
 
     Raises NotFoundError; its hint names a run by hand that succeeded, if there is one.
     """

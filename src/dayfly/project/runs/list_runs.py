@@ -1,4 +1,4 @@
-"""List runs: those that are open, those that are finished, and the ticks that never became a run. Flows that only read."""
+"""List runs: those that are open, those that are finished, and the ticks that never became a run. These flows only read."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from dayfly.project.runs.rows import RunRow
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_TICKS = 20_000
-"""Expected ticks looked at per job: two weeks of one a minute. Older ones are left out."""
+"""At most this many expected ticks are checked per job: two weeks of one tick a minute. Older ones are left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunQuery:
     """Which runs to list: ticks from `since` to before `until`, of one job or (None) of all.
 
-    `details`: how many of the newest get their details. `keep_s`: older runs were removed, so no tick counts as missed there.
+    `details`: the number of newest runs whose details are read. `keep_s`: older runs were deleted, so older ticks cannot count as missed.
     """
 
     since: datetime
@@ -46,7 +46,7 @@ def list_runs(query: RunQuery, zones: Zones) -> Flow[tuple[RunRow, ...]]:
             found[row.run] = row
     for run in (yield from open_runs(query.job)):
         facts = yield from gather(run)
-        # It may have been finished since it was listed. Then its marker under done/ knows more.
+        # It may have finished after open/ was listed. Then the row from its marker under done/ is newer.
         if facts.is_open or run not in found:
             found[run] = rows.from_facts(facts, (yield from ask(Now())))
     for job in (yield from _jobs(query)):
@@ -155,7 +155,7 @@ def _missed(job: str, query: RunQuery, zones: Zones, known: Mapping[names.RunNam
         if run not in recorded:
             found.append(rows.never_started(run))
             continue
-        # It has records, but no marker under open/ or done/: someone is between two steps, or the marker was lost.
+        # It has records, but no marker under open/ or done/: a program is between two steps, or the marker was lost.
         facts = yield from gather(run)
         found.append(rows.from_facts(facts, (yield from ask(Now()))))
     return found

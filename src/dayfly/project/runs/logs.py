@@ -1,4 +1,4 @@
-"""Reads the log of a run piece by piece, and follows it until the job is over. The pieces are emitted as they are."""
+"""Emit the log of a run piece by piece, unchanged; with `follow`, new pieces too until the job is over."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from dayfly.project.runs.details import out_prefix
 from dayfly.project.runs.references import unique_name
 
 UNCLEAR_AT_MOST = 20
-"""How many looks in a row may have no clear answer before following ends."""
+"""Following stops after this many unclear answers in a row."""
 
 
 @dataclass
 class Tail:
-    """How far a log was read: the keys of the pieces that were emitted, and their bytes. `is_over`: no more will come."""
+    """How far a log was read: keys and total size of the emitted pieces. `is_over`: no more pieces will come."""
 
     seen: set[str] = field(default_factory=set)
     bytes: int = 0
@@ -28,7 +28,7 @@ class Tail:
 
 
 def tail(run: names.RunName, *, follow: bool, poll_s: float) -> Flow[Tail]:
-    """Emits each piece of the newest attempt's log once, in order; with `follow` until the job is over.
+    """Emit each piece of the newest attempt's log once, in order; with `follow` until the job is over. Returns how far it was read.
 
     Raises NotFoundError for a run that has no server and will have none.
     """
@@ -48,7 +48,7 @@ def tail(run: names.RunName, *, follow: bool, poll_s: float) -> Flow[Tail]:
 
 
 def _read_on(run: names.RunName, read: Tail, *, follow: bool) -> Flow[None]:
-    """Emits the pieces that were not emitted yet."""
+    """Emit the new pieces, and record them in `read`."""
     attempt = log_attempt((yield from gather(run)), follow=follow)
     if attempt is None:
         return
@@ -70,7 +70,7 @@ def log_pieces(run: names.RunName, attempt: Attempt) -> Flow[tuple[str, ...]]:
 
 
 def _piece(key: str) -> Flow[bytes]:
-    """One piece of a log, at most 4 MiB. Raises NotFoundError when it was removed."""
+    """Return one piece of a log, at most 4 MiB. Raises NotFoundError if it was deleted."""
     stored = yield from ask(Get(key))
     if stored is None:
         raise NotFoundError(f"{key} is no longer in the bucket")
@@ -78,7 +78,7 @@ def _piece(key: str) -> Flow[bytes]:
 
 
 def log_attempt(facts: Facts, *, follow: bool) -> Attempt | None:
-    """The newest attempt that has a server. None: wait for one. Raises NotFoundError when there is none and none will come."""
+    """Return the newest attempt with a server; None: wait for one. Raises NotFoundError if none has a server and none will."""
     if follow and _may_get_a_server(facts):
         return None
     with_server = [one for one in facts.attempts if isinstance(one.election, Elected)]
@@ -89,7 +89,7 @@ def log_attempt(facts: Facts, *, follow: bool) -> Attempt | None:
 
 
 def _may_get_a_server(facts: Facts) -> bool:
-    """Whether the newest attempt waits for its server."""
+    """Return whether the newest attempt waits for its server."""
     match facts.attempt.closed, facts.attempt.election:
         case NotStored(), NotStored() | NoServer():
             return facts.is_open
@@ -97,7 +97,7 @@ def _may_get_a_server(facts: Facts) -> bool:
 
 
 def is_over(attempt: Attempt) -> bool:
-    """Whether the log is complete: the agent stored its end, or its server is gone without one."""
+    """Return whether the log is complete: the agent reported the end, or the server is gone."""
     match attempt.ended, attempt.closed:
         case NotStored(), NotStored():
             return attempt.server.gone

@@ -30,7 +30,7 @@ _SENTENCES_WITH_DETAIL: Mapping[str, str] = {
 
 
 def outcome_words(outcome: str) -> str:
-    """`timed-out` in keys and JSON is `timed out` on screens."""
+    """Return an outcome as screens write it: `timed-out` becomes `timed out`."""
     return outcome.replace("-", " ")
 
 
@@ -59,7 +59,7 @@ def _why_closed(attempt: Attempt, closed: Closed) -> str:
 def explain(
     outcome: str, reason: str, detail: str, *, time_limit_s: int | None = None, missing: Sequence[str] = ()
 ) -> str:
-    """Why a run ended like this, as a clause that follows its name; empty for success.
+    """Return why a run ended like this, as a clause that follows its name; empty for success.
 
     `missing`: the declared outputs that matched nothing.
     """
@@ -85,7 +85,7 @@ def explain(
 
 
 def explain_no_server(none: NoServer) -> str:
-    """Why an attempt that was not cancelled has no server."""
+    """Return why an attempt that was not cancelled has no server."""
     if none.cause == Cause.REFUSED and none.reason == EndReason.UNKNOWN and none.detail:
         return f"EC2 refused the launch: {none.detail}"
     return _explain_failure(none.reason, none.detail, ())
@@ -108,7 +108,7 @@ def _explain_failure(reason: str, detail: str, missing: Sequence[str]) -> str:
 
 
 def short_note(outcome: str, reason: str, detail: str) -> str:
-    """The reason in a few words for a column; empty if the outcome says it all."""
+    """Return the reason in a few words for a column; empty if the outcome says it all."""
     if outcome in ("succeeded", "timed-out", "cancelled"):
         return ""
     if outcome in ("skipped", "missed"):

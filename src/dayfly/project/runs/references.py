@@ -1,6 +1,6 @@
-"""How people name runs: `ingest`, `ingest@2026-11-24`, `ingest@2026-11-24T02:30`, with Z for UTC; and how screens shorten names.
+"""How users name runs: `ingest`, `ingest@2026-11-24`, `ingest@2026-11-24T02:30`, with Z for UTC; and how screens shorten names.
 
-The full name is core/names.py's. The runs to choose from come as values; nothing is looked up here.
+core/names.py defines the full name. The runs to choose from are arguments; nothing is looked up here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MOST_LISTED = 5
 class RunReference:
     """A RUN argument. `when`: the day or the time of the run that it means; None: the job's newest run.
 
-    A time given with Z is in UTC; a time without, and a day, is in the job's zone. `to_the_minute`: the time had no seconds.
+    A time with Z is in UTC. A day, or a time without Z, is in the job's zone. `to_the_minute`: the time had no seconds.
     """
 
     text: str
@@ -32,7 +32,7 @@ class RunReference:
 
     @property
     def day(self) -> date | None:
-        """The day that it names, or the day of its time."""
+        """The day, or the day of the time, that the reference names."""
         if isinstance(self.when, datetime):
             return self.when.date()
         return self.when
@@ -61,7 +61,7 @@ def parse(text: str) -> RunReference:
 
 
 def resolve(reference: RunReference, runs: Iterable[RunName], zone: tzinfo) -> RunName:
-    """Return the run that the reference means, out of these; `zone` is the job's.
+    """Return the one of these runs that the reference means; `zone` is the job's.
 
     Raises NotFoundError if none or more than one matches, with the nearest names.
     """
@@ -95,7 +95,7 @@ def known_job(name: str, jobs: Iterable[str]) -> str:
 
 
 def short(run: RunName, others: Iterable[RunName] = ()) -> str:
-    """The name for screens, `ingest@2026-11-24T01:30Z`; with seconds if another of these runs has the same minute."""
+    """Return the name for screens, `ingest@2026-11-24T01:30Z`; with seconds if another of these runs has the same minute."""
     minute = _minute(run.tick)
     if any(other != run and other.job == run.job and _minute(other.tick) == minute for other in others):
         return str(run)
@@ -103,7 +103,7 @@ def short(run: RunName, others: Iterable[RunName] = ()) -> str:
 
 
 def unique_name(run: RunName) -> str:
-    """The shortest name that means this run whatever other runs exist: without seconds on a whole minute."""
+    """Return the shortest name that is unique whatever other runs exist: without seconds if they are 0."""
     if run.tick.second:
         return str(run)
     return short(run)
@@ -136,7 +136,7 @@ def _nearest(when: date | datetime, own: Sequence[RunName], zone: tzinfo) -> lis
 
 
 def _middle(when: date | datetime, zone: tzinfo) -> datetime:
-    """The time itself, or the noon of the day."""
+    """Return the time itself, or noon of the day."""
     if not isinstance(when, datetime):
         return datetime(when.year, when.month, when.day, 12, tzinfo=zone)
     if when.tzinfo is None:
@@ -145,7 +145,7 @@ def _middle(when: date | datetime, zone: tzinfo) -> datetime:
 
 
 def _choices(runs: Sequence[RunName], own: Sequence[RunName]) -> tuple[tuple[str, str], ...]:
-    """The runs as further lines of an error: `is` before the first, `or` before the others."""
+    """Return the runs as further lines of an error, labelled `is` (the first) and `or` (the others)."""
     labels = ["is", *("or" for _ in runs[1:])]
     return tuple((label, short(run, own)) for label, run in zip(labels, runs, strict=False))
 

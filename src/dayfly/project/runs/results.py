@@ -1,6 +1,6 @@
-"""Downloads the files of a run: whole or not at all, each checked against its hash. Writes nothing in the bucket.
+"""Download the files of a run, all or none, each checked against its hash. Writes nothing in the bucket.
 
-Which run, and whether it succeeded, is decided before. `fetch` is a flow; `arriving` makes and replaces folders on this laptop.
+The caller chooses the run. `fetch` is a flow; `arriving` creates and replaces folders on this laptop.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from dayfly.flows.calls import Download, Flow, Log, ask
 
 
 def fetch(outputs: Iterable[Output], folder: Path, prefix: str) -> Flow[None]:
-    """Downloads these files into `folder`. The path of each is logged before it is downloaded.
+    """Download these files into `folder`. The path of each is logged before it is downloaded.
 
     `prefix`: where in the bucket they must be. Raises NotFoundError for a file that is no longer there, UnfinishedError for one that is
-    not what was stored or not this run's.
+    not what was stored, or that belongs to another run.
     """
     files = tuple(outputs)
     for output in files:
@@ -39,7 +39,7 @@ def fetch(outputs: Iterable[Output], folder: Path, prefix: str) -> Flow[None]:
 
 
 def refuse_foreign(output: Output, prefix: str) -> None:
-    """Raises UnfinishedError for a path outside the run's folder and for an object of another run.
+    """Raise UnfinishedError for a path outside the run's folder and for an object of another run.
 
     The record was written on the job's own server, so the paths and keys in it are not trusted.
     """
@@ -54,7 +54,7 @@ def refuse_foreign(output: Output, prefix: str) -> None:
 
 @contextmanager
 def arriving(to: Path) -> Iterator[Path]:
-    """An empty folder beside `to`, which replaces `to` when the block ends well. When it raises, `to` is as it was.
+    """Yield a new empty folder, which replaces `to` if the block succeeds. If the block raises, `to` is unchanged.
 
     Raises FileError for a folder that cannot be written.
     """

@@ -1,4 +1,4 @@
-"""One run in a list of runs: what `runs` shows of it, made from its facts or from its stored receipt."""
+"""One row in a list of runs, made from the run's facts or from its stored receipt."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ NEVER_STARTED = "never started"
 
 @dataclass(frozen=True, kw_only=True)
 class RunRow:
-    """A run, or a tick that did not become one. `outcome`: that of its newest attempt, or one of state.LIVE.
+    """A run, or a tick that never became one. `outcome`: that of the newest attempt, or one of state.LIVE.
 
-    `detailed` False: only `run`, `outcome` and `attempt` were looked up. None means unknown. `job`: how long the command ran.
+    `detailed` False: only `run`, `outcome` and `attempt` were looked up. None: unknown. `job`: how long the command ran.
     `before`: how the earlier attempts ended.
     """
 

@@ -1,6 +1,6 @@
 """List the project's servers as EC2 shows them now, for `ps`: each with its run and what the sweeper will do with it.
 
-Flows that only read.
+These flows only read.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def list_servers() -> Flow[ServerList]:
 
 
 def _lacks_server(facts: Facts) -> bool:
-    """Whether the run is live and EC2 does not show its elected server."""
+    """Return whether the run is live and EC2 does not show its elected server."""
     match facts.attempt:
         case Attempt(closed=NotStored(), election=Elected(), server=NotShown()):
             return True

@@ -1,4 +1,4 @@
-"""Starts or retries a run: sends the documented event to the launcher, so that a person needs no right to launch servers."""
+"""Start or retry a run by sending an event (docs/event.md) to the launcher. So a user needs no permission to launch servers."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from dayfly.errors import DayflyError, FileError, NotFoundError, RightsError, Su
 from dayfly.flows.calls import Flow, Invoke, Invoked, ask
 
 TRIES = 3
-"""How often an event is sent. The same event with the same `request` starts one run, so an unclear answer is asked again."""
+"""How often an event is sent if the answer is unclear. Events with the same `request` start only one run."""
 _CLASSES: Mapping[int, type[DayflyError]] = {2: FileError, 3: RightsError, 4: NotFoundError, 5: SupplyError}
-"""The error of each exit code that the launcher names."""
+"""The error to raise for each exit code in the launcher's answer."""
 
 
 def send_event(project: str, event: Mapping[str, Any]) -> Flow[Mapping[str, Any]]:
-    """Sends the event, which has its `request`, and returns the launcher's answer.
+    """Send the event, which must have a `request`, and return the launcher's answer.
 
-    Raises what the launcher refused, NotFoundError when there is no launcher, Unclear when it did not finish.
+    Raises the launcher's refusal as its error, NotFoundError if there is no launcher, Unclear if it did not finish.
     """
     call = Invoke(names.launcher_function(project), json.dumps(dict(event)))
     last = ""
@@ -40,7 +40,7 @@ def send_event(project: str, event: Mapping[str, Any]) -> Flow[Mapping[str, Any]
 
 
 def _accepted(invoked: Invoked) -> Mapping[str, Any]:
-    """The answer of a launcher that took the event. Raises what it refused."""
+    """Return the launcher's answer if it accepted the event; otherwise raise its refusal."""
     answer = invoked.answer
     if answer.get("refused"):
         kind = _CLASSES.get(int(answer.get("exit") or 4), NotFoundError)

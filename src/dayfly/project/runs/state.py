@@ -1,4 +1,4 @@
-"""Where a run stands, in the words of screens, and when its command ran: read off its facts. Nothing is looked up here."""
+"""The state of a run in the words of screens, and when its command ran, computed from its facts. Nothing is looked up here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CLOSING = "server gone; final status within 5 min"
 
 
 def state(facts: Facts) -> str:
-    """One of LIVE, or the outcome once the newest attempt is closed or the tick was decided not to run."""
+    """Return one of LIVE; or the outcome, if the newest attempt is closed or the claim says not to run."""
     match facts.claim:
         case NotStored():
             return "waiting"
@@ -35,7 +35,7 @@ def state(facts: Facts) -> str:
 
 
 def source(facts: Facts) -> Source | None:
-    """What started the run; None if it is unknown."""
+    """Return what started the run; None if it is unknown."""
     match facts.claim, facts.opened:
         case (Claim(source=source), _) | (_, Kept(record=Opened(source=source))):
             return source
@@ -43,7 +43,7 @@ def source(facts: Facts) -> Source | None:
 
 
 def job_started(attempt: Attempt) -> datetime | None:
-    """When the command began; None if it did not, or if the server did not say."""
+    """Return when the command began; None if it did not, or if the server did not say."""
     match attempt.started, attempt.ended:
         case (Started(at=began), _) | (_, Ended(job_started=began)):
             return began
@@ -51,7 +51,7 @@ def job_started(attempt: Attempt) -> datetime | None:
 
 
 def job_duration(attempt: Attempt) -> timedelta | None:
-    """How long the command ran, by the server's clock; None if unknown or not over."""
+    """Return how long the command ran, by the server's clock; None if unknown or not over."""
     match attempt.ended:
         case Ended(job_started=datetime() as began, job_ended=datetime() as ended):
             return ended - began

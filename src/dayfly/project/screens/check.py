@@ -21,7 +21,7 @@ Zones = Callable[[str], ZoneInfo]
 class BundleSummary:
     """The bundle that the servers of these jobs get.
 
-    `platform`: what its packages were built for, None if Python is not wanted; `source`: the file that names them. `unknown`: why
+    `platform`: what its packages were built for; None with python = "none". `source`: the file that lists them. `unknown`: why
     the bundle was not built here; then the rest is not known.
     """
 
@@ -37,7 +37,7 @@ class BundleSummary:
 def check_lines(
     project: Project, warnings: Sequence[Problem], errors: int, now: datetime, zones: Zones
 ) -> tuple[str, ...]:
-    """Title, table and warnings. `errors`: how many problems were found outside the file itself (in bundles)."""
+    """Return title, table and warnings. `errors`: the number of problems outside the file, that is, in bundles."""
     counts = [
         formatting.number_of(len(project.jobs), "job"),
         formatting.number_of(len(project.regions), "region"),
@@ -53,7 +53,7 @@ def check_lines(
 
 
 def bundle_lines(bundles: Sequence[BundleSummary]) -> tuple[str, ...]:
-    """One line per bundle; names its jobs if there is more than one bundle."""
+    """Return one line per bundle; it names its jobs if there is more than one bundle."""
     if len(bundles) == 1:
         return (formatting.labelled("bundle", _describe(bundles[0])),)
     return tuple(formatting.labelled("bundle", f"{', '.join(one.jobs)}: {_describe(one)}") for one in bundles)
@@ -62,7 +62,7 @@ def bundle_lines(bundles: Sequence[BundleSummary]) -> tuple[str, ...]:
 def check_document(
     project: Project, warnings: Sequence[Problem], bundles: Sequence[BundleSummary], now: datetime, zones: Zones
 ) -> dict[str, Any]:
-    """The same as JSON, with times in UTC and null for what is unknown."""
+    """Return the screen as JSON, with times in UTC and null for what is unknown."""
     return {
         "project": project.name,
         "account": project.account,
@@ -82,7 +82,7 @@ def _number_or_no(count: int, noun: str) -> str:
 
 
 def _table(project: Project, now: datetime, zones: Zones) -> tuple[str, ...]:
-    """The jobs. Names the zone in the title if all jobs share it; leaves out UTC times if no row needs them."""
+    """Return the table of jobs. The title names the zone if all jobs share it. The UTC column is left out if no row needs it."""
     jobs = project.jobs.values()
     shared = {job.timezone for job in jobs}
     title = "NEXT"

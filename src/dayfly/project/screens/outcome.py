@@ -1,6 +1,6 @@
-"""How a run ended, or where it stands: outcome, why, what is kept, what ended the server, the next command.
+"""How a run ended, or its current state: outcome, why, what is kept, what ended the server, the next command.
 
-It closes every screen about a run. The steps before are progress.py's.
+These are the last lines of every screen about a run. The lines before them, its steps, are made in progress.py.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ RECEIPT_PENDING = "not written yet; the sweeper writes it within 5 min"
 
 @dataclass(frozen=True, kw_only=True)
 class RunOutcome:
-    """How a run ended, by its newest attempt; `over` False: where it stands now. Texts are clauses without a full stop.
+    """How a run ended, by its newest attempt, or with `over` False its current state. Texts are clauses without a full stop.
 
     `outcome`: also one of state.LIVE. `kept`: what is stored of a run that is over. `ended_by`: what ended the server; empty if
     that was the agent at the end of the job, or if there was no server. `next`: the next useful command.
@@ -61,7 +61,7 @@ class RunOutcome:
         return _EXIT_CODES.get(self.reason, 1)
 
     def document(self) -> dict[str, Any]:
-        """The outcome as JSON."""
+        """Return the outcome as JSON."""
         return {"run": self.run, "outcome": self.outcome, "reason": self.reason or None, "why": self.why or None}
 
 
@@ -87,7 +87,7 @@ def outcome_of(facts: Facts, *, local: bool) -> RunOutcome:
 
 
 def _not_run(facts: Facts, claim: Claim, *, local: bool) -> RunOutcome:
-    """The outcome of a tick that was skipped or missed."""
+    """Return the outcome of a tick that was skipped or missed."""
     command = "runs"
     if claim.decision == Decision.MISSED:
         command = "run"
@@ -152,9 +152,9 @@ def _next(facts: Facts, attempt: Attempt, closed: Closed, *, local: bool) -> str
 
 
 def outcome_lines(facts: Facts, zone: tzinfo, *, receipt_stored: bool, local: bool = False) -> tuple[str, ...]:
-    """The last lines of a log that explain the end, the outcome, what is kept, the next command.
+    """Return the log's last lines if they explain the end, then the outcome, what is kept and the next command.
 
-    A run that goes on has only its state and the next command. `receipt_stored`: whether its receipt is written.
+    A run that is not over gets only its state and the next command. `receipt_stored`: whether its receipt is written.
     """
     outcome = outcome_of(facts, local=local)
     title = _labelled(reasons.outcome_words(outcome.outcome), outcome.title)
@@ -175,7 +175,7 @@ def outcome_lines(facts: Facts, zone: tzinfo, *, receipt_stored: bool, local: bo
 
 
 def last_lines(attempt: Attempt, count: int = _LAST_LINES) -> tuple[str, ...]:
-    """`last 3 of 41 lines` and these lines of the log; if the agent reported no end, those of the server's console."""
+    """Return the title `last 3 of 41 lines` and these lines of the log; if the agent reported no end, lines of the server's console."""
     match attempt.ended, attempt.closed:
         case Ended(log=log), _:
             shown = log.last[-count:]
@@ -192,7 +192,7 @@ def _quoted(title: str, lines: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _server_lines(attempt: Attempt, outcome: RunOutcome, zone: tzinfo) -> list[str]:
-    """What ended the server if it was not the agent, and how far from its deadline it was gone."""
+    """Return what ended the server if it was not the agent, and how long before or after its deadline it was gone."""
     lines: list[str] = []
     if outcome.ended_by:
         lines.append(_labelled("ended by", outcome.ended_by))

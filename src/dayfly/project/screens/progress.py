@@ -1,6 +1,6 @@
-"""The steps of a run so far, a line each with the time it happened: for `run --wait`, `demo` and `show`.
+"""The steps of a run so far, one line each with its time: for `run --wait`, `demo` and `show`.
 
-A line appears when its fact is known and does not change afterwards. How a run ended is outcome.py's.
+A line appears when its fact is known and does not change later. outcome.py adds how the run ended.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _AGENT = "agent: "
 class StepLine:
     """One step that happened. `attempt` (0: the tick and its claim) and `name` identify it.
 
-    `line` is what every screen says of it, `more` what only `show` adds.
+    `line`: the text on every screen. `more`: what only `show` adds to it.
     """
 
     attempt: int
@@ -65,9 +65,9 @@ class GoneLine(StepLine):
 
 
 def step_lines(facts: Facts, *, attempt: int = 1) -> tuple[StepLine, ...]:
-    """Everything that happened so far, oldest first, from this attempt on (1: with the tick and the claim).
+    """Return the steps so far, oldest first, from this attempt on (1: with the tick and the claim).
 
-    No line is earlier than the one before it: EC2 gives whole seconds, and the clocks of three machines differ a little.
+    No line has an earlier time than the line before it, although EC2 gives whole seconds and three machines have different clocks.
     """
     found: list[StepLine] = []
     if attempt <= 1:
@@ -86,7 +86,7 @@ def step_lines(facts: Facts, *, attempt: int = 1) -> tuple[StepLine, ...]:
 def _tick_and_claim(facts: Facts) -> Iterator[StepLine]:
     scheduled = state.source(facts) == Source.SCHEDULE
     if isinstance(facts.claim, NotStored) and facts.retry:
-        scheduled = False  # The order of a retry does not say what started the run.
+        scheduled = False  # The open record of a retry does not say what started the run.
     if scheduled:
         yield StepLine(attempt=0, name="tick", at=facts.run.tick, line="due by its schedule")
     match facts.claim:
@@ -164,7 +164,7 @@ def _job(facts: Facts, attempt: Attempt) -> Iterator[StepLine]:
 
 
 def _reported(attempt: Attempt, ended: Ended) -> Iterator[StepLine]:
-    """What the agent says of the end."""
+    """Return what the agent reported about the end."""
     number = attempt.number
     match ended.job_ended:
         case datetime() as at:
@@ -249,7 +249,7 @@ def _gone_line(attempt: Attempt, closed: Closed, launched: datetime) -> GoneLine
 
 
 def unusual_end(ended_by: str) -> str:
-    """What ended the server; empty if that was the agent, which is the normal end."""
+    """Return what ended the server; empty if it was the agent, which is the normal case."""
     if ended_by.startswith(_AGENT):
         return ""
     return ended_by
@@ -258,19 +258,19 @@ def unusual_end(ended_by: str) -> str:
 def progress_lines(
     facts: Facts, zone: tzinfo, *, tenths: bool, full: bool = False, attempt: int = 1
 ) -> tuple[str, ...]:
-    """The run so far as lines of text. Later facts add lines at the end and change none.
+    """Return the run so far as lines of text. Later facts add lines at the end and change none.
 
-    `tenths`: the demo's form, with tenths of a second. `full`: with what only `show` says. `attempt`: the first one shown.
+    `tenths`: as in the demo, with tenths of a second. `full`: with what only `show` adds. `attempt`: the first one shown.
     """
     lines = step_lines(facts, attempt=attempt)
     return tuple(format_step(line, lines[0].at, zone, tenths=tenths, full=full) for line in lines)
 
 
 def format_step(line: StepLine, base: datetime, zone: tzinfo, *, tenths: bool, full: bool = False) -> str:
-    """One step as a line of text: its time, and how long after `base` it was."""
+    """Format one step as a line of text, with its time and how long after `base` it happened."""
     at = formatting.clock(line.at, zone, tenths=tenths)
     said = _describe(line, zone, tenths=tenths, full=full)
-    # Computed from the times as shown, so that they agree.
+    # Computed from the times as shown, so that both agree on the screen.
     after = _cut(line.at, tenths=tenths) - _cut(base, tenths=tenths)
     if tenths:
         return f"  {line.name:<12}  {at:<10}  {_distance_in_tenths(line, after):>7}   {said}".rstrip()
@@ -295,7 +295,7 @@ def _describe(step: StepLine, zone: tzinfo, *, tenths: bool, full: bool) -> str:
 
 def _describe_server(step: ServerLine, zone: tzinfo, *, tenths: bool) -> str:
     gone_by = f"gone by {formatting.clock(step.deadline, zone)}"
-    if tenths:  # The demo named the type already, and its reader wants to know one thing.
+    if tenths:  # The demo has named the type already.
         return f"{step.server}, {gone_by} whatever happens"
     return formatting.joined(step.server, step.shape, gone_by)
 

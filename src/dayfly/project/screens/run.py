@@ -1,4 +1,4 @@
-"""Screen of `show RUN`: all that is known of one run, and what ends the server of a live one; as text and as JSON."""
+"""Screen of `show RUN`: everything known about one run, and what will end its server if it is live; as text and as JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dayfly.project.screens.outcome import RECEIPT_PENDING, RunOutcome, last_lin
 from dayfly.project.screens.progress import progress_lines
 
 LATEST_END = timedelta(minutes=7)
-"""How long after its deadline the sweeper has ended a server at the latest, if it is the only layer left."""
+"""If only the sweeper works, it ends a server at most this long after the deadline."""
 _SWEEP_OVERDUE = timedelta(minutes=15)
 _ARMED = "dayfly switch: armed"
 _MOST_FILES = 5
@@ -26,7 +26,7 @@ _WIDTH = 9
 
 
 def show_lines(details: RunDetails, zone: tzinfo, *, local: bool = False) -> tuple[str, ...]:
-    """The screen below its target line, with times in `zone`."""
+    """Return the screen below its target line, with times in `zone`."""
     facts = details.facts
     outcome = outcome_of(facts, local=local)
     lines = [
@@ -47,7 +47,7 @@ def show_lines(details: RunDetails, zone: tzinfo, *, local: bool = False) -> tup
 
 
 def show_document(details: RunDetails, *, local: bool = False) -> dict[str, Any]:
-    """The same as JSON: the fields of the receipt once it is stored, before that what is known; null for the unknown."""
+    """Return the screen as JSON: the receipt's fields if it is stored, otherwise what is known; null for what is unknown."""
     facts = details.facts
     outcome = outcome_of(facts, local=local)
     content: dict[str, Any] = {"run": outcome.run, "job": facts.run.job, "tick": names.utc_text(facts.run.tick)}
@@ -117,7 +117,7 @@ def _attempt(details: RunDetails, attempt: Attempt, outcome: RunOutcome, zone: t
 
 
 def _live_server(details: RunDetails, attempt: Attempt, zone: tzinfo) -> list[str]:
-    """The server and each layer that would end it, as looked up now."""
+    """Return the lines about the server and each layer that would end it."""
     match attempt.election:
         case NotStored():
             return [_labelled("server", "none yet")]
@@ -151,7 +151,7 @@ def _layer_line(name: str, layer: Mapping[str, Any]) -> str:
 
 
 def _layers(details: RunDetails, attempt: Attempt) -> dict[str, dict[str, Any]]:
-    """What ends the server, by layer: `ok` (null: unknown) and `says`, the same in words."""
+    """Return whether each layer is ready to end the server: `ok` (null: unknown), and `says`, the same in words."""
     return {
         "switch": _switch(details.console),
         "kill_schedule": _kill_schedule(attempt),
@@ -214,7 +214,7 @@ def _results(details: RunDetails, attempt: Attempt, outcome: RunOutcome) -> list
 
 
 def _attempt_end(number: int, closed: Closed) -> str:
-    """`1 failed exit 3`."""
+    """Return the end of an attempt: `1 failed exit 3`."""
     return formatting.joined(str(number), reasons.outcome_words(closed.outcome), closed.reason, separator=" ")
 
 
@@ -226,7 +226,7 @@ def _first_few(files: list[str]) -> str:
 
 
 def _code(facts: Facts, attempt: Attempt) -> str:
-    """The code and the image that the attempt ran: `3fa94c1 = commit 9f2c1ab (clean)      image debian-13 = ami-0d4e`."""
+    """Return the code and the image that the attempt ran: `3fa94c1 = commit 9f2c1ab (clean)      image debian-13 = ami-0d4e`."""
     match facts.version(attempt.intent.version):
         case Deployed() as version:
             return f"{_bundle(version.code)}      image {_image(version, attempt)}"
@@ -252,7 +252,7 @@ def _image(version: Deployed, attempt: Attempt) -> str:
 
 
 def _latest(details: RunDetails, zone: tzinfo) -> str:
-    """Which run `latest` names."""
+    """Return which run `latest` names."""
     if isinstance(details.latest, NotStored):
         return f"none yet: no scheduled run of {details.facts.run.job} has succeeded"
     run = names.run_name(details.latest.run)

@@ -1,4 +1,4 @@
-"""Screen of `runs`: a table with a row per run or missed tick, its totals and the next command; and the same rows as JSON."""
+"""Screen of `runs`: a table of runs and missed ticks, the totals and the next command; and the same rows as JSON."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from dayfly.project.runs.state import LIVE
 
 _BY_HAND = "by hand"
 _GROUP = 3
-"""More ticks of a job in a row that never started are one line."""
+"""If more than this many ticks of a job in a row never started, they share one line."""
 
 
 def runs_lines(
     rows: Sequence[RunRow], zone: tzinfo, now: datetime, *, at_most: int, local: bool = False
 ) -> tuple[str, ...]:
-    """The table, newest first, at most so many lines of it; the totals of all rows; the next command."""
+    """Return the newest `at_most` lines of the table, the totals of all rows, and the next command."""
     if not rows:
         return ("no runs and no missed ticks in this period",)
     groups = _grouped(rows)
@@ -38,7 +38,7 @@ def runs_lines(
 
 
 def run_document(row: RunRow) -> dict[str, Any]:
-    """A row as JSON. With `detailed` false only its outcome was looked up, and the rest is null."""
+    """Return a row as JSON. If `detailed` is false, only the outcome was looked up and the rest is null."""
     document: dict[str, Any] = {
         "run": str(row.run),
         "job": row.run.job,
@@ -65,7 +65,7 @@ def run_document(row: RunRow) -> dict[str, Any]:
 
 
 def _grouped(rows: Sequence[RunRow]) -> list[list[RunRow]]:
-    """The lines of the table, newest first: a row each, but many ticks in a row that never started share one."""
+    """Group the rows into the table's lines, newest first: one row each, except many ticks in a row that never started."""
     groups: list[list[RunRow]] = []
     current: dict[str, list[RunRow]] = {}
     for row in _newest_first(rows):
@@ -116,7 +116,7 @@ def _note(row: RunRow, zone: tzinfo) -> str:
 
 
 def _deadline_or_reason(row: RunRow, zone: tzinfo) -> str:
-    """When the server of a live run is gone at the latest, or why a run ended as it did."""
+    """Return the deadline of a live run's server, or why a run ended."""
     if not row.live:
         return reasons.short_note(row.outcome, row.reason, row.detail)
     if row.gone_by is None:
@@ -135,7 +135,7 @@ def _totals(rows: Sequence[RunRow]) -> str:
 
 
 def _next(rows: Sequence[RunRow], runs: Sequence[names.RunName], *, local: bool) -> str:
-    """The newest failed run to look at, else a live one to follow, else the newest run, else one to start."""
+    """Return the command to show the newest failed run, else to follow a live one, else to show the newest, else to start one."""
     newest = _newest_first(rows)
     for row in newest:
         if row.outcome in ("failed", "timed-out"):

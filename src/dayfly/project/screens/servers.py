@@ -1,4 +1,4 @@
-"""Screen of `ps`: the servers that EC2 shows now, and those that should not exist; as text and as JSON."""
+"""Screen of `ps`: the servers that EC2 shows now, with a line for each that should not exist; as text and as JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dayfly.project.runs.servers import ServerList, ServerRow
 
 
 def ps_lines(found: ServerList, zone: tzinfo, *, local: bool = False) -> tuple[str, ...]:
-    """The table, a line per server or run that is not as it should be, a summary and the next command."""
+    """Return the table, one line for each server or run with a problem, a summary and the next command."""
     lines: list[str] = []
     if found.rows:
         cells = [
@@ -29,7 +29,7 @@ def ps_lines(found: ServerList, zone: tzinfo, *, local: bool = False) -> tuple[s
 
 
 def ps_document(found: ServerList) -> dict[str, Any]:
-    """The same as JSON."""
+    """Return the screen as JSON."""
     return {
         "at": names.utc_text(found.at),
         "servers": [_document(row, found.at) for row in found.rows],
