@@ -20,7 +20,7 @@ BLOCK = re.compile(
 )
 COMMAND = "$ make demo\n"
 MASKS = (
-    (r"\(played by this machine: [^)]*\)", "(played by this machine)"),
+    (r"\(simulated by this machine: [^)]*\)", "(played by this machine)"),
     (r"peak memory .*$", "peak memory"),
     (r"digits of pi.*$", "digits of pi"),
     (r"i-[0-9a-f]{17}", "i-ID"),

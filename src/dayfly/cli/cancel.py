@@ -1,4 +1,4 @@
-"""`dayfly cancel RUN`: the end of a run that is going on. Its server goes; its log so far is kept."""
+"""`dayfly cancel RUN`: cancel a live run. Its server is terminated; its log so far is kept."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from dayfly.project.runs.cancel import cancel
 @local_option
 @json_option
 def cancel_command(run_name: str, use_local: bool, as_json: bool) -> int:
-    """End a run that is going on: its server goes, its log so far is kept."""
+    """Cancel a live run: its server is terminated, its log so far is kept."""
     project = workspace.read_project()
     where = target.for_changes(project, use_local=use_local)
     target.announce(where, as_json=as_json)
-    with lookup.hints(use_local=use_local):
+    with lookup.local_hints(use_local=use_local):
         run = find_run(where, project, run_name)
         ending = cancel(run, where.actor(project.name), by=where.who, poll_s=where.poll_s)
         closed = where.interpreter(project.name).run(ending)

@@ -1,6 +1,6 @@
-"""`dayfly check`: shows what dayfly.toml means, and builds what the server would get.
+"""`dayfly check`: show what dayfly.toml means, and build what the servers would get.
 
-It asks no cloud. Wheels are downloaded from the package index once.
+It calls no cloud. Wheels are downloaded from the package index and kept in a cache.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def _pack_all(project: Project) -> tuple[list[BundleSummary], list[DayflyError]]
 
 
 def _jobs_by_bundle(project: Project) -> Iterator[tuple[Job, ...]]:
-    """Groups of jobs that get the same bundle."""
+    """Yield the groups of jobs that get the same bundle."""
     groups: dict[tuple[object, ...], list[Job]] = {}
     for job in project.jobs.values():
         groups.setdefault((job.bundle, job.python, job.image, job.architecture), []).append(job)

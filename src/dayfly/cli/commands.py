@@ -57,6 +57,6 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
     ),
     ("More", (Entry("local", "dayfly.cli.local:local_group"),)),
 )
-"""The groups in the order of a day."""
+"""The groups, in the order in which a new user needs them."""
 
 COMMANDS = {entry.name: entry for _title, entries in GROUPS for entry in entries}

@@ -1,7 +1,7 @@
-"""`dayfly demo`: runs the example job by a scheduled tick on a local cloud of this folder; with `--break` while something fails.
+"""`dayfly demo`: run the example job by a scheduled tick on this folder's local cloud; with `--break`, run it by hand with a fault.
 
-The project is examples/pi, which the package contains. A copy with a short time limit is written to .dayfly/demo. What the demo
-prints at its end is made in demo_result.py.
+The project is examples/pi, which the package contains. A copy with a short time limit is written to .dayfly/demo. demo_result.py
+makes the last lines of its screen.
 """
 
 from __future__ import annotations
@@ -66,12 +66,14 @@ def demo_command(seconds: int, fault: str | None, guest: str | None, as_json: bo
     """Run the example job here: a scheduled tick, one server, a result, the server gone. Takes about a minute."""
     folder = Path.cwd()
     running = local_cloud.running(folder)
-    if fault:  # refused before anything is started or built
+    if fault:  # refuse it before anything is started or built
         faults.refuse(fault, guest or _guest_of(running))
     cloud = local_cloud.require_guest(running, guest)
     if cloud is None:
-        held = local_cloud.Held(folder, local_cloud.REGION, ticks=True, guest=guest or local_cloud.PROCESS)
-        cloud = click.get_current_context().with_resource(held)
+        temporary = local_cloud.TemporaryCloud(
+            folder, local_cloud.REGION, ticks=True, guest=guest or local_cloud.PROCESS
+        )
+        cloud = click.get_current_context().with_resource(temporary)
     demo = Demo(folder=folder, cloud=cloud, seconds=seconds, fault=fault, as_json=as_json)
     return demo.run()
 
@@ -124,7 +126,7 @@ class Demo:
         guest = self.cloud.guests
         if self.fault:
             return faults.file(self.fault, guest)
-        # The time of the command, a third more for a busy machine, and time to load and save.
+        # The command's time, a third more for a busy machine, and 30 s to load and save.
         limit = max(60, self.seconds * 4 // 3 + 30)
         if guest == local_cloud.VM:
             limit *= _SLOWER_IN_A_VM
@@ -163,7 +165,7 @@ class Demo:
         machine = self.cloud.machine
         if cores := self.cloud.facts.get("cores"):
             machine = f"{cores} cores, {machine}"
-        text = f"{JOB}, {how}, on {job.servers[0]}{fault} (played by this machine: {machine})"
+        text = f"{JOB}, {how}, on {job.servers[0]}{fault} (simulated by this machine: {machine})"
         target.announce(where, as_json=self.as_json)
         output.status(output.labelled("job", f"{text}, time limit {job.time_limit_s} s"), as_json=self.as_json)
         output.status("", as_json=self.as_json)
@@ -185,7 +187,7 @@ class Demo:
         )
 
     def _fetch(self, where: target.Target, project: Project, facts: Facts) -> Path | None:
-        """The folder with the run's files, relative to the demo's folder."""
+        """Download the run's files, and return their folder relative to the demo's folder."""
         attempt = facts.attempt
         if isinstance(attempt, NoAttempt):
             return None
@@ -204,7 +206,7 @@ class Demo:
 
 
 def _example() -> Path:
-    """The folder of examples/pi, in the installed package or in a clone. Raises FileError if it is in neither."""
+    """Return the folder of examples/pi, in the installed package or in a clone. Raises FileError if it is in neither."""
     package = Path(dayfly.__file__).parent
     for place in (package / "examples" / "pi", package.parents[1] / "examples" / "pi"):
         if (place / "pyproject.toml").is_file():

@@ -1,4 +1,4 @@
-"""How a demo went: whether it kept its promise, and its last lines or JSON document. Asks no cloud; reads the fetched file."""
+"""The result of a demo: whether it is as promised, and its last lines or JSON document. Calls no cloud; reads the fetched file."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from dayfly.project.runs import state
 from dayfly.project.screens.outcome import RunOutcome, outcome_lines
 
 BOUND_S = 7 * 60
-"""The guarantee: a server is gone by its deadline, at the very latest this long after it."""
+"""The guarantee: a server is gone by its deadline; if only the last layer works, at most this long after it."""
 _TIMES = ("tick", "claimed", "server_started", "job_started", "job_ended", "stored", "server_gone")
 _WIDTH = 13
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """The end of a demo. `folder` holds the fetched files of a run that succeeded; `fault` is what `--break` broke."""
+    """What a demo showed. `folder` holds the fetched files of a run that succeeded; `fault` is the argument of `--break`."""
 
     facts: Facts
     outcome: RunOutcome
@@ -35,21 +35,21 @@ class Result:
 
     @property
     def good(self) -> bool:
-        """Whether the demo shows what it should."""
+        """Whether the demo shows what it should; it decides the exit code."""
         if self.fault:
             return self.as_promised
         return self.outcome.succeeded and self.servers_left == 0 and bool(self.digits)
 
     @property
     def as_promised(self) -> bool:
-        """Whether the server was gone in time, and by the fault."""
+        """Whether the server was gone in time and, with a fault, because of the fault."""
         if self.servers_left or not _gone_in_time(self.facts):
             return False
         return self.fault is None or faults.happened(self.fault, self._ended_by)
 
     @property
     def digits(self) -> int | None:
-        """The digits counted in the fetched file; None if it is not one whole line that begins with `3.`"""
+        """The number of digits after `3.` in the fetched file; None if the file is not one whole line of digits."""
         if self.folder is None:
             return None
         body = (self.folder / "out/pi.txt").read_bytes()
@@ -57,7 +57,7 @@ class Result:
         return len(body) - 3 if is_whole else None
 
     def lines(self, next_command: str) -> Iterator[str]:
-        """The last lines of the screen."""
+        """Yield the last lines of the screen."""
         if self.folder is not None:
             yield _labelled("succeeded", self._digits_words())
             yield _labelled("result", str(self.folder / "out/pi.txt"))
@@ -74,7 +74,7 @@ class Result:
         yield _labelled("next", next_command)
 
     def document(self) -> dict[str, Any]:
-        """The document of `--json`."""
+        """Return the document of `--json`."""
         times = dict(self.receipt.get("times") or {})
         server = dict(self.receipt.get("server") or {})
         document: dict[str, Any] = {
@@ -105,7 +105,7 @@ class Result:
         return ""
 
     def _digits_words(self) -> str:
-        """The last line of the job's own log, which names what it checked, if it agrees with the file."""
+        """Return the last line of the job's log, which says what it checked, if its count agrees with the file."""
         digits = self.digits
         if digits is None:
             return "but out/pi.txt is not a whole file of digits"
@@ -127,7 +127,7 @@ def _gone_in_time(facts: Facts) -> bool:
 
 
 def _between(times: Mapping[str, Any], start: str, end: str) -> float | None:
-    """Seconds between two times of the receipt; None if one is missing."""
+    """Return the seconds between two times of the receipt; None if one is missing."""
     if not times.get(start) or not times.get(end):
         return None
     spent = datetime.fromisoformat(times[end]) - datetime.fromisoformat(times[start])

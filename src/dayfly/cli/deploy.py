@@ -1,4 +1,4 @@
-"""`dayfly deploy`: shows what changes, asks, does it. And the silent deploy that `run --local` and the demo use."""
+"""`dayfly deploy`: show what changes, ask, and apply it; and the deploy without questions that `run --local` and the demo use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import click
 
 import dayfly
 from dayfly.cli import output, target, workspace
-from dayfly.cli.lookup import hints
+from dayfly.cli.lookup import local_hints
 from dayfly.cli.options import json_option, local_option
 from dayfly.core import names
 from dayfly.core.model import Project
@@ -39,12 +39,12 @@ _NEWS = {"new": "is new", "changed": "has its new version at the next tick", "go
 @local_option
 @json_option
 def deploy_command(plan_only: bool, yes: bool, use_local: bool, as_json: bool) -> int:
-    """Make the cloud match dayfly.toml: shows what changes, then asks."""
+    """Make the cloud match dayfly.toml: show what changes, then ask."""
     project = workspace.read_project()
     where = target.for_changes(project, use_local=use_local)
     target.announce(where, as_json=as_json)
     started = time.monotonic()
-    with hints(use_local=use_local):
+    with local_hints(use_local=use_local):
         prepared = prepare(where, project)
     if not as_json:
         output.lines(_plan_lines(project, prepared))
@@ -54,7 +54,7 @@ def deploy_command(plan_only: bool, yes: bool, use_local: bool, as_json: bool) -
         return 0 if prepared.plan.empty else CHANGES
     if not yes and not prepared.plan.empty:
         _confirm(where)
-    with hints(use_local=use_local):
+    with local_hints(use_local=use_local):
         done = where.interpreter(project.name, log=_progress).run(deploy.apply(where.scope(project.name), prepared))
     if as_json:
         schedules = len(prepared.plan.schedules)
@@ -65,7 +65,7 @@ def deploy_command(plan_only: bool, yes: bool, use_local: bool, as_json: bool) -
 
 
 def prepare(where: target.Target, project: Project, home: Path | None = None) -> deploy.Prepared:
-    """Looks and builds; says on stderr what takes long. `home`: the project's folder, when it is not the usual one."""
+    """Look at the account, build and plan; print slow steps to stderr. `home`: the project's folder, if it is not the usual one."""
     _refuse_setup(where, project)
     folder = Folder(path=home or workspace.project_folder(), cache=workspace.folder() / ".dayfly" / "cache")
     scope = where.scope(project.name)
@@ -74,14 +74,14 @@ def prepare(where: target.Target, project: Project, home: Path | None = None) ->
 
 
 def quietly(where: target.Target, project: Project, home: Path | None = None) -> deploy.Prepared:
-    """Deploys to the local cloud without asking; says nothing but what takes long to build."""
+    """Deploy to the local cloud without asking; print only slow steps of the build."""
     prepared = prepare(where, project, home)
     where.interpreter(project.name).run(deploy.apply(where.scope(project.name), prepared))
     return prepared
 
 
 def _refuse_setup(where: target.Target, project: Project) -> None:
-    """Refuses `setup` where servers are processes: they have one user and no package manager."""
+    """Raise FileError for a job with `setup` if servers are processes: they have one user and no package manager."""
     with_setup = [job.name for job in project.jobs.values() if job.setup]
     if with_setup and where.local is not None and where.local.facts.get("guests") == "process":
         raise FileError(
@@ -127,7 +127,7 @@ def _last_deploy(prepared: deploy.Prepared) -> str:
 
 
 def _commit(prepared: deploy.Prepared) -> str:
-    """`commit 9f2c1ab (clean), `, or nothing outside a repository."""
+    """Return `commit 9f2c1ab (clean), `, or nothing outside a repository."""
     made: Bundle | None = next(iter(prepared.packages.bundles.values()), None)
     if made is None or not made.commit:
         return ""

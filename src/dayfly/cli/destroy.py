@@ -1,4 +1,4 @@
-"""`dayfly destroy`: ends the whole project in its region and looks again for what is left. Deletes results only when told to."""
+"""`dayfly destroy`: delete the project in its region, then look for what is left. Results are deleted only if the user says so."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from dayfly.cli import output, target, workspace
-from dayfly.cli.lookup import hints
+from dayfly.cli.lookup import local_hints
 from dayfly.cli.options import json_option, local_option
 from dayfly.core import names
 from dayfly.core.model import Project
@@ -26,12 +26,12 @@ from dayfly.project.deploy.destroy import Destroyed, Inventory, destroy, take_in
 @local_option
 @json_option
 def destroy_command(yes: bool, results: str | None, use_local: bool, as_json: bool) -> int:
-    """End the project: servers, schedules, stack; keep or delete results; then look again."""
+    """Delete the project: servers, schedules, stack, and on request the results. Then look for what is left."""
     project = workspace.read_project()
     where = target.for_changes(project, use_local=use_local)
     target.announce(where, as_json=as_json)
     scope = where.scope(project.name)
-    with hints(use_local=use_local):
+    with local_hints(use_local=use_local):
         inventory = where.interpreter(project.name).run(take_inventory(scope))
     if not as_json:
         output.lines(_inventory_lines(where, project, inventory))
@@ -42,7 +42,7 @@ def destroy_command(yes: bool, results: str | None, use_local: bool, as_json: bo
     keep = _choose(results, inventory, yes=yes) == "keep"
     if not yes:
         _confirm(project)
-    with hints(use_local=use_local):
+    with local_hints(use_local=use_local):
         done = where.interpreter(project.name, log=_progress).run(destroy(scope, keep=keep))
     left = done.left.remains(keep=keep)
     kept = keep and done.left.has_bucket
@@ -54,7 +54,7 @@ def destroy_command(yes: bool, results: str | None, use_local: bool, as_json: bo
 
 
 def _choose(results: str | None, inventory: Inventory, *, yes: bool) -> str:
-    """`keep` or `delete`: what the options say, else what the user answers."""
+    """Return `keep` or `delete`: from the options, otherwise from a question to the user."""
     if results is not None:
         return results
     if not inventory.has_bucket:
@@ -83,7 +83,7 @@ def _inventory_lines(where: target.Target, project: Project, found: Inventory) -
     for server in found.servers:
         lines.append(f"  now running   {server.run} on {server.id}: terminated, its result lost")
     if found.stack is not None:
-        lines.append(f"  goes          schedules: {found.schedules}; stack {names.stack(project.name)}")
+        lines.append(f"  deleted       schedules: {found.schedules}; stack {names.stack(project.name)}")
     if found.has_bucket:
         lines.append(f"  results       {_results(found)} in {where.bucket(project.name)}")
     return [*lines, ""]

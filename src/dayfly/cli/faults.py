@@ -1,4 +1,4 @@
-"""The faults of `dayfly demo --break`: for each fault and each kind of guest a job that causes it as a user's job could.
+"""The faults of `dayfly demo --break`. For each fault and kind of guest there is a job that causes it, as a user's job could.
 
 In a vm guest the job is not root. What only root can do is prepared by the job's `setup`, as a systemd unit that the agent does not
 control and that waits until the job has begun.
@@ -18,20 +18,20 @@ _IGNORES_TERM = "trap '' TERM; echo 'hanging, and ignoring TERM'; while :; do sl
 _BEGAN = "/tmp/job-began"
 _WAITS = f"touch {_BEGAN}; echo waiting for the fault; sleep 600"
 _DELAY_S = 5
-"""From the start of the command. By then the agent has reported it."""
+"""Seconds from the start of the command to the fault. By then the agent has reported the start."""
 _ENDED_BY_ITSELF = "agent: the job was over"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """One fault: its description, and per kind of guest that can have it the job's (command, setup)."""
+    """One fault: its description, and the job's (command, setup) for each kind of guest that can have it."""
 
     words: str
     jobs: dict[str, tuple[str, str]]
 
 
 def _as_root(command: str) -> str:
-    """A `setup` that runs this command as root after the job has begun. `$PPID` in it is the agent."""
+    """Return a `setup` that runs this command as root after the job has begun. `$PPID` in it is the agent."""
     return f'systemd-run sh -c "until [ -e {_BEGAN} ]; do sleep 1; done; sleep {_DELAY_S}; {command}"'
 
 
@@ -61,14 +61,14 @@ def refuse(fault: str, guest: str) -> None:
 
 
 def happened(fault: str, ended_by: str) -> bool:
-    """Whether what ended the server shows that the fault happened. If not, the demo proves nothing."""
+    """Return whether the fault happened, judged by what ended the server. If it did not, the demo proves nothing."""
     if fault == "hang":
         return ended_by != _ENDED_BY_ITSELF
     return not ended_by.startswith("agent:")
 
 
 def file(fault: str, guest: str) -> str:
-    """The dayfly.toml of a project whose one job causes the fault."""
+    """Return the dayfly.toml of a project whose only job causes the fault."""
     command, setup = FAULTS[fault].jobs[guest]
     lines = [f"command    = {json.dumps(command)}"]
     if setup:

@@ -1,4 +1,4 @@
-"""`dayfly fetch RUN`: downloads the files of a run into a folder, and checks their hashes."""
+"""`dayfly fetch RUN`: download the files of a run into a folder, and check their hashes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 from dayfly.cli import output, target, workspace
 from dayfly.cli.find import find_run
-from dayfly.cli.lookup import hints, looked_up, slowly
+from dayfly.cli.lookup import deployed_target, local_hints, note_if_slow
 from dayfly.cli.options import json_option, local_option
 from dayfly.core import names
 from dayfly.core.facts import Attempt, Facts, NoAttempt
@@ -28,7 +28,7 @@ from dayfly.project.screens.outcome import outcome_of
 
 _FILES_LISTED = 20
 _FILES_ANNOUNCED = 100
-"""Up to this many files, each is announced before its download."""
+"""If there are at most this many files, the path of each is printed before its download."""
 
 
 @click.command("fetch")
@@ -41,8 +41,8 @@ _FILES_ANNOUNCED = 100
 def fetch_command(run_name: str, to: Path | None, use_local: bool, as_json: bool) -> int:
     """Download the files of a run, or of a JOB's newest successful run. Exits 1 if the run did not succeed."""
     project = workspace.read_project()
-    where = looked_up(project, use_local=use_local, as_json=as_json)
-    with hints(use_local=use_local):
+    where = deployed_target(project, use_local=use_local, as_json=as_json)
+    with local_hints(use_local=use_local):
         run, chosen = _run_to_fetch(where, project, run_name)
     if chosen and not as_json:
         output.line(output.labelled("run", f"{run}, the newest successful run of {run.job}"))
@@ -66,7 +66,7 @@ def fetch_command(run_name: str, to: Path | None, use_local: bool, as_json: bool
 
 
 def _run_to_fetch(where: target.Target, project: Project, text: str) -> tuple[names.RunName, bool]:
-    """The run, and whether it was chosen here: a JOB alone means its newest successful run."""
+    """Return the run, and whether the text was only a JOB, which means its newest successful run."""
     ref = references.parse(text)
     if ref.when is None:
         return where.interpreter(project.name).run(newest_good(ref.job)), True
@@ -74,7 +74,7 @@ def _run_to_fetch(where: target.Target, project: Project, text: str) -> tuple[na
 
 
 def _attempt_with_files(facts: Facts) -> Attempt | NoAttempt:
-    """The newest attempt that succeeded, otherwise the newest that reported its end."""
+    """Return the newest attempt that succeeded, otherwise the newest that reported its end."""
     ended = [attempt for attempt in facts.attempts if isinstance(attempt.ended, Ended)]
     succeeded = [attempt for attempt in ended if _succeeded(attempt)]
     for newest in (*reversed(succeeded), *reversed(ended)):
@@ -90,7 +90,7 @@ def _succeeded(attempt: Attempt) -> bool:
 
 
 def _folder(to: Path | None, run: names.RunName) -> Path:
-    """Where the files go. Raises FileError if `to` is in use."""
+    """Return the folder for the files. Raises FileError if `to` is a file or not empty."""
     if to is None:
         return workspace.folder() / ".dayfly" / "results" / str(run)
     folder = to.absolute()
@@ -105,7 +105,7 @@ def _download(where: target.Target, project: Project, run: names.RunName, attemp
     if len(outputs) <= _FILES_ANNOUNCED:
         interpreter = where.interpreter(project.name, log=_announce)
     prefix = out_prefix(run, attempt)
-    with slowly(f"fetching {_amount(outputs)}"), results.arriving(folder) as arrived:
+    with note_if_slow(f"fetching {_amount(outputs)}"), results.arriving(folder) as arrived:
         interpreter.run(results.fetch(outputs, arrived, prefix))
 
 
@@ -114,7 +114,7 @@ def _announce(path: str, _fields: Mapping[str, Any]) -> None:
 
 
 def _amount(outputs: tuple[Output, ...]) -> str:
-    """`2 files, 10.4 MB`."""
+    """Format the number and total size: `2 files, 10.4 MB`."""
     return f"{formatting.number_of(len(outputs), 'file')}, {formatting.size(sum(one.size for one in outputs))}"
 
 

@@ -1,4 +1,4 @@
-"""Finds the run that a RUN argument names, and the time zone in which a screen shows times."""
+"""Find the run that a RUN argument names, and the time zone for the times of a screen."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ _UTC = "UTC"
 
 
 def find_run(where: Target, project: Project, text: str) -> RunName:
-    """The run named by `text`. Raises FileError for a malformed name, NotFoundError with the nearest names if not exactly one fits."""
+    """Return the run that `text` names. Raises FileError if it is malformed, NotFoundError if no run or several match."""
     ref = references.parse(text)
     return where.interpreter(project.name).run(find.find_run(ref, zone_of(project, ref.job)))
 
 
 def zone_of(project: Project, job: str) -> ZoneInfo:
-    """The job's time zone; UTC for a job that is no longer in the file."""
+    """Return the job's time zone; UTC for a job that is no longer in the file."""
     if job in project.jobs:
         return ZoneInfo(project.jobs[job].timezone)
     return ZoneInfo(_UTC)
 
 
 def zone_of_screen(project: Project, job: str | None, *, utc: bool) -> ZoneInfo:
-    """The time zone of a screen: the job's, or the one that all jobs share, otherwise UTC."""
+    """Return the time zone of a screen: the job's, or the one that all jobs share, otherwise UTC."""
     if utc:
         return ZoneInfo(_UTC)
     if job is not None:

@@ -1,6 +1,6 @@
-"""Watches a run to its end, for `run --wait`, `retry --wait` and the demo.
+"""Watch a run until its end, for `run --wait`, `retry --wait` and the demo.
 
-The CLI takes the later steps of the run itself, so it does not wait for the next sweep.
+Meanwhile the CLI takes the run's later steps itself, instead of waiting for the next sweep.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def follow(where: target.Target, project: Project, run: names.RunName, *, as_jso
 
 
 def _interrupted(where: target.Target, run: names.RunName) -> str:
-    """What goes on after Ctrl-C."""
+    """Return what still runs after Ctrl-C, or what ended with it."""
     if where.local is not None and where.local.started_here:
         return "ended: the local cloud that this command started, and its servers"
     local = where.local is not None
@@ -63,7 +63,7 @@ def _interrupted(where: target.Target, run: names.RunName) -> str:
 
 
 def watch(where: target.Target, project: Project, run: names.RunName, view: LiveView) -> Facts:
-    """Show each step when its fact appears, and take the later steps, until nothing is left to do. Returns the facts.
+    """Show each step when its fact appears, and take the steps that are due, until the run is finished. Returns its facts.
 
     Raises Unclear if AWS gives no clear answer many times in a row, or if the run takes no step for PATIENCE_S.
     """
@@ -88,7 +88,7 @@ def watch(where: target.Target, project: Project, run: names.RunName, view: Live
             if view.on_terminal:
                 view.below(_booting(walked.facts) or _newest_line(where, project, walked.facts))
         if time.monotonic() - last_step > PATIENCE_S:
-            raise Unclear(f"{run} has not moved for {PATIENCE_S // 60} minutes", hint=f"dayfly show {run}")
+            raise Unclear(f"{run} has taken no step for {PATIENCE_S // 60} minutes", hint=f"dayfly show {run}")
         time.sleep(poll_s)
 
 
@@ -97,7 +97,7 @@ def _is_running(walked: WalkResult) -> bool:
 
 
 def receipt_of(where: target.Target, project: Project, facts: Facts) -> Mapping[str, Any]:
-    """The stored receipt of the newest attempt; empty if there is none."""
+    """Return the stored receipt of the newest attempt; empty if there is none."""
     receipt = where.interpreter(project.name).run(stored_receipt(facts))
     if isinstance(receipt, NotStored):
         return {}
@@ -105,7 +105,7 @@ def receipt_of(where: target.Target, project: Project, facts: Facts) -> Mapping[
 
 
 def _booting(facts: Facts) -> str:
-    """How long the server has been booting, while nothing else is known of it; otherwise empty."""
+    """Return how long the server has been booting; empty if its agent has reported anything."""
     match facts.attempt:
         case Attempt(election=Elected(launched=began), started=NotStored(), ended=NotStored(), closed=NotStored()):
             seconds = max(0, (datetime.now(UTC) - began).total_seconds())
@@ -114,7 +114,7 @@ def _booting(facts: Facts) -> str:
 
 
 def _newest_line(where: target.Target, project: Project, facts: Facts) -> str:
-    """The newest line of the job's log; empty if there is none."""
+    """Return the newest line of the job's log; empty if there is none."""
     match facts.attempt:
         case Attempt(started=Started()) as attempt:
             try:

@@ -1,4 +1,4 @@
-"""`dayfly init`: writes a dayfly.toml with one job that works anywhere. An existing file is never overwritten."""
+"""`dayfly init`: write a dayfly.toml with one job that runs in any project. An existing file is never overwritten."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dayfly.project.file import config, values
 
 REGION = "eu-west-1"
 _IGNORED = ".dayfly/"
-_NAME_WITHOUT_A_BETTER = "jobs"
+_DEFAULT_NAME = "jobs"
 
 _FILE = """#:schema {schema}
 # dayfly.toml: jobs on servers that live for one run. All keys: dayfly check --keys
@@ -69,7 +69,7 @@ def init_command(project: str | None, as_json: bool) -> int:
 
 
 def _account(region: str) -> str | None:
-    """The account of the credentials in this environment, if there are any."""
+    """Return the account of the credentials in this environment; None if there are none."""
     from dayfly.cloud import account  # loads botocore, which a refused `init` does not need
 
     return account.of_credentials(region, os.environ)
@@ -78,11 +78,11 @@ def _account(region: str) -> str | None:
 def _account_words(account: str | None) -> str:
     if account:
         return f"account {account}"
-    return "no account yet: add `account` before the first deploy, so that no other is used"
+    return "no account yet: add `account` before the first deploy, so that no other account is used"
 
 
 def _text(name: str, region: str, account: str | None) -> str:
-    """The file, already validated. Raises Problems if the environment names an invalid region."""
+    """Return the text of the file, already validated. Raises Problems if the environment names an invalid region."""
     line = '# account = "123456789012"     # deploy, run and destroy refuse any other'
     if account:
         line = f'account = "{account}"'
@@ -106,8 +106,8 @@ def _exists() -> FileError:
 
 
 def _name_of(folder: Path) -> str:
-    """A project's name made from the folder's name."""
-    return values.project_name_from(folder.name) or _NAME_WITHOUT_A_BETTER
+    """Return a project name made from the folder's name."""
+    return values.project_name_from(folder.name) or _DEFAULT_NAME
 
 
 def _ignore(folder: Path) -> bool:

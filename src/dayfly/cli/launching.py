@@ -1,4 +1,4 @@
-"""Starts or retries a run for a person: the documented event, sent to the launcher with an idempotency key of its own."""
+"""Start or retry a run for a user: send an event (docs/event.md) with a new idempotency key to the launcher."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from dayfly.cli.lookup import hints
+from dayfly.cli.lookup import local_hints
 from dayfly.cli.target import Target
 from dayfly.project.runs.start import send_event
 
 
 def send(where: Target, project: str, event: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Sends the event and returns the launcher's answer. Raises what the launcher refused, NotFoundError without a launcher."""
+    """Send the event and return the launcher's answer. Raises its refusal as an error, NotFoundError if there is no launcher."""
     whole = {"request": uuid.uuid4().hex, "by": where.who, **event}
-    with hints(use_local=where.local is not None):
+    with local_hints(use_local=where.local is not None):
         return where.interpreter(project).run(send_event(project, whole))

@@ -1,6 +1,6 @@
-"""The live view of a run: prints each step once, when its fact is known. Facts are given to it; it asks no cloud.
+"""The live view of a run: it prints each step once, when its fact is known. It is given the facts and calls no cloud.
 
-On a terminal the newest line of the job's log stands below the steps and is overwritten. Elsewhere there is one line per step.
+On a terminal, the line below the steps shows the newest line of the job's log and is overwritten. Elsewhere each step is a line.
 """
 
 from __future__ import annotations

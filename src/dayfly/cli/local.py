@@ -1,4 +1,4 @@
-"""`dayfly local up | down | status | env`: starts, ends and describes the local cloud of this folder. Needs no dayfly.toml."""
+"""`dayfly local up | down | status | env`: start, stop and describe the local cloud of this folder. Needs no dayfly.toml."""
 
 from __future__ import annotations
 
@@ -83,7 +83,9 @@ def _lines(cloud: local_cloud.LocalCloud) -> list[str]:
             f"{facts['guests']}, at most {facts['max_guests']} at once; {facts['guests_running']} running, "
             f"{facts['guests_waiting']} waiting",
         ),
-        output.labelled("runs", f"{facts['architecture']}, {facts['interpreter']}; it plays types of any architecture"),
+        output.labelled(
+            "runs", f"{facts['architecture']}, {facts['interpreter']}; types of every architecture run on it"
+        ),
         *_made_of(cloud),
     ]
     lines += [output.labelled("guest", _guest(one)) for one in facts.get("guests_now", [])]
@@ -94,13 +96,13 @@ _GUEST_FACTS = (("pid", "pid {}"), ("rss_mib", "{} MiB of memory"), ("began_s_ag
 
 
 def _guest(facts: dict[str, Any]) -> str:
-    """A running server and what it uses of this machine, as far as that is known."""
+    """Return a running server and what is known of its use of this machine."""
     known = [words.format(facts[name]) for name, words in _GUEST_FACTS if facts.get(name) is not None]
     return ", ".join([str(facts["instance"]), *known])
 
 
 def _made_of(cloud: local_cloud.LocalCloud) -> list[str]:
-    """What a server is made of: a sandbox, or a machine with its accelerator, the reason for that one, and its image."""
+    """Return how servers are made: by a sandbox; or by QEMU with an accelerator (and why this one) and an image."""
     facts = cloud.facts
     if cloud.guests == local_cloud.PROCESS:
         return [output.labelled("sandbox", str(facts["sandbox"]))]

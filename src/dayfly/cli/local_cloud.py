@@ -1,4 +1,4 @@
-"""Starts, finds and ends the local cloud of a folder. It is another process, `python -m localcloud`; nothing of it is imported."""
+"""Start, find and stop the local cloud of a folder. It is a separate process, `python -m localcloud`; none of its code is imported."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ REGION = "eu-west-1"
 
 @dataclass(frozen=True, kw_only=True)
 class LocalCloud:
-    """A running local cloud: its endpoint, an administrator's keys, and what it reports of itself.
+    """A running local cloud: its endpoint, an administrator's keys, and what it reports about itself.
 
-    `started_here` means that it ends with this command.
+    `started_here`: this command started it, and it ends with this command.
     """
 
     state: Path
@@ -42,7 +42,7 @@ class LocalCloud:
 
     @property
     def guest_description(self) -> str:
-        """What its servers are, for the first line of a screen."""
+        """The kind of its servers in words, for the first line of a screen."""
         if self.guests == PROCESS:
             return "servers are sandboxed processes, not virtual machines"
         if self.facts.get("accelerator") == "kvm":
@@ -51,17 +51,17 @@ class LocalCloud:
 
     @property
     def machine(self) -> str:
-        """Architecture that servers really have: x86_64 or aarch64."""
+        """The architecture that servers really have: x86_64 or aarch64."""
         return str(self.facts["architecture"])
 
     @property
     def python(self) -> str:
-        """Python that really runs in a guest: `3.11`."""
+        """The Python version that servers really have: `3.11`."""
         return str(self.facts["interpreter"]).removeprefix("python ")
 
 
 def running(folder: Path) -> LocalCloud | None:
-    """The local cloud of this folder, or None if it is not running."""
+    """Return the local cloud of this folder, or None if it is not running."""
     if not (folder / STATE).is_dir():
         return None
     called = _call(folder, "status", "--json")
@@ -72,7 +72,7 @@ def running(folder: Path) -> LocalCloud | None:
 
 
 def require_guest(cloud: LocalCloud | None, guest: str | None) -> LocalCloud | None:
-    """Return the cloud if its servers are of this kind; None accepts any. Raises FileError if they are not."""
+    """Return the cloud. Raises FileError if its servers are of another kind than `guest` (None: any kind)."""
     if cloud is not None and guest is not None and cloud.guests != guest:
         raise FileError(
             f"the local cloud that is running here has {cloud.guests} guests, not {guest}",
@@ -84,13 +84,13 @@ def require_guest(cloud: LocalCloud | None, guest: str | None) -> LocalCloud | N
 def up(folder: Path, region: str, *, internet: bool = False, guest: str | None = None) -> LocalCloud:
     """Start a local cloud that outlives this command, or find the running one.
 
-    Raises SupplyError with its message if it does not start, FileError if one is running with another kind of servers.
+    Raises SupplyError with its message if it does not start, FileError if the running one has another kind of server.
     """
     _require_installed()
     found = require_guest(running(folder), guest)
     kind = found.guests if found else guest or PROCESS
     if found is None:
-        _prepare(kind)
+        _build_guest_image(kind)
     options = ["--guests", kind]
     if internet:
         options.append("--internet")
@@ -100,7 +100,7 @@ def up(folder: Path, region: str, *, internet: bool = False, guest: str | None =
     return started
 
 
-def _prepare(guest: str) -> None:
+def _build_guest_image(guest: str) -> None:
     """Build the image of vm guests, once, with its progress on stderr. Raises SupplyError with the message of the local cloud."""
     if guest == VM:
         built = subprocess.run(
@@ -113,13 +113,13 @@ def _prepare(guest: str) -> None:
         _facts(built.stdout, "its guest image could not be built")
 
 
-class Held:
-    """A local cloud that ends with this process, also after a crash: it reads a pipe whose other end this process holds."""
+class TemporaryCloud:
+    """A context manager: a local cloud that ends with this process, even after a crash. It ends when its pipe from this process closes."""
 
     def __init__(self, folder: Path, region: str, *, ticks: bool = False, guest: str = PROCESS) -> None:
-        """Start it. `ticks` is whether schedules fire: in a cloud for one command their servers would end with the command."""
+        """Start it. `ticks`: whether schedules fire. For one command they do not: their servers would end with the command."""
         _require_installed()
-        _prepare(guest)
+        _build_guest_image(guest)
         command = [*_command(folder, "up"), "--foreground", "--parent-pipe", "--json", "--region", region]
         command += ["--guests", guest]
         if not ticks:
@@ -150,14 +150,14 @@ class Held:
 
 
 def down(folder: Path) -> bool:
-    """End it and its servers. Returns whether one was running."""
+    """Stop the local cloud and its servers. Returns whether it was running."""
     _require_installed()
     called = _call(folder, "down", "--json")
     return bool(_facts(called.stdout, called.stderr).get("ended"))
 
 
 def exports(folder: Path) -> str:
-    """Shell exports for AWS clients, as the local cloud prints them. Raises SupplyError if it is not running."""
+    """Return shell exports for AWS clients, as the local cloud prints them. Raises SupplyError if it is not running."""
     _require_installed()
     called = _call(folder, "env")
     if called.returncode != 0:
@@ -188,7 +188,7 @@ def _call(folder: Path, command: str, *options: str) -> subprocess.CompletedProc
 
 
 def _facts(out: str, err: str) -> dict[str, Any]:
-    """The JSON document in the last line of `out`. Raises SupplyError if it reports an error or is missing."""
+    """Return the JSON document in the last line of `out`. Raises SupplyError if it reports an error or is missing."""
     try:
         facts: dict[str, Any] = json.loads(out.strip().splitlines()[-1])
     except (ValueError, IndexError):

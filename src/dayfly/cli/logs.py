@@ -1,4 +1,4 @@
-"""`dayfly logs RUN`: the job's output, byte for byte, on stdout; everything else on stderr. With `-f` as it comes."""
+"""`dayfly logs RUN`: print the job's output, byte for byte, to stdout and everything else to stderr. With `-f`, follow it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 from dayfly.cli import output
 from dayfly.cli.find import find_run
-from dayfly.cli.lookup import hints, looked_up, slowly
+from dayfly.cli.lookup import deployed_target, local_hints, note_if_slow
 from dayfly.cli.options import json_option, local_option
 from dayfly.cli.workspace import read_project
 from dayfly.core.names import RunName
@@ -27,12 +27,12 @@ from dayfly.project.runs.references import unique_name
 def logs_command(run_name: str, follow: bool, use_local: bool, as_json: bool) -> int:
     """Print the log of a run's newest attempt."""
     project = read_project()
-    where = looked_up(project, use_local=use_local, as_json=True)
-    with slowly("reading the records of the run"), hints(use_local=use_local):
+    where = deployed_target(project, use_local=use_local, as_json=True)
+    with note_if_slow("reading the records of the run"), local_hints(use_local=use_local):
         run = find_run(where, project, run_name)
     documents = _Documents(run)
     emit = documents.piece if as_json else _write_bytes
-    with hints(use_local=use_local):
+    with local_hints(use_local=use_local):
         read = where.interpreter(project.name, emit=emit).run(tail(run, follow=follow, poll_s=where.poll_s))
     documents.end()
     if not read.bytes:
@@ -43,7 +43,7 @@ def logs_command(run_name: str, follow: bool, use_local: bool, as_json: bool) ->
 
 
 def _no_line(run: RunName, read: Tail) -> str:
-    return f"{run}: no line in its log" if read.is_over else f"{run}: no line in its log yet"
+    return f"{run}: its log is empty" if read.is_over else f"{run}: its log is empty so far"
 
 
 def _next(run: RunName, read: Tail, *, use_local: bool) -> str:
@@ -57,7 +57,7 @@ def _write_bytes(body: bytes) -> None:
         sys.stdout.buffer.write(body)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
-        # The reader has gone (`| head`), so nobody wants the rest.
+        # The reader is gone (`| head`). Stop without a traceback.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise click.exceptions.Exit(0) from None
 
@@ -70,13 +70,13 @@ class _Documents:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def piece(self, body: bytes) -> None:
-        """Prints the lines that this piece completes."""
+        """Print the lines that this piece completes."""
         *whole, self._rest = (self._rest + self._decoder.decode(body)).split("\n")
         for line in whole:
             self._line(line)
 
     def end(self) -> None:
-        """Prints a last line that has no newline."""
+        """Print a last line that has no newline."""
         self._rest += self._decoder.decode(b"", final=True)
         if self._rest:
             self._line(self._rest)

@@ -1,4 +1,4 @@
-"""What commands that read share: find and name the target, refuse a project that was never deployed, say what takes long."""
+"""Shared by the commands that look things up: find the target and print it, refuse a project that was never deployed, note slow work."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from dayfly.project.deploy.bucket import was_deployed
 
 
 @contextmanager
-def slowly(words_of_it: str) -> Iterator[None]:
-    """Says on stderr what takes long, after a second of it."""
-    timer = threading.Timer(1.0, output.note, args=(f"  {words_of_it}",))
+def note_if_slow(text: str) -> Iterator[None]:
+    """Print the text to stderr if the block takes longer than a second."""
+    timer = threading.Timer(1.0, output.note, args=(f"  {text}",))
     timer.daemon = True
     timer.start()
     try:
@@ -24,8 +24,8 @@ def slowly(words_of_it: str) -> Iterator[None]:
         timer.cancel()
 
 
-def looked_up(project: Project, *, use_local: bool, as_json: bool) -> target.Target:
-    """Finds the target and names it. Raises NotFoundError when the project was never deployed there."""
+def deployed_target(project: Project, *, use_local: bool, as_json: bool) -> target.Target:
+    """Find the target and print its line. Raises NotFoundError if the project was never deployed there."""
     where = target.find(project, use_local=use_local)
     target.announce(where, as_json=as_json)
     if not where.interpreter(project.name).run(was_deployed(where.scope(project.name))):
@@ -42,8 +42,8 @@ def _how_to_deploy(project: Project, *, use_local: bool) -> str:
 
 
 @contextmanager
-def hints(*, use_local: bool) -> Iterator[None]:
-    """Adds this command's `--local` to the command that the hint of an error inside names."""
+def local_hints(*, use_local: bool) -> Iterator[None]:
+    """Add `--local` (with `use_local`) to the command in the hint of an error that the block raises."""
     try:
         yield
     except DayflyError as error:

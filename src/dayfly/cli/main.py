@@ -1,6 +1,6 @@
-"""The `dayfly` program: finds the command, runs it and turns its result or its error into an exit code.
+"""The `dayfly` program: find the command, run it, and turn its result or its error into an exit code.
 
-It imports no command: a command's module is loaded from the table in commands.py when it is used. A refusal becomes a message and the
+It imports no command: a command's module is loaded from the table in commands.py when it is used. A DayflyError becomes a message and the
 exit code of its class. Any other exception is a bug in dayfly: exit 70, with the traceback if `--debug` is given.
 """
 
@@ -97,5 +97,5 @@ def _print_bug(error: Exception, *, debug: bool, as_json: bool) -> None:
 
 
 def run() -> None:
-    """Entry point of the console script."""
+    """Run the command of the process's arguments and exit. The entry point of the console script."""
     sys.exit(main())

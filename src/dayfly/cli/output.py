@@ -1,6 +1,6 @@
 """The only module that prints: answers to stdout, progress and errors to stderr, with `--json` one JSON document to stdout.
 
-What a screen says is made in project/screens. Colour appears only on a terminal and never carries meaning alone.
+What a screen says is made in project/screens. Color appears only on a terminal, and no meaning depends on it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def error(refused: DayflyError, *, as_json: bool) -> None:
     if refused.lines and refused.lines[0][0] in ("error", "warning"):
         _print_problems(refused)
         return
-    note(_coloured(labelled(refused.label, refused.message), refused.label))
+    note(_colored(labelled(refused.label, refused.message), refused.label))
     for label, text in refused.lines:
         note(labelled(label, text, indent=_INDENT))
     if refused.hint:
@@ -65,16 +65,16 @@ def error(refused: DayflyError, *, as_json: bool) -> None:
 
 
 def _print_problems(refused: DayflyError) -> None:
-    """Print the problems of a file, each with its own reason and remedy; their number comes last."""
+    """Print the problems of a file, each with its reason and remedies; their number comes last."""
     for label, text in refused.lines:
         if label in ("error", "warning"):
-            note(_coloured(labelled(label, text), label))
+            note(_colored(labelled(label, text), label))
         else:
             note(labelled(label, text, width=4, indent=_INDENT))
     note(refused.message)
 
 
-def _coloured(text: str, label: str) -> str:
+def _colored(text: str, label: str) -> str:
     if label == "error" and sys.stderr.isatty() and "NO_COLOR" not in os.environ:
         return text.replace(label, f"{_RED}{label}{_OFF}", 1)
     return text

@@ -1,4 +1,4 @@
-"""`dayfly ps`: lists the servers of this project that EC2 knows now."""
+"""`dayfly ps`: list the servers of this project that EC2 shows now."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import click
 
 from dayfly.cli import output, workspace
 from dayfly.cli.find import zone_of_screen
-from dayfly.cli.lookup import looked_up, slowly
+from dayfly.cli.lookup import deployed_target, note_if_slow
 from dayfly.cli.options import json_option, local_option, utc_option
 from dayfly.project.runs.servers import list_servers
 from dayfly.project.screens.servers import ps_document, ps_lines
@@ -19,8 +19,8 @@ from dayfly.project.screens.servers import ps_document, ps_lines
 def ps_command(utc: bool, use_local: bool, as_json: bool) -> int:
     """List the servers of this project, as EC2 reports them now."""
     project = workspace.read_project()
-    where = looked_up(project, use_local=use_local, as_json=as_json)
-    with slowly("asking EC2"):
+    where = deployed_target(project, use_local=use_local, as_json=as_json)
+    with note_if_slow("asking EC2"):
         listed = where.interpreter(project.name).run(list_servers())
     if as_json:
         output.document({"target": where.facts(), **ps_document(listed)})

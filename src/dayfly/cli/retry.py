@@ -1,4 +1,4 @@
-"""`dayfly retry RUN`: one more attempt of a run that is over."""
+"""`dayfly retry RUN`: start one more attempt of a run that is over."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from dayfly.project import formatting
 
 @click.command("retry")
 @click.argument("run_name", metavar="RUN")
-@click.option("--same-code", is_flag=True, help="with the code of its last attempt, not with what is deployed now")
-@click.option("--wait", is_flag=True, help="watch it to its end; exit 0 only when it succeeded")
+@click.option("--same-code", is_flag=True, help="use the code of the last attempt instead of the code deployed now")
+@click.option("--wait", is_flag=True, help="watch the run to its end; exit 0 only if it succeeded")
 @local_option
 @json_option
 def retry_command(run_name: str, same_code: bool, wait: bool, use_local: bool, as_json: bool) -> int:
@@ -27,9 +27,9 @@ def retry_command(run_name: str, same_code: bool, wait: bool, use_local: bool, a
     project = workspace.read_project()
     where = target.for_changes(project, use_local=use_local)
     target.announce(where, as_json=as_json)
-    with lookup.hints(use_local=use_local):
+    with lookup.local_hints(use_local=use_local):
         run = find_run(where, project, run_name)
-        # A run whose server is gone may not be closed yet: take the steps that are due rather than wait for the sweep.
+        # A run whose server is gone may not be closed yet. Take the steps that are due, instead of waiting for the next sweep.
         where.interpreter(project.name).run(walk(run, where.actor(project.name)))
     answer = launching.send(where, project.name, {"retry": str(run), "same_code": same_code})
     if wait:

@@ -1,4 +1,4 @@
-"""`dayfly run JOB`: starts a run by hand through the launcher; with `--wait` watches it to its end."""
+"""`dayfly run JOB`: start a run by hand through the launcher; with `--wait`, watch it to its end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,13 @@ _ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 @click.command("run")
 @click.argument("job", metavar="JOB")
 @wait_option
-@click.option("--env", "pairs", multiple=True, metavar="KEY=VALUE", help="an environment value for this run; recorded")
+@click.option(
+    "--env",
+    "pairs",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="set an environment variable for this run; its value is recorded",
+)
 @click.option("--publish", is_flag=True, help="update `latest` if the run succeeds")
 @guest_option
 @local_option
@@ -70,7 +76,7 @@ def _latest_words(*, publish: bool) -> str:
 
 
 def _code_line(where: target.Target, project: Project, job: str) -> str:
-    """Which code will run: what is deployed. On the local cloud the folder is deployed first, so there is nothing to say."""
+    """Return which deployed code will run. On the local cloud, deploy the folder first and return an empty string."""
     if where.local is not None:
         deploy.quietly(where, project)
         return ""
@@ -78,7 +84,7 @@ def _code_line(where: target.Target, project: Project, job: str) -> str:
     if not isinstance(there, Deployed):
         raise NotFoundError(f"{job} is not deployed", hint="dayfly deploy")
     since = f"as deployed {names.utc_text(there.effective_from)}"
-    advice = "your folder runs only after a deploy, or with --local"
+    advice = "changes in your folder run only after a deploy, or with --local"
     if there.code is None or not there.code.commit:
         return f"{since}; {advice}"
     changes = " and changes" if there.code.dirty else ""

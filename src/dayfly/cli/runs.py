@@ -1,4 +1,4 @@
-"""`dayfly runs [JOB]`: lists runs and missed ticks, newest first."""
+"""`dayfly runs [JOB]`: list runs and missed ticks, newest first."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from dayfly.cli import output, workspace
 from dayfly.cli.find import zone_of_screen
-from dayfly.cli.lookup import looked_up, slowly
+from dayfly.cli.lookup import deployed_target, note_if_slow
 from dayfly.cli.options import json_option, local_option, utc_option
 from dayfly.core import names
 from dayfly.errors import FileError
@@ -19,7 +19,7 @@ from dayfly.project.runs.list_runs import RunQuery, list_runs
 from dayfly.project.screens.runs import run_document, runs_lines
 
 ROWS, ROWS_JSON = 50, 1000
-"""The receipt is read of this many runs. Older runs of the period are only counted."""
+"""The receipts of this many runs are read (on a screen, with --json). Older runs of the period are only counted."""
 _PERIOD = timedelta(days=7)
 
 
@@ -35,7 +35,7 @@ def runs_command(job: str | None, since: str | None, utc: bool, use_local: bool,
     zone = zone_of_screen(project, job, utc=utc)
     now = datetime.now(UTC)
     start = _day(since, zone) if since else now - _PERIOD
-    where = looked_up(project, use_local=use_local, as_json=as_json)
+    where = deployed_target(project, use_local=use_local, as_json=as_json)
     query = RunQuery(
         since=start,
         until=now + timedelta(days=1),
@@ -43,7 +43,7 @@ def runs_command(job: str | None, since: str | None, utc: bool, use_local: bool,
         details=ROWS_JSON if as_json else ROWS,
         job=job,
     )
-    with slowly("reading the records of runs"):
+    with note_if_slow("reading the records of runs"):
         rows = where.interpreter(project.name).run(list_runs(query, ZoneInfo))
     if job is not None and not rows:
         references.known_job(job, project.jobs)
@@ -62,7 +62,7 @@ def runs_command(job: str | None, since: str | None, utc: bool, use_local: bool,
 
 
 def _day(text: str, zone: ZoneInfo) -> datetime:
-    """The start of that day in this zone, in UTC. Raises FileError."""
+    """Return the start of the day in this zone, as a time in UTC. Raises FileError."""
     try:
         day = date.fromisoformat(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""`dayfly show RUN`: shows each step of one run and how it ended."""
+"""`dayfly show RUN`: show each step of one run and how it ended."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 
 from dayfly.cli import output, workspace
 from dayfly.cli.find import find_run, zone_of
-from dayfly.cli.lookup import hints, looked_up, slowly
+from dayfly.cli.lookup import deployed_target, local_hints, note_if_slow
 from dayfly.cli.options import json_option, local_option, utc_option
 from dayfly.project.runs.details import look_up
 from dayfly.project.screens.run import show_document, show_lines
@@ -22,8 +22,8 @@ from dayfly.project.screens.run import show_document, show_lines
 def show_command(run_name: str, utc: bool, use_local: bool, as_json: bool) -> int:
     """Show one run: its steps, how it ended or, while it runs, what will end its server."""
     project = workspace.read_project()
-    where = looked_up(project, use_local=use_local, as_json=as_json)
-    with slowly("reading the records of the run"), hints(use_local=use_local):
+    where = deployed_target(project, use_local=use_local, as_json=as_json)
+    with note_if_slow("reading the records of the run"), local_hints(use_local=use_local):
         run = find_run(where, project, run_name)
         details = where.interpreter(project.name).run(look_up(run))
     if as_json:

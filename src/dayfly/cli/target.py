@@ -1,4 +1,4 @@
-"""Where a command goes: the local cloud of this folder, or an AWS account and region. Every screen names it in its first line.
+"""The target of a command: this folder's local cloud, or an AWS account and region. The first line of every screen names it.
 
 A command that changes anything finds its target with `for_changes`. That refuses an account other than the one in dayfly.toml, and an
 AWS endpoint in the environment that would send the change elsewhere.
@@ -28,12 +28,12 @@ from dayfly.project.deploy.scope import Scope
 
 
 def _no_log(_line: str, _fields: Mapping[str, Any]) -> None:
-    """The CLI shows facts, not the log of a walk."""
+    """Discard a log line. The CLI shows facts, not the log of a walk."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """A cloud and a region in it, and the user who asks. `local` is set when it is the local cloud."""
+    """A cloud, a region in it, and the user who started the command. `local` is set for the local cloud."""
 
     aws: Aws
     account: str
@@ -51,24 +51,24 @@ class Target:
         return f"AWS {self.account} ({self.who}), {self.region}"
 
     def facts(self) -> dict[str, Any]:
-        """The target in the document of `--json`."""
+        """Return the target for the document of `--json`."""
         return {"local": self.local is not None, "account": self.account, "region": self.region}
 
     def bucket(self, project: str) -> str:
-        """Name of the project's bucket here."""
+        """Return the name of the project's bucket on this target."""
         return names.bucket(project, self.account, self.region)
 
     @property
     def poll_s(self) -> float:
-        """Seconds between two questions to this cloud while waiting."""
+        """Seconds between two requests to this cloud while waiting."""
         return 3.0 if self.local is None else 0.5
 
     def scope(self, project: str) -> Scope:
-        """Where deploy and destroy work."""
+        """Return what deploy and destroy work on."""
         return Scope(project=project, account=self.account, region=self.region, who=self.who, poll_s=self.poll_s)
 
     def interpreter(self, project: str, *, log: Log = _no_log, emit: ShowBytes = emit_nothing) -> Interpreter:
-        """Interpreter for the later steps of a run. These make no kill schedule, so it gets no role or queue for one."""
+        """Return an interpreter for the CLI. The CLI creates no kill schedules, so it gets no role and no queue for them."""
         return Interpreter(
             aws=self.aws,
             project=project,
@@ -81,7 +81,7 @@ class Target:
         )
 
     def actor(self, project: str) -> Actor:
-        """The CLI as the one who takes steps of a run."""
+        """Return the CLI as an actor, which takes steps of a run."""
         return Actor(
             project=project,
             bucket=self.bucket(project),
@@ -93,13 +93,13 @@ class Target:
 
 
 def local(cloud: local_cloud.LocalCloud, region: str) -> Target:
-    """The local cloud as a target."""
+    """Return the local cloud as a target."""
     aws = Aws(region=region, endpoint=cloud.endpoint, keys=cloud.keys)
     return Target(aws=aws, account=cloud.account, who=_user(), region=region, local=cloud)
 
 
 def find(project: Project, *, use_local: bool) -> Target:
-    """The target of a command that changes nothing.
+    """Return the target of a command that changes nothing.
 
     If the local cloud is not running, it is started for this one command, because its history is on disk. Raises FileError if this
     folder never had one, RightsError without credentials.
@@ -122,7 +122,7 @@ def _aws(region: str) -> Target:
 
 
 def for_run(project: Project, *, use_local: bool, wait: bool, guest: str | None) -> Target:
-    """The target of `run`. With `--local --wait` a local cloud is started if none runs; it ends with this command.
+    """Return the target of `run`. With `--local --wait` a local cloud is started if none runs; it ends with this command.
 
     `guest` is the required kind of local server; None accepts the kind that is running, otherwise processes.
     """
@@ -143,14 +143,14 @@ def for_run(project: Project, *, use_local: bool, wait: bool, guest: str | None)
 
 
 def _started_for_this_command(region: str, guest: str = local_cloud.PROCESS) -> local_cloud.LocalCloud:
-    """A local cloud that ends with this command."""
-    held = local_cloud.Held(workspace.folder(), region, guest=guest)
-    cloud: local_cloud.LocalCloud = click.get_current_context().with_resource(held)
+    """Start a local cloud that ends with this command."""
+    temporary = local_cloud.TemporaryCloud(workspace.folder(), region, guest=guest)
+    cloud: local_cloud.LocalCloud = click.get_current_context().with_resource(temporary)
     return cloud
 
 
 def for_changes(project: Project, *, use_local: bool) -> Target:
-    """The target of a command that changes something. Raises FileError for the wrong account or an unexpected endpoint."""
+    """Return the target of a command that changes something. Raises FileError for the wrong account or an unexpected endpoint."""
     refuse_stray_endpoint(use_local=use_local)
     target = find(project, use_local=use_local)
     if not use_local:
@@ -168,7 +168,7 @@ def refuse_other_account(project: Project, account: str) -> None:
 
 
 def refuse_stray_endpoint(*, use_local: bool) -> None:
-    """Raise FileError if an endpoint in the environment would send changes somewhere else than the screen says."""
+    """Raise FileError if an endpoint in the environment would send changes to another place than the screen says."""
     stray = sorted(key for key in os.environ if key.startswith("AWS_ENDPOINT_URL") and os.environ[key])
     if stray and not use_local:
         raise FileError(

@@ -1,4 +1,4 @@
-"""The folder that a command works in, and the project described there. Asks no cloud and imports nothing that could.
+"""The folder that a command works in, and the project that its dayfly.toml describes. Calls no cloud and imports nothing that could.
 
 A command works in the nearest folder, from the current one upwards, that has a dayfly.toml. Where there is none, the project that
 `dayfly demo` left under .dayfly/demo is used.
@@ -18,11 +18,11 @@ from dayfly.project.file import config
 
 FILE = "dayfly.toml"
 SCHEMA = ".dayfly/dayfly.schema.json"
-"""Where an editor finds the JSON schema: a copy of the package's, since the place of the package differs between machines."""
+"""Where an editor finds the JSON schema. It is a copy, because the package's location differs between machines."""
 
 
 def folder() -> Path:
-    """The folder that holds `.dayfly`: the nearest one upwards with a dayfly.toml, otherwise the current folder."""
+    """Return the folder that holds `.dayfly`: the nearest one upwards with a dayfly.toml, otherwise the current folder."""
     here = Path.cwd()
     for each in (here, *here.parents):
         if (each / FILE).is_file():
@@ -31,7 +31,7 @@ def folder() -> Path:
 
 
 def project_folder() -> Path:
-    """The folder with the project's files: `folder()`, or the demo's project if `folder()` has no dayfly.toml."""
+    """Return the folder with the project's files: `folder()`, or the demo's project if `folder()` has no dayfly.toml."""
     here = folder()
     demo = here / ".dayfly" / "demo"
     if (here / FILE).is_file() or not (demo / FILE).is_file():
@@ -50,7 +50,7 @@ def write_schema(home: Path) -> None:
 
 
 def refresh_schema() -> None:
-    """Make the copy of the schema anew, if dayfly.toml refers to it and it is missing or out of date."""
+    """Copy the schema again if dayfly.toml refers to the copy and it is missing or out of date."""
     home = project_folder()
     first = (home / FILE).read_text(encoding="utf-8").partition("\n")[0]
     if first.strip() == f"#:schema {SCHEMA}":
@@ -58,7 +58,7 @@ def refresh_schema() -> None:
 
 
 def read_project() -> Project:
-    """The project of this folder. Raises FileError with all problems of the file."""
+    """Return the project of this folder. Raises FileError with all problems of the file."""
     home = project_folder()
     path = home / FILE
     if not path.is_file():
