@@ -20,6 +20,7 @@ from dayfly.cli.main import dayfly_command
 from dayfly.core import event, names, records
 from dayfly.core.election import refusal_reason
 from dayfly.project.file import config, keys
+from dayfly.project.runs import state
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -123,6 +124,12 @@ def test_reasons_of_refused_launches_are_documented():
     text = section("docs/job.md", "## How a run can end")
     for code in ("InvalidAMIID.NotFound", "UnauthorizedOperation", "VcpuLimitExceeded", "InsufficientInstanceCapacity"):
         assert f"`{refusal_reason((records.FleetError(code=code, message=''),))}`" in text
+
+
+def test_outcomes_reasons_and_states_of_runs_are_documented():
+    text = section("docs/job.md", "## How a run can end")
+    words = [*records.Outcome, *filter(None, records.ClaimReason), *records.EndReason, *state.LIVE]
+    assert [word for word in words if not re.search(rf"(`|\| |\*\*){word}(`| \||\*\*)", text)] == []
 
 
 def test_generated_blocks_are_fresh():
