@@ -133,7 +133,7 @@ class Network:
 def free_address(subnet: Subnet, taken: set[str]) -> str:
     """Return the first free address of a subnet. Raises Ec2Error."""
     network = ipaddress.ip_network(subnet.cidr)
-    # AWS reserves the first four addresses and the last one. Six more are left for launches that name an address.
+    # AWS reserves the first four addresses and the last one. Six more are never chosen here, so a launch can still name one.
     for offset in range(10, network.num_addresses - 1):
         address = str(network[offset])
         if address not in taken:

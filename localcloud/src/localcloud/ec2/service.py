@@ -241,7 +241,7 @@ class Ec2:
             return HANDLERS[action](request)
 
     def _check_ministack_action(self, action: str, params: dict[str, str]) -> None:
-        """Raise Ec2Error unless MiniStack shall perform the action; also for a dry run, and for a network in use."""
+        """Raise Ec2Error if MiniStack does not perform the action here; also for a dry run, and for a network in use."""
         if action not in MINISTACK_ACTIONS:
             text = f"The action {action} is not valid for this web service."
             if codec.knows(action):
