@@ -29,8 +29,8 @@ def test_stack_is_read_with_its_outputs_and_tags():
 
 def test_stack_that_is_gone_is_none():
     deleted = {"Stacks": [{**SHOWN, "StackStatus": "DELETE_COMPLETE"}]}
-    assert answered(Client(describe_stacks=GONE), calls.FindStack("dayfly-pi")) is None
-    assert answered(Client(describe_stacks=deleted), calls.FindStack("dayfly-pi")) is None
+    assert answered(Client(describe_stacks=GONE), calls.FindStack("dayfly-pi")) == calls.NoStack()
+    assert answered(Client(describe_stacks=deleted), calls.FindStack("dayfly-pi")) == calls.NoStack()
     assert answered(Client(describe_stack_events=GONE), calls.StackEvents("dayfly-pi")) == ()
 
 

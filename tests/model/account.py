@@ -188,10 +188,10 @@ class ModelAccount(ModelCloud):
 
     # --- stack ---------------------------------------------------------------------------------------------------------
 
-    def find_stack(self, call: calls.FindStack) -> calls.Stack | None:
+    def find_stack(self, call: calls.FindStack) -> calls.Stack | calls.NoStack:
         one = self.stack
         if one is None or call.name != STACK:
-            return None
+            return calls.NoStack()
         outputs = {}
         if not one.status.endswith("IN_PROGRESS") and one.status != "ROLLBACK_COMPLETE":
             outputs = {name: f"{name} of {one.id} v{one.version}" for name in one.template["Outputs"]}

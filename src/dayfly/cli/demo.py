@@ -25,7 +25,7 @@ from dayfly.core import names
 from dayfly.core.facts import Facts, NoAttempt
 from dayfly.core.model import Project
 from dayfly.errors import DayflyError, FileError
-from dayfly.flows import calls
+from dayfly.flows import calls, read
 from dayfly.project.deploy.schedules import remove_schedules
 from dayfly.project.file import config
 from dayfly.project.runs import results
@@ -68,12 +68,14 @@ def demo_command(seconds: int, fault: str | None, guest: str | None, as_json: bo
     running = local_cloud.running(folder)
     if fault:  # refuse it before anything is started or built
         faults.refuse(fault, guest or _guest_of(running))
-    cloud = local_cloud.require_guest(running, guest)
-    if cloud is None:
-        temporary = local_cloud.TemporaryCloud(
-            folder, local_cloud.REGION, ticks=True, guest=guest or local_cloud.PROCESS
-        )
-        cloud = click.get_current_context().with_resource(temporary)
+    match running:
+        case local_cloud.LocalCloud() as cloud:
+            local_cloud.require_guest(cloud, guest)
+        case None:
+            temporary = local_cloud.TemporaryCloud(
+                folder, local_cloud.REGION, ticks=True, guest=guest or local_cloud.PROCESS
+            )
+            cloud = click.get_current_context().with_resource(temporary)
     demo = Demo(folder=folder, cloud=cloud, seconds=seconds, fault=fault, as_json=as_json)
     return demo.run()
 
@@ -227,7 +229,7 @@ def _wait_for_claim(where: target.Target, project: Project, run: names.RunName) 
     """Wait until the tick was delivered. Raises DayflyError if it was not."""
     interpreter = where.interpreter(project.name)
     until = time.monotonic() + _DELIVERY_S
-    while interpreter.answer(calls.Get(names.claim_key(run))) is None:
+    while not interpreter.run(read.exists(names.claim_key(run))):
         if time.monotonic() > until:
             raise DayflyError(f"the tick of {names.utc_text(run.tick)} was not delivered within {_DELIVERY_S} s")
         time.sleep(0.1)

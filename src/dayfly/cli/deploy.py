@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import click
 
 import dayfly
-from dayfly.cli import output, target, workspace
+from dayfly.cli import local_cloud, output, target, workspace
 from dayfly.cli.lookup import local_hints
 from dayfly.cli.options import json_option, local_option
 from dayfly.core import names
@@ -83,17 +83,24 @@ def quietly(where: target.Target, project: Project, home: Path | None = None) ->
 def _refuse_setup(where: target.Target, project: Project) -> None:
     """Raise FileError for a job with `setup` if servers are processes: they have one user and no package manager."""
     with_setup = [job.name for job in project.jobs.values() if job.setup]
-    if with_setup and where.local is not None and where.local.facts.get("guests") == "process":
+    if with_setup and _servers_are_processes(where):
         raise FileError(
             f"jobs.{with_setup[0]}.setup needs a vm guest: servers are processes here, with one user and no package manager",
             hint="dayfly local up --guest vm, or try it without setup",
         )
 
 
+def _servers_are_processes(where: target.Target) -> bool:
+    match where.local:
+        case local_cloud.LocalCloud(guests=local_cloud.PROCESS):
+            return True
+    return False
+
+
 def _confirm(where: target.Target) -> None:
     if not sys.stdin.isatty():
         raise FileError("no terminal to confirm on; nothing changed", hint="dayfly deploy --yes")
-    name = "the local cloud" if where.local else f"AWS {where.account}"
+    name = "the local cloud" if where.is_local else f"AWS {where.account}"
     if not click.confirm(f"Deploy to {name}?", default=False):
         raise FileError("nothing changed")
 

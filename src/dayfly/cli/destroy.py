@@ -82,7 +82,7 @@ def _inventory_lines(where: target.Target, project: Project, found: Inventory) -
     lines = [f"This deletes project {project.name}:"]
     for server in found.servers:
         lines.append(f"  now running   {server.run} on {server.id}: terminated, its result lost")
-    if found.stack is not None:
+    if found.has_stack:
         lines.append(f"  deleted       schedules: {found.schedules}; stack {names.stack(project.name)}")
     if found.has_bucket:
         lines.append(f"  results       {_results(found)} in {where.bucket(project.name)}")
@@ -92,7 +92,7 @@ def _inventory_lines(where: target.Target, project: Project, found: Inventory) -
 def _after_lines(
     where: target.Target, project: Project, done: Destroyed, left: tuple[str, ...], *, kept: bool
 ) -> list[str]:
-    local = where.local is not None
+    local = where.is_local
     deploy, destroy_again = formatting.dayfly("deploy", local=local), formatting.dayfly("destroy", local=local)
     lines = [f"looked again at {datetime.now(UTC):%H:%M:%S} UTC, by tag and by name, in {where.region}"]
     if left:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from dayfly.cli import output, target
+from dayfly.cli import local_cloud, output, target
 from dayfly.cli.find import zone_of
 from dayfly.cli.live_view import LiveView
 from dayfly.core import names
@@ -35,7 +35,7 @@ _UNCLEAR_IN_A_ROW = 20
 def follow(where: target.Target, project: Project, run: names.RunName, *, as_json: bool, attempt: int = 1) -> int:
     """Watch a run to its end and print how it ended. Returns the exit code: 0 only if it succeeded."""
     zone = zone_of(project, run.job)
-    is_local = where.local is not None
+    is_local = where.is_local
     try:
         facts = watch(where, project, run, LiveView(zone, as_json=as_json, attempt=attempt))
     except KeyboardInterrupt:
@@ -55,9 +55,10 @@ def follow(where: target.Target, project: Project, run: names.RunName, *, as_jso
 
 def _interrupted(where: target.Target, run: names.RunName) -> str:
     """Return what still runs after Ctrl-C, or what ended with it."""
-    if where.local is not None and where.local.started_here:
-        return "ended: the local cloud that this command started, and its servers"
-    local = where.local is not None
+    match where.local:
+        case local_cloud.LocalCloud(started_here=True):
+            return "ended: the local cloud that this command started, and its servers"
+    local = where.is_local
     watching = formatting.dayfly("logs", run.job, "-f", local=local)
     return f"still running. Watch: {watching}   End it: {formatting.dayfly('cancel', str(run), local=local)}"
 
@@ -68,7 +69,7 @@ def watch(where: target.Target, project: Project, run: names.RunName, view: Live
     Raises Unclear if AWS gives no clear answer many times in a row, or if the run takes no step for PATIENCE_S.
     """
     interpreter, actor = where.interpreter(project.name), where.actor(project.name)
-    poll_s = LOCAL_POLL_S if where.local else AWS_POLL_S
+    poll_s = LOCAL_POLL_S if where.is_local else AWS_POLL_S
     unclear = 0
     last_step = time.monotonic()
     while True:

@@ -14,5 +14,5 @@ from dayfly.project.runs.start import send_event
 def send(where: Target, project: str, event: Mapping[str, Any]) -> Mapping[str, Any]:
     """Send the event and return the launcher's answer. Raises its refusal as an error, NotFoundError if there is no launcher."""
     whole = {"request": uuid.uuid4().hex, "by": where.who, **event}
-    with local_hints(use_local=where.local is not None):
+    with local_hints(use_local=where.is_local):
         return where.interpreter(project).run(send_event(project, whole))

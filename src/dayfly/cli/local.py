@@ -52,23 +52,23 @@ def down_command(as_json: bool) -> int:
 @json_option
 def status_command(as_json: bool) -> int:
     """Show whether it is running and what its servers can do. Exits 6 if it is not running."""
-    cloud = local_cloud.running(workspace.folder())
+    match local_cloud.running(workspace.folder()):
+        case local_cloud.LocalCloud() as cloud:
+            facts, lines, following, exit_code = cloud.facts, _lines(cloud), "dayfly ps --local", 0
+        case None:
+            facts, lines, following, exit_code = {}, [_NONE], "dayfly local up", _NOT_RUNNING
     if as_json:
-        output.document({"running": cloud is not None, **(cloud.facts if cloud else {})})
-    elif cloud is None:
-        output.line(_NONE)
-        output.line(output.labelled("next", "dayfly local up"))
+        output.document({"running": exit_code == 0, **facts})
     else:
-        output.lines(_lines(cloud))
-        output.line(output.labelled("next", "dayfly ps --local"))
-    return 0 if cloud is not None else _NOT_RUNNING
+        output.lines([*lines, output.labelled("next", following)])
+    return exit_code
 
 
 @local_group.command("env")
 def env_command() -> int:
     """Print shell exports that point the AWS CLI and SDKs to it: eval "$(dayfly local env)"."""
     folder = workspace.folder()
-    if local_cloud.running(folder) is None:
+    if not isinstance(local_cloud.running(folder), local_cloud.LocalCloud):
         raise NotFoundError(_NONE, hint="dayfly local up")
     output.line(local_cloud.exports(folder).rstrip())
     return 0

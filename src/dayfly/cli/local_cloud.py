@@ -71,14 +71,13 @@ def running(folder: Path) -> LocalCloud | None:
     return _local_cloud(folder, facts)
 
 
-def require_guest(cloud: LocalCloud | None, guest: str | None) -> LocalCloud | None:
-    """Return the cloud. Raises FileError if its servers are of another kind than `guest` (None: any kind)."""
-    if cloud is not None and guest is not None and cloud.guests != guest:
+def require_guest(cloud: LocalCloud, guest: str | None) -> None:
+    """Raise FileError if the servers of the cloud are of another kind than `guest` (None: any kind)."""
+    if guest not in (None, cloud.guests):
         raise FileError(
             f"the local cloud that is running here has {cloud.guests} guests, not {guest}",
             hint="dayfly local down, then repeat the command",
         )
-    return cloud
 
 
 def up(folder: Path, region: str, *, internet: bool = False, guest: str | None = None) -> LocalCloud:
@@ -87,10 +86,13 @@ def up(folder: Path, region: str, *, internet: bool = False, guest: str | None =
     Raises SupplyError with its message if it does not start, FileError if the running one has another kind of server.
     """
     _require_installed()
-    found = require_guest(running(folder), guest)
-    kind = found.guests if found else guest or PROCESS
-    if found is None:
-        _build_guest_image(kind)
+    match running(folder):
+        case LocalCloud() as found:
+            require_guest(found, guest)
+            kind = found.guests
+        case None:
+            kind = guest or PROCESS
+            _build_guest_image(kind)
     options = ["--guests", kind]
     if internet:
         options.append("--internet")

@@ -77,7 +77,7 @@ def _latest_words(*, publish: bool) -> str:
 
 def _code_line(where: target.Target, project: Project, job: str) -> str:
     """Return which deployed code will run. On the local cloud, deploy the folder first and return an empty string."""
-    if where.local is not None:
+    if where.is_local:
         deploy.quietly(where, project)
         return ""
     there = where.interpreter(project.name).run(deployed(where.scope(project.name))).get(job)
@@ -102,5 +102,5 @@ def _print_started(where: target.Target, run: names.RunName, answer: Mapping[str
         output.line(output.labelled("server", str(answer.get("server") or "none yet; the sweeper asks again")))
     else:
         output.line(output.labelled(str(answer.get("decision")), f"{run}: {answer.get('why')}"))
-    output.line(output.labelled("next", formatting.dayfly("logs", run.job, "-f", local=where.local is not None)))
+    output.line(output.labelled("next", formatting.dayfly("logs", run.job, "-f", local=where.is_local)))
     return exit_code

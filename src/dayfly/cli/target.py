@@ -42,17 +42,23 @@ class Target:
     local: local_cloud.LocalCloud | None
 
     @property
+    def is_local(self) -> bool:
+        """Whether it is the local cloud."""
+        return isinstance(self.local, local_cloud.LocalCloud)
+
+    @property
     def title(self) -> str:
         """Text of the first line of every screen."""
-        if self.local is not None:
-            return f"local cloud on this machine; {self.local.guest_description}"
+        match self.local:
+            case local_cloud.LocalCloud(guest_description=servers):
+                return f"local cloud on this machine; {servers}"
         if self.aws.profile:
             return f"AWS {self.account} (profile {self.aws.profile}, {self.who}), {self.region}"
         return f"AWS {self.account} ({self.who}), {self.region}"
 
     def facts(self) -> dict[str, Any]:
         """Return the target for the document of `--json`."""
-        return {"local": self.local is not None, "account": self.account, "region": self.region}
+        return {"local": self.is_local, "account": self.account, "region": self.region}
 
     def bucket(self, project: str) -> str:
         """Return the name of the project's bucket on this target."""
@@ -61,7 +67,7 @@ class Target:
     @property
     def poll_s(self) -> float:
         """Seconds between two requests to this cloud while waiting."""
-        return 3.0 if self.local is None else 0.5
+        return 0.5 if self.is_local else 3.0
 
     def scope(self, project: str) -> Scope:
         """Return what deploy and destroy work on."""
@@ -107,12 +113,12 @@ def find(project: Project, *, use_local: bool) -> Target:
     region = project.regions[0]
     if not use_local:
         return _aws(region)
-    cloud = local_cloud.running(workspace.folder())
-    if cloud is None:
-        if not (workspace.folder() / local_cloud.STATE).is_dir():
-            raise FileError("this folder has no local cloud", hint="dayfly local up")
-        cloud = _started_for_this_command(region)
-    return local(cloud, region)
+    match local_cloud.running(workspace.folder()):
+        case local_cloud.LocalCloud() as cloud:
+            return local(cloud, region)
+    if not (workspace.folder() / local_cloud.STATE).is_dir():
+        raise FileError("this folder has no local cloud", hint="dayfly local up")
+    return local(_started_for_this_command(region), region)
 
 
 def _aws(region: str) -> Target:
@@ -127,19 +133,20 @@ def for_run(project: Project, *, use_local: bool, wait: bool, guest: str | None)
     `guest` is the required kind of local server; None accepts the kind that is running, otherwise processes.
     """
     if not use_local:
-        if guest is not None:
+        if guest:
             raise FileError("--guest only applies with --local", hint="add --local")
         return for_changes(project, use_local=False)
     region = project.regions[0]
-    cloud = local_cloud.require_guest(local_cloud.running(workspace.folder()), guest)
-    if cloud is None:
-        if not wait:
-            raise FileError(
-                "no local cloud is running in this folder, and without --wait it would end before the run",
-                hint="dayfly local up, or add --wait",
-            )
-        cloud = _started_for_this_command(region, guest or local_cloud.PROCESS)
-    return local(cloud, region)
+    match local_cloud.running(workspace.folder()):
+        case local_cloud.LocalCloud() as cloud:
+            local_cloud.require_guest(cloud, guest)
+            return local(cloud, region)
+    if not wait:
+        raise FileError(
+            "no local cloud is running in this folder, and without --wait it would end before the run",
+            hint="dayfly local up, or add --wait",
+        )
+    return local(_started_for_this_command(region, guest or local_cloud.PROCESS), region)
 
 
 def _started_for_this_command(region: str, guest: str = local_cloud.PROCESS) -> local_cloud.LocalCloud:

@@ -11,16 +11,18 @@ from dayfly.cloud.context import Context
 from dayfly.flows import calls
 
 
-def find(context: Context, call: calls.FindStack) -> calls.Stack | None:
-    """Return the stack of this name, or None. A deleted stack counts as none."""
+def find(context: Context, call: calls.FindStack) -> calls.Stack | calls.NoStack:
+    """Return the stack of this name. A deleted stack counts as none."""
     try:
         answer = _client(context).describe_stacks(StackName=call.name)
     except ClientError as error:
         if _no_such_stack(error):
-            return None
+            return calls.NoStack()
         raise
-    stacks = [_stack(one) for one in answer["Stacks"] if one["StackStatus"] != "DELETE_COMPLETE"]
-    return stacks[0] if stacks else None
+    for one in answer["Stacks"]:
+        if one["StackStatus"] != "DELETE_COMPLETE":
+            return _stack(one)
+    return calls.NoStack()
 
 
 def create(context: Context, call: calls.CreateStack) -> bool:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 from dayfly.core import names
 from dayfly.core.model import Deployed, Version
@@ -39,6 +39,18 @@ R = TypeVar("R")
 _TRANSITION = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
 
 
+class Tagged(NamedTuple):
+    """The run and the attempt that a server belongs to."""
+
+    run: names.RunName
+    attempt: int
+
+
+@dataclass(frozen=True)
+class BadTags:
+    """The tags of a server that name its run and its attempt are missing or bad."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Server:
     """A server as EC2 shows it. `reason_code` is EC2's StateReason code, e.g. Client.UserInitiatedShutdown."""
@@ -64,21 +76,22 @@ class Server:
         return self.tags.get(names.TAG_RUN, "")
 
     @property
-    def attempt(self) -> int | None:
+    def attempt(self) -> int:
+        """The number of the attempt that its tag names; 0 when the tag is missing or bad."""
         text = self.tags.get(names.TAG_ATTEMPT, "")
         if not text.isdecimal():
-            return None
+            return 0
         return int(text)
 
     @property
-    def tagged(self) -> tuple[names.RunName, int] | None:
-        """The run and attempt that its tags name; None when one of them is missing or bad."""
-        if self.attempt is None:
-            return None
+    def tagged(self) -> Tagged | BadTags:
+        """The run and attempt that its tags name."""
+        if not self.attempt:
+            return BadTags()
         try:
-            return names.run_name(self.run), self.attempt
+            return Tagged(names.run_name(self.run), self.attempt)
         except ValueError:
-            return None
+            return BadTags()
 
     @property
     def deadline(self) -> datetime | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from dayfly.core.facts import NotStored, Server
+from dayfly.core.facts import BadTags, NotStored, Server
 from dayfly.core.records import Elected, Election, Intent, NoServer
 
 WITHOUT_INTENT = timedelta(minutes=15)
@@ -34,7 +34,7 @@ def by_tags(server: Server, now: datetime) -> Decision:
         return Decision("end", "past its deadline")
     if server.state in ("stopped", "stopping"):
         return Decision("end", f"it is {server.state}; only a running server is of use")
-    if not server.run or server.attempt is None:
+    if isinstance(server.tagged, BadTags):
         return Decision("end", "its run or attempt tag is missing or bad")
     return Decision("leave", "within its deadline")
 

@@ -29,7 +29,7 @@ from dayfly.core.records import (
     Started,
 )
 from dayfly.flows import read
-from dayfly.flows.calls import Flow, Get, IsArmed, List, ListServers, Now, ask
+from dayfly.flows.calls import Flow, IsArmed, List, ListServers, Now, ask
 
 R = TypeVar("R")
 
@@ -121,7 +121,7 @@ def _with_reports(run: names.RunName, attempt: Attempt, elected: Elected) -> Flo
     ended = yield from read.record(Ended, names.ended_key(prefix))
     go_sent = isinstance(started, Started) or isinstance(attempt.closed, Closed)
     if not go_sent:
-        go_sent = (yield from ask(Get(names.go_key(attempt.intent.role_id, elected.server)))) is not None
+        go_sent = yield from read.exists(names.go_key(attempt.intent.role_id, elected.server))
     return replace(attempt, started=started, ended=ended, go_sent=go_sent)
 
 

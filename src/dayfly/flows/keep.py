@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from dayfly.core import names
 from dayfly.core.records import Claim, Intent, Latest
 from dayfly.flows import read
-from dayfly.flows.calls import DeleteMany, Flow, Get, List, ask
+from dayfly.flows.calls import DeleteMany, Flow, List, ask
 
 RUNS_A_SWEEP, OBJECTS_A_SWEEP = 500, 20_000
 """Limits of one sweep. A hundred runs take some seconds (a few lists each), a thousand objects take one; the function has 14 minutes."""
@@ -42,8 +42,8 @@ def keep(now: datetime, keep_s: int) -> Flow[Removed]:
                 return removed
             if run.job not in latest_runs:
                 latest_runs[run.job] = yield from _latest_run(run.job)
-            still_open = yield from ask(Get(names.open_key(run)))
-            if str(run) == latest_runs[run.job] or still_open is not None:
+            still_open = yield from read.exists(names.open_key(run))
+            if str(run) == latest_runs[run.job] or still_open:
                 continue
             removed.objects += yield from _remove(run, [key for key in markers if names.done_name(key).run == run])
             removed.runs.append(str(run))

@@ -12,7 +12,7 @@ from dayfly.core.model import Deployed
 from dayfly.core.records import encode
 from dayfly.flows import read
 from dayfly.flows.actor import Actor
-from dayfly.flows.calls import Flow, Get, List, Log, PutNew, ask
+from dayfly.flows.calls import Flow, List, Log, PutNew, ask
 from dayfly.flows.walk import walk
 
 BACK_AT_MOST = timedelta(days=2)
@@ -60,5 +60,5 @@ def _undelivered(job: str, start: datetime, now: datetime, actor: Actor) -> Flow
 
 def _known(run: names.RunName) -> Flow[bool]:
     """Whether the tick has a claim, or is open."""
-    claimed = yield from ask(Get(names.claim_key(run)))
-    return claimed is not None or (yield from ask(Get(names.open_key(run)))) is not None
+    claimed = yield from read.exists(names.claim_key(run))
+    return claimed or (yield from read.exists(names.open_key(run)))

@@ -41,6 +41,12 @@ def receipt(run: names.RunName, attempt: int) -> Flow[Mapping[str, Any] | NotSto
     return (yield from _content(names.attempt_key(run, attempt, "receipt"), _mapping))
 
 
+def exists(key: str) -> Flow[bool]:
+    """Return whether there is an object with this key."""
+    stored = yield from ask(Get(key))
+    return stored is not None
+
+
 def _mapping(body: bytes) -> Mapping[str, Any]:
     content: Mapping[str, Any] = json.loads(body)
     return content

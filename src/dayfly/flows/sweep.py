@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from dayfly.core import names, sweep
-from dayfly.core.facts import NotStored, Server
+from dayfly.core.facts import BadTags, NotStored, Server, Tagged
 from dayfly.core.records import Elected, EndOrder, Heartbeat, Intent, encode
 from dayfly.errors import Unclear
 from dayfly.flows import read
@@ -88,11 +88,8 @@ def _walk(name: str, actor: Actor, swept: Swept) -> Flow[None]:
 def _by_records(server: Server, actor: Actor, swept: Swept) -> Flow[None]:
     """Judges a server whose tags are in order by the records of its run."""
     now = yield from ask(Now())
-    if sweep.by_tags(server, now).action == "end" or server.state == "shutting-down":
-        return
     tagged = server.tagged
-    if tagged is None:
-        yield from _end(server, "its run or attempt tag is bad", actor, swept)
+    if isinstance(tagged, BadTags) or sweep.by_tags(server, now).action == "end" or server.state == "shutting-down":
         return
     intent = yield from read.record(Intent, names.attempt_key(*tagged, Intent.file))
     elected = yield from read.election(*tagged)
@@ -126,9 +123,13 @@ def _end(server: Server, why: str, actor: Actor, swept: Swept) -> Flow[None]:
     # The act before the note: a bucket that does not answer must not keep a server alive.
     yield from ask(TerminateServer(server.id))
     swept.ended[server.id] = why
-    if server.tagged is None:
-        return
-    elected = yield from read.election(*server.tagged)
-    if isinstance(elected, Elected) and elected.server == server.id:
-        order = EndOrder(at=now, by=actor.who, why=why, server=server.id)
-        yield from ask(PutNew(names.attempt_key(*server.tagged, EndOrder.file), encode(order)))
+    match server.tagged:
+        case Tagged() as tagged:
+            yield from _order_end(server, tagged, EndOrder(at=now, by=actor.who, why=why, server=server.id))
+
+
+def _order_end(server: Server, tagged: Tagged, order: EndOrder) -> Flow[None]:
+    """Records why the server was ended, if it is the elected one of its attempt."""
+    match (yield from read.election(*tagged)):
+        case Elected(server=elected) if elected == server.id:
+            yield from ask(PutNew(names.attempt_key(*tagged, EndOrder.file), encode(order)))

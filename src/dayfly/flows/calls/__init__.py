@@ -34,7 +34,16 @@ from dayfly.flows.calls.kill_schedules import Arm, Disarm, IsArmed
 from dayfly.flows.calls.objects import Delete, DeleteMany, Get, List, Put, PutMatch, PutNew, SignGet, Stored
 from dayfly.flows.calls.schedules import CreateSchedule, DeleteSchedule, GetSchedule, ListSchedules, UpdateSchedule
 from dayfly.flows.calls.servers import CreateFleet, FleetServers, ListServers, ReadConsole, TerminateServer
-from dayfly.flows.calls.stack import CreateStack, DeleteStack, FindStack, Stack, StackEvent, StackEvents, UpdateStack
+from dayfly.flows.calls.stack import (
+    CreateStack,
+    DeleteStack,
+    FindStack,
+    NoStack,
+    Stack,
+    StackEvent,
+    StackEvents,
+    UpdateStack,
+)
 
 __all__ = [
     "AbortSomeUploads",
@@ -75,6 +84,7 @@ __all__ = [
     "ListServers",
     "Log",
     "MeasureBucket",
+    "NoStack",
     "Now",
     "Put",
     "PutMatch",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from dayfly.flows.calls.call import Call
 
@@ -23,6 +23,15 @@ class Stack:
     tags: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class NoStack:
+    """CloudFormation shows no stack of this name."""
+
+    id: ClassVar[str] = ""
+    status: ClassVar[str] = ""
+    tags: ClassVar[Mapping[str, str]] = {}
+
+
 @dataclass(frozen=True, kw_only=True)
 class StackEvent:
     """One line of a stack's history. `resource` is a logical id; for the stack itself it is the stack's name."""
@@ -33,8 +42,8 @@ class StackEvent:
 
 
 @dataclass(frozen=True)
-class FindStack(Call[Stack | None]):
-    """Find the stack of this name. None when there is none."""
+class FindStack(Call[Stack | NoStack]):
+    """Find the stack of this name."""
 
     name: str
 

@@ -14,7 +14,7 @@ from functools import cache
 
 from dayfly.core.model import Deployed, LaunchSettings, Project, Version
 from dayfly.core.ticks import Zones
-from dayfly.flows.calls import CreateLinkedRole, FindStack, Flow, Log, Now, Sleep, Stack, Upload, ask
+from dayfly.flows.calls import CreateLinkedRole, FindStack, Flow, Log, NoStack, Now, Sleep, Stack, Upload, ask
 from dayfly.project.bundle.function_zips import read_agent_sources
 from dayfly.project.deploy import plan
 from dayfly.project.deploy.bucket import make_bucket
@@ -42,7 +42,7 @@ class Found:
 
     images: Mapping[str, FoundImage]
     network: FoundNetwork
-    stack: Stack | None
+    stack: Stack | NoStack
     versions: Mapping[str, Version]
     lacks_spot_role: bool
 
@@ -137,7 +137,7 @@ def apply(scope: Scope, prepared: Prepared) -> Flow[Done]:
     yield from ask(Log("code", {}))
     uploaded = yield from _upload(prepared.packages)
     stack = found.stack
-    if stack is None or prepared.plan.stack:
+    if isinstance(stack, NoStack) or prepared.plan.stack:
         yield from ask(Log("stack", {}))
         stack = yield from apply_stack(prepared.stack, scope.poll_s)
     yield from ask(Log("jobs", {}))
@@ -165,8 +165,8 @@ def _sleep_until(since: datetime) -> Flow[None]:
         yield from ask(Sleep(left))
 
 
-def _stack_change(stack: Stack | None, digest: str) -> plan.StackChange:
-    if stack is None:
+def _stack_change(stack: Stack | NoStack, digest: str) -> plan.StackChange:
+    if isinstance(stack, NoStack):
         return "new"
     return "" if is_current(stack, digest) else "changes"
 
@@ -196,9 +196,9 @@ def _user_data() -> str:
     return base64.b64encode(user_data.build(boothook, read_agent_sources(PACKAGE))).decode()
 
 
-def _launch(stack: Stack | None, found: FoundImage, network: FoundNetwork) -> LaunchSettings:
+def _launch(stack: Stack | NoStack, found: FoundImage, network: FoundNetwork) -> LaunchSettings:
     """Return the stack's current values that launch a server with this image."""
-    if stack is None:
+    if isinstance(stack, NoStack):
         return _UNKNOWN
     logical = found.image.logical_id
     return LaunchSettings(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from dayfly.core.facts import Server
 from dayfly.errors import SupplyError, UnfinishedError
-from dayfly.flows.calls import FindStack, Flow, ListServers, Log, MeasureBucket, Stack, TerminateServer, ask
+from dayfly.flows.calls import FindStack, Flow, ListServers, Log, MeasureBucket, NoStack, Stack, TerminateServer, ask
 from dayfly.project.deploy.bucket import bucket_exists, delete_bucket
 from dayfly.project.deploy.schedules import job_schedules, remove_schedules
 from dayfly.project.deploy.scope import Scope
@@ -29,21 +29,25 @@ class Inventory:
 
     servers: tuple[Server, ...]
     schedules: int
-    stack: Stack | None
+    stack: Stack | NoStack
     has_bucket: bool
     objects: int
     bytes: int
 
     @property
+    def has_stack(self) -> bool:
+        return isinstance(self.stack, Stack)
+
+    @property
     def is_empty(self) -> bool:
-        return not (self.servers or self.schedules or self.stack or self.has_bucket)
+        return not (self.servers or self.schedules or self.has_stack or self.has_bucket)
 
     def remains(self, *, keep: bool) -> tuple[str, ...]:
         """Return in words what is left and should not be. `keep`: the bucket should be left."""
         found = [server.id for server in self.servers]
         if self.schedules:
             found.append(f"{self.schedules} schedules")
-        if self.stack is not None:
+        if self.has_stack:
             found.append("the stack")
         if self.has_bucket and not keep:
             found.append("the bucket")
@@ -99,7 +103,7 @@ def _end_stack(scope: Scope) -> Flow[str]:
     why = ""
     for _ in range(2):
         stack = yield from ask(FindStack(scope.stack))
-        if stack is None:
+        if isinstance(stack, NoStack):
             return ""
         why = yield from _try_to_delete(stack, scope.poll_s)
         if not (yield from _end_servers(scope)):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 
 from dayfly.core import names
-from dayfly.core.model import Deployed, Version
-from dayfly.core.versions import read_version, write_version
+from dayfly.core.model import Deployed, Removed, Version
+from dayfly.core.versions import write_version
 from dayfly.errors import Unclear
-from dayfly.flows.calls import Flow, Get, List, Now, PutNew, ask
+from dayfly.flows import read
+from dayfly.flows.calls import Flow, List, Now, PutNew, ask
 from dayfly.project.deploy import plan
 from dayfly.project.deploy.bucket import bucket_exists
 from dayfly.project.deploy.scope import Scope
@@ -21,10 +22,9 @@ def deployed(scope: Scope) -> Flow[dict[str, Version]]:
     found: dict[str, Version] = {}
     for folder in (yield from ask(List(names.VERSIONS, folders=True))):
         keys = yield from ask(List(folder))
-        stored = yield from ask(Get(max(keys, key=names.effective_from_of)))
-        if stored is not None:
-            version = read_version(stored.body)
-            found[version.name] = version
+        match (yield from read.version(max(keys, key=names.effective_from_of))):
+            case Deployed() | Removed() as version:
+                found[version.name] = version
     return found
 
 

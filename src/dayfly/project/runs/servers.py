@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dayfly.core import names, sweep
-from dayfly.core.facts import Attempt, Facts, NotShown, NotStored, Server
+from dayfly.core.facts import Attempt, BadTags, Facts, NotShown, NotStored, Server
 from dayfly.core.records import Elected, Ended, Intent, Started
 from dayfly.core.sweep import Decision
 from dayfly.flows import read
@@ -69,7 +69,7 @@ def _row(server: Server) -> Flow[ServerRow]:
     now = yield from ask(Now())
     armed = yield from ask(IsArmed(server.id))
     row = ServerRow(server=server, decision=sweep.by_tags(server, now), armed=armed)
-    if server.tagged is None:
+    if isinstance(server.tagged, BadTags):
         return row
     run, attempt = server.tagged
     intent = yield from read.record(Intent, names.attempt_key(run, attempt, Intent.file))

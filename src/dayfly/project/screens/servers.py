@@ -42,7 +42,7 @@ def _document(row: ServerRow, now: datetime) -> dict[str, Any]:
     return {
         "id": server.id,
         "run": server.run or None,
-        "attempt": server.attempt,
+        "attempt": server.attempt or None,
         "type": server.type,
         "market": server.market,
         "zone": server.zone,

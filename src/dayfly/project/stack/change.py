@@ -16,6 +16,7 @@ from dayfly.flows.calls import (
     DeleteStack,
     FindStack,
     Flow,
+    NoStack,
     PutNew,
     SignGet,
     Stack,
@@ -47,19 +48,19 @@ class StackWanted:
     tags: Mapping[str, str]
 
 
-def is_busy(stack: Stack) -> bool:
+def is_busy(stack: Stack | NoStack) -> bool:
     """Return whether CloudFormation is changing the stack now."""
     return stack.status.endswith("_IN_PROGRESS")
 
 
-def digest_of(stack: Stack | None) -> str:
+def digest_of(stack: Stack | NoStack) -> str:
     """Return the digest of the template that a stack was created from; empty without a stack."""
-    return stack.tags.get(DIGEST_TAG, "") if stack else ""
+    return stack.tags.get(DIGEST_TAG, "")
 
 
-def is_current(stack: Stack | None, digest: str) -> bool:
+def is_current(stack: Stack | NoStack, digest: str) -> bool:
     """Return whether a stack is complete and was created from the template with this digest."""
-    return stack is not None and stack.status in _UPDATABLE and digest_of(stack) == digest
+    return stack.status in _UPDATABLE and digest_of(stack) == digest
 
 
 def apply_stack(wanted: StackWanted, poll_s: float) -> Flow[Stack]:
@@ -67,12 +68,13 @@ def apply_stack(wanted: StackWanted, poll_s: float) -> Flow[Stack]:
     UnfinishedError when the stack is in a state that a deploy must not change.
     """
     stack = yield from ask(FindStack(wanted.name))
-    if stack is not None and stack.status in _ONLY_DELETABLE:
-        # Its creation or deletion failed, so CloudFormation only accepts a deletion. It has no working sweeper.
-        yield from delete_stack(stack, poll_s)
-        stack = None
-    if stack is None:
-        return (yield from _create(wanted, poll_s))
+    match stack:
+        case NoStack():
+            return (yield from _create(wanted, poll_s))
+        case Stack(status=status) if status in _ONLY_DELETABLE:
+            # Its creation or deletion failed, so CloudFormation only accepts a deletion. It has no working sweeper.
+            yield from delete_stack(stack, poll_s)
+            return (yield from _create(wanted, poll_s))
     if is_busy(stack) and digest_of(stack) == wanted.digest:
         # Another deploy is already making the stack like this.
         return (yield from _finished(wanted, poll_s))
@@ -94,7 +96,7 @@ def _update(wanted: StackWanted, stack: Stack, poll_s: float) -> Flow[Stack]:
         is_changing = yield from ask(UpdateStack(request))
     except Refused:
         found = yield from ask(FindStack(wanted.name))
-        if found is not None and is_busy(found):
+        if is_busy(found):
             raise _busy(wanted.name, found.status) from None
         raise
     if not is_changing:
@@ -139,12 +141,12 @@ def _finished(wanted: StackWanted, poll_s: float) -> Flow[Stack]:
     """
     name = wanted.name
 
-    def is_finished(found: Stack | None) -> bool:
+    def is_finished(found: Stack | NoStack) -> bool:
         # A complete stack with another digest is the one from before the change.
-        return found is None or is_current(found, wanted.digest) or not (is_busy(found) or found.status in _SUCCEEDED)
+        return is_current(found, wanted.digest) or not (is_busy(found) or found.status in _SUCCEEDED)
 
     stack = yield from _wait(name, is_finished, poll_s)
-    if stack is None:
+    if isinstance(stack, NoStack):
         raise SupplyError(f"stack {name} was deleted during the deploy", hint="dayfly deploy")
     if not is_finished(stack):
         raise UnfinishedError(
@@ -163,16 +165,16 @@ def delete_stack(stack: Stack, poll_s: float) -> Flow[None]:
     UnfinishedError when it takes too long.
     """
 
-    def is_gone(found: Stack | None) -> bool:
-        return found is None or found.id != stack.id
+    def is_gone(found: Stack | NoStack) -> bool:
+        return found.id != stack.id
 
-    def is_settled(found: Stack | None) -> bool:
-        return is_gone(found) or (found is not None and found.status == "DELETE_FAILED")
+    def is_settled(found: Stack | NoStack) -> bool:
+        return is_gone(found) or found.status == "DELETE_FAILED"
 
     yield from _wait(stack.name, lambda found: is_gone(found) or _is_deletable(found), poll_s)
     yield from ask(DeleteStack(stack.name))
     found = yield from _wait(stack.name, is_settled, poll_s)
-    if found is None or is_gone(found):
+    if is_gone(found):
         return
     if found.status == "DELETE_FAILED":
         raise SupplyError(
@@ -184,13 +186,13 @@ def delete_stack(stack: Stack, poll_s: float) -> Flow[None]:
     )
 
 
-def _is_deletable(stack: Stack | None) -> bool:
+def _is_deletable(stack: Stack | NoStack) -> bool:
     """Return whether CloudFormation accepts a deletion now. It refuses while it updates the stack or rolls it back."""
-    return stack is None or not is_busy(stack) or stack.status in ("CREATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
+    return not is_busy(stack) or stack.status in ("CREATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
 
 
-def _wait(name: str, done: Callable[[Stack | None], bool], poll_s: float) -> Flow[Stack | None]:
-    def look() -> Flow[Stack | None]:
+def _wait(name: str, done: Callable[[Stack | NoStack], bool], poll_s: float) -> Flow[Stack | NoStack]:
+    def look() -> Flow[Stack | NoStack]:
         return (yield from ask(FindStack(name)))
 
     return (yield from ask_until(done, look, every_s=poll_s, within_s=WITHIN_S))
