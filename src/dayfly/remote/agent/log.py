@@ -72,7 +72,7 @@ class Log:
                 time.sleep(0.2)  # the disk is full: the job blocks on its pipe until pieces are uploaded
 
     def _append(self, block: bytes) -> bool:
-        """Write a block to the open piece. Returns False, with nothing of it written, if the disk refuses."""
+        """Write a block to the open piece. If the disk refuses, returns False and writes nothing of it."""
         with self._lock:
             try:
                 if self._file is None:

@@ -1,6 +1,6 @@
 """Read instance metadata (IMDSv2): the server's id and region, its tags, its role's credentials.
 
-No decisions live here: a path that does not exist is None, an unreachable service an OSError after a minute of retries.
+A path that does not exist is None. If the service is unreachable, OSError is raised after a minute of retries.
 """
 
 from __future__ import annotations

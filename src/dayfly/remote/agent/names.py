@@ -1,4 +1,4 @@
-"""Names shared with dayfly's core/names.py: tags, keys and variables that the server and the cloud both use; and the console.
+"""Tags, keys and environment variables that the server shares with dayfly's core/names.py; and lines for the console.
 
 The agent cannot import core/names.py; a test compares the two. No decisions live here.
 """

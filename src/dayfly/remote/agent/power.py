@@ -1,4 +1,4 @@
-"""Power off the server, by the way that its kind allows.
+"""Power off the server with the commands that its kind allows.
 
 The kind is `systemd` (PID 1 is systemd), `machine` (its own kernel, another init) or `guest` (a process guest, which shares the
 kernel with others: no kernel setting may be changed, and the only way to end it is the `shutdown` on PATH).

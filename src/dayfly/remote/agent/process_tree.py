@@ -43,7 +43,7 @@ class ProcessTree:
 
     @contextlib.contextmanager
     def job_cgroup(self) -> Iterator[None]:
-        """While this is open, new processes start in the job's cgroup, and the kernel kills them before the agent if memory runs out."""
+        """Return a context in which new processes start in the job's cgroup. If memory runs out, the kernel kills them before the agent."""
         before = _swap("/proc/self/oom_score_adj", "300")
         if self._job_cgroup:
             _write(self._job_cgroup + "/cgroup.procs", str(os.getpid()))

@@ -25,7 +25,7 @@ _STALE = ("ExpiredToken", "InvalidToken", "InvalidAccessKeyId")
 
 
 class Refused(Exception):
-    """S3 refused a request for good. `code` is S3's error code, or `Unreachable` after the deadline."""
+    """S3 refused a request, and a retry would not help. `code` is S3's error code, or `Unreachable` after the deadline."""
 
     def __init__(self, key: str, code: str, text: str) -> None:
         super().__init__(f"{key}: {code}: {text}")
@@ -92,7 +92,7 @@ class Bucket:
         raise _refused(key, answer)
 
     def put(self, key: str, content: Content) -> str:
-        """Create an object and return its SHA-256 in hex. An earlier attempt of this call that succeeded counts.
+        """Create an object and return its SHA-256 in hex. If an earlier attempt of this call succeeded, that is success too.
 
         A file over 8 MiB is a multipart upload, four parts at a time. Raises Refused, Changed, OSError.
         """
@@ -134,7 +134,7 @@ class Bucket:
     def _request(
         self, method: str, key: str, query: str = "", content: Content = b"", digest: str = "", once: bool = False
     ) -> Answer:
-        """Send a request until the answer is clear. Raises Refused (`Unreachable`) after the deadline."""
+        """Send a request until the answer is clear. `once`: refuse to overwrite. Raises Refused (`Unreachable`) after the deadline."""
         unclear, pause = False, 0.2
         while True:
             try:
