@@ -1,4 +1,4 @@
-"""Run the acceptance trial on a local cloud, and check what it left ttrial. No test lives trial."""
+"""Run the acceptance trial on a local cloud, and check what it left there. No test lives here."""
 
 from __future__ import annotations
 

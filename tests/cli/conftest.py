@@ -1,4 +1,4 @@
-"""What the tests of commands share: an empty folder of a user without credentials."""
+"""Shared by the tests of commands: an empty folder of a user without credentials."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def test_on_a_terminal_the_newest_line_is_shown_and_removed():
 
 
 def _all_of(terminal: int) -> bytes:
-    """Everything written to a terminal that is closed; one read may return only a part."""
+    """Return everything written to a terminal that is closed; one read may return only a part."""
     found = b""
     with contextlib.suppress(OSError):  # EIO: nothing is left and the writer is gone
         while data := os.read(terminal, 65536):

@@ -1,4 +1,4 @@
-"""Kinds of local servers and the faults of the demo: what is refused is refused before anything starts."""
+"""The kinds of local servers and the demo's faults. A refusal comes before anything starts."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ HEAVY = {
 
 
 def loaded(*words: str) -> set[str]:
-    """Names of all modules that are loaded after this command."""
+    """Return the names of all modules that are loaded after this command."""
     program = (
         "import sys; from dayfly.cli.main import main; code = main(sys.argv[1:]);"
         " print('\\n' + ' '.join(sys.modules)); sys.exit(code)"

@@ -19,7 +19,7 @@ servers = ["c8g.large"]
 """
 
 
-def test_account_other_than_the_files_is_refused():
+def test_account_other_than_in_the_file_is_refused():
     with pytest.raises(FileError, match=r"210987654321.*123456789012") as refused:
         target.refuse_other_account(config.read(TEXT, zones=ZoneInfo), "210987654321")
     assert refused.value.exit_code == 2

@@ -1,4 +1,4 @@
-"""What tests of cloud/ share: AWS clients that answer word for word, and the interpreter's answer to a call."""
+"""Shared by the tests of cloud/: AWS clients with given answers, and the interpreter's answer to a call."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dayfly.flows import calls
 
 
 class Client:
-    """An AWS client whose operations give these answers; an exception is raised. `requests` are what it was asked."""
+    """An AWS client whose operations return these answers, or raise them if they are exceptions. `requests`: the requests it got."""
 
     def __init__(self, **answers: Any) -> None:
         self.answers = answers
@@ -39,13 +39,13 @@ class Client:
 
 
 def error(code: str, message: str = "", status: int = 400) -> ClientError:
-    """An error as botocore raises it."""
+    """Return an error as botocore raises it."""
     answer: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
     return ClientError(answer, "Operation")
 
 
 def answered(client: Any, call: calls.Call[Any], bucket: str = "b") -> Any:
-    """The interpreter's answer to a call when every AWS client is this one."""
+    """Return the interpreter's answer to a call if every AWS client is this one."""
     aws: Any = SimpleNamespace(client=lambda _service: client, region="eu-west-1")
     return Interpreter(
         aws=aws,

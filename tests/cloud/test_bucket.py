@@ -1,4 +1,4 @@
-"""What S3's answers about the bucket and about whole files are taken to mean."""
+"""How S3's answers about the bucket and about whole files are interpreted."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_bucket_is_owned_absent_or_denied(answer, state):
 @pytest.mark.parametrize(
     ("answer", "made"), [({}, True), (error("BucketAlreadyOwnedByYou"), True), (error("BucketAlreadyExists"), False)]
 )
-def test_bucket_that_is_there_already_counts_only_if_it_is_yours(answer, made):
+def test_existing_bucket_counts_only_if_it_is_yours(answer, made):
     assert answered(Client(create_bucket=answer), calls.CreateBucket()) is made
 
 

@@ -1,4 +1,4 @@
-"""What EC2's answers are taken to mean: throttled is not refused, and a foreign server is never terminated."""
+"""How EC2's answers are interpreted: throttling is not a refusal, and another project's server is never terminated."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_launch_without_a_clear_answer_is_unclear(code, status):
         answered(Client(create_fleet=error(code, status=status)), calls.CreateFleet(REQUEST))
 
 
-def test_server_that_the_filter_should_have_left_out_is_left_out():
+def test_foreign_server_in_the_answer_is_left_out():
     assert answered(Client(describe_instances=[shown("other")]), calls.ListServers()) == ()
 
 

@@ -23,7 +23,7 @@ def test_model_account_answers_every_call():
     assert all(hasattr(ModelAccount, method) for method in ACCOUNT_ANSWERS.values())
 
 
-def test_call_that_nobody_answers_is_a_bug():
+def test_call_without_an_answer_is_a_bug():
     class Unknown(calls.Call[None]):
         """A call that is in no table."""
 

@@ -1,4 +1,4 @@
-"""What the answers of CloudFormation, Scheduler, EC2's catalogue and Lambda are taken to mean."""
+"""How the answers of CloudFormation, Scheduler, EC2, IAM and Lambda are interpreted."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_other_validation_error_is_refused():
         answered(Client(describe_stacks=error("ValidationError", "1 validation error")), calls.FindStack("x"))
 
 
-def test_stack_that_exists_is_not_created_and_one_without_changes_not_updated():
+def test_existing_stack_is_not_created_nor_updated_without_changes():
     assert answered(Client(create_stack=error("AlreadyExistsException")), calls.CreateStack({})) is False
     unchanged = error("ValidationError", "No updates are to be performed.")
     assert answered(Client(update_stack=unchanged), calls.UpdateStack({})) is False

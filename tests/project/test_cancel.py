@@ -1,4 +1,4 @@
-"""Cancel on the model cloud: the server goes, the log so far stays, and a lost answer changes nothing about it."""
+"""Cancel on the model cloud: the server is terminated and the run is closed as cancelled, also if an answer is lost."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ from model.cloud import acting_as, cloud_with
 from model.steps import RUN, closed, sweep, tick
 
 
-def going(**state):
+def live_run(**state):
     cloud = cloud_with(**state)
     tick(cloud)
     return cloud
 
 
-def end(cloud, run=RUN):
+def cancel_run(cloud, run=RUN):
     return cloud.run(cancel(run, acting_as("cli"), by="ben", poll_s=3))
 
 
 def test_cancel_waits_until_the_server_is_gone():
-    cloud = going(shutdown_s=30)
-    assert end(cloud).outcome == "cancelled"
+    cloud = live_run(shutdown_s=30)
+    assert cancel_run(cloud).outcome == "cancelled"
     assert {server.state for server in cloud.servers.values()} == {"terminated"}
     assert closed(cloud)["outcome"] == "cancelled"
     assert not cloud.kill_schedules
 
 
-def test_cancel_of_a_run_that_is_over_says_so():
-    cloud = going()
+def test_cancel_of_a_finished_run_is_refused():
+    cloud = live_run()
     cloud.run_agent(next(iter(cloud.servers)))
     sweep(cloud)
     with pytest.raises(NotFoundError, match="over already"):
-        end(cloud)
+        cancel_run(cloud)
 
 
 def test_run_that_ended_by_itself_first_keeps_its_outcome():
-    cloud = going()
+    cloud = live_run()
     cloud.run_agent(next(iter(cloud.servers)))
-    assert end(cloud).outcome == "succeeded"
+    assert cancel_run(cloud).outcome == "succeeded"
 
 
 def test_server_that_takes_long_to_go_is_left_to_the_sweeper():
-    cloud = going(shutdown_s=GONE_WITHIN_S + 100)
+    cloud = live_run(shutdown_s=GONE_WITHIN_S + 100)
     began = cloud.now
     with pytest.raises(UnfinishedError, match="cancel requested; not over yet"):
-        end(cloud)
+        cancel_run(cloud)
     assert GONE_WITHIN_S <= (cloud.now - began).total_seconds() < GONE_WITHIN_S + 10
     cloud.pass_time(200)
     sweep(cloud)
@@ -59,12 +59,12 @@ def test_server_that_takes_long_to_go_is_left_to_the_sweeper():
 
 
 def test_cancel_of_a_retry_ends_the_second_attempt():
-    cloud = going()
+    cloud = live_run()
     cloud.run_agent(next(iter(cloud.servers)), exit_code=3)
     sweep(cloud)
     asked = LaunchRequest(job="pi", tick=None, source="hand", request="again", retry=RUN)
     cloud.run(launch(asked, acting_as("launcher")))
-    assert end(cloud).outcome == "cancelled"
+    assert cancel_run(cloud).outcome == "cancelled"
     assert names.attempt_key(RUN, 2, "cancel") in cloud.objects
     assert names.attempt_key(RUN, 1, "cancel") not in cloud.objects
     assert closed(cloud)["outcome"] == "failed"
@@ -72,16 +72,16 @@ def test_cancel_of_a_retry_ends_the_second_attempt():
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_cancel_with_any_one_answer_lost_ends_the_same(when):
-    ready = going(shutdown_s=20)
+    ready = live_run(shutdown_s=20)
     first = ready.calls_answered
-    end(ready)
+    cancel_run(ready)
     for number in range(first + 1, ready.calls_answered + 1):
-        cloud = going(shutdown_s=20)
+        cloud = live_run(shutdown_s=20)
         cloud.faults[number] = when
         try:
-            end(cloud)
+            cancel_run(cloud)
         except Unclear:
-            with suppress(NotFoundError):  # the first one may have done it all
-                end(cloud)
+            with suppress(NotFoundError):  # the first cancel may have succeeded
+                cancel_run(cloud)
         assert closed(cloud)["outcome"] == "cancelled", f"call {number}"
         assert {server.state for server in cloud.servers.values()} == {"terminated"}

@@ -77,7 +77,7 @@ def test_crlf_and_byte_order_mark_are_accepted() -> None:
 
 
 def comments(text: str) -> dict[str, list[str]]:
-    """Key -> what stands behind it in the example, for every line that has a key or opens a table."""
+    """Return the comments of the example by key or table, for every line that has a key or opens a table."""
     found: dict[str, list[str]] = {}
     for line in text.splitlines():
         if named := re.match(r"(?:([a-z_]+) = |\[(network|defaults|jobs)\b)", line):
@@ -95,7 +95,7 @@ def test_example_shows_each_key_once_as_documented() -> None:
 
 
 def test_documented_defaults_are_the_real_ones() -> None:
-    """The example with each documented default written out means the same as without the line."""
+    """Check that writing out a documented default in the example changes nothing."""
     lines = EXAMPLE.splitlines()
     for key in keys.ALL:
         number = next(index for index, line in enumerate(lines) if line.startswith(f"{key.name} = "))

@@ -17,7 +17,7 @@ TWO_JOBS = '[jobs.daily]\ncommand = "true"\nservers = ["c8g.large"]\nschedule = 
 
 
 def is_deployed(account: ModelAccount, project=None, **built: str) -> bool:
-    """Whether nothing is left to do, and the schedules are the file's."""
+    """Return whether nothing is left to deploy, and the schedules are those of the file."""
     project = project or file()
     plan = plan_of(account, project, **built)
     return plan.empty and sorted(account.schedules) == sorted(one.name for one in plan.schedules)
@@ -89,7 +89,7 @@ def test_schedule_that_somebody_changed_is_restored():
     assert account.schedules["pi"]["State"] == "ENABLED"
 
 
-def test_versions_hold_only_after_the_deploy_says_so():
+def test_versions_are_in_effect_when_the_deploy_ends():
     account = ModelAccount()
     done = deploy(account)
     assert account.now >= done.effective_from
@@ -204,7 +204,7 @@ def test_stack_that_another_deploy_changes_is_left_alone():
 
 
 @pytest.mark.parametrize("status", ["UPDATE_ROLLBACK_FAILED", "REVIEW_IN_PROGRESS"])
-def test_stack_in_a_state_that_dayfly_does_not_know_is_left_alone(status):
+def test_stack_in_an_unexpected_state_is_left_alone(status):
     account = ModelAccount()
     deploy(account)
     account.stack.status = status
@@ -230,7 +230,7 @@ def test_large_template_is_read_from_the_bucket():
 
 
 def positions(command) -> int:
-    """How many calls a command makes when no answer is lost."""
+    """Return how many calls a command makes if no answer is lost."""
     account = ModelAccount()
     command(account)
     return account.calls_answered
@@ -278,7 +278,7 @@ def test_deploy_cut_off_anywhere_is_finished_by_the_next():
 
 @pytest.mark.parametrize("built", [{}, {"agent": "agent2"}, {"code": "code2"}])
 @pytest.mark.parametrize("ahead", [1, 5, 10, 14, 20, 30])
-def test_two_deploys_at_once_leave_one_stack_and_a_state_that_the_next_completes(ahead, built):
+def test_next_deploy_completes_two_concurrent_ones(ahead, built):
     account = ModelAccount()
     steppers = [Stepper(account, deploy_flow(file())), Stepper(account, deploy_flow(file(TWO_JOBS), **built))]
     for _ in range(ahead):
@@ -295,7 +295,7 @@ def test_two_deploys_at_once_leave_one_stack_and_a_state_that_the_next_completes
     assert is_deployed(account, file(TWO_JOBS), **built)
 
 
-def test_unclear_looks_while_waiting_do_not_end_a_deploy():
+def test_unclear_answers_while_waiting_do_not_end_a_deploy():
     account = ModelAccount()
     stepper = Stepper(account, deploy_flow(file()))
     lost = 0

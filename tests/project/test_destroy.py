@@ -26,7 +26,7 @@ FOREIGN = {names.TAG_PROJECT: "other", names.TAG_RUN: "job@2026-11-24T22:41:00Z"
 
 
 def in_use(**state) -> ModelAccount:
-    """An account with the project deployed, a run going on by hand, results, an unfinished upload and foreign things."""
+    """Return an account with the project deployed, a live run by hand, results, an unfinished upload and things of other projects."""
     account = ModelAccount(**state)
     deploy(account)
     start(account, "first")
@@ -39,7 +39,7 @@ def in_use(**state) -> ModelAccount:
 
 
 def start(account: ModelAccount, request: str) -> None:
-    """The launcher starts a run by hand, with what the stack holds."""
+    """Let the launcher start a run by hand, with what the stack holds."""
     asked = LaunchRequest(job="pi", tick=None, source="hand", request=request)
     account.run(launch(asked, acting_as("launcher")))
 
@@ -75,7 +75,7 @@ def test_stopped_server_is_ended_too():
     assert account.leftovers() == {}
 
 
-def test_destroy_can_keep_the_bucket_and_says_that_no_job_is_deployed():
+def test_kept_bucket_records_that_no_job_is_deployed():
     account = in_use()
     results = {key for key in account.objects if key.startswith("out/")}
     done = end(account, keep=True)
@@ -151,7 +151,7 @@ def test_stack_that_cannot_be_deleted_does_not_keep_the_rest():
     assert account.leftovers() == {}
 
 
-def test_bucket_that_fills_up_again_is_left_and_said_so():
+def test_bucket_that_fills_up_again_is_reported_as_left():
     account = in_use()
     stepper = Stepper(account, destroy(SCOPE, keep=False))
     while not stepper.over:
@@ -276,7 +276,7 @@ def test_launch_during_a_destroy_leaves_no_server():
     assert launched > 5
 
 
-def test_destroy_waits_until_servers_are_gone_before_the_stack_goes():
+def test_stack_is_deleted_only_after_servers_are_gone():
     account = in_use(shutdown_s=60)
     began = account.now
     end(account, keep=False)
@@ -286,7 +286,7 @@ def test_destroy_waits_until_servers_are_gone_before_the_stack_goes():
 
 @pytest.mark.parametrize("ahead", range(0, 30, 3))
 @pytest.mark.parametrize("first", ["deploy", "destroy"])
-def test_deploy_and_destroy_at_once_leave_what_a_last_destroy_ends(ahead, first):
+def test_destroy_after_concurrent_deploy_and_destroy_leaves_nothing(ahead, first):
     account = in_use(shutdown_s=20)
     steppers = [Stepper(account, deploy_flow(file(), agent="agent2")), Stepper(account, destroy(SCOPE, keep=False))]
     if first == "destroy":

@@ -1,4 +1,4 @@
-"""Durations in words and seconds."""
+"""Durations are parsed to seconds, and seconds formatted as durations."""
 
 from __future__ import annotations
 

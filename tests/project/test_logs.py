@@ -12,7 +12,7 @@ from model.stepper import Stepper
 from model.steps import RUN, sweep, tick
 
 
-def going():
+def live_run():
     cloud = cloud_with()
     tick(cloud)
     return cloud
@@ -32,7 +32,7 @@ def read(cloud, *, follow: bool = False):
 
 
 def follow_while(cloud, work) -> Stepper:
-    """Follows, while `work` is called with the number of each call."""
+    """Follow the log, and call `work` with the number of each call that is answered."""
     stepper = Stepper(cloud, tail(RUN, follow=True, poll_s=3))
     number = 0
     while not stepper.over and number < 5000:
@@ -43,7 +43,7 @@ def follow_while(cloud, work) -> Stepper:
 
 
 def test_log_so_far_is_emitted_in_order():
-    cloud = going()
+    cloud = live_run()
     write(cloud, 2, 1, 3)
     done = read(cloud)
     assert b"".join(cloud.emitted) == b"1\n2\n3\n"
@@ -51,7 +51,7 @@ def test_log_so_far_is_emitted_in_order():
 
 
 def test_log_ends_at_the_first_piece_that_is_missing():
-    cloud = going()
+    cloud = live_run()
     write(cloud, 1, 3)
     cloud.objects[f"{prefix(cloud)}log/evil"] = b"evil"
     read(cloud)
@@ -65,7 +65,7 @@ def test_run_without_a_server_has_no_log():
 
 
 def test_following_emits_each_piece_once_and_ends_with_the_job():
-    cloud = going()
+    cloud = live_run()
     server = next(iter(cloud.servers))
 
     def work(number: int) -> None:
@@ -94,14 +94,14 @@ def test_following_waits_for_a_server():
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_lost_answer_neither_loses_nor_repeats_a_piece(when):
-    ready = going()
+    ready = live_run()
     write(ready, 1, 2, 3)
     first = ready.calls_answered
     ready.run_agent(next(iter(ready.servers)))
     read(ready, follow=True)
     emits = 3
     for number in range(first + 1, ready.calls_answered + 1):
-        cloud = going()
+        cloud = live_run()
         write(cloud, 1, 2, 3)
         cloud.run_agent(next(iter(cloud.servers)))
         cloud.faults[number] = when
@@ -114,8 +114,8 @@ def test_lost_answer_neither_loses_nor_repeats_a_piece(when):
         assert len(cloud.emitted) == emits
 
 
-def test_following_gives_up_when_no_look_has_an_answer():
-    cloud = going()
+def test_following_stops_after_many_unclear_answers():
+    cloud = live_run()
     cloud.faults = dict.fromkeys(range(cloud.calls_answered + 1, cloud.calls_answered + 10_000, 2), "before")
     with pytest.raises(Unclear):
         read(cloud, follow=True)
@@ -123,7 +123,7 @@ def test_following_gives_up_when_no_look_has_an_answer():
 
 
 def test_log_of_a_run_that_is_over_is_whole():
-    cloud = going()
+    cloud = live_run()
     write(cloud, 1)
     cloud.run_agent(next(iter(cloud.servers)))
     sweep(cloud)

@@ -1,4 +1,4 @@
-"""Names of runs as people type them, in the job's zone or in UTC."""
+"""Names of runs as users type them, in the job's zone or in UTC."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def errors(text: str) -> list[str]:
-    """Paths of the values that the schema refuses."""
+    """Return the paths of the values that the schema refuses."""
     validator = jsonschema.Draft7Validator(schema.schema())
     return [".".join(map(str, error.absolute_path)) for error in validator.iter_errors(tomllib.loads(text))]
 

@@ -1,4 +1,4 @@
-"""The event that starts a run, sent to the launcher: asked again when nothing is known, refused in the launcher's words."""
+"""The event that starts a run, sent to the launcher: sent again if the answer is unclear; a refusal has the launcher's words."""
 
 from __future__ import annotations
 
@@ -58,6 +58,6 @@ def test_refusal_keeps_its_exit_code_and_its_hint(code, kind):
     assert caught.value.hint == "do this"
 
 
-def test_project_that_is_not_deployed_is_said_so():
+def test_project_that_is_not_deployed_is_refused():
     with pytest.raises(NotFoundError, match="not deployed here"):
         send(ModelAccount())

@@ -1,4 +1,4 @@
-"""User data is constant, small and has the two parts that cloud-init runs; the minifier keeps a program's behaviour."""
+"""User data is constant, small and has the two parts that cloud-init runs; the minifier keeps a program's behavior."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_user_data_that_is_too_long_is_refused() -> None:
 
 
 @pytest.mark.parametrize("boothook", ["#!/bin/sh\n", "#!/bin/sh\n#agent#\n#agent#\n"])
-def test_boothook_needs_exactly_one_nodeholder(boothook: str) -> None:
+def test_boothook_needs_exactly_one_placeholder(boothook: str) -> None:
     with pytest.raises(ValueError, match="#agent#"):
         user_data.build(boothook, SOURCES)
 

@@ -1,4 +1,4 @@
-"""Texts of dayfly.toml that tests of the configuration start from, and how they read them."""
+"""Texts of dayfly.toml that tests of the configuration change, and functions that read them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The launcher's entry where AWS denies everything: what is raised, so that the event is kept, and what is answered."""
+"""The launcher's handler if AWS denies everything: it raises for a schedule's event, so that the event is kept, and answers others."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def denied(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("denied")
-def test_scheduled_tick_that_could_not_be_opened_is_raised():
+def test_denied_event_of_a_schedule_raises():
     event = {"job": "pi", "tick": "2026-11-24T22:41:00Z", "source": "schedule"}
     with pytest.raises(DayflyError):
         launcher.handler(event, SimpleNamespace(aws_request_id="x"))
 
 
 @pytest.mark.usefixtures("denied")
-def test_request_by_hand_that_is_denied_answers_exit_code_3():
+def test_denied_run_by_hand_answers_exit_code_3():
     assert launcher.handler({"job": "pi"}, SimpleNamespace(aws_request_id="x"))["exit"] == 3

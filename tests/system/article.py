@@ -96,7 +96,7 @@ class ArticleSystem:
         self.readme("deploy", Duration_10=f"Duration={duration} 'Schedule={schedule}'")
 
     def client(self, service: str) -> Any:
-        """A boto3 client with the administrator's keys."""
+        """Return a boto3 client with the administrator's keys."""
         if service not in self._clients:
             said = self.environment
             self._clients[service] = boto3.client(
@@ -166,11 +166,11 @@ class ArticleSystem:
         return [str(event["message"]) for event in events]
 
 
-def until(true: Callable[[], bool], limit: float, said: Callable[[], str] = lambda: "") -> None:
-    """Wait until something is true; fail after `limit` seconds with the text of `said`."""
+def until(condition: Callable[[], bool], limit: float, details: Callable[[], str] = lambda: "") -> None:
+    """Wait until the condition holds; fail after `limit` seconds with the text of `details`."""
     deadline = time.monotonic() + limit
-    while not true():
-        assert time.monotonic() < deadline, f"not true after {limit:.0f} s\n{said()}"
+    while not condition():
+        assert time.monotonic() < deadline, f"not true after {limit:.0f} s\n{details()}"
         time.sleep(0.2)
 
 

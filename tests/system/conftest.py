@@ -51,7 +51,7 @@ class Folder:
         (self.path / "dayfly.toml").write_text(text)
 
     def client(self, service: str) -> Any:
-        """A boto3 client with the administrator's keys. Port and keys stay the same across `down` and `up`."""
+        """Return a boto3 client with the administrator's keys. Port and keys stay the same across `down` and `up`."""
         if service not in self._clients:
             given = self._exports()
             self._clients[service] = boto3.client(
@@ -81,7 +81,7 @@ class Folder:
 
 
 class BackgroundCommands:
-    """Commands that mostly wait, run in their own folder while other tests run; the test they belong to reads their result."""
+    """Commands that mostly wait. They run in their own folder while other tests run; their test reads the result."""
 
     def __init__(self, folder: Folder, text: str | None, *commands: tuple[str, ...]) -> None:
         self.folder = folder
@@ -118,7 +118,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Folder]:
 
 
 @pytest.fixture
-def alone(tmp_path: Path) -> Iterator[Folder]:
+def own_folder(tmp_path: Path) -> Iterator[Folder]:
     """An empty folder; a local cloud started in it is stopped after the test."""
     folder = Folder(tmp_path)
     yield folder

@@ -79,7 +79,7 @@ def install(place: Path, *wheels: Path, also: tuple[str, ...] = ()) -> Installed
 
 
 def requirements(wheel: Path) -> list[Requirement]:
-    """What the wheel's metadata says that it requires."""
+    """Return what the wheel requires, from its metadata."""
     with zipfile.ZipFile(wheel) as opened:
         (name,) = (one for one in opened.namelist() if one.endswith(".dist-info/METADATA"))
         metadata = email.message_from_bytes(opened.read(name))
@@ -87,13 +87,13 @@ def requirements(wheel: Path) -> list[Requirement]:
 
 
 def packages_in(wheel: Path) -> set[str]:
-    """Names of the packages at the wheel's top."""
+    """Return the names of the packages at the top of the wheel."""
     tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
     return {top for top in tops if not top.endswith(".dist-info")}
 
 
 def offline_settings(place: Path) -> dict[str, str]:
-    """Variables with which the package client installs the example's packages without asking an index."""
+    """Return the variables with which the package client installs the example's packages without asking an index."""
     into = ("--target", place / "kept", "--python", sys.executable)
     done = _client("pip", "install", "--quiet", "--require-hashes", *into, "-r", EXAMPLE_LOCK, cwd=place)
     if done.returncode == 0:
@@ -139,7 +139,7 @@ def _locked(place: Path, wheels: tuple[Path, ...], also: tuple[str, ...]) -> Pat
 
 
 def _needed(direct: list[Requirement]) -> set[str]:
-    """Names of these packages and of all that they require, as the metadata installed beside the tests says."""
+    """Return the names of these packages and of all that they require, from the metadata installed with the tests."""
     found: set[str] = set()
     seen: set[tuple[str, tuple[str, ...]]] = set()
     todo = [(one, ()) for one in direct]

@@ -33,9 +33,9 @@ GOOD = {"succeeded"}
 BAD = {"failed", "lost", "cancelled", "timed-out"}
 
 
-def until(true: Callable[[], bool], limit: float, what: str) -> None:
+def until(condition: Callable[[], bool], limit: float, what: str) -> None:
     deadline = time.monotonic() + limit
-    while not true():
+    while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.1)
 
@@ -112,29 +112,29 @@ def check_records(folder: Any, name: str) -> list[str]:
     return outcomes
 
 
-def test_run_gets_a_true_outcome_whenever_the_cloud_is_killed(alone):
+def test_run_gets_a_true_outcome_whenever_the_cloud_is_killed(own_folder):
     seed = int(os.environ.get("DAYFLY_TEST_SEED") or time.time_ns() % 10**6)
     moments = random.Random(seed)
     name = "killed-cloud"
-    alone.write(project(name, "sleep 2; echo hello >a.txt", outputs=["a.txt"], time_limit="1m", margin=MARGIN))
-    assert alone.dayfly("local", "up", "--guest", GUEST).returncode == 0
-    assert alone.dayfly("deploy", "--local", "--yes").returncode == 0
+    own_folder.write(project(name, "sleep 2; echo hello >a.txt", outputs=["a.txt"], time_limit="1m", margin=MARGIN))
+    assert own_folder.dayfly("local", "up", "--guest", GUEST).returncode == 0
+    assert own_folder.dayfly("deploy", "--local", "--yes").returncode == 0
     for number in range(MOMENTS):
         moment = (number + moments.random()) * SPAN / MOMENTS
         tick = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         sys.stderr.write(f"seed {seed}: {tick} killed {moment:.2f} s after its event\n")
-        kill_at(alone, name, tick, moment)
-        until(lambda: not processes_of(alone.path), 20, "\n".join(processes_of(alone.path)))
-        up = alone.dayfly("local", "up", "--guest", GUEST)
+        kill_at(own_folder, name, tick, moment)
+        until(lambda: not processes_of(own_folder.path), 20, "\n".join(processes_of(own_folder.path)))
+        up = own_folder.dayfly("local", "up", "--guest", GUEST)
         assert up.returncode == 0, up.stderr
-        until(lambda tick=tick: closed(alone, name, tick), 120, "a run stays open")
-        sys.stderr.write(f"{check_records(alone, name)}\n")
-    assert len(check_records(alone, name)) >= MOMENTS
-    groups = alone.client("ec2").describe_instances()["Reservations"]
+        until(lambda tick=tick: closed(own_folder, name, tick), 120, "a run stays open")
+        sys.stderr.write(f"{check_records(own_folder, name)}\n")
+    assert len(check_records(own_folder, name)) >= MOMENTS
+    groups = own_folder.client("ec2").describe_instances()["Reservations"]
     assert {one["State"]["Name"] for group in groups for one in group["Instances"]} <= {"terminated"}
-    left = alone.client("scheduler").list_schedules(GroupName=f"dayfly-{name}", NamePrefix="kill-")["Schedules"]
+    left = own_folder.client("scheduler").list_schedules(GroupName=f"dayfly-{name}", NamePrefix="kill-")["Schedules"]
     assert left == []
     # The next run works as usual.
-    document = alone.json("run", "hello", "--local", "--wait", "--publish")
+    document = own_folder.json("run", "hello", "--local", "--wait", "--publish")
     assert document["outcome"] == "succeeded"
-    assert check_records(alone, name)[-1] == "succeeded"
+    assert check_records(own_folder, name)[-1] == "succeeded"

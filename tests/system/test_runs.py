@@ -15,7 +15,7 @@ from system.conftest import BackgroundCommands, Folder
 from system.projects import BUCKET, project, run
 
 MARK = f"61{time.time_ns() % 10**9}"
-DEAF = f"trap '' TERM; (trap '' TERM; setsid sh -c \"trap '' TERM; sleep {MARK}\" &) ; sleep {MARK}"
+IGNORES_TERM = f"trap '' TERM; (trap '' TERM; setsid sh -c \"trap '' TERM; sleep {MARK}\" &) ; sleep {MARK}"
 # Part of a test's name -> the project it waits for, and the commands that start it.
 LONG = {
     "every_minute": (
@@ -24,7 +24,7 @@ LONG = {
         ("deploy", "--local", "--yes"),
     ),
     "ignores_term": (
-        project("deaf", DEAF, time_limit="2s", margin="2m"),
+        project("ignores-term", IGNORES_TERM, time_limit="2s", margin="2m"),
         ("run", "hello", "--local", "--wait", "--json"),
     ),
     "[hang": (None, ("demo", "--break", "hang", "--json")),
@@ -90,11 +90,11 @@ def test_missing_output_fails_and_is_named(cloud):
 
 @pytest.mark.slow
 def test_job_that_ignores_term_times_out_with_its_daemons(background):
-    deaf = background["ignores_term"]
-    document = json.loads(deaf.output(code=1))
+    ignoring = background["ignores_term"]
+    document = json.loads(ignoring.output(code=1))
     assert document["outcome"] == "timed-out"
     assert not processes_with(MARK)
-    assert deaf.folder.json("ps", "--local")["servers"] == []
+    assert ignoring.folder.json("ps", "--local")["servers"] == []
 
 
 @pytest.mark.slow
@@ -219,16 +219,16 @@ def test_setup_is_refused_on_process_guests(cloud):
     assert "needs a vm guest" in refused.stderr
 
 
-def test_run_local_without_cloud_or_wait_names_local_up(alone):
-    alone.write(project("nowait", "true"))
-    refused = alone.dayfly("run", "hello", "--local")
+def test_run_local_without_cloud_or_wait_names_local_up(own_folder):
+    own_folder.write(project("nowait", "true"))
+    refused = own_folder.dayfly("run", "hello", "--local")
     assert refused.returncode == 2
     assert "dayfly local up" in refused.stderr
 
 
-def test_endpoint_in_the_environment_needs_local(alone):
-    alone.write(project("stray", "true"))
-    alone.env["AWS_ENDPOINT_URL"] = "http://127.0.0.1:9"
+def test_endpoint_in_the_environment_needs_local(own_folder):
+    own_folder.write(project("stray", "true"))
+    own_folder.env["AWS_ENDPOINT_URL"] = "http://127.0.0.1:9"
     for command in (
         ["run", "hello"],
         ["deploy", "--yes"],
@@ -236,20 +236,20 @@ def test_endpoint_in_the_environment_needs_local(alone):
         ["retry", "hello"],
         ["cancel", "hello"],
     ):
-        refused = alone.dayfly(*command)
+        refused = own_folder.dayfly(*command)
         assert refused.returncode == 2, command
         assert "AWS_ENDPOINT_URL" in refused.stderr
 
 
 @pytest.mark.slow
-def test_first_run_starts_and_stops_its_own_cloud(alone):
-    assert alone.dayfly("init").returncode == 0
-    alone.env["DAYFLY_SHORT_MARGIN"] = ""
-    document = alone.json("run", "hello", "--local", "--wait")
+def test_first_run_starts_and_stops_its_own_cloud(own_folder):
+    assert own_folder.dayfly("init").returncode == 0
+    own_folder.env["DAYFLY_SHORT_MARGIN"] = ""
+    document = own_folder.json("run", "hello", "--local", "--wait")
     assert document["outcome"] == "succeeded"
-    assert not processes_with(str(alone.path))
-    assert "hello" in alone.dayfly("runs", "--local").stdout
-    assert not processes_with(str(alone.path))
+    assert not processes_with(str(own_folder.path))
+    assert "hello" in own_folder.dayfly("runs", "--local").stdout
+    assert not processes_with(str(own_folder.path))
 
 
 @pytest.mark.slow
@@ -273,45 +273,45 @@ def test_large_results_arrive_whole_with_little_memory(cloud):
 @pytest.mark.slow
 def test_job_of_every_minute_runs_and_survives_a_restart(background):
     background["every_minute"].output()
-    alone = background["every_minute"].folder
+    own_folder = background["every_minute"].folder
     good: list[dict] = []
     until = time.monotonic() + 200
     while len(good) < 2 and time.monotonic() < until:
         time.sleep(2)
-        good = [row for row in alone.json("runs", "--local")["runs"] if row["outcome"] == "succeeded"]
+        good = [row for row in own_folder.json("runs", "--local")["runs"] if row["outcome"] == "succeeded"]
     assert len(good) >= 2
     ticks = sorted(row["run"] for row in good)[:2]
-    assert alone.dayfly("local", "down").returncode == 0
-    assert not processes_with(str(alone.path))
-    assert alone.dayfly("local", "up").returncode == 0
-    again = {row["run"] for row in alone.json("runs", "--local")["runs"]}
+    assert own_folder.dayfly("local", "down").returncode == 0
+    assert not processes_with(str(own_folder.path))
+    assert own_folder.dayfly("local", "up").returncode == 0
+    again = {row["run"] for row in own_folder.json("runs", "--local")["runs"]}
     assert set(ticks) <= again
-    assert alone.json("fetch", ticks[0], "--local")["run"] == ticks[0]
-    group = alone.client("scheduler").list_schedules(GroupName="dayfly-minutely")["Schedules"]
+    assert own_folder.json("fetch", ticks[0], "--local")["run"] == ticks[0]
+    group = own_folder.client("scheduler").list_schedules(GroupName="dayfly-minutely")["Schedules"]
     assert {each["Name"] for each in group} >= {"hello", "dayfly-sweeper"}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("broken", "by"), [("agent", "switch"), ("hang", "agent: the job's time limit")])
-def test_broken_demo_still_ends_its_server_in_time(background, alone, broken, by):
+def test_broken_demo_still_ends_its_server_in_time(background, own_folder, broken, by):
     early = background.get(f"[{broken}")
-    document = json.loads(early.output()) if early else alone.json("demo", "--break", broken, timeout=300)
+    document = json.loads(early.output()) if early else own_folder.json("demo", "--break", broken, timeout=300)
     assert document["servers_left"] == 0
     assert document["as_promised"] is True
     assert document["ended_by"].startswith(by)
 
 
 @pytest.mark.slow
-def test_demo_runs_its_job_by_schedule(alone):
-    document = alone.json("demo", "--seconds", "2", timeout=240)
+def test_demo_runs_its_job_by_schedule(own_folder):
+    document = own_folder.json("demo", "--seconds", "2", timeout=240)
     assert document["outcome"] == "succeeded"
     assert document["tick"]["source"] == "schedule"
     assert document["servers_left"] == 0
-    body = (alone.path / document["result"]).read_bytes()
+    body = (own_folder.path / document["result"]).read_bytes()
     assert body.startswith(b"3.14159265358979")
     assert len(body) == document["digits"] + 3
     order = [
         document["times"][name] for name in ("tick", "claimed", "job_started", "job_ended", "stored", "server_gone")
     ]
     assert order == sorted(order)
-    assert not processes_with(str(alone.path))
+    assert not processes_with(str(own_folder.path))

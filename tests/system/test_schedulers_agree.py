@@ -42,7 +42,7 @@ MIXED = [
 
 
 def fires(expression: str, zone: ZoneInfo, after: datetime, count: int) -> list[datetime]:
-    """When the local cloud's EventBridge would fire."""
+    """Return the times at which the local cloud's EventBridge would fire."""
     found: list[datetime] = []
     parsed = expressions.parse(expression, zone, after)
     moment: datetime | None = after

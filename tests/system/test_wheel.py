@@ -38,7 +38,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory, wheels: dict[str, Path]) -> Iterator[Installed]:
-    """dayfly[local]."""
+    """An environment with dayfly[local]: both wheels."""
     installed = install(tmp_path_factory.mktemp("both"), *wheels.values())
     yield installed
     installed.run("dayfly", "local", "down")
@@ -57,7 +57,7 @@ def localcloud_alone(tmp_path_factory: pytest.TempPathFactory, wheels: dict[str,
 
 
 def running_from(folder: Path) -> list[str]:
-    """Command lines of processes that programs of this environment started."""
+    """Return the command lines of processes that programs of this environment started."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:

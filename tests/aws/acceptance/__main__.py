@@ -138,7 +138,7 @@ def _interrupt(*_: Any) -> NoReturn:
 
 
 def _interrupt_no_more() -> None:
-    """From now on the clean-up runs, and an interrupt only prints a line."""
+    """Make an interrupt print a line and do nothing else: the clean-up must run to its end."""
     for number in INTERRUPTS:
         signal.signal(number, lambda *_: _say("cleaning up; please wait"))
 

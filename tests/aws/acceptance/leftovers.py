@@ -35,7 +35,7 @@ class Remaining:
         return bool(self.things or self.unknown)
 
     def lines(self) -> list[str]:
-        """One line for each thing, and one for what is unknown."""
+        """Return one line for each thing, and one for what is unknown."""
         found = [f"{one.kind} {one.id}" for one in self.things]
         if self.unknown:
             found.append(f"unknown: run --clean (could not list: {', '.join(self.unknown)})")

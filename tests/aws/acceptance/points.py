@@ -63,7 +63,7 @@ class Trial:
         self.points = [self.off_on_demand, self.replay, self.permissions, self.off_spot, self.whole, self.image]
 
     def own_servers(self) -> None:
-        """Power-off, the token and the permissions, on the trial's own servers."""
+        """Test power-off, the token and the permissions on the trial's own servers."""
         bound = spend.servers(3, (servers.KIND,), OWN_MINUTES, OWN_DISK_GB)  # a repeated token could launch two more
         if not self._reserve("own servers, on-demand", (self.off_on_demand, self.replay, self.permissions), bound):
             self.off_spot.seen["why"] = "it needs what the points before it create"
@@ -116,11 +116,11 @@ class Trial:
             return
         server = answer.servers[0]
         self.say(f"server {server}")
-        behaviour = servers.behaviour(self.target, server)
+        behavior = servers.behavior(self.target, server)
         began = time.monotonic()
         one = servers.wait_until_off(self.target, server)
         point.seen |= {
-            "behaviour": behaviour,
+            "behavior": behavior,
             "market": one.get("InstanceLifecycle", "on-demand"),
             "image": one.get("ImageId"),
             "state": one["State"]["Name"],
@@ -142,7 +142,7 @@ class Trial:
         self.permissions.decide(good=found["own"][0] == 200 and found["other"] == [403, "AccessDenied"])
 
     def whole_run(self) -> None:
-        """dayfly itself, through its own commands; and resolve:ssm, which its launcher uses."""
+        """Test dayfly itself, through its own commands; and resolve:ssm, which its launcher uses."""
         bounds = (spend.servers(1, WHOLE_KINDS, WHOLE_MINUTES, WHOLE_DISK_GB), spend.functions(FUNCTIONS_S, 512))
         if not self._reserve("the whole run", (self.whole, self.image), *bounds):
             return

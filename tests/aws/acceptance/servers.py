@@ -190,7 +190,7 @@ def shown(target: Target, name: str) -> dict[str, dict[str, Any]]:
     return {one["InstanceId"]: one for page in found for group in page["Reservations"] for one in group["Instances"]}
 
 
-def behaviour(target: Target, server: str) -> str | None:
+def behavior(target: Target, server: str) -> str | None:
     """Return what EC2 does when this server powers off, once EC2 knows the server."""
     target.client("ec2").get_waiter("instance_exists").wait(InstanceIds=[server])
     answer = target.client("ec2").describe_instance_attribute(

@@ -33,13 +33,13 @@ def user_data() -> bytes:
 
 
 def scripts(sent: bytes) -> dict[str, str]:
-    """The MIME parts by type, as cloud-init reads them."""
+    """Return the MIME parts by type, as cloud-init reads them."""
     message = email.message_from_bytes(gzip.decompress(sent))
     return {part.get_content_type(): part.get_payload() for part in message.walk() if not part.is_multipart()}
 
 
 class Server:
-    """One guest. Its processes are recognised by their HOME."""
+    """One guest. Its processes are recognized by their HOME."""
 
     def __init__(self, home: Path, aws: Aws) -> None:
         self.home, self.aws = home, aws
