@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from dayfly.core import advance, names
-from dayfly.core.facts import NOT_STORED, Facts, Kept
+from dayfly.core.facts import NOT_STORED, Facts, WithEtag
 from dayfly.core.records import Opened, Slot
 from dayfly.core.step import Decide, Finished, FreeSlot, TakeSlot
 from model.cloud import TICK, version
@@ -15,8 +15,8 @@ OTHER = names.RunName("pi", datetime(2026, 11, 24, 22, 40, tzinfo=UTC))
 
 
 def facts(holder: names.RunName | None, opened: bool = True) -> Facts:
-    slot = Kept(record=Slot(holder=holder and str(holder), at=TICK), etag="s")
-    open_record = Kept(record=Opened(run=str(RUN), source="schedule", at=TICK, request="r"), etag="o")
+    slot = WithEtag(record=Slot(holder=holder and str(holder), at=TICK), etag="s")
+    open_record = WithEtag(record=Opened(run=str(RUN), source="schedule", at=TICK, request="r"), etag="o")
     return Facts(run=RUN, opened=open_record if opened else NOT_STORED, slot=slot, versions=(version(),))
 
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from dayfly.core.facts import NOT_STORED, Facts, Kept, NotStored, Server
+from dayfly.core.facts import NOT_STORED, Facts, NotStored, Server, WithEtag
 from dayfly.core.records import (
     Cancel,
     Closed,
@@ -61,7 +61,7 @@ def test_new_facts_only_append_lines():
     def seen(**parts) -> Facts:
         return replace(WHOLE, attempts=(attempt(**parts),))
 
-    opened = Kept(etag="e", record=Opened(run=str(RUN), source="schedule", at=at(0.5), request="r"))
+    opened = WithEtag(etag="e", record=Opened(run=str(RUN), source="schedule", at=at(0.5), request="r"))
     growing = [
         Facts(run=RUN, opened=opened),
         replace(WHOLE, attempts=()),
@@ -98,7 +98,7 @@ def test_server_is_not_gone_before_its_agents_report():
 
 
 def test_success_ends_with_the_fetch_command():
-    moved = Kept(etag="e", record=Latest(run=str(RUN), attempt=1, at=at(14), prefix="p/", outputs=()))
+    moved = WithEtag(etag="e", record=Latest(run=str(RUN), attempt=1, at=at(14), prefix="p/", outputs=()))
     assert outcome_lines(replace(WHOLE, latest=moved), UTC, receipt_stored=True, local=True) == (
         "succeeded  pi@2026-11-24T22:41:00Z",
         "next       dayfly fetch pi@2026-11-24T22:41Z --local",

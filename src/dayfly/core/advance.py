@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from dayfly.core import claim as claims
 from dayfly.core import election, receipt, step, ticks
-from dayfly.core.facts import Attempt, Facts, Kept, NoAttempt, NotShown, NotStored, Server
+from dayfly.core.facts import Attempt, Facts, NoAttempt, NotShown, NotStored, Server, WithEtag
 from dayfly.core.model import Deployed
 from dayfly.core.names import RunName, out_prefix, run_name
 from dayfly.core.records import (
@@ -83,10 +83,10 @@ def has_freed_slot(facts: Facts, upcoming: Step) -> bool:
 
 def _before_claim(facts: Facts, now: datetime) -> Step:
     match facts.opened:
-        case Kept(record=opened):
+        case WithEtag(record=opened):
             return _undecided(facts, opened, now)
     match facts.slot:
-        case Kept(record=Slot(holder=holder)) as slot if holder == str(facts.run):
+        case WithEtag(record=Slot(holder=holder)) as slot if holder == str(facts.run):
             return step.FreeSlot(slot=slot, reason="never opened, but it holds the slot")
     return step.Finished(reason="never opened")
 
@@ -167,9 +167,9 @@ def _not_shown(facts: Facts, attempt: Attempt, elected: Elected, now: datetime) 
     if now - elected.launched <= ABSENT_AFTER:
         return step.Wait(reason=f"EC2 does not show {name}: unknown, not gone", attempt=number)
     match attempt.absent:
-        case Kept(record=first) if now - first.at < BETWEEN_SIGHTINGS:
+        case WithEtag(record=first) if now - first.at < BETWEEN_SIGHTINGS:
             return step.Wait(reason=f"EC2 did not show {name} once; to be confirmed", attempt=number)
-        case Kept(record=first) if now - first.at <= SIGHTING_EXPIRES:
+        case WithEtag(record=first) if now - first.at <= SIGHTING_EXPIRES:
             return _close(facts, attempt, elected, f"EC2 did not show {name} twice")
     reason = f"EC2 does not show {name}, {ABSENT_AFTER} after its launch"
     return step.RecordAbsence(server=name, expired=attempt.absent, reason=reason, attempt=number)
@@ -202,7 +202,7 @@ def _after_close(facts: Facts, claim: Claim, attempt: Attempt, closed: Closed, n
             latest = _latest(facts, attempt, ended, now)
             return step.MoveLatest(latest=latest, before=facts.latest, reason="a newer good result", attempt=number)
     match facts.opened:
-        case Kept(record=opened) if opened.retry == number + 1:
+        case WithEtag(record=opened) if opened.retry == number + 1:
             return _retry(facts, opened, attempt, now)
     return _finish(facts, number, closed.outcome, reason)
 
@@ -214,7 +214,7 @@ def _becomes_latest(facts: Facts, claim: Claim, attempt: Attempt, closed: Closed
     if claim.source == Source.HAND and not claim.publish:
         return False
     match facts.latest:
-        case Kept(record=current):
+        case WithEtag(record=current):
             return (facts.run.tick, attempt.number) > (run_name(current.run).tick, current.attempt)
         case NotStored():
             return True
@@ -248,7 +248,7 @@ def _retry(facts: Facts, opened: Opened, last: Attempt, now: datetime) -> Step:
 def _finish(facts: Facts, attempt: int, outcome: str, reason: str) -> Step:
     """Return the next of a run's last steps: free the slot, mark it done, remove kill schedules, and at last the open key."""
     match facts.slot:
-        case Kept(record=Slot(holder=holder)) as slot if holder == str(facts.run):
+        case WithEtag(record=Slot(holder=holder)) as slot if holder == str(facts.run):
             return step.FreeSlot(slot=slot, reason=reason, attempt=attempt)
     if not any(name.attempt == attempt for name in facts.done):
         return step.MarkDone(outcome=outcome, reason=reason, attempt=attempt)
@@ -256,7 +256,7 @@ def _finish(facts: Facts, attempt: int, outcome: str, reason: str) -> Step:
     if disarmable:
         return step.Disarm(servers=disarmable, reason=f"{disarmable[0]} is gone", attempt=attempt)
     match facts.opened:
-        case Kept() as opened:
+        case WithEtag() as opened:
             return step.RemoveOpen(opened=opened, reason="nothing is left to do", attempt=attempt)
         case NotStored():
             return step.Finished(reason=reason, attempt=attempt)

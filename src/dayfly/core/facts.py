@@ -1,6 +1,6 @@
 """Everything known about one run at one moment: what EC2 shows, and what the bucket holds.
 
-Values only. flows/gather.py gathers them; core/advance.py and core/verdict.py judge them.
+Values only. flows/gather.py reads them; core/advance.py and core/verdict.py decide from them.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ R = TypeVar("R")
 _TRANSITION = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
 
 
-class Tagged(NamedTuple):
-    """The run and the attempt that a server belongs to."""
+class RunTags(NamedTuple):
+    """The run and the attempt that a server belongs to, as its tags say."""
 
     run: names.RunName
     attempt: int
 
 
 @dataclass(frozen=True)
-class BadTags:
-    """The tags of a server that name its run and its attempt are missing or bad."""
+class BadRunTags:
+    """A server's tag for its run or its attempt is missing or bad."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,42 +68,43 @@ class Server:
 
     @property
     def gone(self) -> bool:
-        """Whether it is terminated. (A `stopped` server still costs its disk.)"""
+        """Return whether it is terminated. A stopped server is not gone: its disk still costs money."""
         return self.state == "terminated"
 
     @property
     def run(self) -> str:
+        """Return the run that its tag names, unchecked; empty when the tag is missing."""
         return self.tags.get(names.TAG_RUN, "")
 
     @property
     def attempt(self) -> int:
-        """The number of the attempt that its tag names; 0 when the tag is missing or bad."""
+        """Return the number of the attempt that its tag names; 0 when the tag is missing or bad."""
         text = self.tags.get(names.TAG_ATTEMPT, "")
         if not text.isdecimal():
             return 0
         return int(text)
 
     @property
-    def tagged(self) -> Tagged | BadTags:
-        """The run and attempt that its tags name."""
+    def run_tags(self) -> RunTags | BadRunTags:
+        """Return the run and the attempt that its tags name."""
         if not self.attempt:
-            return BadTags()
+            return BadRunTags()
         try:
-            return Tagged(names.run_name(self.run), self.attempt)
+            return RunTags(names.run_name(self.run), self.attempt)
         except ValueError:
-            return BadTags()
+            return BadRunTags()
 
     @property
     def deadline(self) -> datetime | None:
-        """None when the tag is missing or bad."""
+        """Return the deadline that its tag names; None when the tag is missing or bad."""
         try:
             return names.utc_moment(self.tags.get(names.TAG_DEADLINE, ""))
         except ValueError:
             return None
 
     @property
-    def changed(self) -> datetime | None:
-        """When it entered this state, if EC2 says so: `User initiated (2026-11-24 22:41:13 GMT)`."""
+    def state_since(self) -> datetime | None:
+        """Return when it entered its state, if EC2 says so, as in `User initiated (2026-11-24 22:41:13 GMT)`."""
         found = _TRANSITION.search(self.transition)
         if found is None:
             return None
@@ -128,14 +129,14 @@ class Launched:
 
 @dataclass(frozen=True)
 class RefusedLaunch:
-    """EC2 definitely refused: errors and no server."""
+    """EC2 definitely refused: its answer has errors and no server."""
 
     errors: tuple[FleetError, ...]
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """EC2 knew the token and named no server. `fleet`: the fleet to ask for its servers, if EC2 named one."""
+    """EC2 had the client token already and named no server. `fleet`: the fleet whose servers to ask for, if EC2 named one."""
 
     fleet: str | None
 
@@ -145,8 +146,8 @@ FleetAnswer = Launched | RefusedLaunch | Replayed
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kept(Generic[R]):
-    """An object that may change, with the etag that a conditional write must name."""
+class WithEtag(Generic[R]):
+    """A record that may change, with the etag that a conditional write must name."""
 
     record: R
     etag: str
@@ -168,7 +169,7 @@ class Attempt:
     intent: Intent
     spot_refused: SpotRefused | NotStored = NOT_STORED
     election: Election | NotStored = NOT_STORED
-    absent: Kept[Absent] | NotStored = NOT_STORED
+    absent: WithEtag[Absent] | NotStored = NOT_STORED
     end_order: EndOrder | NotStored = NOT_STORED
     go_sent: bool = False
     started: Started | NotStored = NOT_STORED
@@ -180,7 +181,7 @@ class Attempt:
 
     @property
     def elected_id(self) -> str:
-        """The id of the elected server; empty when there was no election yet, or no server."""
+        """Return the id of the elected server; empty when there was no election yet, or no server."""
         match self.election:
             case Elected(server=server):
                 return server
@@ -188,7 +189,7 @@ class Attempt:
 
     @property
     def spot_errors(self) -> tuple[FleetError, ...]:
-        """Why EC2 refused spot; empty when it did not."""
+        """Return the errors with which EC2 refused spot; empty when it did not."""
         match self.spot_refused:
             case SpotRefused(errors=errors):
                 return errors
@@ -196,13 +197,13 @@ class Attempt:
 
     @property
     def server(self) -> Server | NotShown:
-        """The elected server as EC2 shows it."""
+        """Return the elected server as EC2 shows it."""
         shown = {server.id: server for server in self.servers}
         return shown.get(self.elected_id, NotShown())
 
     @property
     def outputs(self) -> tuple[Output, ...]:
-        """The files that the agent stored; empty while it reported no end."""
+        """Return the files that the agent stored; empty while it reported no end."""
         match self.ended:
             case Ended(outputs=outputs):
                 return outputs
@@ -210,7 +211,7 @@ class Attempt:
 
     @property
     def log(self) -> Log:
-        """The log that the agent stored; empty while it reported no end."""
+        """Return the log that the agent stored; empty while it reported no end."""
         match self.ended:
             case Ended(log=log):
                 return log
@@ -219,7 +220,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class NoAttempt:
-    """No attempt was begun: it has no records and no server."""
+    """The run has no attempt yet, so no records of one and no server."""
 
     number: ClassVar[int] = 0
     election: ClassVar[NotStored] = NOT_STORED
@@ -234,53 +235,53 @@ class NoAttempt:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """All that is known of a run. `versions`: those of its job that its records name or that may be in force."""
+    """All that is known of a run. `versions`: those of its job that its records name, or that may be in force."""
 
     run: names.RunName
-    opened: Kept[Opened] | NotStored = NOT_STORED
+    opened: WithEtag[Opened] | NotStored = NOT_STORED
     claim: Claim | NotStored = NOT_STORED
-    slot: Kept[Slot] | NotStored = NOT_STORED
+    slot: WithEtag[Slot] | NotStored = NOT_STORED
     versions: tuple[Version, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     cancel: Cancel | NotStored = NOT_STORED
-    latest: Kept[Latest] | NotStored = NOT_STORED
+    latest: WithEtag[Latest] | NotStored = NOT_STORED
     done: tuple[names.DoneName, ...] = ()
 
     @property
     def attempt(self) -> Attempt | NoAttempt:
-        """The newest attempt."""
+        """Return the newest attempt."""
         if not self.attempts:
             return NoAttempt()
         return self.attempts[-1]
 
     @property
     def attempt_number(self) -> int:
-        """The number of the attempt that a retry asked for, or else of the newest; 1 when there is none yet."""
+        """Return the number of the attempt that a retry asked for, or else of the newest; 1 when there is none yet."""
         return self.retry or self.attempt.number or 1
 
     @property
     def retry(self) -> int:
-        """The attempt that a person asked for; 0 when the run is not open again for one."""
+        """Return the number of the attempt that a retry asked for; 0 when none did."""
         match self.opened:
-            case Kept(record=opened):
+            case WithEtag(record=opened):
                 return opened.retry or 0
         return 0
 
     @property
     def closed(self) -> Mapping[int, Closed]:
-        """How each attempt that is closed ended, by its number."""
+        """Return the closing records, by the number of the attempt."""
         return {one.number: one.closed for one in self.attempts if isinstance(one.closed, Closed)}
 
     @property
     def over(self) -> bool:
-        """Whether the newest attempt is closed, or the claim says not to run."""
+        """Return whether the newest attempt is closed, or the claim says not to run."""
         if isinstance(self.attempt, NoAttempt):
             return self.not_run
         return isinstance(self.attempt.closed, Closed)
 
     @property
     def not_run(self) -> bool:
-        """Whether the claim says not to run."""
+        """Return whether the claim says not to run."""
         match self.claim:
             case Claim(decision=decision):
                 return decision != Decision.RUN
@@ -288,23 +289,23 @@ class Facts:
 
     @property
     def is_open(self) -> bool:
-        """Whether the run is listed as open."""
-        return isinstance(self.opened, Kept)
+        """Return whether the run is listed as open."""
+        return isinstance(self.opened, WithEtag)
 
     @property
     def cancelled(self) -> bool:
-        """Whether a person cancelled the newest attempt."""
+        """Return whether a person cancelled the newest attempt."""
         return isinstance(self.cancel, Cancel)
 
     @property
     def holder(self) -> str:
-        """The name of the run that holds the job's slot; empty when it is free."""
+        """Return the name of the run that holds the job's slot; empty when it is free."""
         match self.slot:
-            case Kept(record=slot):
+            case WithEtag(record=slot):
                 return slot.holder or ""
         return ""
 
     def version(self, key: str) -> Deployed | NotStored:
-        """The version with this key."""
+        """Return the version with this key."""
         deployed = {each.key: each for each in self.versions if isinstance(each, Deployed)}
         return deployed.get(key, NOT_STORED)

@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from dayfly.core.facts import Attempt, Kept, NotStored, Server
+from dayfly.core.facts import Attempt, NotStored, Server, WithEtag
 from dayfly.core.records import (
     Absent,
     Cancel,
@@ -191,7 +191,7 @@ class TakeSlot(Step):
     """Make this run the holder. `free`: the slot as it is, without holder, if the job has one yet."""
 
     state = State.NEEDS_SLOT
-    free: Kept[Slot] | NotStored
+    free: WithEtag[Slot] | NotStored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,7 +298,7 @@ class RecordAbsence(Step):
 
     state = State.NOT_SHOWN
     server: str
-    expired: Kept[Absent] | NotStored
+    expired: WithEtag[Absent] | NotStored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -326,7 +326,7 @@ class MoveLatest(Step):
 
     state = State.LATEST_IS_OLDER
     latest: Latest
-    before: Kept[Latest] | NotStored
+    before: WithEtag[Latest] | NotStored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -334,7 +334,7 @@ class FreeSlot(Step):
     """Remove this run as the holder of the slot."""
 
     state = State.HOLDS_SLOT
-    slot: Kept[Slot]
+    slot: WithEtag[Slot]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -358,7 +358,7 @@ class RemoveOpen(Step):
     """Remove the run from the list of open runs."""
 
     state = State.STILL_OPEN
-    opened: Kept[Opened]
+    opened: WithEtag[Opened]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,8 +47,8 @@ def close(step: Close, console: tuple[str, ...], now: datetime, by: str) -> Clos
 
 def _gone_at(server: Server | NotShown) -> datetime | None:
     match server:
-        case Server(gone=True, changed=changed):
-            return changed
+        case Server(gone=True, state_since=state_since):
+            return state_since
     return None
 
 
@@ -126,7 +126,7 @@ def _by_ec2(attempt: Attempt, server: Server, cancel: Cancel | NotStored, consol
 def _ended_by_api_call(attempt: Attempt, server: Server, cancel: Cancel | NotStored) -> str:
     if isinstance(cancel, Cancel):
         return "cancel"
-    if server.changed is not None and server.changed >= attempt.intent.deadline:
+    if server.state_since is not None and server.state_since >= attempt.intent.deadline:
         return "kill schedule: past its deadline"
     return "TerminateInstances, not by dayfly"
 

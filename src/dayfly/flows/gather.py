@@ -1,6 +1,6 @@
-"""Gathers all facts of one run: EC2 is asked first, then the bucket. Reads only; decides nothing.
+"""Gathers all facts of one run, first from EC2 and then from the bucket. Reads only; decides nothing.
 
-The order matters: a server that stores its end and terminates between the two requests is not lost.
+The order matters: a server that stores its end and terminates between the two reads is seen with its end.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from dayfly.core import names, ticks
-from dayfly.core.facts import NOT_STORED, Attempt, Facts, Kept, NotStored, Server
+from dayfly.core.facts import NOT_STORED, Attempt, Facts, NotStored, Server, WithEtag
 from dayfly.core.model import Version
 from dayfly.core.records import (
     Absent,
@@ -35,18 +35,18 @@ R = TypeVar("R")
 
 
 def gather(run: names.RunName, seen: tuple[Server, ...] = ()) -> Flow[Facts]:
-    """All facts of a run. `seen`: servers that EC2 named in an answer during this walk and may not list yet."""
+    """Return all facts of a run. `seen`: servers that EC2 named in an answer during this walk and may not list yet."""
     listed = yield from ask(ListServers(run=str(run)))
     shown = {each.id for each in listed}
     servers = (*listed, *(server for server in seen if server.id not in shown))
     now = yield from ask(Now())
-    # The slot first, then the open key, then the rest: a run that frees the slot by this etag has seen all that came before.
-    slot = yield from read.kept(Slot, names.slot_key(run.job))
-    opened = yield from read.kept(Opened, names.open_key(run))
+    # The slot is read first. A write to it names this etag, so it fails if another process changed the slot after this read.
+    slot = yield from read.with_etag(Slot, names.slot_key(run.job))
+    opened = yield from read.with_etag(Opened, names.open_key(run))
     keys = yield from ask(List(names.run_prefix(run)))
     claim = yield from _listed(Claim, names.claim_key(run), keys)
     attempts: list[Attempt] = []
-    for number in _numbers(run, keys):
+    for number in _attempt_numbers(run, keys):
         attempts += yield from _attempt(run, number, keys, servers)
     facts = Facts(run=run, opened=opened, claim=claim, slot=slot, attempts=tuple(attempts))
     facts = replace(
@@ -56,35 +56,39 @@ def gather(run: names.RunName, seen: tuple[Server, ...] = ()) -> Flow[Facts]:
     )
     if not facts.over:
         return facts
-    latest = yield from read.kept(Latest, names.latest_key(run.job))
+    latest = yield from read.with_etag(Latest, names.latest_key(run.job))
     return replace(facts, latest=latest, done=(yield from done_names(run)))
 
 
 def _listed(kind: type[R], key: str, keys: tuple[str, ...]) -> Flow[R | NotStored]:
-    """A record of the run. `keys`, the listing of its records, already says whether it is there."""
+    """Return a record of the run. `keys`, the listing of its records, already says whether it is there."""
     if key not in keys:
         return NOT_STORED
     return (yield from read.record(kind, key))
 
 
 def done_names(run: names.RunName) -> Flow[tuple[names.DoneName, ...]]:
-    """The markers of a finished run under done/, one per attempt."""
+    """Return what the markers of a run under done/ say, one per attempt."""
     prefix = names.done_key(run, 0, "").rsplit("~", 2)[0] + "~"
     found = yield from ask(List(prefix))
     return tuple(names.done_name(key) for key in found)
 
 
-def _numbers(run: names.RunName, keys: tuple[str, ...]) -> list[int]:
-    """The numbers of the attempts that have an intent."""
+def _attempt_numbers(run: names.RunName, keys: tuple[str, ...]) -> list[int]:
+    """Return the numbers of the attempts that have an intent."""
     start = len(names.run_prefix(run))
-    parts = [key[start:].split("/") for key in keys]
-    return sorted(int(part[0]) for part in parts if len(part) == 2 and part[1] == "intent.json" and part[0].isdecimal())
+    found = []
+    for key in keys:
+        number, _, record = key[start:].partition("/")
+        if record == f"{Intent.file}.json" and number.isdecimal():
+            found.append(int(number))
+    return sorted(found)
 
 
 def _attempt(
     run: names.RunName, number: int, keys: tuple[str, ...], servers: tuple[Server, ...]
 ) -> Flow[tuple[Attempt, ...]]:
-    """The attempt with this number; empty if its intent was removed since the listing."""
+    """Return the attempt with this number; empty if its intent was removed since the listing."""
 
     def key(kind: type[Any]) -> str:
         return names.attempt_key(run, number, kind.file)
@@ -95,9 +99,9 @@ def _attempt(
     elected: Election | NotStored = NOT_STORED
     if key(Elected) in keys:
         elected = yield from read.election(run, number)
-    sighting: Kept[Absent] | NotStored = NOT_STORED
+    sighting: WithEtag[Absent] | NotStored = NOT_STORED
     if key(Absent) in keys:
-        sighting = yield from read.kept(Absent, key(Absent))
+        sighting = yield from read.with_etag(Absent, key(Absent))
     attempt = Attempt(
         number=number,
         intent=intent,
@@ -115,7 +119,7 @@ def _attempt(
 
 
 def _with_reports(run: names.RunName, attempt: Attempt, elected: Elected) -> Flow[Attempt]:
-    """The attempt with what its agent reported, and whether its job was sent."""
+    """Return the attempt with what its agent reported, and whether its job was sent."""
     prefix = names.out_prefix(run, attempt.number, attempt.intent.role_id, elected.server)
     started = yield from read.record(Started, names.started_key(prefix))
     ended = yield from read.record(Ended, names.ended_key(prefix))
@@ -126,7 +130,7 @@ def _with_reports(run: names.RunName, attempt: Attempt, elected: Elected) -> Flo
 
 
 def _armed(attempt: Attempt) -> Flow[frozenset[str]]:
-    """Which of the attempt's servers have a kill schedule."""
+    """Return which of the attempt's servers have a kill schedule."""
     servers = {server.id for server in attempt.servers}
     if attempt.elected_id:
         servers.add(attempt.elected_id)
@@ -138,7 +142,7 @@ def _armed(attempt: Attempt) -> Flow[frozenset[str]]:
 
 
 def _versions(facts: Facts, now: datetime) -> Flow[tuple[Version, ...]]:
-    """The versions that can matter: those in force at the tick and now, and those that the records name."""
+    """Return the versions that can matter: those in force at the tick and now, and those that the records name."""
     keys = yield from ask(List(names.version_prefix(facts.run.job)))
     wanted = {ticks.key_in_force(keys, facts.run.tick), ticks.key_in_force(keys, now)}
     wanted |= {attempt.intent.version for attempt in facts.attempts}

@@ -12,7 +12,7 @@ from itertools import count, islice
 
 from dayfly.core import claim, names, ticks
 from dayfly.core.event import LaunchRequest
-from dayfly.core.facts import Facts, Kept, NoAttempt, NotStored
+from dayfly.core.facts import Facts, NoAttempt, NotStored, WithEtag
 from dayfly.core.model import Deployed
 from dayfly.core.records import Claim, Opened, Requested, Source, encode
 from dayfly.errors import NotFoundError
@@ -125,7 +125,7 @@ def _stored_request(run: names.RunName) -> Flow[str]:
 
 def _request_of(facts: Facts) -> str:
     match facts.claim, facts.opened:
-        case (Claim(request=request), _) | (_, Kept(record=Opened(request=request))):
+        case (Claim(request=request), _) | (_, WithEtag(record=Opened(request=request))):
             return request
     return ""
 

@@ -1,6 +1,6 @@
-"""Claims ticks that were never delivered: a tick older than its start_within without any record was missed.
+"""Claims ticks that were never delivered: a tick without a record that is older than its start_within was missed.
 
-So every expected tick ends as a claim. The sweeper runs this; only ticks that came due since its last whole sweep are checked.
+So every tick gets a claim. The sweeper runs this, and only checks ticks that became too old since its last complete sweep.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from dayfly.flows.actor import Actor
 from dayfly.flows.calls import Flow, List, Log, PutNew, ask
 from dayfly.flows.walk import walk
 
-BACK_AT_MOST = timedelta(days=2)
-"""How far back to look after sweeper downtime. Older ticks stay without a claim, and `runs` shows them as missed."""
+MAX_LOOKBACK = timedelta(days=2)
+"""How far back to look after sweeper downtime. Older ticks get no claim, and `runs` shows them as missed."""
 GRACE = timedelta(minutes=2)
-"""Beyond start_within, for a delivery in progress."""
-TICKS_A_SWEEP = 500
+"""Added to start_within, because a delivery may be in progress."""
+MAX_TICKS_PER_SWEEP = 500
 
 
 def claim_missed(now: datetime, since: datetime, actor: Actor) -> Flow[list[names.RunName]]:
-    """Writes the claims and walks these runs to their end. `since`: the last whole sweep;"""
-    start = max(now - BACK_AT_MOST, since - GRACE)
+    """Write the claims and walk these runs to their end. `since`: the last complete sweep."""
+    start = max(now - MAX_LOOKBACK, since - GRACE)
     claimed: list[names.RunName] = []
     for folder in (yield from ask(List(names.VERSIONS, folders=True))):
         job = folder.removeprefix(names.VERSIONS).rstrip("/")
-        for version, run in (yield from _undelivered(job, start, now, actor)):
-            if len(claimed) >= TICKS_A_SWEEP:
+        for version, run in (yield from _undelivered_ticks(job, start, now, actor)):
+            if len(claimed) >= MAX_TICKS_PER_SWEEP:
                 return claimed
             missed = claim.not_delivered(run, version, now)
             if (yield from ask(PutNew(names.claim_key(run), encode(missed)))):
@@ -39,13 +39,15 @@ def claim_missed(now: datetime, since: datetime, actor: Actor) -> Flow[list[name
     return claimed
 
 
-def _undelivered(job: str, start: datetime, now: datetime, actor: Actor) -> Flow[list[tuple[Deployed, names.RunName]]]:
-    """Ticks that became too old between `start` and now and have no record, with the version in force at each."""
+def _undelivered_ticks(
+    job: str, start: datetime, now: datetime, actor: Actor
+) -> Flow[list[tuple[Deployed, names.RunName]]]:
+    """Return the ticks without a record that became too old between `start` and now, each with its version."""
     found: list[tuple[Deployed, names.RunName]] = []
     keys = yield from ask(List(names.version_prefix(job)))
     for period in ticks.periods(keys, now):
-        # A tick can become too old long after its version was replaced: start_within is a day at most.
-        if period.end < start - BACK_AT_MOST:
+        # A tick can become too old after its version was replaced. start_within is at most a day, so this skips none.
+        if period.end < start - MAX_LOOKBACK:
             continue
         version = yield from read.version(period.key)
         if not isinstance(version, Deployed):
@@ -53,12 +55,12 @@ def _undelivered(job: str, start: datetime, now: datetime, actor: Actor) -> Flow
         first = max(period.start, start - ticks.start_within(version) - GRACE)
         for tick in ticks.overdue(version, first, period.end, now, actor.zones, GRACE):
             run = names.RunName(job, tick)
-            if not (yield from _known(run)):
+            if not (yield from _has_record(run)):
                 found.append((version, run))
     return found
 
 
-def _known(run: names.RunName) -> Flow[bool]:
-    """Whether the tick has a claim, or is open."""
+def _has_record(run: names.RunName) -> Flow[bool]:
+    """Return whether the tick has a claim, or is open."""
     claimed = yield from read.exists(names.claim_key(run))
     return claimed or (yield from read.exists(names.open_key(run)))

@@ -1,4 +1,4 @@
-"""Reads one record from the bucket: each is there, or it is NotStored. What the records of a run mean together is gather.py's."""
+"""Reads single records from the bucket; the answer is the record or NotStored. flows/gather.py puts those of a run together."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from dayfly.core import names
-from dayfly.core.facts import NOT_STORED, Kept, NotStored
+from dayfly.core.facts import NOT_STORED, NotStored, WithEtag
 from dayfly.core.model import Version
 from dayfly.core.records import Elected, Election, decode, decode_election
 from dayfly.core.versions import read_version
@@ -16,9 +16,9 @@ from dayfly.flows.calls import Flow, Get, ask
 R = TypeVar("R")
 
 
-def kept(kind: type[R], key: str) -> Flow[Kept[R] | NotStored]:
+def with_etag(kind: type[R], key: str) -> Flow[WithEtag[R] | NotStored]:
     """Return a record with its etag."""
-    return (yield from _kept(key, lambda body: decode(kind, body)))
+    return (yield from _with_etag(key, lambda body: decode(kind, body)))
 
 
 def record(kind: type[R], key: str) -> Flow[R | NotStored]:
@@ -53,14 +53,14 @@ def _mapping(body: bytes) -> Mapping[str, Any]:
 
 
 def _content(key: str, decoded: Callable[[bytes], R]) -> Flow[R | NotStored]:
-    match (yield from _kept(key, decoded)):
-        case Kept(record=found):
+    match (yield from _with_etag(key, decoded)):
+        case WithEtag(record=found):
             return found
     return NOT_STORED
 
 
-def _kept(key: str, decoded: Callable[[bytes], R]) -> Flow[Kept[R] | NotStored]:
+def _with_etag(key: str, decoded: Callable[[bytes], R]) -> Flow[WithEtag[R] | NotStored]:
     stored = yield from ask(Get(key))
     if stored is None:
         return NOT_STORED
-    return Kept(record=decoded(stored.body), etag=stored.etag)
+    return WithEtag(record=decoded(stored.body), etag=stored.etag)

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from dayfly.core import election, names, request, verdict
-from dayfly.core.facts import Facts, Kept, Launched, NotStored, RefusedLaunch, Replayed, Server
+from dayfly.core.facts import Facts, Launched, NotStored, RefusedLaunch, Replayed, Server, WithEtag
 from dayfly.core.model import Deployed
 from dayfly.core.records import (
     Absent,
@@ -201,10 +201,10 @@ def _write_fact(
     return (yield from ask(calls.PutNew(key, encode(record))))
 
 
-def _replace(key: str, body: bytes, before: Kept[Any] | NotStored) -> Flow[bool]:
+def _replace(key: str, body: bytes, before: WithEtag[Any] | NotStored) -> Flow[bool]:
     """Write an object in place of the one that was read (`before`), or as a new one."""
     match before:
-        case Kept(etag=etag):
+        case WithEtag(etag=etag):
             return (yield from ask(calls.PutMatch(key, body, etag)))
         case NotStored():
             return (yield from ask(calls.PutNew(key, body)))

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dayfly.core import names, sweep
-from dayfly.core.facts import Attempt, BadTags, Facts, NotShown, NotStored, Server
+from dayfly.core.facts import Attempt, BadRunTags, Facts, NotShown, NotStored, Server
 from dayfly.core.records import Elected, Ended, Intent, Started
-from dayfly.core.sweep import Decision
+from dayfly.core.sweep import ServerDecision
 from dayfly.flows import read
 from dayfly.flows.calls import Flow, IsArmed, ListServers, Now, ask
 from dayfly.flows.gather import gather
@@ -26,7 +26,7 @@ class ServerRow:
     """
 
     server: Server
-    decision: Decision
+    decision: ServerDecision
     armed: bool
     job_started: datetime | None = None
     job_ended: bool = False
@@ -69,9 +69,9 @@ def _row(server: Server) -> Flow[ServerRow]:
     now = yield from ask(Now())
     armed = yield from ask(IsArmed(server.id))
     row = ServerRow(server=server, decision=sweep.by_tags(server, now), armed=armed)
-    if isinstance(server.tagged, BadTags):
+    if isinstance(server.run_tags, BadRunTags):
         return row
-    run, attempt = server.tagged
+    run, attempt = server.run_tags
     intent = yield from read.record(Intent, names.attempt_key(run, attempt, Intent.file))
     elected = yield from read.election(run, attempt)
     if row.decision.action == "leave" and server.state != "shutting-down":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from dayfly.core.facts import Attempt, Facts, Kept, NoAttempt, NotStored
+from dayfly.core.facts import Attempt, Facts, NoAttempt, NotStored, WithEtag
 from dayfly.core.records import Claim, Closed, Decision, Ended, Opened, Source, Started
 
 LIVE = ("waiting", "starting", "running", "saving")
@@ -37,7 +37,7 @@ def state(facts: Facts) -> str:
 def source(facts: Facts) -> Source | None:
     """Return what started the run; None if it is unknown."""
     match facts.claim, facts.opened:
-        case (Claim(source=source), _) | (_, Kept(record=Opened(source=source))):
+        case (Claim(source=source), _) | (_, WithEtag(record=Opened(source=source))):
             return source
     return None
 

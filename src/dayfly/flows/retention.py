@@ -1,7 +1,7 @@
-"""Removes runs older than `keep`, by the days under done/. Never an open run, and never the run that `latest` names.
+"""Removes runs older than `keep`, by the days under done/. Open runs and the run that `latest` names stay.
 
-The sweeper runs it once a day, in parts that one function can do in its time. A run's marker under done/ is removed last, so that
-a removal that was cut off is found again.
+The sweeper runs it once a day, in parts that fit into one sweep. A run's marker under done/ is removed last, so that the next
+sweep finds a removal that was interrupted.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ from dayfly.core.records import Claim, Intent, Latest
 from dayfly.flows import read
 from dayfly.flows.calls import DeleteMany, Flow, List, ask
 
-RUNS_A_SWEEP, OBJECTS_A_SWEEP = 500, 20_000
-"""Limits of one sweep. A hundred runs take some seconds (a few lists each), a thousand objects take one; the function has 14 minutes."""
+MAX_RUNS_PER_SWEEP, MAX_OBJECTS_PER_SWEEP = 500, 20_000
+"""Limits of one sweep, which has 14 minutes. A hundred runs take a few seconds, a thousand objects one second."""
 
 
 @dataclass
-class Removed:
-    """The runs that were removed, and whether the next sweep must continue."""
+class Removal:
+    """The runs that were removed. `more`: the next sweep must continue."""
 
     runs: list[str] = field(default_factory=list)
     objects: int = 0
     more: bool = False
 
 
-def keep(now: datetime, keep_s: int) -> Flow[Removed]:
-    """Removes runs whose tick is older than `keep_s`."""
+def remove_old_runs(now: datetime, keep_s: int) -> Flow[Removal]:
+    """Remove the runs whose tick is on a day that is older than `keep_s`."""
     before = (now - timedelta(seconds=keep_s)).date().isoformat()
     days = yield from ask(List(names.DONE, folders=True))
-    removed, latest_runs = Removed(), dict[str, str]()
+    removed, latest_runs = Removal(), dict[str, str]()
     for day in days:
         if day.removeprefix(names.DONE).rstrip("/") >= before:
             continue
         markers = yield from ask(List(day))
         for run in dict.fromkeys(names.done_name(key).run for key in markers):
-            if len(removed.runs) >= RUNS_A_SWEEP or removed.objects >= OBJECTS_A_SWEEP:
+            if len(removed.runs) >= MAX_RUNS_PER_SWEEP or removed.objects >= MAX_OBJECTS_PER_SWEEP:
                 removed.more = True
                 return removed
             if run.job not in latest_runs:
@@ -51,7 +51,7 @@ def keep(now: datetime, keep_s: int) -> Flow[Removed]:
 
 
 def _latest_run(job: str) -> Flow[str]:
-    """The run that `latest` names; empty when there is none."""
+    """Return the run that `latest` names; empty when there is none."""
     match (yield from read.record(Latest, names.latest_key(job))):
         case Latest(run=run):
             return run
@@ -59,25 +59,27 @@ def _latest_run(job: str) -> Flow[str]:
 
 
 def _remove(run: names.RunName, markers: list[str]) -> Flow[int]:
+    """Delete all objects of a run, its markers last. Return how many."""
     records = yield from ask(List(names.run_prefix(run)))
     files = yield from ask(List(f"out/{run.job}/{names.utc_text(run.tick)}/"))
+    # Keys are out/JOB/TICK/ATTEMPT/ROLEID:INSTANCE/..., and go.json is below the same ROLEID:INSTANCE.
     servers = {key.split("/")[4] for key in files if key.count("/") > 4}
     requests = yield from _requests(run, records)
-    first = (*files, *(f"go/{server}/go.json" for server in sorted(servers)), *requests, *records)
-    yield from ask(DeleteMany(first))
+    keys = (*files, *(f"go/{server}/go.json" for server in sorted(servers)), *requests, *records)
+    yield from ask(DeleteMany(keys))
     yield from ask(DeleteMany(tuple(markers)))
-    return len(first) + len(markers)
+    return len(keys) + len(markers)
 
 
 def _with_request(run: names.RunName, keys: tuple[str, ...]) -> list[tuple[type[Intent] | type[Claim], str]]:
-    """The records that name a request: the run's claim, and the intent of each attempt."""
+    """Return the records that name a request, each with its key: the run's claim, and the intent of each attempt."""
     intents = [(Intent, key) for key in keys if key.endswith("/intent.json")]
     claims = [(Claim, key) for key in keys if key == names.claim_key(run)]
     return [*intents, *claims]
 
 
 def _requests(run: names.RunName, records: tuple[str, ...]) -> Flow[tuple[str, ...]]:
-    """The keys of the requests behind this run and its retries."""
+    """Return the keys of the requests behind this run and its retries."""
     requests: list[str] = []
     for kind, key in _with_request(run, records):
         match (yield from read.record(kind, key)):
