@@ -255,7 +255,7 @@ def numbers(low: int, high: int) -> st.SearchStrategy[frozenset[int]]:
 
 @st.composite
 def written_and_sets(draw: st.DrawFn) -> tuple[str, tuple[frozenset[int], ...]]:
-    """A line of crontab with one day field at `*`, and the values it names."""
+    """Return a crontab line with one day field at `*`, and the values of each field."""
     spans = [(0, 59), (0, 3), (1, 31), (1, 12), (0, 6)]
     sets = [draw(numbers(low, high)) for low, high in spans]
     sets[draw(st.sampled_from([2, 4]))] = frozenset()  # this one is `*`

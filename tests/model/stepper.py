@@ -18,7 +18,7 @@ class AnswersCalls(Protocol):
 
 @dataclass
 class Stepper:
-    """Runs one flow a call at a time, so that several can be interleaved. `call` is its next call."""
+    """Runs one flow call by call, so that tests can interleave several. `call` is its next call."""
 
     cloud: AnswersCalls
     flow: Generator[calls.Call[Any], Any, Any]
@@ -30,7 +30,7 @@ class Stepper:
     watch: Callable[[], object] = bool
 
     def step(self) -> None:
-        """Answers one call of the flow."""
+        """Answer one call of the flow."""
         self.watch()
         try:
             if not self._begun:
