@@ -11,7 +11,7 @@ from dayfly.errors import FileError
 
 _COMMENT = re.compile(r"(^|\s)#.*$")
 _INCLUDE = re.compile(r"(?:-r|--requirement)[ =]*(?P<file>.+)")
-_RELATIVE_OPTION = re.compile(r"(?P<option>-c|--constraint|-f|--find-links)[ =]*(?!\w+://)(?P<path>.+)")
+_RELATIVE_OPTION = re.compile(r"(?P<option>-c|--constraint|-f|--find-links)(?![ =]*\w+://)[ =]*(?P<path>.+)")
 _EDITABLE = re.compile(r"^(-e|--editable)[ =]+")
 _EXTRAS = re.compile(r"\[[\w, .-]*\]$")
 
