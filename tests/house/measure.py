@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,11 +67,20 @@ def nested_conditionals(tree: ast.AST) -> list[ast.IfExp]:
 
 def density(sources: Iterable[Source]) -> float:
     """Conditional expressions per 1,000 lines."""
-    count = lines = 0
+    return _per_1000_lines(sources, lambda tree: len(conditionals(tree)))
+
+
+def none_guard_density(sources: Iterable[Source]) -> float:
+    """Comparisons with None per 1,000 lines."""
+    return _per_1000_lines(sources, none_guards)
+
+
+def _per_1000_lines(sources: Iterable[Source], count: Callable[[ast.Module], int]) -> float:
+    found = lines = 0
     for source in sources:
-        count += len(conditionals(source.tree))
+        found += count(source.tree)
         lines += source.lines
-    return 1000 * count / max(lines, 1)
+    return 1000 * found / max(lines, 1)
 
 
 def asserts(tree: ast.AST) -> int:
@@ -80,11 +89,13 @@ def asserts(tree: ast.AST) -> int:
 
 
 def none_guards(tree: ast.AST) -> int:
-    """Number of comparisons `is None` and `is not None`."""
+    """Number of comparisons `is None`, `is not None` and `case None`."""
     return sum(_compares_with_none(node) for node in ast.walk(tree))
 
 
 def _compares_with_none(node: ast.AST) -> bool:
+    if isinstance(node, ast.MatchSingleton):
+        return node.value is None
     if not isinstance(node, ast.Compare) or not isinstance(node.ops[0], ast.Is | ast.IsNot):
         return False
     right = node.comparators[0]

@@ -34,6 +34,8 @@ LINES_PER_FILE = 400
 LINES_PER_FUNCTION = 50
 CONDITIONALS_PER_1000_LINES = 9
 CONDITIONALS_PER_1000_LINES_OF_A_FILE = 70
+NONE_GUARDS_PER_1000_LINES = {"dayfly": 8, "localcloud": 15}
+"""Comparisons with None. These numbers only go down: what may be absent is a type of its own, such as NotStored."""
 BANNED = re.compile(r"(^|_)(util|utils|helper|helpers|manager|service|services|base|misc|common)(_|$)")
 
 
@@ -87,6 +89,11 @@ def test_no_file_is_dense_with_conditional_expressions() -> None:
 )
 def test_conditional_expressions_are_rare(package: list[Source]) -> None:
     assert measure.density(package) <= CONDITIONALS_PER_1000_LINES
+
+
+@pytest.mark.parametrize(("name", "package"), [("dayfly", DAYFLY), ("localcloud", LOCALCLOUD)])
+def test_comparisons_with_none_are_rare(name: str, package: list[Source]) -> None:
+    assert measure.none_guard_density(package) <= NONE_GUARDS_PER_1000_LINES[name]
 
 
 def test_names_are_not_vague() -> None:

@@ -13,6 +13,9 @@ def long(value):
     if value is not None:
         return 1 if value else (2 if value == "" else 3)
     assert value is None
+    match value:
+        case None:
+            return 4
     return thing._hidden + self._hidden
 '''
 
@@ -30,8 +33,8 @@ def test_branches_asserts_and_guards_are_counted() -> None:
     assert len(measure.conditionals(tree)) == 2
     assert len(measure.nested_conditionals(tree)) == 1
     assert measure.asserts(tree) == 1
-    assert measure.none_guards(tree) == 2
-    assert [measure.length(node) for node in measure.functions(tree)] == [6]
+    assert measure.none_guards(tree) == 3
+    assert [measure.length(node) for node in measure.functions(tree)] == [9]
 
 
 def test_private_uses_leave_out_self() -> None:
