@@ -38,25 +38,25 @@ def trust(service: str, group: str | None = None) -> Document:
     return document(statement)
 
 
-def launcher(project: str, bucket: str, roles: Mapping[str, Any], owners: Sequence[str]) -> Document:
+def launcher(project: str, bucket: str, references: Mapping[str, Any], owners: Sequence[str]) -> Document:
     """Return the launcher's policy: open and walk runs, start servers from the project's templates, create kill schedules.
 
-    `roles`: CloudFormation references to the roles `server` and `kill` and to the queue `dead_letters`. `owners`: account ids or
+    `references`: CloudFormation references to the roles `server` and `kill` and to the queue `dead_letters`. `owners`: account ids or
     aliases of the owners of the project's images.
     """
     return document(
         *_walk_runs(project, bucket),
-        *_start_servers(project, roles, owners),
+        *_start_servers(project, references, owners),
         *_write_logs(project),
-        *_send_dead_letters(roles),
+        *_send_dead_letters(references),
     )
 
 
-def sweeper(project: str, bucket: str, roles: Mapping[str, Any], owners: Sequence[str]) -> Document:
+def sweeper(project: str, bucket: str, references: Mapping[str, Any], owners: Sequence[str]) -> Document:
     """Return the sweeper's policy: all that the launcher may, as it continues the launcher's work, and terminate the project's servers."""
     return document(
         *_walk_runs(project, bucket),
-        *_start_servers(project, roles, owners),
+        *_start_servers(project, references, owners),
         *_terminate_servers(project),
         _allow(
             ["s3:DeleteObject"],
@@ -64,7 +64,7 @@ def sweeper(project: str, bucket: str, roles: Mapping[str, Any], owners: Sequenc
         ),
         _allow(["s3:PutObject", "s3:GetObject"], [_objects(bucket, names.HEARTBEAT)]),
         *_write_logs(project),
-        *_send_dead_letters(roles),
+        *_send_dead_letters(references),
     )
 
 
@@ -77,18 +77,18 @@ def server(bucket: str) -> Document:
     )
 
 
-def schedules(project: str, roles: Mapping[str, Any]) -> Document:
+def schedules(project: str, references: Mapping[str, Any]) -> Document:
     """Return the schedules' policy: invoke the two functions."""
     functions = [
         _sub(f"arn:${{AWS::Partition}}:lambda:${{AWS::Region}}:${{AWS::AccountId}}:function:{name}")
         for name in (names.launcher_function(project), names.sweeper_function(project))
     ]
-    return document(_allow(["lambda:InvokeFunction"], functions), *_send_dead_letters(roles))
+    return document(_allow(["lambda:InvokeFunction"], functions), *_send_dead_letters(references))
 
 
-def kill(project: str, roles: Mapping[str, Any]) -> Document:
+def kill(project: str, references: Mapping[str, Any]) -> Document:
     """Return the kill schedules' policy: terminate servers of this project."""
-    return document(*_terminate_servers(project), *_send_dead_letters(roles))
+    return document(*_terminate_servers(project), *_send_dead_letters(references))
 
 
 def bucket_policy(bucket: str, partition: str = "aws") -> Document:
@@ -130,7 +130,7 @@ def _walk_runs(project: str, bucket: str) -> list[Statement]:
     ]
 
 
-def _start_servers(project: str, roles: Mapping[str, Any], owners: Sequence[str]) -> list[Statement]:
+def _start_servers(project: str, references: Mapping[str, Any], owners: Sequence[str]) -> list[Statement]:
     """Return what starting a server needs: only from the project's templates, with the project's tag and role."""
     launch = ["ec2:CreateFleet", "ec2:RunInstances"]
     created = {"StringEquals": {f"aws:RequestTag/{names.TAG_PROJECT}": project}}
@@ -149,9 +149,9 @@ def _start_servers(project: str, roles: Mapping[str, Any], owners: Sequence[str]
         _allow(launch, created_with_it, created),
         _allow(["ec2:CreateTags"], created_with_it, at_creation),
         _allow(["ssm:GetParameters"], [_sub("arn:${AWS::Partition}:ssm:${AWS::Region}::parameter/aws/service/*")]),
-        _allow(["iam:PassRole"], [roles["server"]], passing),
+        _allow(["iam:PassRole"], [references["server"]], passing),
         _allow(["scheduler:CreateSchedule"], [_schedule(project, names.KILL_PREFIX + "*")]),
-        _allow(["iam:PassRole"], [roles["kill"]], arming),
+        _allow(["iam:PassRole"], [references["kill"]], arming),
     ]
 
 
@@ -159,8 +159,8 @@ def _terminate_servers(project: str) -> list[Statement]:
     return [_allow(["ec2:TerminateInstances"], [_ec2("instance/*")], _tagged(project))]
 
 
-def _send_dead_letters(roles: Mapping[str, Any]) -> list[Statement]:
-    return [_allow(["sqs:SendMessage"], [roles["dead_letters"]])]
+def _send_dead_letters(references: Mapping[str, Any]) -> list[Statement]:
+    return [_allow(["sqs:SendMessage"], [references["dead_letters"]])]
 
 
 def _write_logs(project: str) -> list[Statement]:
