@@ -32,6 +32,11 @@ ENV_KILL_ROLE = "DAYFLY_KILL_ROLE"  # ARN of the role as which a kill schedule e
 ENV_DEAD_LETTERS = "DAYFLY_DEAD_LETTERS"  # ARN of the queue
 ENV_KEEP = "DAYFLY_KEEP"  # whole seconds; older results are removed
 
+# The metric that the sweeper writes after each sweep without errors. The stack's alarm watches it.
+METRIC_NAMESPACE = "dayfly"
+METRIC_SWEEPS = "GoodSweeps"
+METRIC_DIMENSION = "Project"
+
 # Environment of a job on its server.
 JOB_VARIABLES = (
     "DAYFLY_TICK",

@@ -25,7 +25,15 @@ def handler(_event: Any, _context: Any) -> dict[str, Any]:
     actor = environment.actor(os.environ, "sweeper", SWEEPER_STATES)
     swept = interpreter.run(sweep_project(actor, int(os.environ[names.ENV_KEEP])))
     # CloudWatch extracts this form (embedded metric format) from the log, without a call or a permission.
-    metric = {"Namespace": "dayfly", "Dimensions": [["Project"]], "Metrics": [{"Name": "GoodSweeps", "Unit": "Count"}]}
-    entry = {"_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [metric]}, "GoodSweeps": 1}
-    print(json.dumps({**entry, "Project": os.environ[names.ENV_PROJECT]}), flush=True)  # noqa: T201
+    metric = {
+        "Namespace": names.METRIC_NAMESPACE,
+        "Dimensions": [[names.METRIC_DIMENSION]],
+        "Metrics": [{"Name": names.METRIC_SWEEPS, "Unit": "Count"}],
+    }
+    entry = {
+        "_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [metric]},
+        names.METRIC_SWEEPS: 1,
+        names.METRIC_DIMENSION: os.environ[names.ENV_PROJECT],
+    }
+    print(json.dumps(entry), flush=True)  # noqa: T201
     return {"ended": swept.ended, "walked": swept.walked, "removed": swept.removed}

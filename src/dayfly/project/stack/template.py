@@ -20,8 +20,6 @@ RUNTIME = "python3.13"
 SWEEP_EVERY = "rate(5 minutes)"
 SWEEPER_SCHEDULE = "dayfly-sweeper"
 """The sweeper's schedule, in the same group as those of the jobs."""
-METRIC_SPACE = "dayfly"
-METRIC = "GoodSweeps"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,9 +247,9 @@ def _alarms(given: StackInput) -> dict[str, Any]:
     }
     silence = {
         "AlarmDescription": f"dayfly {given.project}: no good sweep for 15 minutes; servers may outlive their deadline",
-        "Namespace": METRIC_SPACE,
-        "MetricName": METRIC,
-        "Dimensions": [{"Name": "Project", "Value": given.project}],
+        "Namespace": names.METRIC_NAMESPACE,
+        "MetricName": names.METRIC_SWEEPS,
+        "Dimensions": [{"Name": names.METRIC_DIMENSION, "Value": given.project}],
         "Statistic": "Sum",
         "Period": 300,
         "EvaluationPeriods": 3,
