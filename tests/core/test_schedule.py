@@ -263,7 +263,7 @@ def written_and_sets(draw: st.DrawFn) -> tuple[str, tuple[frozenset[int], ...]]:
     return " ".join(texts), tuple(sets)
 
 
-def named(local: datetime, sets: tuple[frozenset[int], ...]) -> bool:
+def matches(local: datetime, sets: tuple[frozenset[int], ...]) -> bool:
     values = (local.minute, local.hour, local.day, local.month, local.isoweekday() % 7)
     return all(not allowed or value in allowed for value, allowed in zip(values, sets, strict=True))
 
@@ -290,7 +290,7 @@ def test_ticks_equal_a_scan_of_every_minute(
     for minute in minutes:
         local = minute.astimezone(zone).replace(tzinfo=None)
         repeated = minute.astimezone(zone).fold == 1
-        if named(local, sets) and local not in seen and not repeated:
+        if matches(local, sets) and local not in seen and not repeated:
             expected.append(minute)
         seen.add(local)
     assert list(schedule.ticks_between(found, minutes[0], minutes[-1] + timedelta(minutes=1))) == expected

@@ -189,13 +189,13 @@ class ModelAccount(ModelCloud):
     # --- stack ---------------------------------------------------------------------------------------------------------
 
     def find_stack(self, call: calls.FindStack) -> calls.Stack | calls.NoStack:
-        one = self.stack
-        if one is None or call.name != STACK:
+        stack = self.stack
+        if stack is None or call.name != STACK:
             return calls.NoStack()
         outputs = {}
-        if not one.status.endswith("IN_PROGRESS") and one.status != "ROLLBACK_COMPLETE":
-            outputs = {name: f"{name} of {one.id} v{one.version}" for name in one.template["Outputs"]}
-        return calls.Stack(id=one.id, name=STACK, status=one.status, outputs=outputs, tags=dict(one.tags))
+        if not stack.status.endswith("IN_PROGRESS") and stack.status != "ROLLBACK_COMPLETE":
+            outputs = {name: f"{name} of {stack.id} v{stack.version}" for name in stack.template["Outputs"]}
+        return calls.Stack(id=stack.id, name=STACK, status=stack.status, outputs=outputs, tags=dict(stack.tags))
 
     def create_stack(self, call: calls.CreateStack) -> bool:
         if self.stack is not None:
@@ -209,17 +209,17 @@ class ModelAccount(ModelCloud):
         return True
 
     def update_stack(self, call: calls.UpdateStack) -> bool:
-        one = self.stack
-        if one is None:
+        stack = self.stack
+        if stack is None:
             raise Refused(f"ValidationError: Stack [{STACK}] does not exist")
-        if one.status.endswith("IN_PROGRESS") or one.status in ("ROLLBACK_COMPLETE", "DELETE_FAILED"):
-            raise Refused(f"ValidationError: Stack:{one.id} is in {one.status} state and cannot be updated.")
+        if stack.status.endswith("IN_PROGRESS") or stack.status in ("ROLLBACK_COMPLETE", "DELETE_FAILED"):
+            raise Refused(f"ValidationError: Stack:{stack.id} is in {stack.status} state and cannot be updated.")
         tags, template = self._read(call.request)
-        if (tags, template) == (one.tags, one.template):
+        if (tags, template) == (stack.tags, stack.template):
             return False
-        one.before = (one.tags, one.template)
-        one.tags, one.template = tags, template
-        self._begin(one, "UPDATE")
+        stack.before = (stack.tags, stack.template)
+        stack.tags, stack.template = tags, template
+        self._begin(stack, "UPDATE")
         return True
 
     def delete_stack(self, call: calls.DeleteStack) -> None:
@@ -244,53 +244,53 @@ class ModelAccount(ModelCloud):
             assert len(text.encode()) <= 51_200
         return {tag["Key"]: tag["Value"] for tag in request["Tags"]}, json.loads(text)
 
-    def _begin(self, one: ModelStack, what: str) -> None:
-        one.status = f"{what}_IN_PROGRESS"
-        one.settles = self.now + timedelta(seconds=STACK_TAKES_S)
-        one.will_fail = self.fails_at.get(what, "") or self._function_without_code(one, what)
-        one.note(STACK, one.status, "User Initiated")
+    def _begin(self, stack: ModelStack, what: str) -> None:
+        stack.status = f"{what}_IN_PROGRESS"
+        stack.settles = self.now + timedelta(seconds=STACK_TAKES_S)
+        stack.will_fail = self.fails_at.get(what, "") or self._function_without_code(stack, what)
+        stack.note(STACK, stack.status, "User Initiated")
 
-    def _function_without_code(self, one: ModelStack, what: str) -> str:
+    def _function_without_code(self, stack: ModelStack, what: str) -> str:
         """Return the function whose zip is not in the bucket; empty when both are there."""
-        if what == "DELETE" or "Launcher" not in one.template["Resources"]:
+        if what == "DELETE" or "Launcher" not in stack.template["Resources"]:
             return ""
         keys = {
-            name: one.template["Resources"][name]["Properties"]["Code"]["S3Key"] for name in ("Launcher", "Sweeper")
+            name: stack.template["Resources"][name]["Properties"]["Code"]["S3Key"] for name in ("Launcher", "Sweeper")
         }
         return next((name for name, key in keys.items() if key not in self.objects), "")
 
-    def _settle(self, one: ModelStack) -> None:
-        what = one.status.removesuffix("_IN_PROGRESS")
-        one.settles = None
+    def _settle(self, stack: ModelStack) -> None:
+        what = stack.status.removesuffix("_IN_PROGRESS")
+        stack.settles = None
         if what == "DELETE" and any(self._is_live(server) for server in self.servers):
-            one.will_fail = "SecurityGroup"
-        if one.will_fail:
-            one.note(one.will_fail, f"{what}_FAILED", "model: this one fails")
-            self._fail(one, what)
+            stack.will_fail = "SecurityGroup"
+        if stack.will_fail:
+            stack.note(stack.will_fail, f"{what}_FAILED", "model: this one fails")
+            self._fail(stack, what)
         elif what == "DELETE":
             self.stack = None
             self._delete_group()
         elif what == "ROLLBACK":
-            one.status, one.resources = "ROLLBACK_COMPLETE", set()
+            stack.status, stack.resources = "ROLLBACK_COMPLETE", set()
             self._delete_group()
         elif what == "UPDATE_ROLLBACK":
-            one.status = "UPDATE_ROLLBACK_COMPLETE"
+            stack.status = "UPDATE_ROLLBACK_COMPLETE"
         else:
-            one.status, one.version = f"{what}_COMPLETE", one.version + (what == "UPDATE")
-            one.resources = set(one.template["Resources"])
-        if self.stack is one:
-            one.note(STACK, one.status)
+            stack.status, stack.version = f"{what}_COMPLETE", stack.version + (what == "UPDATE")
+            stack.resources = set(stack.template["Resources"])
+        if self.stack is stack:
+            stack.note(STACK, stack.status)
 
-    def _fail(self, one: ModelStack, what: str) -> None:
-        one.will_fail = ""
+    def _fail(self, stack: ModelStack, what: str) -> None:
+        stack.will_fail = ""
         if what == "DELETE":
-            one.status = "DELETE_FAILED"
+            stack.status = "DELETE_FAILED"
             return
         if what == "UPDATE":
-            assert one.before is not None
-            one.tags, one.template = one.before
-        one.status = {"CREATE": "ROLLBACK_IN_PROGRESS", "UPDATE": "UPDATE_ROLLBACK_IN_PROGRESS"}[what]
-        one.settles = self.now + timedelta(seconds=STACK_TAKES_S)
+            assert stack.before is not None
+            stack.tags, stack.template = stack.before
+        stack.status = {"CREATE": "ROLLBACK_IN_PROGRESS", "UPDATE": "UPDATE_ROLLBACK_IN_PROGRESS"}[what]
+        stack.settles = self.now + timedelta(seconds=STACK_TAKES_S)
 
     def _delete_group(self) -> None:
         """Delete the schedules of the group, also those that no template names."""

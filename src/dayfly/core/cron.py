@@ -239,7 +239,8 @@ def _span(field: _Field, text: str, *, has_step: bool) -> tuple[int, int]:
     if field is _CRONTAB_WEEKDAY and high == 0 and low > 0:
         high = 7
     if high < low:
-        listed = ",".join(field.name_of(value) for value in (*range(low, field.high + 1), *range(field.low, high + 1)))
+        values = (*range(low, field.high + 1), *range(field.low, high + 1))
+        listed = ",".join(field.name_of(value) for value in values)
         raise ScheduleError(f'{field.name} "{text}" runs backwards', advice=(f"name each: {listed}",))
     return low, high
 

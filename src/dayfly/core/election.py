@@ -66,7 +66,7 @@ def elect_none(cause: Cause, errors: tuple[FleetError, ...], now: datetime) -> N
         case Cause.CANCELLED:
             reason, detail = EndReason.CANCELLED, "cancelled before it had a server"
         case Cause.UNANSWERED:
-            reason, detail = EndReason.UNKNOWN, "EC2 gave no clear answer within 5 minutes; it is not asked again"
+            reason, detail = EndReason.UNKNOWN, "EC2 gave no clear answer in time; it is not asked again"
         case Cause.REFUSED:
             reason, detail = refusal_reason(errors), errors_text(errors)
     return NoServer(at=now, cause=cause, reason=reason, detail=detail, errors=errors)

@@ -227,8 +227,8 @@ def _at_text(moment: datetime) -> str:
 
 def describe(schedule: Schedule) -> str:
     """Return a short description: `every day`, `Mon-Fri`, `Sundays`, `every 15 minutes`, `once`; else the expression."""
-    words = list(dict.fromkeys(_description(entry) for entry in schedule.entries))
-    match words:
+    descriptions = list(dict.fromkeys(_description(entry) for entry in schedule.entries))
+    match descriptions:
         case []:
             return "by hand"
         case [one] if len(schedule.entries) == 1:
@@ -247,16 +247,16 @@ def _description(entry: Cron | At) -> str:
     days = _day_description(entry.days)
     if not days or len(entry.months) < 12 or entry.years != YEARS:
         return entry.text
-    often = _frequency(entry)
+    frequency = _frequency(entry)
     if days == _EVERY_DAY:
-        return often or days
-    if often:
-        return f"{days}, {often}"
+        return frequency or days
+    if frequency:
+        return f"{days}, {frequency}"
     return days
 
 
 def _frequency(cron: Cron) -> str:
-    """Return how often the job is due in a day; empty for once."""
+    """Return how frequency the job is due in a day; empty for once."""
     match len(cron.hours), len(cron.minutes):
         case 1, 1:
             return ""

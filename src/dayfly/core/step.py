@@ -28,7 +28,7 @@ from dayfly.core.records import (
 
 
 class State(StrEnum):
-    """Where a run stands. The value is the phrase that screens and the diagram use."""
+    """Where a run stands, by what it needs or waits for. The value is the phrase that screens and the diagram use."""
 
     NEEDS_SLOT = "open, without its job's slot"
     NEEDS_DECISION = "open, undecided"
@@ -220,7 +220,7 @@ class Intend(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class AskEc2(Step):
-    """Send this request. `spot_errors`: why spot was refused, when this market is asked after spot."""
+    """Send the CreateFleet request for this market. `spot_errors`: with which EC2 refused spot before."""
 
     state = State.NEEDS_SERVER
     intent: Intent
@@ -279,7 +279,7 @@ class SendJob(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class Wait(Step):
-    """Nothing to do until time passes or the server changes."""
+    """Do nothing until time passes or the server changes."""
 
     state = State.RUNNING
 
@@ -294,7 +294,7 @@ class End(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class RecordAbsence(Step):
-    """Record that EC2 does not show the server. `expired`: an older such record, if there is one; it is too old to count."""
+    """Record that EC2 does not show the server. `expired`: an earlier such record to replace, if there is one."""
 
     state = State.NOT_SHOWN
     server: str
@@ -303,7 +303,7 @@ class RecordAbsence(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class Close(Step):
-    """Decide how the attempt ended. `console_of`: the server whose console may say why, if its agent did not; or empty."""
+    """Decide how the attempt ended. `console_of`: the server whose console may say why; empty if the agent said it."""
 
     state = State.SERVER_GONE
     closing: Attempt
@@ -363,6 +363,6 @@ class RemoveOpen(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class Finished(Step):
-    """Nothing is left to do."""
+    """Do nothing: nothing is left to do."""
 
     state = State.FINISHED

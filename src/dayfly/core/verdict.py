@@ -13,7 +13,7 @@ from dayfly.core.records import Cancel, Cause, Closed, Elected, Ended, EndOrder,
 from dayfly.core.step import Close
 
 SWITCH_LINE = "dayfly switch: powering off:"
-"""What a server's switch (a script of its launch template) writes to the console before it powers the server off."""
+"""What a server's switch (remote/agent/boothook.sh) writes to the console before it powers the server off."""
 
 
 class _End(NamedTuple):

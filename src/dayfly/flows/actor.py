@@ -8,6 +8,7 @@ from dayfly.core.step import State
 from dayfly.core.ticks import Zones
 
 SWEEPER_STATES = frozenset(State)
+"""The sweeper may take every step."""
 LAUNCHER_STATES = SWEEPER_STATES - {State.MUST_END}
 """The launcher never ends a server; its role could not."""
 CLI_STATES = frozenset(

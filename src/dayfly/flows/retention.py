@@ -42,10 +42,10 @@ def remove_old_runs(now: datetime, keep_s: int) -> Flow[Removal]:
                 return removed
             if run.job not in latest_runs:
                 latest_runs[run.job] = yield from _latest_run(run.job)
-            still_open = yield from read.exists(names.open_key(run))
-            if str(run) == latest_runs[run.job] or still_open:
+            if str(run) == latest_runs[run.job] or (yield from read.exists(names.open_key(run))):
                 continue
-            removed.objects += yield from _remove(run, [key for key in markers if names.done_name(key).run == run])
+            markers_of_run = [key for key in markers if names.done_name(key).run == run]
+            removed.objects += yield from _remove(run, markers_of_run)
             removed.runs.append(str(run))
     return removed
 
