@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from dayfly.core import names
-from dayfly.core.event import LaunchRequest
+from dayfly.core.event import LaunchNow
 from dayfly.errors import NotFoundError
 from dayfly.flows.launch import launch
 from model.cloud import TICK, acting_as, cloud_with, version
@@ -16,9 +16,9 @@ from model.steps import RUN, closed, sweep, tick
 
 def test_run_by_hand_in_a_taken_second_takes_the_next():
     cloud = cloud_with(version(overlap="allow"))
-    first = cloud.run(launch(LaunchRequest(job="pi", request="a", by="ben"), acting_as("launcher")))
-    second = cloud.run(launch(LaunchRequest(job="pi", request="b", by="anna"), acting_as("launcher")))
-    again = cloud.run(launch(LaunchRequest(job="pi", request="a", by="ben"), acting_as("launcher")))
+    first = cloud.run(launch(LaunchNow(job="pi", request="a", by="ben"), acting_as("launcher")))
+    second = cloud.run(launch(LaunchNow(job="pi", request="b", by="anna"), acting_as("launcher")))
+    again = cloud.run(launch(LaunchNow(job="pi", request="a", by="ben"), acting_as("launcher")))
     assert second.facts.run.tick == first.facts.run.tick + timedelta(seconds=1)
     assert again.facts.run == first.facts.run
     assert len(cloud.servers) == 2
@@ -26,9 +26,9 @@ def test_run_by_hand_in_a_taken_second_takes_the_next():
 
 def test_second_delivery_two_seconds_later_is_the_same_run():
     cloud = cloud_with(version(overlap="allow"))
-    first = tick(cloud, tick=None, source="hand", request="one-request")
+    first = cloud.run(launch(LaunchNow(job="pi", request="one-request"), acting_as("launcher")))
     cloud.pass_time(2)
-    again = tick(cloud, tick=None, source="hand", request="one-request")
+    again = cloud.run(launch(LaunchNow(job="pi", request="one-request"), acting_as("launcher")))
     assert again.facts.run == first.facts.run
     assert len(cloud.servers) == 1
 
@@ -36,7 +36,7 @@ def test_second_delivery_two_seconds_later_is_the_same_run():
 def test_run_by_hand_in_the_second_of_a_tick_leaves_the_tick():
     cloud = cloud_with(version(overlap="allow"))
     cloud.now = TICK + timedelta(milliseconds=300)
-    tick(cloud, tick=None, source="hand", request="by hand", env={"QUICK": "1"})
+    cloud.run(launch(LaunchNow(job="pi", request="by hand", env={"QUICK": "1"}), acting_as("launcher")))
     cloud.pass_time(5)
     tick(cloud)
     assert cloud.json(names.claim_key(RUN))["source"] == "schedule"
@@ -45,7 +45,7 @@ def test_run_by_hand_in_the_second_of_a_tick_leaves_the_tick():
 @pytest.mark.parametrize("publish", [False, True])
 def test_run_by_hand_moves_latest_only_if_published(publish):
     cloud = cloud_with()
-    launched = cloud.run(launch(LaunchRequest(job="pi", request="a", publish=publish), acting_as("launcher")))
+    launched = cloud.run(launch(LaunchNow(job="pi", request="a", publish=publish), acting_as("launcher")))
     cloud.run_agent(next(iter(cloud.servers)))
     sweep(cloud)
     assert closed(cloud, launched.facts.run)["outcome"] == "succeeded"
@@ -54,11 +54,11 @@ def test_run_by_hand_moves_latest_only_if_published(publish):
 
 def test_env_of_a_run_by_hand_reaches_the_job_and_is_recorded():
     cloud = cloud_with(version(env={"MODE": "full", "A": "1"}))
-    launched = cloud.run(launch(LaunchRequest(job="pi", request="a", env={"MODE": "fast"}), acting_as("launcher")))
+    launched = cloud.run(launch(LaunchNow(job="pi", request="a", env={"MODE": "fast"}), acting_as("launcher")))
     assert cloud.go_of(next(iter(cloud.servers)))["env"] == {"MODE": "fast", "A": "1"}
     assert cloud.json(names.claim_key(launched.facts.run))["env"] == {"MODE": "fast"}
 
 
 def test_run_of_a_job_that_is_not_deployed_is_not_found():
     with pytest.raises(NotFoundError, match="no version of nope"):
-        cloud_with().run(launch(LaunchRequest(job="nope", request="a"), acting_as("launcher")))
+        cloud_with().run(launch(LaunchNow(job="nope", request="a"), acting_as("launcher")))

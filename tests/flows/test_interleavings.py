@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dayfly.core import names
-from dayfly.core.event import LaunchRequest
+from dayfly.core.event import LaunchAt, Retry
 from dayfly.core.records import Cancel, FleetError, Slot, encode
 from dayfly.errors import NotFoundError, Unclear
 from dayfly.flows.launch import launch
@@ -27,7 +27,7 @@ KEEP_S = 90 * 24 * 3600
 
 
 def delivery(cloud: ModelCloud, number: int, minute: int = 0) -> Stepper:
-    asked = LaunchRequest(job="pi", tick=TICK + timedelta(minutes=minute), source="schedule", request=f"d{number}")
+    asked = LaunchAt(job="pi", tick=TICK + timedelta(minutes=minute), source="schedule", request=f"d{number}")
     return Stepper(cloud, launch(asked, acting_as("launcher")))
 
 
@@ -147,11 +147,11 @@ def test_retries_and_cancels_keep_one_run_alive(seed, losing, shutdown_s, cancel
     """Two requests retry a finished run while the next tick is delivered, the CLI walks the run, and a person may cancel."""
     chance = Random(seed)
     cloud = cloud_with(version(market="on-demand"), shutdown_s=shutdown_s)
-    cloud.run(launch(LaunchRequest(job="pi", tick=TICK, source="schedule", request="d0"), acting_as("launcher")))
+    cloud.run(launch(LaunchAt(job="pi", tick=TICK, source="schedule", request="d0"), acting_as("launcher")))
     cloud.run_agent(next(iter(cloud.servers)), exit_code=3)
     cloud.run(sweep_project(acting_as("sweeper"), KEEP_S))
     cloud.now = TICK + timedelta(seconds=61)
-    again = [LaunchRequest(job="pi", retry=RUN, request=request) for request in ("r1", "r1", "r2")]
+    again = [Retry(run=RUN, request=request) for request in ("r1", "r1", "r2")]
     actors = [Stepper(cloud, launch(asked, acting_as("launcher"))) for asked in again]
     actors += [delivery(cloud, 7, minute=1), sweeper(cloud), Stepper(cloud, walk(RUN, acting_as("cli:ben")))]
     if cancelled:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dayfly.core import names
-from dayfly.core.event import LaunchRequest
+from dayfly.core.event import Retry
 from dayfly.core.versions import write_version
 from dayfly.errors import NotFoundError
 from dayfly.flows.launch import launch
@@ -21,7 +21,7 @@ def test_retry_runs_what_is_deployed_now_as_attempt_2():
     new = version(since=cloud.now, command="fixed")
     cloud.objects[new.key] = write_version(new)
     cloud.pass_time(5)
-    cloud.run(launch(LaunchRequest(job="pi", retry=RUN, request="r1"), acting_as("launcher")))
+    cloud.run(launch(Retry(run=RUN, request="r1"), acting_as("launcher")))
     second = list(cloud.servers)[1]
     assert cloud.go_of(second)["command"] == "fixed"
     cloud.run_agent(second)
@@ -40,7 +40,7 @@ def test_retry_with_same_code_runs_what_the_last_attempt_ran():
     sweep(cloud)
     new = version(since=cloud.now, command="fixed")
     cloud.objects[new.key] = write_version(new)
-    cloud.run(launch(LaunchRequest(job="pi", retry=RUN, request="r1", same_code=True), acting_as("launcher")))
+    cloud.run(launch(Retry(run=RUN, request="r1", same_code=True), acting_as("launcher")))
     assert cloud.go_of(list(cloud.servers)[1])["command"] == "pie 10 out/pi.txt"
 
 
@@ -48,7 +48,7 @@ def test_run_that_is_not_over_cannot_be_retried():
     cloud = cloud_with()
     tick(cloud)
     with pytest.raises(NotFoundError, match="is not over"):
-        cloud.run(launch(LaunchRequest(job="pi", retry=RUN, request="r1"), acting_as("launcher")))
+        cloud.run(launch(Retry(run=RUN, request="r1"), acting_as("launcher")))
 
 
 def test_second_delivery_of_a_retry_makes_no_third_attempt():

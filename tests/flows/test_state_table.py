@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from dayfly.core import names
-from dayfly.core.event import LaunchRequest
+from dayfly.core.event import LaunchAt, Retry
 from dayfly.core.records import Cancel, FleetError, Opened, Slot, encode
 from dayfly.core.step import FIRST_STATES, TABLE, State
 from dayfly.errors import DayflyError
@@ -26,7 +26,7 @@ NEXT = TICK + timedelta(minutes=1)
 
 
 def retry(cloud: ModelCloud) -> None:
-    cloud.run(launch(LaunchRequest(job="pi", retry=RUN, request="r"), acting_as("launcher")))
+    cloud.run(launch(Retry(run=RUN, request="r"), acting_as("launcher")))
 
 
 def cancel(cloud: ModelCloud, attempt: int = 1) -> None:
@@ -198,7 +198,7 @@ def next_tick_takes_the_slot_before_a_retry(seen: Transitions) -> None:
     tick(cloud)
     run_agents(cloud, exit_code=3)
     sweep(cloud)
-    launching = Stepper(cloud, launch(LaunchRequest(job="pi", retry=RUN, request="r"), acting_as("launcher")))
+    launching = Stepper(cloud, launch(Retry(run=RUN, request="r"), acting_as("launcher")))
     while names.open_key(RUN) not in cloud.objects:
         launching.step()
     cloud.pass_time(60)
@@ -283,10 +283,10 @@ def random_run(seen: Transitions, seed: int) -> None:
     refuse = {market: FULL for market in ("spot", "on-demand") if chance.random() < 0.2}
     changes = {"overlap": chance.choice(["skip", "allow"]), "market": chance.choice(["spot-first", "on-demand"])}
     cloud = seen.watch(cloud_with(version(**changes), refuse=refuse, shutdown_s=chance.choice([0, 40])))
-    requests = [LaunchRequest(job="pi", tick=TICK, source="schedule", request="d1")]
+    requests = [LaunchAt(job="pi", tick=TICK, source="schedule", request="d1")]
     requests += [
-        LaunchRequest(job="pi", tick=NEXT, source="schedule", request="d2"),
-        LaunchRequest(job="pi", retry=RUN, request="r"),
+        LaunchAt(job="pi", tick=NEXT, source="schedule", request="d2"),
+        Retry(run=RUN, request="r"),
     ]
     for _ in range(4):
         actors = [Stepper(cloud, launch(chance.choice(requests), acting_as("launcher"))) for _ in range(2)]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dayfly.core import names
-from dayfly.core.event import LaunchRequest
+from dayfly.core.event import LaunchAt, Retry
 from dayfly.core.records import Cancel, FleetError, encode
 from dayfly.flows import calls
 from dayfly.flows.launch import launch
@@ -19,9 +19,9 @@ DAY = 24 * 3600
 NO_CAPACITY = (FleetError(code="InsufficientInstanceCapacity", message="none", pool="c8g.large eu-west-1a"),)
 
 
-def due(**changes: Any) -> LaunchRequest:
+def due(**changes: Any) -> LaunchAt:
     """Return the launch request that the schedule sends for RUN."""
-    return LaunchRequest(**{"job": "pi", "tick": TICK, "source": "schedule", "request": "delivery-1", **changes})
+    return LaunchAt(**{"job": "pi", "tick": TICK, "source": "schedule", "request": "delivery-1", **changes})
 
 
 def tick(cloud: ModelCloud, **changes: Any) -> Any:
@@ -30,7 +30,7 @@ def tick(cloud: ModelCloud, **changes: Any) -> Any:
 
 
 def retry(cloud: ModelCloud, run: names.RunName = RUN, request: str = "retry-1") -> Any:
-    return cloud.run(launch(LaunchRequest(job="pi", retry=run, request=request), acting_as("launcher")))
+    return cloud.run(launch(Retry(run=run, request=request), acting_as("launcher")))
 
 
 def cancel(cloud: ModelCloud, attempt: int = 1) -> None:

@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 from dayfly.core import names
-from dayfly.core.event import LaunchRequest
+from dayfly.core.event import Retry
 from dayfly.errors import NotFoundError, Unclear, UnfinishedError
 from dayfly.flows.launch import launch
 from dayfly.project.runs.cancel import GONE_WITHIN_S, cancel
@@ -62,7 +62,7 @@ def test_cancel_of_a_retry_ends_the_second_attempt():
     cloud = live_run()
     cloud.run_agent(next(iter(cloud.servers)), exit_code=3)
     sweep(cloud)
-    asked = LaunchRequest(job="pi", tick=None, source="hand", request="again", retry=RUN)
+    asked = Retry(request="again", run=RUN)
     cloud.run(launch(asked, acting_as("launcher")))
     assert cancel_run(cloud).outcome == "cancelled"
     assert names.attempt_key(RUN, 2, "cancel") in cloud.objects

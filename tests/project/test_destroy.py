@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dayfly.core import names
-from dayfly.core.event import LaunchRequest
+from dayfly.core.event import LaunchNow
 from dayfly.core.model import Removed
 from dayfly.errors import DayflyError, FileError, Refused, Unclear, UnfinishedError
 from dayfly.flows import calls
@@ -40,7 +40,7 @@ def in_use(**state) -> ModelAccount:
 
 def start(account: ModelAccount, request: str) -> None:
     """Let the launcher start a run by hand, with what the stack holds."""
-    asked = LaunchRequest(job="pi", tick=None, source="hand", request=request)
+    asked = LaunchNow(job="pi", request=request)
     account.run(launch(asked, acting_as("launcher")))
 
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from dayfly.core import names
-from dayfly.core.event import LaunchRequest
+from dayfly.core.event import LaunchAt, LaunchNow, Retry
 from dayfly.core.model import Removed
 from dayfly.core.records import FleetError, Heartbeat, encode
 from dayfly.core.versions import write_version
@@ -38,7 +38,7 @@ def deployed(since=TICK - timedelta(hours=1), **changes):
 
 
 def tick(cloud, moment=TICK, **changes):
-    request = LaunchRequest(
+    request = LaunchAt(
         **{"job": "pi", "tick": moment, "source": "schedule", "request": f"delivery of {moment}", **changes}
     )
     return cloud.run(launch(request, acting_as("launcher")))
@@ -145,7 +145,7 @@ def test_newest_attempt_counts():
     whole_run(cloud, exit_code=3)
     cloud.pass_time(60)
     run = names.RunName("pi", TICK)
-    cloud.run(launch(LaunchRequest(job="pi", retry=run, request="again"), acting_as("launcher")))
+    cloud.run(launch(Retry(run=run, request="again"), acting_as("launcher")))
     [row] = rows(cloud)
     assert (row.outcome, row.attempt, row.before) == ("starting", 2, ("exit 3",))
     cloud.run_agent(list(cloud.servers)[-1])
@@ -216,7 +216,7 @@ def test_newest_good_run_is_the_one_latest_names():
 
 def test_good_run_by_hand_is_only_named_in_the_hint():
     cloud = deployed(since=TICK)
-    launched = tick(cloud, None, source="hand")
+    launched = cloud.run(launch(LaunchNow(job="pi", request="by hand"), acting_as("launcher")))
     cloud.run_agent(next(iter(cloud.servers)))
     sweep(cloud)
     with pytest.raises(NotFoundError, match="no scheduled run of pi has succeeded yet") as refused:

@@ -16,21 +16,41 @@ EXAMPLE = '{"job": "pi", "tick": "2026-11-24T22:41:00Z", "source": "schedule"}'
 
 
 @dataclass(frozen=True, kw_only=True)
-class LaunchRequest:
-    """What an event asks for: a run of a job (at a tick, or now), or a retry of a run.
-
-    `request` is an idempotency key: two events with the same key start one run. With a tick, the tick is the key.
-    """
+class LaunchAt:
+    """A run of a job at a tick. The tick is the idempotency key: two events with the same tick start one run."""
 
     job: str
-    tick: datetime | None = None
-    source: Source = Source.HAND
+    tick: datetime
+    source: Source
     request: str = ""
     by: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
     publish: bool = False
-    retry: names.RunName | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaunchNow:
+    """A run of a job by hand, now. `request` is an idempotency key: two events with the same key start one run."""
+
+    job: str
+    request: str
+    by: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+    publish: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retry:
+    """Another attempt of a run. `request` is an idempotency key: two events with the same key start one attempt."""
+
+    run: names.RunName
+    request: str
+    by: str = ""
     same_code: bool = False
+
+
+LaunchRequest = LaunchAt | LaunchNow | Retry
+"""What an event asks for."""
 
 
 def launch_request(event: Any, request: str) -> LaunchRequest:
@@ -45,17 +65,17 @@ def launch_request(event: Any, request: str) -> LaunchRequest:
         raise _invalid("env must be an object whose values are strings")
     by, request = str(event.get("by") or ""), str(event.get("request") or request)
     if event.get("retry"):
-        run = _run(event["retry"])
-        return LaunchRequest(job=run.job, retry=run, same_code=bool(event.get("same_code")), by=by, request=request)
+        return Retry(run=_run(event["retry"]), same_code=bool(event.get("same_code")), by=by, request=request)
     job, source = event.get("job"), _source(event.get("source"))
     if not isinstance(job, str) or not names.JOB_NAME.fullmatch(job):
         raise _invalid("job is missing or not the name of a job")
-    tick = _tick(event.get("tick"))
-    if tick is None and source == Source.SCHEDULE:
+    publish = bool(event.get("publish"))
+    if event.get("tick"):
+        tick = _tick(event["tick"])
+        return LaunchAt(job=job, tick=tick, source=source, env=dict(env), publish=publish, by=by, request=request)
+    if source == Source.SCHEDULE:
         raise _invalid("an event with source schedule must have a tick")
-    return LaunchRequest(
-        job=job, tick=tick, source=source, env=dict(env), publish=bool(event.get("publish")), by=by, request=request
-    )
+    return LaunchNow(job=job, env=dict(env), publish=publish, by=by, request=request)
 
 
 def _source(text: Any) -> Source:
@@ -65,9 +85,7 @@ def _source(text: Any) -> Source:
         raise _invalid(f"source must be schedule or hand, not {text!r}") from None
 
 
-def _tick(text: Any) -> datetime | None:
-    if not text:
-        return None
+def _tick(text: Any) -> datetime:
     try:
         return names.utc_moment(str(text))
     except ValueError as error:

@@ -6,12 +6,12 @@ An event may be delivered late, twice, or many times at once. The run's name is 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import count, islice
 
 from dayfly.core import claim, names, ticks
-from dayfly.core.event import LaunchRequest
+from dayfly.core.event import LaunchAt, LaunchNow, LaunchRequest, Retry
 from dayfly.core.facts import Facts, NoAttempt, NotStored, WithEtag
 from dayfly.core.model import Deployed
 from dayfly.core.records import Claim, Opened, Requested, Source, encode
@@ -38,14 +38,17 @@ LaunchResult = WalkResult | Rejected
 
 def launch(wanted: LaunchRequest, actor: Actor) -> Flow[LaunchResult]:
     """Open the run that the event asks for and walk it. Raises NotFoundError when a person names what does not exist."""
-    if wanted.retry is not None:
-        return (yield from _retry(wanted, wanted.retry, actor))
-    if wanted.tick is not None:
-        return (yield from _launch_tick(wanted, names.RunName(wanted.job, wanted.tick), actor))
-    return (yield from _launch_by_hand(wanted, actor))
+    match wanted:
+        case Retry():
+            return (yield from _retry(wanted, actor))
+        case LaunchAt():
+            return (yield from _launch_tick(wanted, actor))
+        case LaunchNow():
+            return (yield from _launch_by_hand(wanted, actor))
 
 
-def _launch_tick(wanted: LaunchRequest, run: names.RunName, actor: Actor) -> Flow[LaunchResult]:
+def _launch_tick(wanted: LaunchAt, actor: Actor) -> Flow[LaunchResult]:
+    run = names.RunName(wanted.job, wanted.tick)
     now = yield from ask(Now())
     opened = Opened(
         run=str(run),
@@ -71,7 +74,7 @@ def _launch_tick(wanted: LaunchRequest, run: names.RunName, actor: Actor) -> Flo
 # --- by hand ------------------------------------------------------------------------------------------------------------
 
 
-def _launch_by_hand(wanted: LaunchRequest, actor: Actor) -> Flow[LaunchResult]:
+def _launch_by_hand(wanted: LaunchNow, actor: Actor) -> Flow[LaunchResult]:
     """Launch a run in the current second, or in the next one that neither another request nor a tick has.
 
     Each second is recorded under the request before it is tried, so that a second delivery tries the same seconds.
@@ -83,11 +86,23 @@ def _launch_by_hand(wanted: LaunchRequest, actor: Actor) -> Flow[LaunchResult]:
         run = names.run_name(requested.run)
         if (yield from _stored_request(run)) not in ("", wanted.request):
             continue
-        result = yield from _launch_tick(replace(wanted, tick=run.tick), run, actor)
+        result = yield from _launch_tick(_at(run.tick, wanted), actor)
         if isinstance(result, Rejected) or _request_of(result.facts) == wanted.request:
             return result
     raise NotFoundError(
         f"{wanted.job} was started by hand {MAX_SECONDS_TRIED} times within a minute", hint="try again in a minute"
+    )
+
+
+def _at(tick: datetime, wanted: LaunchNow) -> LaunchAt:
+    return LaunchAt(
+        job=wanted.job,
+        tick=tick,
+        source=Source.HAND,
+        request=wanted.request,
+        by=wanted.by,
+        env=wanted.env,
+        publish=wanted.publish,
     )
 
 
@@ -133,15 +148,16 @@ def _request_of(facts: Facts) -> str:
 # --- another attempt ----------------------------------------------------------------------------------------------------
 
 
-def _retry(wanted: LaunchRequest, run: names.RunName, actor: Actor) -> Flow[LaunchResult]:
+def _retry(wanted: Retry, actor: Actor) -> Flow[LaunchResult]:
     """Open a finished run again for another attempt, the one that this request got, and walk it."""
+    run = wanted.run
     facts = yield from gather(run)
     now = yield from ask(Now())
     key = names.request_key(wanted.request, 0)
     requested = yield from read.record(Requested, key)
     if isinstance(requested, NotStored):
         last = _last_attempt(run, facts)
-        _refuse_removed(run, facts, wanted, now)
+        _refuse_removed(facts, wanted, now)
         requested = yield from _write_once(key, Requested(run=str(run), attempt=last + 1, at=now))
     begun = bool(facts.attempts) and facts.attempt.number >= (requested.attempt or 0)
     match facts.claim:
@@ -171,8 +187,9 @@ def _last_attempt(run: names.RunName, facts: Facts) -> int:
     return facts.attempt.number
 
 
-def _refuse_removed(run: names.RunName, facts: Facts, wanted: LaunchRequest, now: datetime) -> None:
+def _refuse_removed(facts: Facts, wanted: Retry, now: datetime) -> None:
     if not wanted.same_code and not isinstance(ticks.in_force(facts.versions, now), Deployed):
         raise NotFoundError(
-            f"{run.job} is no longer deployed", hint=f"dayfly retry {run} --same-code runs it as it was"
+            f"{wanted.run.job} is no longer deployed",
+            hint=f"dayfly retry {wanted.run} --same-code runs it as it was",
         )
