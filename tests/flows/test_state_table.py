@@ -9,7 +9,7 @@ import pytest
 
 from dayfly.core import names
 from dayfly.core.event import LaunchAt, Retry
-from dayfly.core.records import Cancel, FleetError, Opened, Slot, encode
+from dayfly.core.records import FleetError, Opened, Slot, encode
 from dayfly.core.step import FIRST_STATES, TABLE, State
 from dayfly.errors import DayflyError
 from dayfly.flows import calls
@@ -18,19 +18,11 @@ from dayfly.flows.sweep import sweep_project
 from dayfly.flows.walk import walk
 from model.cloud import TICK, ModelCloud, acting_as, cloud_with, version
 from model.stepper import Stepper
-from model.steps import RUN, due, sweep, tick
+from model.steps import RUN, cancel, due, retry, sweep, tick
 from model.transitions import LISTED_WITHIN, Transitions
 
 FULL = (FleetError(code="InsufficientInstanceCapacity", message=""),)
 NEXT = TICK + timedelta(minutes=1)
-
-
-def retry(cloud: ModelCloud) -> None:
-    cloud.run(launch(Retry(run=RUN, request="r"), acting_as("launcher")))
-
-
-def cancel(cloud: ModelCloud, attempt: int = 1) -> None:
-    cloud.objects[names.attempt_key(RUN, attempt, "cancel")] = encode(Cancel(at=cloud.now, by="ben"))
 
 
 def run_agents(cloud: ModelCloud, exit_code: int = 0) -> None:
