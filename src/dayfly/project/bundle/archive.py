@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from dayfly.project import formatting
 
@@ -62,7 +63,7 @@ def read_entry(name: str, path: Path) -> Entry:
     return Entry(name, stat.S_IFREG | 0o644, path)
 
 
-def write_zip(entries: Iterable[Entry], out: Path, limit: int | None = None) -> Zip:
+def write_zip(entries: Iterable[Entry], out: Path, limit: int = sys.maxsize) -> Zip:
     """Write the entries to `out/SHA256.zip`. Raises TooLargeError as soon as the zip exceeds `limit` bytes."""
     out.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix="unfinished-", suffix=".zip", dir=out)
@@ -71,9 +72,9 @@ def write_zip(entries: Iterable[Entry], out: Path, limit: int | None = None) -> 
         with os.fdopen(handle, "w+b") as file:
             with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
                 for entry in sorted(entries, key=lambda entry: entry.name):
-                    _write_entry(archive, entry, limit)
+                    _write_entry(archive, file, entry, limit)
             size = file.tell()
-            if limit is not None and size > limit:
+            if size > limit:
                 raise TooLargeError
             file.seek(0)
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -84,7 +85,8 @@ def write_zip(entries: Iterable[Entry], out: Path, limit: int | None = None) -> 
         unfinished.unlink(missing_ok=True)
 
 
-def _write_entry(archive: zipfile.ZipFile, entry: Entry, limit: int | None) -> None:
+def _write_entry(archive: zipfile.ZipFile, file: IO[bytes], entry: Entry, limit: int) -> None:
+    """Write an entry to the archive, which writes to `file`."""
     info = zipfile.ZipInfo(entry.name, _TIME)
     info.compress_type = zipfile.ZIP_DEFLATED
     info.create_system = _CREATED_ON_UNIX
@@ -96,7 +98,7 @@ def _write_entry(archive: zipfile.ZipFile, entry: Entry, limit: int | None) -> N
     with entry.source.open("rb") as source, archive.open(info, "w") as target:
         while block := source.read(_BLOCK_BYTES):
             target.write(block)
-            if limit is not None and archive.fp is not None and archive.fp.tell() > limit:
+            if file.tell() > limit:
                 raise TooLargeError
 
 

@@ -49,9 +49,10 @@ def tail(run: names.RunName, *, follow: bool, poll_s: float) -> Flow[Tail]:
 
 def _read_on(run: names.RunName, read: Tail, *, follow: bool) -> Flow[None]:
     """Emit the new pieces, and record them in `read`."""
-    attempt = log_attempt((yield from gather(run)), follow=follow)
-    if attempt is None:
+    facts = yield from gather(run)
+    if follow and _may_get_a_server(facts):
         return
+    attempt = log_attempt(facts)
     for key in (yield from log_pieces(run, attempt)):
         if key not in read.seen:
             body = yield from _piece(key)
@@ -77,10 +78,8 @@ def _piece(key: str) -> Flow[bytes]:
     return stored.body
 
 
-def log_attempt(facts: Facts, *, follow: bool) -> Attempt | None:
-    """Return the newest attempt with a server; None: wait for one. Raises NotFoundError if none has a server and none will."""
-    if follow and _may_get_a_server(facts):
-        return None
+def log_attempt(facts: Facts) -> Attempt:
+    """Return the newest attempt with a server. Raises NotFoundError if none has one."""
     with_server = [one for one in facts.attempts if isinstance(one.election, Elected)]
     if with_server:
         return with_server[-1]

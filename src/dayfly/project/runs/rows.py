@@ -20,7 +20,7 @@ NEVER_STARTED = "never started"
 class RunRow:
     """A run, or a tick that never became one. `outcome`: that of the newest attempt, or one of state.LIVE.
 
-    `detailed` False: only `run`, `outcome` and `attempt` were looked up. None: unknown. `job`: how long the command ran.
+    `detailed` False: only `run`, `outcome` and `attempt` were looked up. None and "": unknown. `job`: how long the command ran.
     `before`: how the earlier attempts ended.
     """
 
@@ -32,8 +32,8 @@ class RunRow:
     reason: str = ""
     detail: str = ""
     job: timedelta | None = None
-    server: str | None = None
-    market: str | None = None
+    server: str = ""
+    market: str = ""
     gone_by: datetime | None = None
     before: tuple[str, ...] = ()
     latest: bool = False
@@ -77,7 +77,7 @@ def _with_attempt(row: RunRow, facts: Facts, attempt: Attempt, now: datetime) ->
     )
     match attempt.election:
         case Elected(type=type, market=market):
-            row = replace(row, server=type, market=market)
+            row = replace(row, server=type or "", market=market or "")
     match attempt.closed:
         case Closed(reason=reason, detail=detail):
             return replace(row, reason=reason, detail=detail)
@@ -99,8 +99,8 @@ def from_receipt(row: RunRow, receipt: Mapping[str, Any]) -> RunRow:
         source=receipt.get("source"),
         reason=receipt.get("reason") or "",
         detail=receipt.get("detail") or "",
-        server=server.get("type"),
-        market=server.get("market"),
+        server=server.get("type") or "",
+        market=server.get("market") or "",
         before=tuple(one.get("reason") or one.get("outcome") or "" for one in earlier),
     )
     began, ended = times.get("job_started"), times.get("job_ended")

@@ -57,8 +57,8 @@ def run_document(row: RunRow) -> dict[str, Any]:
     }
     if row.job is not None:
         document["job_s"] = round(row.job.total_seconds(), 1)
-    if row.server is not None:
-        document["server"] = {"type": row.server, "market": row.market}
+    if row.server:
+        document["server"] = {"type": row.server, "market": row.market or None}
     if row.gone_by is not None:
         document["gone_by"] = names.utc_text(row.gone_by)
     return document
@@ -99,8 +99,8 @@ def _cells(
     job, server = "-", "-"
     if row.job is not None:
         job = formatting.duration(row.job)
-    if row.server is not None:
-        server = formatting.joined(row.server, row.market or "", separator=" ")
+    if row.server:
+        server = formatting.joined(row.server, row.market, separator=" ")
     return (name, due, reasons.outcome_words(row.outcome), job, server, _note(row, zone))
 
 
