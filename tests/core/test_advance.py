@@ -15,7 +15,9 @@ OTHER = names.RunName("pi", datetime(2026, 11, 24, 22, 40, tzinfo=UTC))
 
 
 def facts(holder: names.RunName | None, opened: bool = True) -> Facts:
-    slot = WithEtag(record=Slot(holder=holder and str(holder), at=TICK), etag="s")
+    slot = NOT_STORED
+    if holder is not None:
+        slot = WithEtag(record=Slot(holder=str(holder), attempt=0, at=TICK), etag="s")
     open_record = WithEtag(record=Opened(run=str(RUN), source="schedule", at=TICK, request="r"), etag="o")
     return Facts(run=RUN, opened=open_record if opened else NOT_STORED, slot=slot, versions=(version(),))
 

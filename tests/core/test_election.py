@@ -8,7 +8,8 @@ import pytest
 
 from dayfly.core import election
 from dayfly.core.facts import Server
-from dayfly.core.records import Cause, FleetError, Intent, NoServer, SpotRefused, decode_election, encode
+from dayfly.core.record_json import decode_election, encode
+from dayfly.core.records import Cause, FleetError, Intent, NoServer, SpotRefused
 from dayfly.core.step import AskEc2
 
 NOW = datetime(2026, 11, 24, 22, 41, tzinfo=UTC)
@@ -61,13 +62,16 @@ def test_cause_gives_the_reason(cause, reason):
 
 def test_both_kinds_of_election_survive_storage():
     server = Server(id="i-1", state="pending", launched=NOW, type="", zone="", market="spot", image="", tags={})
-    for record in (election.elect(server, NOW), election.elect_none(Cause.UNANSWERED, (FULL,), NOW)):
+    for record in (
+        election.elect(server, asked("spot", ("spot",)).intent, NOW),
+        election.elect_none(Cause.UNANSWERED, (FULL,), NOW),
+    ):
         assert decode_election(encode(record)) == record
 
 
 def test_what_ec2_does_not_say_is_none():
     server = Server(id="i-1", state="pending", launched=NOW, type="", zone="", market="spot", image="", tags={})
-    assert election.elect(server, NOW).zone is None
+    assert election.elect(server, asked("spot", ("spot",)).intent, NOW).zone is None
 
 
 @pytest.mark.parametrize(

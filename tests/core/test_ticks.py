@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from dayfly.core import ticks
+from dayfly.core import names, ticks
 from dayfly.core.model import Removed
 from dayfly.core.versions import read_version, write_version
 from model.cloud import version
@@ -25,11 +25,13 @@ def test_version_in_force_is_the_newest_that_has_begun():
     assert ticks.in_force(versions, NOON + 5 * HOUR) is GONE
 
 
-def test_keys_alone_tell_the_version_in_force():
-    keys = [NEW.key, OLD.key, GONE.key]
+def test_first_key_after_the_bound_is_the_version_in_force():
+    keys = sorted([NEW.key, OLD.key, GONE.key])
     for hour in range(-1, 6):
-        found = ticks.in_force((OLD, NEW, GONE), NOON + hour * HOUR)
-        assert ticks.key_in_force(keys, NOON + hour * HOUR) == (found and found.key)
+        moment = NOON + hour * HOUR
+        found = ticks.in_force((OLD, NEW, GONE), moment)
+        after = [key for key in keys if key > names.version_bound(OLD.name, moment)]
+        assert after[:1] == [version.key for version in (found,) if version]
 
 
 def test_each_version_is_in_force_until_the_next():
@@ -41,19 +43,18 @@ def test_each_version_is_in_force_until_the_next():
 
 
 def test_overdue_ticks_are_older_than_start_within():
-    def overdue(now: datetime, grace: timedelta = timedelta(0)) -> list[int]:
-        found = ticks.overdue(OLD, NOON, NOON + 2 * HOUR, now, ZoneInfo, grace)
+    def overdue(now: datetime) -> list[int]:
+        found = ticks.overdue(OLD.job.timetable, NOON, NOON + 2 * HOUR, now, ZoneInfo)
         return [tick.hour for tick in found]
 
     assert overdue(NOON + timedelta(minutes=10)) == []
     assert overdue(NOON + timedelta(minutes=11)) == [12]
-    assert overdue(NOON + timedelta(minutes=11), timedelta(minutes=2)) == []
     assert overdue(NOON + 5 * HOUR) == [12, 13]
 
 
 def test_a_tick_is_due_by_the_versions_own_schedule():
-    assert ticks.is_due(OLD, NOON + HOUR, ZoneInfo)
-    assert not ticks.is_due(NEW, NOON + HOUR, ZoneInfo)
+    assert ticks.is_due(OLD.job.timetable, NOON + HOUR, ZoneInfo)
+    assert not ticks.is_due(NEW.job.timetable, NOON + HOUR, ZoneInfo)
 
 
 def test_both_kinds_of_version_survive_storage():

@@ -38,7 +38,7 @@ def closed(
     reason_code="",
 ):
     shown = replace(SERVER, reason_code=reason_code)
-    attempt = Attempt(number=1, intent=INTENT, election=elect(shown, NOW), ended=ended, servers=(shown,))
+    attempt = Attempt(number=1, intent=INTENT, election=elect(shown, INTENT, NOW), ended=ended, servers=(shown,))
     step = Close(
         closing=attempt, election=election or attempt.election, cancel=cancel, console_of="", reason="", attempt=1
     )

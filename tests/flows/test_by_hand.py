@@ -19,8 +19,8 @@ def test_run_by_hand_in_a_taken_second_takes_the_next():
     first = cloud.run(launch(LaunchNow(job="pi", request="a", by="ben"), acting_as("launcher")))
     second = cloud.run(launch(LaunchNow(job="pi", request="b", by="anna"), acting_as("launcher")))
     again = cloud.run(launch(LaunchNow(job="pi", request="a", by="ben"), acting_as("launcher")))
-    assert second.facts.run.tick == first.facts.run.tick + timedelta(seconds=1)
-    assert again.facts.run == first.facts.run
+    assert second.run.tick == first.run.tick + timedelta(seconds=1)
+    assert again.run == first.run
     assert len(cloud.servers) == 2
 
 
@@ -29,7 +29,7 @@ def test_second_delivery_two_seconds_later_is_the_same_run():
     first = cloud.run(launch(LaunchNow(job="pi", request="one-request"), acting_as("launcher")))
     cloud.pass_time(2)
     again = cloud.run(launch(LaunchNow(job="pi", request="one-request"), acting_as("launcher")))
-    assert again.facts.run == first.facts.run
+    assert again.run == first.run
     assert len(cloud.servers) == 1
 
 
@@ -48,7 +48,7 @@ def test_run_by_hand_moves_latest_only_if_published(publish):
     launched = cloud.run(launch(LaunchNow(job="pi", request="a", publish=publish), acting_as("launcher")))
     cloud.run_agent(next(iter(cloud.servers)))
     sweep(cloud)
-    assert closed(cloud, launched.facts.run)["outcome"] == "succeeded"
+    assert closed(cloud, launched.run)["outcome"] == "succeeded"
     assert ("latest/pi.json" in cloud.objects) is publish
 
 
@@ -56,7 +56,7 @@ def test_env_of_a_run_by_hand_reaches_the_job_and_is_recorded():
     cloud = cloud_with(version(env={"MODE": "full", "A": "1"}))
     launched = cloud.run(launch(LaunchNow(job="pi", request="a", env={"MODE": "fast"}), acting_as("launcher")))
     assert cloud.go_of(next(iter(cloud.servers)))["env"] == {"MODE": "fast", "A": "1"}
-    assert cloud.json(names.claim_key(launched.facts.run))["env"] == {"MODE": "fast"}
+    assert cloud.json(names.claim_key(launched.run))["env"] == {"MODE": "fast"}
 
 
 def test_run_of_a_job_that_is_not_deployed_is_not_found():

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from dayfly.core import names
-from model.cloud import TICK, cloud_with, version
+from model.cloud import TICK, TWO_MINUTES, cloud_with, version
 from model.steps import RUN, closed, sweep, tick
 
 
@@ -106,7 +106,7 @@ def test_sightings_hours_apart_do_not_make_a_server_gone():
 
 
 def test_latest_never_moves_back_to_an_older_tick():
-    cloud = cloud_with(version(overlap="allow"))
+    cloud = cloud_with(version(overlap="allow", schedule=TWO_MINUTES))
     tick(cloud)
     cloud.pass_time(60)
     newer = names.RunName("pi", TICK + timedelta(minutes=1))

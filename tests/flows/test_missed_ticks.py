@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 
 from dayfly.core import names
-from dayfly.core.records import Opened, encode
+from dayfly.core.record_json import encode
+from dayfly.core.records import Opened
 from dayfly.core.versions import write_version
+from dayfly.flows import calls
 from dayfly.flows.sweep import sweep_project
 from dayfly.project.deploy import plan
 from model.cloud import TICK, acting_as, cloud_with, version
-from model.steps import DAY, RUN, sweep, tick
+from model.stepper import Stepper
+from model.steps import DAY, RUN, step_past, sweep, tick
 
 
 def test_tick_delivered_after_start_within_is_missed():
@@ -20,7 +23,7 @@ def test_tick_delivered_after_start_within_is_missed():
     assert not cloud.servers
     assert cloud.json(names.claim_key(RUN))["decision"] == "missed"
     assert names.done_key(RUN, 0, "missed") in cloud.objects
-    assert cloud.json("slots/pi.json")["holder"] is None
+    assert "slots/pi.json" not in cloud.objects
 
 
 def test_sweep_claims_an_undelivered_tick_as_missed():
@@ -45,7 +48,7 @@ def test_delivered_tick_is_not_claimed_as_missed():
 
 
 def test_every_tick_is_claimed_after_sweeper_downtime():
-    cloud = cloud_with(version(start_within_s=60))
+    cloud = cloud_with(version(schedule=("* * * * *",), start_within_s=60))
     cloud.now = TICK + timedelta(hours=20)
     missed: list[str] = []
     for _ in range(4):
@@ -69,4 +72,25 @@ def test_open_run_of_a_removed_job_is_missed_and_stops_no_other():
     cloud.pass_time(10)
     sweep(cloud)
     assert names.done_key(names.RunName("zz", TICK), 1, "succeeded") in cloud.objects
+    assert names.done_key(RUN, 0, "missed") in cloud.objects
+
+
+def test_sweep_delivers_an_undelivered_tick_while_it_may_start():
+    """S3 was away at the tick, so no delivery could open the run; start_within still lasts."""
+    cloud = cloud_with()
+    cloud.pass_time(180)
+    assert sweep(cloud).missed == []
+    [server] = cloud.servers
+    assert cloud.go_of(server) is not None
+    assert cloud.json(names.claim_key(RUN))["why"] == "the sweeper delivered it 181.0 s after the tick"
+
+
+def test_claim_without_its_other_records_is_finished_by_the_next_sweep():
+    """The sweeper claimed the tick as missed and stopped there."""
+    cloud = cloud_with(version(start_within_s=60))
+    cloud.pass_time(400)
+    sweeping = Stepper(cloud, sweep_project(acting_as("sweeper"), DAY))
+    step_past(sweeping, lambda call: isinstance(call, calls.PutNew) and call.key == names.claim_key(RUN))
+    assert names.done_key(RUN, 0, "missed") not in cloud.objects
+    sweep(cloud)
     assert names.done_key(RUN, 0, "missed") in cloud.objects

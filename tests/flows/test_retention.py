@@ -5,8 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 from dayfly.core import names
-from model.cloud import ROLE, START, TICK, cloud_with, version
-from model.steps import sweep, tick
+from dayfly.errors import NotFoundError
+from dayfly.flows.sweep import sweep_project
+from model.cloud import ROLE, START, TICK, acting_as, cloud_with, version
+from model.stepper import Stepper
+from model.steps import DAY, RUN, retry, sweep, tick
 
 
 def test_keep_removes_old_runs_but_not_what_latest_names():
@@ -53,3 +56,53 @@ def test_one_sweep_removes_at_most_what_its_time_allows():
     before = len(cloud.objects)
     sweep(cloud)
     assert before - len(cloud.objects) <= 21_100
+
+
+def old_failed_run():
+    cloud = cloud_with(version(schedule=("41 22 24 11 *",), timezone="UTC"))
+    tick(cloud)
+    cloud.run_agent(next(iter(cloud.servers)), exit_code=3)
+    sweep(cloud)
+    cloud.now = TICK + timedelta(days=91)
+    return cloud
+
+
+def at_each_call(cloud, flow):
+    """Run a flow, and yield before each of its calls."""
+    stepper = Stepper(cloud, flow)
+    while not stepper.over:
+        stepper.step()
+        yield
+    assert stepper.error is None
+
+
+def test_a_retry_at_any_moment_of_a_removal_comes_before_it_or_is_refused():
+    calls_made = sum(1 for _ in at_each_call(old_failed_run(), sweep_project(acting_as("sweeper"), 90 * DAY)))
+    refused = 0
+    for moment in range(calls_made):
+        cloud = old_failed_run()
+        for number, _ in enumerate(at_each_call(cloud, sweep_project(acting_as("sweeper"), 90 * DAY))):
+            if number == moment:
+                try:
+                    retry(cloud)
+                except NotFoundError:
+                    refused += 1
+        kept = [key for key in cloud.objects if key.startswith("runs/")]
+        retried = names.attempt_key(RUN, 2, "intent") in cloud.objects
+        assert retried == (names.attempt_key(RUN, 1, "intent") in cloud.objects) == bool(kept)
+        assert len(cloud.servers) == 1 + retried
+        sweep(cloud)
+        assert (names.open_key(RUN) in cloud.objects) == retried
+    assert 0 < refused < calls_made
+
+
+def test_a_removal_that_was_cut_off_is_continued():
+    calls_made = sum(1 for _ in at_each_call(old_failed_run(), sweep_project(acting_as("sweeper"), 90 * DAY)))
+    for moment in range(calls_made):
+        cloud = old_failed_run()
+        for number, _ in enumerate(at_each_call(cloud, sweep_project(acting_as("sweeper"), 90 * DAY))):
+            if number == moment:
+                break
+        sweep(cloud)
+        sweep(cloud)
+        assert not [key for key in cloud.objects if key.startswith(("runs/", "open/", "done/", "out/", "go/"))]

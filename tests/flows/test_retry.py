@@ -8,8 +8,10 @@ from dayfly.core import names
 from dayfly.core.event import Retry
 from dayfly.core.versions import write_version
 from dayfly.errors import NotFoundError
+from dayfly.flows import calls
 from dayfly.flows.launch import launch
-from model.cloud import acting_as, cloud_with, version
+from model.cloud import ModelCloud, acting_as, cloud_with, version
+from model.stepper import Stepper
 from model.steps import RUN, closed, retry, sweep, tick
 
 
@@ -61,4 +63,48 @@ def test_second_delivery_of_a_retry_makes_no_third_attempt():
     cloud.run_agent(next(server for server in cloud.servers if server != first), exit_code=3)
     sweep(cloud)
     retry(cloud, request="one-retry")
+    assert len(cloud.servers) == 2
+
+
+def failed_run() -> ModelCloud:
+    cloud = cloud_with()
+    tick(cloud)
+    cloud.run_agent(next(iter(cloud.servers)), exit_code=3)
+    sweep(cloud)
+    return cloud
+
+
+def retrying(cloud: ModelCloud, request: str, same_code: bool = False) -> Stepper:
+    asked = Retry(run=RUN, request=request, same_code=same_code)
+    return Stepper(cloud, launch(asked, acting_as("launcher")))
+
+
+def opens(call: calls.Call) -> bool:
+    return isinstance(call, calls.PutNew) and call.key == names.open_key(RUN)
+
+
+def test_retry_that_comes_second_is_refused_and_not_answered_as_made():
+    cloud = failed_run()
+    second = retrying(cloud, "r2")
+    while second.call is None or not opens(second.call):
+        second.step()
+    cloud.run(retrying(cloud, "r1").flow)
+    while not second.over:
+        second.step()
+    assert isinstance(second.error, NotFoundError)
+    assert cloud.json(names.attempt_key(RUN, 2, "intent"))["request"] == "r1"
+    with pytest.raises(NotFoundError, match="another request got attempt 2"):
+        cloud.run(retrying(cloud, "r2").flow)
+    assert len(cloud.servers) == 2
+
+
+def test_the_same_retry_twice_at_once_is_one_attempt():
+    cloud = failed_run()
+    late = retrying(cloud, "r1")
+    while late.call is None or not opens(late.call):
+        late.step()
+    cloud.run(retrying(cloud, "r1").flow)
+    while not late.over:
+        late.step()
+    assert late.outcome().facts.attempt.number == 2
     assert len(cloud.servers) == 2

@@ -8,13 +8,13 @@ from dayfly.core import names
 from dayfly.flows import calls
 from dayfly.flows.launch import launch
 from dayfly.flows.walk import walk
-from model.cloud import START, TICK, acting_as, cloud_with, version
+from model.cloud import START, TICK, TWO_MINUTES, acting_as, cloud_with, version
 from model.stepper import Stepper
 from model.steps import NO_CAPACITY, RUN, closed, due, retry, step_past, sweep, tick
 
 
 def test_next_tick_closes_the_last_run_and_runs():
-    cloud = cloud_with()
+    cloud = cloud_with(version(schedule=TWO_MINUTES))
     tick(cloud)
     cloud.run_agent(next(iter(cloud.servers)))
     cloud.pass_time(60)
@@ -24,7 +24,7 @@ def test_next_tick_closes_the_last_run_and_runs():
 
 
 def test_tick_during_the_last_run_is_skipped():
-    cloud = cloud_with()
+    cloud = cloud_with(version(schedule=TWO_MINUTES))
     tick(cloud)
     cloud.pass_time(60)
     tick(cloud, tick=TICK + timedelta(minutes=1), request="next")
@@ -36,7 +36,7 @@ def test_tick_during_the_last_run_is_skipped():
 
 
 def test_overlap_allow_takes_no_slot_and_runs_both():
-    cloud = cloud_with(version(overlap="allow"))
+    cloud = cloud_with(version(overlap="allow", schedule=TWO_MINUTES))
     tick(cloud)
     cloud.pass_time(60)
     tick(cloud, tick=TICK + timedelta(minutes=1), request="next")
@@ -45,7 +45,7 @@ def test_overlap_allow_takes_no_slot_and_runs_both():
 
 
 def test_stale_read_of_a_finished_run_frees_no_slot():
-    cloud = cloud_with(version(market="on-demand"))
+    cloud = cloud_with(version(market="on-demand", schedule=TWO_MINUTES))
     tick(cloud)
     [first] = cloud.servers
     cloud.run_agent(first, exit_code=3)
@@ -64,7 +64,9 @@ def test_stale_read_of_a_finished_run_frees_no_slot():
 
 def test_slot_given_to_a_finished_run_blocks_no_retry():
     before = START - timedelta(minutes=1)
-    cloud = cloud_with(version(before, market="on-demand"), refuse={"on-demand": NO_CAPACITY})
+    cloud = cloud_with(
+        version(before, market="on-demand", schedule=("40-41 22 24 11 *",)), refuse={"on-demand": NO_CAPACITY}
+    )
     old = names.RunName("pi", TICK - timedelta(minutes=1))
     tick(cloud, tick=old.tick, request="old")
     launching = Stepper(cloud, launch(due(), acting_as("launcher")))

@@ -9,14 +9,15 @@ import pytest
 
 from dayfly.core import names
 from dayfly.core.event import LaunchAt, Retry
-from dayfly.core.records import FleetError, Opened, Slot, encode
+from dayfly.core.record_json import encode
+from dayfly.core.records import FleetError, Opened, Slot
 from dayfly.core.step import FIRST_STATES, TABLE, State
 from dayfly.errors import DayflyError
 from dayfly.flows import calls
 from dayfly.flows.launch import launch
 from dayfly.flows.sweep import sweep_project
 from dayfly.flows.walk import walk
-from model.cloud import TICK, ModelCloud, acting_as, cloud_with, version
+from model.cloud import TICK, TWO_MINUTES, ModelCloud, acting_as, cloud_with, version
 from model.stepper import Stepper
 from model.steps import RUN, cancel, due, retry, sweep, tick
 from model.transitions import LISTED_WITHIN, Transitions
@@ -64,7 +65,7 @@ def refused_launches(seen: Transitions) -> None:
 
 
 def skipped_and_missed_ticks(seen: Transitions) -> None:
-    cloud = seen.watch(cloud_with(version(start_within_s=60)))
+    cloud = seen.watch(cloud_with(version(start_within_s=60, schedule=("41-43 22 24 11 *",))))
     tick(cloud)
     cloud.pass_time(60)
     tick(cloud, tick=NEXT)
@@ -92,6 +93,23 @@ def absent_server(cloud: ModelCloud) -> str:
 
 def four_hours(seen: Transitions) -> ModelCloud:
     return seen.watch(cloud_with(version(time_limit_s=4 * 3600)))
+
+
+def cancelled_server_shuts_down_slowly(seen: Transitions) -> None:
+    cloud = seen.watch(cloud_with(shutdown_s=40))
+    tick(cloud)
+    cancel(cloud)
+    look(cloud)
+    sweep(cloud)
+
+
+def removed_run(seen: Transitions) -> None:
+    cloud = seen.watch(cloud_with())
+    tick(cloud)
+    run_agents(cloud, exit_code=3)
+    sweep(cloud)
+    cloud.pass_time(91 * 24 * 3600)
+    sweep(cloud)
 
 
 def server_absent_twice(seen: Transitions) -> None:
@@ -173,6 +191,34 @@ def launcher_dies_before_ec2_lists_its_server(seen: Transitions) -> None:
         look(cloud)
 
 
+def kill_schedule_goes_before_the_election(seen: Transitions) -> None:
+    cloud = seen.watch(cloud_with())
+    launching = Stepper(cloud, launch(due(), acting_as("launcher")))
+    while not cloud.kill_schedules:
+        launching.step()
+    look(cloud)
+    cloud.kill_schedules.clear()
+    look(cloud)
+
+
+def kill_schedule_goes_before_a_cancel(seen: Transitions) -> None:
+    cloud = seen.watch(cloud_with())
+    tick(cloud)
+    cloud.kill_schedules.clear()
+    look(cloud)
+    cancel(cloud)
+    look(cloud)
+
+
+def server_shuts_down_before_its_election(seen: Transitions) -> None:
+    cloud = seen.watch(cloud_with(shutdown_s=40))
+    launching = Stepper(cloud, launch(due(), acting_as("launcher")))
+    while not cloud.kill_schedules:
+        launching.step()
+    cloud.terminate_server(calls.TerminateServer(next(iter(cloud.servers))))
+    tick(cloud)
+
+
 def server_is_listed_after_the_last_time_to_ask(seen: Transitions) -> None:
     cloud = seen.watch(cloud_with())
     launching = Stepper(cloud, launch(due(), acting_as("launcher")))
@@ -186,7 +232,7 @@ def server_is_listed_after_the_last_time_to_ask(seen: Transitions) -> None:
 
 
 def next_tick_takes_the_slot_before_a_retry(seen: Transitions) -> None:
-    cloud = seen.watch(cloud_with())
+    cloud = seen.watch(cloud_with(version(schedule=TWO_MINUTES)))
     tick(cloud)
     run_agents(cloud, exit_code=3)
     sweep(cloud)
@@ -198,7 +244,7 @@ def next_tick_takes_the_slot_before_a_retry(seen: Transitions) -> None:
 
 
 def retry_waits_for_the_slot(seen: Transitions) -> None:
-    cloud = seen.watch(cloud_with())
+    cloud = seen.watch(cloud_with(version(schedule=TWO_MINUTES)))
     tick(cloud)
     run_agents(cloud, exit_code=3)
     sweep(cloud)
@@ -219,9 +265,9 @@ def cancelled_before_its_intent(seen: Transitions) -> None:
 
 def finished_run_gets_the_slot(seen: Transitions) -> None:
     """A slow process takes the slot for a run that another process has finished."""
-    cloud = seen.watch(cloud_with(refuse={"spot": FULL, "on-demand": FULL}))
+    cloud = seen.watch(cloud_with(version(schedule=TWO_MINUTES), refuse={"spot": FULL, "on-demand": FULL}))
     tick(cloud)
-    cloud.objects[names.slot_key("pi")] = encode(Slot(holder=str(RUN), at=cloud.now))
+    cloud.objects[names.slot_key("pi")] = encode(Slot(holder=str(RUN), attempt=0, at=cloud.now))
     look(cloud)
     cloud.pass_time(60)
     tick(cloud, tick=NEXT)
@@ -249,6 +295,8 @@ SCENARIOS = (
     failed_runs,
     refused_launches,
     skipped_and_missed_ticks,
+    cancelled_server_shuts_down_slowly,
+    removed_run,
     server_absent_twice,
     server_absent_and_shown_again,
     first_sighting_expires,
@@ -256,6 +304,9 @@ SCENARIOS = (
     elected_server_is_cancelled_or_ends,
     server_ends_before_its_election,
     launcher_dies_before_ec2_lists_its_server,
+    kill_schedule_goes_before_the_election,
+    kill_schedule_goes_before_a_cancel,
+    server_shuts_down_before_its_election,
     server_is_listed_after_the_last_time_to_ask,
     next_tick_takes_the_slot_before_a_retry,
     retry_waits_for_the_slot,
@@ -273,7 +324,11 @@ def random_run(seen: Transitions, seed: int) -> None:
     """Two ticks, a retry, sweeps, walks by the CLI and a cancel in any order; answers are lost, kill schedules deleted."""
     chance = Random(seed)
     refuse = {market: FULL for market in ("spot", "on-demand") if chance.random() < 0.2}
-    changes = {"overlap": chance.choice(["skip", "allow"]), "market": chance.choice(["spot-first", "on-demand"])}
+    changes = {
+        "schedule": TWO_MINUTES,
+        "overlap": chance.choice(["skip", "allow"]),
+        "market": chance.choice(["spot-first", "on-demand"]),
+    }
     cloud = seen.watch(cloud_with(version(**changes), refuse=refuse, shutdown_s=chance.choice([0, 40])))
     requests = [LaunchAt(job="pi", tick=TICK, source="schedule", request="d1")]
     requests += [

@@ -8,13 +8,14 @@ from datetime import timedelta
 import pytest
 
 from dayfly.core import names
-from dayfly.core.records import Opened, encode
+from dayfly.core.record_json import encode
+from dayfly.core.records import Opened
 from dayfly.errors import Refused, Unclear
 from dayfly.flows import calls
 from dayfly.flows.sweep import sweep_project
-from model.cloud import START, TICK, ModelCloud, acting_as, cloud_with, version
+from model.cloud import START, TICK, TWO_MINUTES, ModelCloud, acting_as, cloud_with, version
 from model.stepper import Stepper
-from model.steps import DAY, RUN, sweep, tick
+from model.steps import DAY, RUN, closed, sweep, tick
 
 
 def test_sweep_continues_a_run_whose_launcher_died():
@@ -122,7 +123,7 @@ def test_protected_server_keeps_no_other_alive():
                 raise Refused("OperationNotPermitted: termination protection")
             super().terminate_server(call)
 
-    there = cloud_with(version(overlap="allow"))
+    there = cloud_with(version(overlap="allow", schedule=TWO_MINUTES))
     cloud = Protected(now=there.now, objects=there.objects)
     tick(cloud)
     cloud.pass_time(60)
@@ -132,3 +133,46 @@ def test_protected_server_keeps_no_other_alive():
     with pytest.raises(Unclear, match="OperationNotPermitted"):
         sweep(cloud)
     assert cloud.terminate_calls == [max(cloud.servers)]
+
+
+@pytest.mark.parametrize(
+    "deadline", ["9999-12-31T23:59:59Z", "2199-12-31T23:59:59Z", "٢٠٢٦-١١-٢٤T22:57:00Z", "2026-11-24T22:57:00+09:00"]
+)
+def test_a_changed_deadline_tag_keeps_no_server_alive(deadline):
+    cloud = cloud_with()
+    tick(cloud)
+    [name] = cloud.servers
+    cloud.servers[name] = replace(cloud.servers[name], tags={**cloud.servers[name].tags, names.TAG_DEADLINE: deadline})
+    sweep(cloud)
+    assert cloud.terminate_calls == [name]
+
+
+def test_a_later_deadline_tag_does_not_move_the_deadline_of_the_intent():
+    cloud = cloud_with()
+    tick(cloud)
+    [name] = cloud.servers
+    later = names.utc_text(TICK + timedelta(days=3))
+    cloud.servers[name] = replace(cloud.servers[name], tags={**cloud.servers[name].tags, names.TAG_DEADLINE: later})
+    cloud.kill_schedules.clear()
+    cloud.now = TICK + timedelta(seconds=1 + 60 + 900)
+    sweep(cloud)
+    assert cloud.terminate_calls == [name]
+
+
+def test_a_server_without_its_project_tag_is_not_taken_for_gone():
+    """Its job still runs: nothing is closed, its kill schedule stays, and the next run does not start beside it."""
+    cloud = cloud_with(version(schedule=TWO_MINUTES))
+    tick(cloud)
+    [name] = cloud.servers
+    tags = {key: value for key, value in cloud.servers[name].tags.items() if key != names.TAG_PROJECT}
+    cloud.servers[name] = replace(cloud.servers[name], tags=tags)
+    cloud.pass_time(60)
+    tick(cloud, tick=TICK + timedelta(minutes=1), request="next")
+    sweep(cloud)
+    assert names.attempt_key(RUN, 1, "closed") not in cloud.objects
+    assert list(cloud.kill_schedules) == [name]
+    assert list(cloud.servers) == [name]
+    cloud.run_agent(name)
+    sweep(cloud)
+    assert closed(cloud)["outcome"] == "succeeded"
+    assert not cloud.kill_schedules

@@ -44,5 +44,5 @@ def test_one_walk_asks_ec2_once_in_a_market():
     assert deliver_tick(NamelessCloud).counted.count(calls.CreateFleet) == 1
 
 
-def test_one_walk_arms_a_server_twice():
-    assert deliver_tick(NeverArmedCloud).counted.count(calls.Arm) == 2
+def test_one_walk_arms_a_server_once():
+    assert deliver_tick(NeverArmedCloud).counted.count(calls.Arm) == 1

@@ -95,7 +95,7 @@ def test_records_and_their_fields_are_documented():
 def test_objects_in_the_bucket_are_documented():
     run = names.RunName("JOB", NOW)
     own = "ROLEID:INSTANCE"
-    parts = ("claim", "intent", "spot-refused", "server", "absent", "cancel", "end", "closed", "receipt")
+    parts = ("claim", "intent", "spot-refused", "server", "sent", "absent", "cancel", "end", "closed", "receipt")
     found = [names.attempt_key(run, 7, part) for part in parts[1:]]
     found += [names.claim_key(run), names.open_key(run), names.slot_key("JOB"), names.latest_key("JOB")]
     found += [names.go_key("ROLEID", "INSTANCE"), names.log_key(names.out_prefix(run, 7, "ROLEID", "INSTANCE"), 1)]
@@ -106,6 +106,7 @@ def test_objects_in_the_bucket_are_documented():
         form = key.replace(str(run), "RUN").replace(own, "ID").replace("/7/", "/N/").replace("~7~", "~N~")
         form = form.replace(f"{NOW:%Y-%m-%d}/", "DATE/").replace("f" * 16, "DIGEST")
         since = "SINCE" if form.startswith("jobs/") else "TICK"
+        form = re.sub(r"/[0-9]{10}~", "/ORDER~", form)
         forms.append(form.replace(names.utc_text(NOW), since))
     assert [form for form in forms if f"`{form}`" not in text] == []
 

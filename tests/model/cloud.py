@@ -16,9 +16,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from dayfly.core import names
-from dayfly.core.facts import FleetAnswer, Launched, RefusedLaunch, Replayed, Server
+from dayfly.core.facts import FleetAnswer, Launched, NotShown, RefusedLaunch, Replayed, Server
 from dayfly.core.model import Code, Deployed, Job, LaunchSettings, Version
-from dayfly.core.records import Ended, FleetError, Log, Output, Started, encode
+from dayfly.core.record_json import encode
+from dayfly.core.records import Ended, FleetError, Log, Output, Started
 from dayfly.core.versions import write_version
 from dayfly.errors import Unclear
 from dayfly.flows import calls
@@ -29,6 +30,8 @@ START = datetime(2026, 11, 24, 22, 40, 30, tzinfo=UTC)
 TICK = datetime(2026, 11, 24, 22, 41, tzinfo=UTC)
 OUTSIDE = "a change from outside"
 PROJECT, BUCKET, REGION, ROLE = "pi", "dayfly-pi-000000000000-eu-west-1", "eu-west-1", "AROAMODEL"
+TWO_MINUTES = ("41-42 22 24 11 *",)
+"""A schedule of two ticks, TICK and the minute after it. That of `job` has one."""
 
 
 ANSWERS = {
@@ -39,10 +42,12 @@ ANSWERS = {
     calls.Delete: "delete",
     calls.DeleteMany: "delete_many",
     calls.List: "list_all",
+    calls.ListFrom: "list_from",
     calls.SignGet: "sign_get",
     calls.CreateFleet: "create_fleet",
     calls.FleetServers: "fleet_servers",
     calls.ListServers: "shown_servers",
+    calls.FindServer: "find_server",
     calls.TerminateServer: "terminate_server",
     calls.ReadConsole: "console",
     calls.Arm: "arm",
@@ -157,6 +162,10 @@ class ModelCloud:
             return tuple(sorted({call.prefix + key[cut:].split("/")[0] + "/" for key in keys if "/" in key[cut:]}))
         return tuple(keys)
 
+    def list_from(self, call: calls.ListFrom) -> tuple[str, ...]:
+        keys = sorted(key for key in self.objects if key.startswith(call.prefix) and key > call.after)
+        return tuple(keys[: call.most])
+
     def sign_get(self, call: calls.SignGet) -> str:
         return f"https://model/{call.key}?{call.seconds}"
 
@@ -214,6 +223,11 @@ class ModelCloud:
         shown = [server for server in self.servers.values() if server.id not in self.hidden]
         mine = [server for server in shown if server.tags.get(names.TAG_PROJECT) == PROJECT]
         return tuple(server for server in mine if call.run is None or server.run == call.run)
+
+    def find_server(self, call: calls.FindServer) -> Server | NotShown:
+        if call.server in self.hidden:
+            return NotShown()
+        return self.servers.get(call.server, NotShown())
 
     def terminate_server(self, call: calls.TerminateServer) -> None:
         self.terminate_calls.append(call.server)
@@ -317,8 +331,8 @@ def job(**changes: Any) -> Job:
         "command": "pie 10 out/pi.txt",
         "servers": ("c8g.large", "c7g.large"),
         "architecture": "arm64",
-        "schedule": ("* * * * *",),
-        "timezone": "Europe/Tallinn",
+        "schedule": ("41 22 24 11 *",),
+        "timezone": "UTC",
         "market": "spot-first",
         "time_limit_s": 60,
         "margin_s": 900,

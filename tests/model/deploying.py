@@ -90,6 +90,7 @@ def repeat(command: Any, account: ModelAccount, tries: int = 20) -> Any:
 def versions(account: ModelAccount) -> dict[str, Version]:
     """Return the newest version of each job."""
     newest: dict[str, Version] = {}
-    for key in sorted(key for key in account.objects if key.startswith(names.VERSIONS)):
+    keys = (key for key in account.objects if key.startswith(names.VERSIONS))
+    for key in sorted(keys, key=names.effective_from_of):
         newest[key.split("/")[1]] = read_version(account.objects[key])
     return newest

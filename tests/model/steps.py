@@ -7,7 +7,8 @@ from typing import Any
 
 from dayfly.core import names
 from dayfly.core.event import LaunchAt, Retry
-from dayfly.core.records import Cancel, FleetError, encode
+from dayfly.core.record_json import encode
+from dayfly.core.records import Cancel, FleetError
 from dayfly.flows import calls
 from dayfly.flows.launch import launch
 from dayfly.flows.sweep import sweep_project

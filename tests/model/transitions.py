@@ -19,7 +19,19 @@ LISTED_WITHIN = timedelta(minutes=5)
 """EC2 lists a new server within this time. Until then the process that launched it knows it from EC2's answer."""
 
 
-_READS = {"Get", "List", "SignGet", "ListServers", "FleetServers", "ReadConsole", "IsArmed", "Now", "Log"}
+_READS = {
+    "Get",
+    "List",
+    "ListFrom",
+    "SignGet",
+    "ListServers",
+    "FindServer",
+    "FleetServers",
+    "ReadConsole",
+    "IsArmed",
+    "Now",
+    "Log",
+}
 
 
 @dataclass

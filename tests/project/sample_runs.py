@@ -55,6 +55,7 @@ def attempt(**changes) -> Attempt:
         market="spot",
         image="ami-0model",
         launched=at(1.3),
+        deadline=at(961),
     )
     return Attempt(**{"number": 1, "intent": intent, "election": elected, **changes})
 

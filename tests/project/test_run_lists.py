@@ -10,7 +10,8 @@ import pytest
 from dayfly.core import names
 from dayfly.core.event import LaunchAt, LaunchNow, Retry
 from dayfly.core.model import Removed
-from dayfly.core.records import FleetError, Heartbeat, encode
+from dayfly.core.record_json import encode
+from dayfly.core.records import FleetError, Heartbeat
 from dayfly.core.versions import write_version
 from dayfly.errors import NotFoundError
 from dayfly.flows.launch import launch

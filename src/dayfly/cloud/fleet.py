@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from dayfly.cloud.clients import UNCLEAR_CODES, code_of, is_unclear, message_of
 from dayfly.cloud.context import Context
 from dayfly.core import names
-from dayfly.core.facts import FleetAnswer, Launched, RefusedLaunch, Replayed, Server
+from dayfly.core.facts import FleetAnswer, Launched, NotShown, RefusedLaunch, Replayed, Server
 from dayfly.core.records import FleetError
 from dayfly.errors import Refused, Unclear
 from dayfly.flows import calls
@@ -103,6 +103,14 @@ def servers(context: Context, call: calls.ListServers) -> tuple[Server, ...]:
     found = [server for page in pages for server in _shown(page)]
     # Check the tag again: other projects' servers must stay safe even if EC2's filter fails.
     return tuple(server for server in found if server.tags.get(names.TAG_PROJECT) == context.project)
+
+
+def find_server(context: Context, call: calls.FindServer) -> Server | NotShown:
+    """Return the server. Asks with a filter: EC2 answers an id that it does not know with an empty list, not with an error."""
+    answer = _ec2(context).describe_instances(Filters=[{"Name": "instance-id", "Values": [call.server]}])
+    for server in _shown(answer):
+        return server
+    return NotShown()
 
 
 def _shown(answer: Mapping[str, Any]) -> list[Server]:

@@ -56,6 +56,14 @@ def list_all(context: Context, call: calls.List) -> tuple[str, ...]:
     return tuple(sorted(each["Key"] for page in found for each in page.get("Contents", [])))
 
 
+def list_from(context: Context, call: calls.ListFrom) -> tuple[str, ...]:
+    """Return one page. S3 lists keys in the order of their UTF-8 bytes."""
+    page = _s3(context).list_objects_v2(
+        Bucket=context.bucket, Prefix=call.prefix, StartAfter=call.after, MaxKeys=call.most
+    )
+    return tuple(each["Key"] for each in page.get("Contents", []))
+
+
 def sign_get(context: Context, call: calls.SignGet) -> str:
     """Return a link to an object, signed with the current credentials. No request is sent."""
     target = {"Bucket": context.bucket, "Key": call.key}

@@ -27,7 +27,8 @@ from dayfly.core.records import (
     Slot,
     Source,
 )
-from dayfly.core.step import Step
+from dayfly.core.standing import must_arm, standing
+from dayfly.core.step import State, Step
 
 ABSENT_AFTER = timedelta(hours=1)
 """EC2 shows a terminated server for about an hour. A server that it does not show before that may still run."""
@@ -41,6 +42,9 @@ KILL_AFTER = timedelta(minutes=1)
 
 def next_step(facts: Facts, now: datetime) -> Step:
     """Return the next step of a run."""
+    match facts.opened:
+        case WithEtag(record=Opened(removing=True)) as opened:
+            return step.RemoveRun(opened=opened, reason="older than `keep`")
     match facts.claim:
         case NotStored():
             return _before_claim(facts, now)
@@ -94,7 +98,7 @@ def _before_claim(facts: Facts, now: datetime) -> Step:
 def _undecided(facts: Facts, opened: Opened, now: datetime) -> Step:
     version = claims.version_for(facts, opened, now)
     if isinstance(version, Deployed) and _needs_slot(version) and not facts.holder:
-        return step.TakeSlot(free=facts.slot, reason="runs of this job do not overlap")
+        return step.TakeSlot(reason="runs of this job do not overlap")
     return step.Decide(claim=claims.decide(facts, opened, now), reason="open, without a claim")
 
 
@@ -110,10 +114,10 @@ def _before_election(facts: Facts, attempt: Attempt, now: datetime) -> Step:
     number, intent = attempt.number, attempt.intent
     if attempt.servers:
         first = min(attempt.servers, key=lambda server: (server.launched, server.id))
-        if _must_arm(attempt, first, now):
+        if must_arm(first, intent.deadline, armed=first.id in attempt.armed, now=now):
             reason = f"{first.id} has no kill schedule yet"
             return step.Arm(server=first, at=intent.deadline + KILL_AFTER, reason=reason, attempt=number)
-        record = election.elect(first, now)
+        record = election.elect(first, intent, now)
         return step.Elect(server=first, record=record, reason=f"{first.id} was launched", attempt=number)
     if facts.cancelled:
         no_server = election.elect_none(Cause.CANCELLED, attempt.spot_errors, now)
@@ -126,11 +130,6 @@ def _before_election(facts: Facts, attempt: Attempt, now: datetime) -> Step:
         market = intent.markets[-1]
     reason = f"no {market} server yet"
     return step.AskEc2(intent=intent, market=market, spot_errors=attempt.spot_errors, reason=reason, attempt=number)
-
-
-def _must_arm(attempt: Attempt, server: Server, now: datetime) -> bool:
-    # Scheduler refuses a one-shot schedule in the past; the sweeper ends a server past its deadline at once.
-    return server.id not in attempt.armed and not server.gone and now < attempt.intent.deadline
 
 
 # --- from the election to the close -------------------------------------------------------------------------------------
@@ -146,20 +145,20 @@ def _after_election(facts: Facts, claim: Claim, attempt: Attempt, elected: Elect
 
 def _shown(facts: Facts, claim: Claim, attempt: Attempt, elected: Elected, server: Server, now: datetime) -> Step:
     number, deadline = attempt.number, attempt.intent.deadline
-    if server.gone:
-        return _close(facts, attempt, elected, f"{server.id} is terminated")
-    if server.state == "shutting-down":
-        return step.Wait(reason=f"{server.id} is shutting down", attempt=number)
-    if facts.cancelled:
-        return step.End(server=server, reason="cancelled", attempt=number)
-    if server.state in ("stopped", "stopping"):
-        return step.End(server=server, reason=f"it is {server.state}", attempt=number)
-    if _must_arm(attempt, server, now):
-        return step.Arm(server=server, at=deadline + KILL_AFTER, reason="its kill schedule is missing", attempt=number)
-    if not attempt.go_sent and now < deadline:
-        reason = f"{server.id} is elected and armed"
-        return step.SendJob(server=server, intent=attempt.intent, env=claim.env, reason=reason, attempt=number)
-    return step.Wait(reason=f"{server.id} is {server.state}", attempt=number)
+    armed = server.id in attempt.armed
+    found = standing(server, deadline, armed=armed, sent=attempt.go_sent, cancelled=facts.cancelled, now=now)
+    match found.state:
+        case State.SERVER_GONE:
+            return _close(facts, attempt, elected, found.reason)
+        case State.MUST_END:
+            return step.End(server=server, reason=found.reason, attempt=number)
+        case State.NEEDS_KILL_SCHEDULE:
+            return step.Arm(server=server, at=deadline + KILL_AFTER, reason=found.reason, attempt=number)
+        case State.NEEDS_JOB:
+            return step.SendJob(
+                server=server, intent=attempt.intent, env=claim.env, reason=found.reason, attempt=number
+            )
+    return step.Wait(reason=found.reason, attempt=number)
 
 
 def _not_shown(facts: Facts, attempt: Attempt, elected: Elected, now: datetime) -> Step:
@@ -237,7 +236,7 @@ def _retry(facts: Facts, opened: Opened, last: Attempt, now: datetime) -> Step:
     newest = ticks.in_force(facts.versions, now)
     if isinstance(newest, Deployed):
         if _needs_slot(newest) and not facts.holder:
-            return step.TakeSlot(free=facts.slot, reason="a retry of a job whose runs do not overlap", attempt=number)
+            return step.TakeSlot(reason="a retry of a job whose runs do not overlap", attempt=number)
         if _needs_slot(newest) and facts.holder != str(facts.run):
             return step.WaitForSlot(reason=f"the slot is held by {facts.holder}", attempt=number)
         if not opened.same_code:
@@ -263,11 +262,12 @@ def _finish(facts: Facts, attempt: int, outcome: str, reason: str) -> Step:
 
 
 def _to_disarm(attempt: Attempt) -> list[str]:
-    """Return the servers that need no kill schedule any more: terminated ones, and the elected one of a closed attempt.
+    """Return the servers that need no kill schedule any more: EC2 shows them as terminated, now or when the attempt closed.
 
-    A surplus server that is alive keeps its kill schedule.
+    Every other server keeps it, also one that EC2 does not show: it may be alive.
     """
     disarmable = {server.id for server in attempt.servers if server.gone}
-    if isinstance(attempt.closed, Closed):
-        disarmable.add(attempt.elected_id)
+    match attempt.closed:
+        case Closed(terminated=True):
+            disarmable.add(attempt.elected_id)
     return sorted(disarmable & attempt.armed)

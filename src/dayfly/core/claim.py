@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from dayfly.core import ticks
-from dayfly.core.facts import Facts
-from dayfly.core.model import Deployed, Removed, Version
+from dayfly.core.facts import Facts, WithEtag
+from dayfly.core.model import Deployed, Removed, Timetable, Version
 from dayfly.core.names import RunName, utc_text
 from dayfly.core.records import Claim, ClaimReason, Decision, Opened, Source
 from dayfly.core.ticks import Zones
@@ -28,9 +28,14 @@ class _Choice(NamedTuple):
 
 def version_for(facts: Facts, opened: Opened, now: datetime) -> Version | None:
     """Return the version that applies: at its tick for a scheduled run, now for a run by hand."""
+    return ticks.in_force(facts.versions, decided_at(opened, facts.run.tick, now))
+
+
+def decided_at(opened: Opened, tick: datetime, now: datetime) -> datetime:
+    """Return the time whose version of the job applies."""
     if opened.source == Source.SCHEDULE:
-        return ticks.in_force(facts.versions, facts.run.tick)
-    return ticks.in_force(facts.versions, now)
+        return tick
+    return now
 
 
 def why_rejected(facts: Facts, opened: Opened, now: datetime, zones: Zones) -> str:
@@ -46,7 +51,7 @@ def why_rejected(facts: Facts, opened: Opened, now: datetime, zones: Zones) -> s
         return f"{facts.run.job} was removed from the project on {utc_text(version.effective_from)}"
     if facts.run.tick > now + EARLY:
         return f"{tick} is in the future"
-    if opened.source == Source.SCHEDULE and not ticks.is_due(version, facts.run.tick, zones):
+    if opened.source == Source.SCHEDULE and not ticks.is_due(version.job.timetable, facts.run.tick, zones):
         return f"{tick} is not a tick of the schedule in force then: {', '.join(version.job.schedule) or 'none'}"
     return ""
 
@@ -76,24 +81,39 @@ def _choose(facts: Facts, opened: Opened, version: Version | None, now: datetime
     if not isinstance(version, Deployed):
         # The job was deployed when the run was opened, and removed before anything decided.
         return _Choice(Decision.MISSED, ClaimReason.REMOVED, f"{facts.run.job} is no longer deployed")
-    if scheduled and delay > ticks.start_within(version):
+    if scheduled and delay > ticks.start_within(version.job.timetable):
         why = f"delivered {_seconds(delay)} after the tick; start_within is {version.job.start_within_s} s"
         return _Choice(Decision.MISSED, ClaimReason.LATE, why)
     if version.job.overlap == "skip" and facts.holder != str(facts.run):
         return _Choice(Decision.SKIPPED, ClaimReason.OVERLAP, f"{facts.holder} was still running")
     if scheduled:
-        return _Choice(Decision.RUN, ClaimReason.NONE, f"the schedule delivered it {_seconds(delay)} after the tick")
+        return _Choice(
+            Decision.RUN,
+            ClaimReason.NONE,
+            f"the {opened.by or 'schedule'} delivered it {_seconds(delay)} after the tick",
+        )
     return _Choice(Decision.RUN, ClaimReason.NONE, f"by {opened.by or 'hand'}")
 
 
-def not_delivered(run: RunName, version: Deployed, now: datetime) -> Claim:
-    """Return the claim of a tick that was never delivered."""
+def asked_for(facts: Facts, number: int) -> str:
+    """Return the request behind an attempt, begun or only asked for; empty when there is no such attempt yet."""
+    for attempt in facts.attempts:
+        if attempt.number == number:
+            return attempt.intent.request
+    match facts.opened:
+        case WithEtag(record=Opened(retry=retry, request=request)) if retry == number:
+            return request
+    return ""
+
+
+def not_delivered(run: RunName, version: str, timetable: Timetable, now: datetime) -> Claim:
+    """Return the claim of a tick that was never delivered. `version`: the key of the version in force at the tick."""
     return Claim(
         run=str(run),
         decision=Decision.MISSED,
         reason=ClaimReason.NOT_DELIVERED,
-        why=f"never delivered; start_within is {version.job.start_within_s} s",
-        version=version.key,
+        why=f"never delivered; start_within is {timetable.start_within_s} s",
+        version=version,
         source=Source.SCHEDULE,
         at=now,
     )

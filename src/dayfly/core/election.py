@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from dayfly.core.facts import Server
-from dayfly.core.records import Cause, Elected, EndReason, FleetError, NoServer, SpotRefused
+from dayfly.core.records import Cause, Elected, EndReason, FleetError, Intent, NoServer, SpotRefused
 from dayfly.core.step import AskEc2
 
 _QUOTA = {
@@ -47,12 +47,13 @@ _REASONS = (
 """Checked in this order. The first reason that applies is the one whose remedy is surest."""
 
 
-def elect(server: Server, now: datetime) -> Elected:
+def elect(server: Server, intent: Intent, now: datetime) -> Elected:
     """Return the record that elects a server. What EC2 does not say is None, never an empty string."""
     return Elected(
         at=now,
         server=server.id,
         launched=server.launched,
+        deadline=intent.deadline,
         type=server.type or None,
         zone=server.zone or None,
         market=server.market or None,

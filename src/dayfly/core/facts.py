@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from dayfly.core import names
-from dayfly.core.model import Deployed, Version
+from dayfly.core.model import LONGEST_LIFETIME, Deployed, Version
 from dayfly.core.records import (
     Absent,
     Cancel,
@@ -72,6 +72,11 @@ class Server:
         return self.state == "terminated"
 
     @property
+    def project(self) -> str:
+        """Return the project that its tag names; empty when the tag is missing."""
+        return self.tags.get(names.TAG_PROJECT, "")
+
+    @property
     def run(self) -> str:
         """Return the run that its tag names, unchecked; empty when the tag is missing."""
         return self.tags.get(names.TAG_RUN, "")
@@ -96,11 +101,14 @@ class Server:
 
     @property
     def deadline(self) -> datetime | None:
-        """Return the deadline that its tag names; None when the tag is missing or bad."""
+        """Return the deadline that its tag names; None when the tag is missing or bad, or later than that of any job can be."""
         try:
-            return names.utc_moment(self.tags.get(names.TAG_DEADLINE, ""))
+            deadline = names.utc_moment(self.tags.get(names.TAG_DEADLINE, ""))
         except ValueError:
             return None
+        if deadline - self.launched > LONGEST_LIFETIME:
+            return None
+        return deadline
 
     @property
     def state_since(self) -> datetime | None:
@@ -230,6 +238,7 @@ class NoAttempt:
     closed: ClassVar[NotStored] = NOT_STORED
     receipt: ClassVar[bool] = False
     server: ClassVar[NotShown] = NotShown()
+    armed: ClassVar[frozenset[str]] = frozenset()
     log: ClassVar[Log] = Log()
 
 
@@ -253,6 +262,15 @@ class Facts:
         if not self.attempts:
             return NoAttempt()
         return self.attempts[-1]
+
+    def with_newest(self, **changes: Any) -> Facts:
+        """Return these facts with other values of the newest attempt's fields."""
+        return replace(self, attempts=(*self.attempts[:-1], replace(self.attempts[-1], **changes)))
+
+    @property
+    def servers(self) -> tuple[Server, ...]:
+        """Return the servers of all attempts."""
+        return tuple(server for attempt in self.attempts for server in attempt.servers)
 
     @property
     def attempt_number(self) -> int:
@@ -302,7 +320,7 @@ class Facts:
         """Return the name of the run that holds the job's slot; empty when it is free."""
         match self.slot:
             case WithEtag(record=slot):
-                return slot.holder or ""
+                return slot.holder
         return ""
 
     def version(self, key: str) -> Deployed | NotStored:

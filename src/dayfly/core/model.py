@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from dayfly.core import names
@@ -19,6 +19,11 @@ Overlap = Literal["skip", "allow"]
 Architecture = Literal["arm64", "x86_64"]
 
 
+LONGEST = timedelta(days=366)
+"""The longest time_limit, and the longest margin, that a job can have."""
+LONGEST_LIFETIME = 2 * LONGEST
+
+
 @dataclass(frozen=True, kw_only=True)
 class Network:
     """Where servers of one region start. Empty: the default VPC's subnets, and a security group that the stack creates."""
@@ -26,6 +31,15 @@ class Network:
     subnets: tuple[str, ...] = ()
     security_groups: tuple[str, ...] = ()
     public_ip: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timetable:
+    """When a job is due: its schedule expressions in a time zone, and how many seconds late a tick may start."""
+
+    schedule: tuple[str, ...]
+    timezone: str
+    start_within_s: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +69,11 @@ class Job:
     def lifetime_s(self) -> int:
         """Return the seconds from launch to the deadline."""
         return self.time_limit_s + self.margin_s
+
+    @property
+    def timetable(self) -> Timetable:
+        """Return when the job is due."""
+        return Timetable(schedule=self.schedule, timezone=self.timezone, start_within_s=self.start_within_s)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,7 +57,8 @@ JOB_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38}[A-Za-z0-9])?")
 PROJECT_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,22}[a-z0-9])")
 """Two to 24 characters, because a bucket's name contains it."""
 
-_UTC_TEXT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_UTC_TEXT = re.compile(r"(?:19[7-9][0-9]|2[01][0-9]{2})-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+"""The years 1970 to 2199, in ASCII digits: Python's `\\d` also matches those of other scripts."""
 
 
 class RunName(NamedTuple):
@@ -76,7 +77,7 @@ def utc_text(moment: datetime) -> str:
 
 
 def utc_moment(text: str) -> datetime:
-    """Read the text that `utc_text` writes. Raises ValueError for any other form."""
+    """Read the text that `utc_text` writes. Raises ValueError for any other form, and for a year before 1970 or after 2199."""
     if not _UTC_TEXT.fullmatch(text):
         raise ValueError(f"{text!r} is not a UTC time like 2026-11-24T22:41:00Z")
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
@@ -117,6 +118,8 @@ REQUESTS = "requests/"
 BUNDLES = "bundles/"
 FUNCTIONS = "functions/"
 VERSIONS = "jobs/"
+_LAST_SECOND = 9_999_999_999
+"""Seconds since 1970, in the year 2286: later than any version. What is subtracted from it sorts backwards."""
 
 
 def open_key(run: RunName) -> str:
@@ -151,7 +154,7 @@ def claim_key(run: RunName) -> str:
 
 
 def attempt_key(run: RunName, attempt: int, record: str) -> str:
-    """Return the key of an attempt's record: intent, cancel, spot-refused, server, absent, end, closed or receipt."""
+    """Return the key of an attempt's record: intent, cancel, spot-refused, server, sent, absent, end, closed or receipt."""
     return f"{run_prefix(run)}{attempt}/{record}.json"
 
 
@@ -194,8 +197,17 @@ def log_pieces(prefix: str, keys: tuple[str, ...]) -> tuple[str, ...]:
 
 def done_key(run: RunName, attempt: int, outcome: str) -> str:
     """Return the key of a finished attempt's marker, below the UTC date of its tick: one LIST shows a day. 0: no attempt."""
-    tick = utc_text(run.tick)
-    return f"{DONE}{tick[:10]}/{tick}~{run.job}~{attempt}~{outcome}"
+    return f"{done_prefix(run)}{attempt}~{outcome}"
+
+
+def done_prefix(run: RunName) -> str:
+    """Return what the keys of all markers of a run begin with."""
+    return f"{done_day(run)}{utc_text(run.tick)}~{run.job}~"
+
+
+def done_day(run: RunName) -> str:
+    """Return what the keys of all markers of the day of a run begin with."""
+    return f"{DONE}{utc_text(run.tick)[:10]}/"
 
 
 class DoneName(NamedTuple):
@@ -217,13 +229,21 @@ def version_prefix(job: str) -> str:
 
 
 def version_key(job: str, effective_from: datetime, digest: str) -> str:
-    """Return the key of a job version. Keys sort by the time from which a version is in force, and name its content."""
-    return f"{version_prefix(job)}{utc_text(effective_from)}~{digest[:16]}.json"
+    """Return the key of a job version: the newest sorts first. It names when the version came into force, and its content."""
+    return f"{version_bound(job, effective_from)}~{utc_text(effective_from)}~{digest[:16]}.json"
+
+
+def version_bound(job: str, moment: datetime) -> str:
+    """Return a text that sorts just before the key of the version in force at `moment`, and after those of newer ones."""
+    return f"{version_prefix(job)}{_LAST_SECOND - int(moment.timestamp()):010d}"
 
 
 def effective_from_of(key: str) -> datetime:
     """Return the time from which the version with this key is in force. Raises ValueError."""
-    return utc_moment(key.rsplit("/", 1)[-1].split("~", 1)[0])
+    parts = key.rsplit("/", 1)[-1].split("~")
+    if len(parts) != 3:
+        raise ValueError(f"{key!r} is not the key of a job version")
+    return utc_moment(parts[1])
 
 
 def kill_schedule(instance: str) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 from dayfly.core import names
 from dayfly.core.facts import Attempt, Facts, NotStored
 from dayfly.core.model import Code, Deployed
-from dayfly.core.records import Claim, Closed, Elected, Election, Ended, Started, moment_text
+from dayfly.core.record_json import moment_text
+from dayfly.core.records import Claim, Closed, Elected, Election, Ended, Started
 
 
 def build(facts: Facts, claim: Claim, attempt: Attempt, closed: Closed) -> dict[str, Any]:

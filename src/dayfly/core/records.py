@@ -6,16 +6,13 @@ with milliseconds. core/facts.py puts the records of one run together; flows/ wr
 
 from __future__ import annotations
 
-import json
-import types
-import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, TypeVar
 
-from dayfly.core import names
+from dayfly.core.model import Timetable
 
 R = TypeVar("R")
 
@@ -78,7 +75,10 @@ class EndReason(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """`open/RUN`: this run is not finished. `request`: an idempotency key. `retry`: the number of the attempt asked for."""
+    """`open/RUN`: this run is not finished. `request`: an idempotency key. `retry`: the number of the attempt asked for.
+
+    `removing`: the run is older than `keep`, and everything stored of it is being removed.
+    """
 
     run: str
     source: Source
@@ -89,6 +89,7 @@ class Opened:
     publish: bool = False
     retry: int | None = None
     same_code: bool = False
+    removing: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,9 +103,13 @@ class Requested:
 
 @dataclass(frozen=True, kw_only=True)
 class Slot:
-    """`slots/JOB.json`: the lock of a job whose runs do not overlap. `holder`: the run that has it, if any."""
+    """`slots/JOB.json`: the lock of a job whose runs do not overlap. `holder`: the run that has it. Absent while none has.
 
-    holder: str | None
+    `attempt`: the attempt that took it, 0 for the first. So no two slots are alike, and an etag names one of them.
+    """
+
+    holder: str
+    attempt: int
     at: datetime
 
 
@@ -173,6 +178,7 @@ class Elected:
     at: datetime
     server: str
     launched: datetime
+    deadline: datetime
     type: str | None = None
     zone: str | None = None
     market: str | None = None
@@ -193,6 +199,15 @@ class NoServer:
 
 Election = Elected | NoServer
 """What `N/server.json` can hold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """`N/sent.json`: the go.json of the elected server is written."""
+
+    file: ClassVar[str] = "sent"
+    at: datetime
+    server: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -281,7 +296,10 @@ class Ended:
 
 @dataclass(frozen=True, kw_only=True)
 class Closed:
-    """`N/closed.json`: how an attempt ended, decided after its server was gone. All later steps follow from it."""
+    """`N/closed.json`: how an attempt ended, decided after its server was gone. All later steps follow from it.
+
+    `terminated`: EC2 showed the server as terminated. False when it no longer showed it, or when there was none.
+    """
 
     file: ClassVar[str] = "closed"
     at: datetime
@@ -292,6 +310,7 @@ class Closed:
     server: str | None
     gone: datetime | None
     ended_by: str
+    terminated: bool = False
     exit: int | None = None
     console: tuple[str, ...] = ()
 
@@ -312,6 +331,7 @@ class Heartbeat:
     """`heartbeat.json`: the last complete sweep. `kept` is the last UTC day on which all old results were removed.
 
     `ticks_since`: from when on the next sweep must look for missed ticks, if this sweep did not get through them.
+    `timetables`: those of the versions that may have a tick to look at, by key. The next sweep need not read these versions.
     """
 
     at: datetime
@@ -319,64 +339,4 @@ class Heartbeat:
     open_runs: int
     kept: str
     ticks_since: datetime | None = None
-
-
-def moment_text(moment: datetime) -> str:
-    """Return a time as `2026-11-24T22:41:00.600Z`."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def moment(text: str) -> datetime:
-    """Read the text that `moment_text` writes, with any number of decimals. Raises ValueError."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC)
-
-
-def encode(record: Any) -> bytes:
-    """Return a record as JSON, keys sorted, with the number of the format."""
-    return json.dumps({"format": names.FORMAT, **_plain(record)}, sort_keys=True, ensure_ascii=False).encode()
-
-
-def decode(kind: type[R], body: bytes) -> R:
-    """Return a record from its JSON. Unknown fields are ignored: a later version may have written them. Raises ValueError."""
-    try:
-        return typing.cast(R, _typed(kind, json.loads(body)))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"not a {kind.__name__} record: {error}") from error
-
-
-def decode_election(body: bytes) -> Election:
-    """Return the content of `N/server.json`. Raises ValueError."""
-    if b'"cause"' in body:
-        return decode(NoServer, body)
-    return decode(Elected, body)
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, datetime):
-        return moment_text(value)
-    if isinstance(value, (tuple, list)):
-        return [_plain(item) for item in value]
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return value
-
-
-def _typed(kind: Any, value: Any) -> Any:
-    if isinstance(kind, types.UnionType):
-        if value is None:
-            return None
-        return _typed(next(variant for variant in typing.get_args(kind) if variant is not type(None)), value)
-    if is_dataclass(kind):
-        hints = typing.get_type_hints(kind)
-        return kind(**{f.name: _typed(hints[f.name], value[f.name]) for f in fields(kind) if f.name in value})  # type: ignore[operator]
-    if kind is datetime:
-        return moment(value)
-    if typing.get_origin(kind) is tuple:
-        return tuple(_typed(typing.get_args(kind)[0], item) for item in value)
-    if isinstance(kind, type) and issubclass(kind, StrEnum):
-        return kind(value)
-    if kind in (str, int, bool) and not isinstance(value, kind):
-        raise TypeError(f"{value!r} is not {kind.__name__}")
-    return value
+    timetables: Mapping[str, Timetable] = field(default_factory=dict)

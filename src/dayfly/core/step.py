@@ -49,6 +49,7 @@ class State(StrEnum):
     NEEDS_MARKER = "over, not listed as done"
     STILL_ARMED = "over, its kill schedule still there"
     STILL_OPEN = "over, still listed as open"
+    REMOVING = "finished, being removed"
     FINISHED = "finished"
 
 
@@ -111,7 +112,7 @@ TABLE: dict[State, Row] = {
     ),
     State.NEEDS_JOB: Row(
         step="send the job",
-        writes="go/ROLEID:INSTANCE/go.json",
+        writes="go/ROLEID:INSTANCE/go.json, N/sent.json",
         then=(State.RUNNING,),
         events=(State.NEEDS_KILL_SCHEDULE, State.MUST_END, State.SERVER_GONE),
     ),
@@ -142,9 +143,17 @@ TABLE: dict[State, Row] = {
     ),
     State.STILL_ARMED: Row(step="disarm", then=(State.STILL_OPEN, State.FINISHED)),
     State.STILL_OPEN: Row(step="remove the open key", then=(State.FINISHED,)),
+    State.REMOVING: Row(step="remove all its objects", then=(State.FINISHED,)),
     State.FINISHED: Row(
         step="nothing",
-        events=(State.NEEDS_SLOT, State.WAITS_FOR_SLOT, State.NEEDS_INTENT, State.HOLDS_SLOT, State.STILL_ARMED),
+        events=(
+            State.NEEDS_SLOT,
+            State.WAITS_FOR_SLOT,
+            State.NEEDS_INTENT,
+            State.HOLDS_SLOT,
+            State.STILL_ARMED,
+            State.REMOVING,
+        ),
     ),
 }
 
@@ -188,10 +197,9 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class TakeSlot(Step):
-    """Make this run the holder. `free`: the slot as it is, without holder, if the job has one yet."""
+    """Make this run the holder of its job's slot, which is free."""
 
     state = State.NEEDS_SLOT
-    free: WithEtag[Slot] | NotStored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -358,6 +366,14 @@ class RemoveOpen(Step):
     """Remove the run from the list of open runs."""
 
     state = State.STILL_OPEN
+    opened: WithEtag[Opened]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveRun(Step):
+    """Remove everything that the bucket holds of the run."""
+
+    state = State.REMOVING
     opened: WithEtag[Opened]
 
 

@@ -8,10 +8,14 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from dayfly.core import names, schedule
-from dayfly.core.model import Deployed, Version
+from dayfly.core.model import Timetable, Version
 
 Zones = Callable[[str], ZoneInfo]
 """A function that returns the time zone of a name such as Europe/Berlin."""
+
+
+NEVER = Timetable(schedule=(), timezone="UTC", start_within_s=0)
+"""The timetable of a job that is never due."""
 
 
 class Period(NamedTuple):
@@ -28,12 +32,6 @@ def in_force(versions: Iterable[Version], moment: datetime) -> Version | None:
     return max(begun, key=lambda version: version.effective_from, default=None)
 
 
-def key_in_force(keys: Iterable[str], moment: datetime) -> str | None:
-    """Return the key of the version in force, found without reading the versions."""
-    begun = [key for key in keys if names.effective_from_of(key) <= moment]
-    return max(begun, key=names.effective_from_of, default=None)
-
-
 def periods(keys: Iterable[str], until: datetime) -> list[Period]:
     """Return when each of a job's versions is in force, oldest first; the newest until `until`."""
     ordered = sorted(keys, key=names.effective_from_of)
@@ -42,24 +40,26 @@ def periods(keys: Iterable[str], until: datetime) -> list[Period]:
     return [Period(key, start, end) for key, start, end in zip(ordered, starts, ends, strict=False)]
 
 
-def is_due(version: Deployed, tick: datetime, zones: Zones) -> bool:
-    """Return whether this time is a tick of the version's schedule."""
-    return schedule.due(_schedule(version, zones), tick)
+def is_due(timetable: Timetable, tick: datetime, zones: Zones) -> bool:
+    """Return whether this time is a tick of the timetable."""
+    return schedule.due(_schedule(timetable, zones), tick)
 
 
-def overdue(
-    version: Deployed, start: datetime, end: datetime, now: datetime, zones: Zones, grace: timedelta = timedelta(0)
-) -> Iterator[datetime]:
-    """Yield the version's ticks from `start` on and before `end` that are too old to start, by more than `grace`."""
-    last = min(end, now - start_within(version) - grace)
-    if start < last:
-        yield from schedule.ticks_between(_schedule(version, zones), start, last)
+def due(timetable: Timetable, start: datetime, end: datetime, zones: Zones) -> Iterator[datetime]:
+    """Yield the ticks from `start` on and before `end`."""
+    if timetable.schedule and start < end:
+        yield from schedule.ticks_between(_schedule(timetable, zones), start, end)
 
 
-def start_within(version: Deployed) -> timedelta:
+def overdue(timetable: Timetable, start: datetime, end: datetime, now: datetime, zones: Zones) -> Iterator[datetime]:
+    """Yield the ticks from `start` on and before `end` that are too old to start."""
+    yield from due(timetable, start, min(end, now - start_within(timetable)), zones)
+
+
+def start_within(timetable: Timetable) -> timedelta:
     """Return how late a tick may start."""
-    return timedelta(seconds=version.job.start_within_s)
+    return timedelta(seconds=timetable.start_within_s)
 
 
-def _schedule(version: Deployed, zones: Zones) -> schedule.Schedule:
-    return schedule.parse(version.job.schedule, zones(version.job.timezone))
+def _schedule(timetable: Timetable, zones: Zones) -> schedule.Schedule:
+    return schedule.parse(timetable.schedule, zones(timetable.timezone))

@@ -40,6 +40,7 @@ def close(step: Close, console: tuple[str, ...], now: datetime, by: str) -> Clos
                 server=server,
                 gone=_gone_at(attempt.server),
                 ended_by=_ended_by(attempt, step.cancel, console),
+                terminated=attempt.server.gone,
                 exit=_exit_of(attempt.ended),
                 console=console,
             )

@@ -9,8 +9,8 @@ from dayfly.core.ticks import Zones
 
 SWEEPER_STATES = frozenset(State)
 """The sweeper may take every step."""
-LAUNCHER_STATES = SWEEPER_STATES - {State.MUST_END}
-"""The launcher never ends a server; its role could not."""
+LAUNCHER_STATES = SWEEPER_STATES - {State.MUST_END, State.REMOVING}
+"""The launcher never ends a server and removes no results; its role could not."""
 CLI_STATES = frozenset(
     {
         State.MUST_END,

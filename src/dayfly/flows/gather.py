@@ -9,8 +9,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-from dayfly.core import names, ticks
-from dayfly.core.facts import NOT_STORED, Attempt, Facts, NotStored, Server, WithEtag
+from dayfly.core import claim as claims
+from dayfly.core import names
+from dayfly.core.facts import NOT_STORED, Attempt, Facts, NotShown, NotStored, Server, WithEtag
 from dayfly.core.model import Version
 from dayfly.core.records import (
     Absent,
@@ -24,12 +25,13 @@ from dayfly.core.records import (
     Intent,
     Latest,
     Opened,
+    Sent,
     Slot,
     SpotRefused,
     Started,
 )
 from dayfly.flows import read
-from dayfly.flows.calls import Flow, IsArmed, List, ListServers, Now, ask
+from dayfly.flows.calls import FindServer, Flow, IsArmed, List, ListServers, Now, ask
 
 R = TypeVar("R")
 
@@ -46,7 +48,7 @@ def gather(run: names.RunName, seen: tuple[Server, ...] = ()) -> Flow[Facts]:
     keys = yield from ask(List(names.run_prefix(run)))
     claim = yield from _listed(Claim, names.claim_key(run), keys)
     attempts: list[Attempt] = []
-    for number in _attempt_numbers(run, keys):
+    for number in attempt_numbers(run, keys):
         attempts += yield from _attempt(run, number, keys, servers)
     facts = Facts(run=run, opened=opened, claim=claim, slot=slot, attempts=tuple(attempts))
     facts = replace(
@@ -69,12 +71,11 @@ def _listed(kind: type[R], key: str, keys: tuple[str, ...]) -> Flow[R | NotStore
 
 def done_names(run: names.RunName) -> Flow[tuple[names.DoneName, ...]]:
     """Return what the markers of a run under done/ say, one per attempt."""
-    prefix = names.done_key(run, 0, "").rsplit("~", 2)[0] + "~"
-    found = yield from ask(List(prefix))
+    found = yield from ask(List(names.done_prefix(run)))
     return tuple(names.done_name(key) for key in found)
 
 
-def _attempt_numbers(run: names.RunName, keys: tuple[str, ...]) -> list[int]:
+def attempt_numbers(run: names.RunName, keys: tuple[str, ...]) -> list[int]:
     """Return the numbers of the attempts that have an intent."""
     start = len(names.run_prefix(run))
     found = []
@@ -112,21 +113,31 @@ def _attempt(
         closed=(yield from _listed(Closed, key(Closed), keys)),
         receipt=names.attempt_key(run, number, "receipt") in keys,
         servers=tuple(server for server in servers if server.attempt == number),
+        go_sent=key(Sent) in keys,
     )
     if isinstance(elected, Elected):
+        attempt = yield from _with_elected(attempt, elected)
         attempt = yield from _with_reports(run, attempt, elected)
     return (replace(attempt, armed=(yield from _armed(attempt))),)
 
 
+def _with_elected(attempt: Attempt, elected: Elected) -> Flow[Attempt]:
+    """Return the attempt with its elected server. If the list by tags lacks it, ask by its id: a tag can be removed."""
+    if isinstance(attempt.server, Server):
+        return attempt
+    match (yield from ask(FindServer(elected.server))):
+        case Server() as found:
+            return replace(attempt, servers=(*attempt.servers, found))
+        case NotShown():
+            return attempt
+
+
 def _with_reports(run: names.RunName, attempt: Attempt, elected: Elected) -> Flow[Attempt]:
-    """Return the attempt with what its agent reported, and whether its job was sent."""
+    """Return the attempt with what its agent reported. EC2 was asked before, so an end that was reported in time is seen."""
     prefix = names.out_prefix(run, attempt.number, attempt.intent.role_id, elected.server)
     started = yield from read.record(Started, names.started_key(prefix))
     ended = yield from read.record(Ended, names.ended_key(prefix))
-    go_sent = isinstance(started, Started) or isinstance(attempt.closed, Closed)
-    if not go_sent:
-        go_sent = yield from read.exists(names.go_key(attempt.intent.role_id, elected.server))
-    return replace(attempt, started=started, ended=ended, go_sent=go_sent)
+    return replace(attempt, started=started, ended=ended)
 
 
 def _armed(attempt: Attempt) -> Flow[frozenset[str]]:
@@ -142,14 +153,21 @@ def _armed(attempt: Attempt) -> Flow[frozenset[str]]:
 
 
 def _versions(facts: Facts, now: datetime) -> Flow[tuple[Version, ...]]:
-    """Return the versions that can matter: those in force at the tick and now, and those that the records name."""
-    keys = yield from ask(List(names.version_prefix(facts.run.job)))
-    wanted = {ticks.key_in_force(keys, facts.run.tick), ticks.key_in_force(keys, now)}
-    wanted |= {attempt.intent.version for attempt in facts.attempts}
+    """Return the versions that can matter: those that the records name, and the one that a claim or a retry would take."""
+    named = {attempt.intent.version for attempt in facts.attempts}
     match facts.claim:
         case Claim(version=decided):
-            wanted.add(decided)
-    found = []
-    for key in sorted(key for key in wanted if key):
-        found.append((yield from read.version(key)))
-    return tuple(version for version in found if not isinstance(version, NotStored))
+            named.add(decided)
+    found: list[Version] = []
+    for key in sorted(named - {""}):
+        match (yield from read.version(key)):
+            case NotStored():
+                continue
+            case version:
+                found.append(version)
+    match facts.claim, facts.opened:
+        case NotStored(), WithEtag(record=opened):
+            found += yield from read.in_force(facts.run.job, claims.decided_at(opened, facts.run.tick, now))
+        case Claim(), WithEtag(record=Opened(retry=int())):
+            found += yield from read.in_force(facts.run.job, now)
+    return tuple({version.key: version for version in found}.values())

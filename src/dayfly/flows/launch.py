@@ -14,13 +14,15 @@ from dayfly.core import claim, names, ticks
 from dayfly.core.event import LaunchAt, LaunchNow, LaunchRequest, Retry
 from dayfly.core.facts import Facts, NoAttempt, NotStored, WithEtag
 from dayfly.core.model import Deployed
-from dayfly.core.records import Claim, Opened, Requested, Source, encode
+from dayfly.core.record_json import encode
+from dayfly.core.records import Claim, Elected, Opened, Requested, Sent, Source
 from dayfly.errors import NotFoundError
 from dayfly.flows import read
 from dayfly.flows.actor import Actor
-from dayfly.flows.calls import Flow, Log, Now, PutNew, ask
-from dayfly.flows.gather import gather
-from dayfly.flows.walk import WalkResult, walk
+from dayfly.flows.calls import Flow, List, Log, Now, PutNew, ask
+from dayfly.flows.gather import attempt_numbers, gather
+from dayfly.flows.steps import UNREAD
+from dayfly.flows.walk import WalkResult, walk, walk_from
 
 MAX_SECONDS_TRIED = 50
 """A run by hand is named by its second. When that is taken it tries the next ones, up to this many."""
@@ -33,7 +35,17 @@ class Rejected:
     why: str
 
 
-LaunchResult = WalkResult | Rejected
+@dataclass(frozen=True, kw_only=True)
+class Delivered:
+    """The event was delivered before, and the job was sent to this server."""
+
+    run: names.RunName
+    claim: Claim
+    attempt: int
+    server: str
+
+
+LaunchResult = WalkResult | Delivered | Rejected
 
 
 def launch(wanted: LaunchRequest, actor: Actor) -> Flow[LaunchResult]:
@@ -48,7 +60,11 @@ def launch(wanted: LaunchRequest, actor: Actor) -> Flow[LaunchResult]:
 
 
 def _launch_tick(wanted: LaunchAt, actor: Actor) -> Flow[LaunchResult]:
+    """Open the run and walk it. Reads little when nobody else was there, and little when its job was sent already."""
     run = names.RunName(wanted.job, wanted.tick)
+    keys = yield from ask(List(names.run_prefix(run)))
+    if names.claim_key(run) in keys:
+        return (yield from _delivered_again(run, keys, actor))
     now = yield from ask(Now())
     opened = Opened(
         run=str(run),
@@ -59,16 +75,35 @@ def _launch_tick(wanted: LaunchAt, actor: Actor) -> Flow[LaunchResult]:
         env=wanted.env,
         publish=wanted.publish,
     )
-    facts = yield from gather(run)
-    if isinstance(facts.claim, NotStored) and not facts.is_open:
-        why = claim.why_rejected(facts, opened, now, actor.zones)
-        if why:
-            yield from ask(Log(f"{run}: rejected", {"why": why, "source": wanted.source}))
-            if wanted.source == Source.HAND:
-                raise NotFoundError(f"{run} cannot run: {why}")
-            return Rejected(why)
-        yield from ask(PutNew(names.open_key(run), encode(opened)))
+    versions = yield from read.in_force(run.job, claim.decided_at(opened, run.tick, now))
+    facts = Facts(run=run, opened=WithEtag(record=opened, etag=UNREAD), versions=versions)
+    why = claim.why_rejected(facts, opened, now, actor.zones)
+    if why:
+        return (yield from _reject(wanted, run, why, actor))
+    if (yield from ask(PutNew(names.open_key(run), encode(opened)))):
+        return (yield from walk_from(facts, actor))
     return (yield from walk(run, actor))
+
+
+def _delivered_again(run: names.RunName, keys: tuple[str, ...], actor: Actor) -> Flow[LaunchResult]:
+    """Return what became of a run that has a claim. Once its job was sent, the steps that are left are the sweeper's."""
+    for number in attempt_numbers(run, keys)[-1:]:
+        if names.attempt_key(run, number, Sent.file) not in keys:
+            continue
+        match (yield from read.record(Claim, names.claim_key(run))), (yield from read.election(run, number)):
+            case Claim() as claimed, Elected(server=server):
+                return Delivered(run=run, claim=claimed, attempt=number, server=server)
+    return (yield from walk(run, actor))
+
+
+def _reject(wanted: LaunchAt, run: names.RunName, why: str, actor: Actor) -> Flow[LaunchResult]:
+    """Answer an event that names no tick. A run that an earlier event opened goes on, whatever was deployed since."""
+    if (yield from read.exists(names.open_key(run))):
+        return (yield from walk(run, actor))
+    yield from ask(Log(f"{run}: rejected", {"why": why, "source": wanted.source}))
+    if wanted.source == Source.HAND:
+        raise NotFoundError(f"{run} cannot run: {why}")
+    return Rejected(why)
 
 
 # --- by hand ------------------------------------------------------------------------------------------------------------
@@ -87,7 +122,7 @@ def _launch_by_hand(wanted: LaunchNow, actor: Actor) -> Flow[LaunchResult]:
         if (yield from _stored_request(run)) not in ("", wanted.request):
             continue
         result = yield from _launch_tick(_at(run.tick, wanted), actor)
-        if isinstance(result, Rejected) or _request_of(result.facts) == wanted.request:
+        if isinstance(result, Rejected) or _request_of(result) == wanted.request:
             return result
     raise NotFoundError(
         f"{wanted.job} was started by hand {MAX_SECONDS_TRIED} times within a minute", hint="try again in a minute"
@@ -138,8 +173,10 @@ def _stored_request(run: names.RunName) -> Flow[str]:
     return ""
 
 
-def _request_of(facts: Facts) -> str:
-    match facts.claim, facts.opened:
+def _request_of(result: WalkResult | Delivered) -> str:
+    if isinstance(result, Delivered):
+        return result.claim.request
+    match result.facts.claim, result.facts.opened:
         case (Claim(request=request), _) | (_, WithEtag(record=Opened(request=request))):
             return request
     return ""
@@ -157,22 +194,34 @@ def _retry(wanted: Retry, actor: Actor) -> Flow[LaunchResult]:
     requested = yield from read.record(Requested, key)
     if isinstance(requested, NotStored):
         last = _last_attempt(run, facts)
-        _refuse_removed(facts, wanted, now)
+        yield from _refuse_removed(wanted, now)
         requested = yield from _write_once(key, Requested(run=str(run), attempt=last + 1, at=now))
-    begun = bool(facts.attempts) and facts.attempt.number >= (requested.attempt or 0)
+    number = requested.attempt or 0
+    if claim.asked_for(facts, number) == "":
+        yield from _open_again(wanted, facts, number, now)
+        facts = yield from gather(run)
+    if claim.asked_for(facts, number) != wanted.request:
+        raise NotFoundError(
+            f"another request got attempt {number} of {run} first",
+            hint=f"dayfly show {run}; retry again when it is over",
+        )
+    return (yield from walk_from(facts, actor))
+
+
+def _open_again(wanted: Retry, facts: Facts, number: int, now: datetime) -> Flow[None]:
+    """Open the run for this attempt, unless another process opened it first."""
     match facts.claim:
-        case Claim(source=source) if not (facts.is_open or begun):
+        case Claim(source=source):
             opened = Opened(
-                run=str(run),
+                run=str(facts.run),
                 source=source,
                 at=now,
                 request=wanted.request,
                 by=wanted.by,
-                retry=requested.attempt,
+                retry=number,
                 same_code=wanted.same_code,
             )
-            yield from ask(PutNew(names.open_key(run), encode(opened)))
-    return (yield from walk(run, actor))
+            yield from ask(PutNew(names.open_key(facts.run), encode(opened)))
 
 
 def _last_attempt(run: names.RunName, facts: Facts) -> int:
@@ -187,8 +236,11 @@ def _last_attempt(run: names.RunName, facts: Facts) -> int:
     return facts.attempt.number
 
 
-def _refuse_removed(facts: Facts, wanted: Retry, now: datetime) -> None:
-    if not wanted.same_code and not isinstance(ticks.in_force(facts.versions, now), Deployed):
+def _refuse_removed(wanted: Retry, now: datetime) -> Flow[None]:
+    """Raise NotFoundError when a retry needs the deployed version of its job and there is none."""
+    if wanted.same_code:
+        return
+    if not isinstance(ticks.in_force((yield from read.in_force(wanted.run.job, now)), now), Deployed):
         raise NotFoundError(
             f"{wanted.run.job} is no longer deployed",
             hint=f"dayfly retry {wanted.run} --same-code runs it as it was",

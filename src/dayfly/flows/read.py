@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, TypeVar
 
 from dayfly.core import names
 from dayfly.core.facts import NOT_STORED, NotStored, WithEtag
 from dayfly.core.model import Version
-from dayfly.core.records import Elected, Election, decode, decode_election
+from dayfly.core.record_json import decode, decode_election
+from dayfly.core.records import Elected, Election
 from dayfly.core.versions import read_version
-from dayfly.flows.calls import Flow, Get, ask
+from dayfly.flows.calls import Flow, Get, ListFrom, ask
 
 R = TypeVar("R")
 
@@ -34,6 +36,18 @@ def election(run: names.RunName, attempt: int) -> Flow[Election | NotStored]:
 def version(key: str) -> Flow[Version | NotStored]:
     """Return a version of a job."""
     return (yield from _content(key, read_version))
+
+
+def in_force(job: str, moment: datetime) -> Flow[tuple[Version, ...]]:
+    """Return the version of a job that is in force at `moment`; empty when there is none."""
+    keys = yield from ask(ListFrom(names.version_prefix(job), names.version_bound(job, moment), most=1))
+    for key in keys:
+        match (yield from version(key)):
+            case NotStored():
+                return ()
+            case found:
+                return (found,)
+    return ()
 
 
 def receipt(run: names.RunName, attempt: int) -> Flow[Mapping[str, Any] | NotStored]:

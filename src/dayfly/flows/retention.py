@@ -1,7 +1,7 @@
 """Removes runs older than `keep`, by the days under done/. Open runs and the run that `latest` names stay.
 
-The sweeper runs it once a day, in parts that fit into one sweep. A run's marker under done/ is removed last, so that the next
-sweep finds a removal that was interrupted.
+The sweeper runs it once a day, in parts that fit into one sweep. A run is marked under open/ before anything of it is
+removed, so a retry either comes before all of that or is refused.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from dayfly.core import names
-from dayfly.core.records import Claim, Intent, Latest
+from dayfly.core.record_json import encode
+from dayfly.core.records import Latest, Opened, Source
 from dayfly.flows import read
-from dayfly.flows.calls import DeleteMany, Flow, List, ask
+from dayfly.flows.calls import Delete, Flow, List, PutNew, ask
+from dayfly.flows.removal import remove_records
 
 MAX_RUNS_PER_SWEEP, MAX_OBJECTS_PER_SWEEP = 500, 20_000
 """Limits of one sweep, which has 14 minutes. A hundred runs take a few seconds, a thousand objects one second."""
@@ -42,12 +44,18 @@ def remove_old_runs(now: datetime, keep_s: int) -> Flow[Removal]:
                 return removed
             if run.job not in latest_runs:
                 latest_runs[run.job] = yield from _latest_run(run.job)
-            if str(run) == latest_runs[run.job] or (yield from read.exists(names.open_key(run))):
+            if str(run) == latest_runs[run.job] or not (yield from _mark(run, now)):
                 continue
-            markers_of_run = [key for key in markers if names.done_name(key).run == run]
-            removed.objects += yield from _remove(run, markers_of_run)
+            removed.objects += yield from remove_records(run)
+            yield from ask(Delete(names.open_key(run)))
             removed.runs.append(str(run))
     return removed
+
+
+def _mark(run: names.RunName, now: datetime) -> Flow[bool]:
+    """Write under open/ that the run is being removed, so that no retry can open it. Return False when it is open already."""
+    mark = Opened(run=str(run), source=Source.SCHEDULE, at=now, request="", removing=True)
+    return (yield from ask(PutNew(names.open_key(run), encode(mark))))
 
 
 def _latest_run(job: str) -> Flow[str]:
@@ -56,36 +64,3 @@ def _latest_run(job: str) -> Flow[str]:
         case Latest(run=run):
             return run
     return ""
-
-
-def _remove(run: names.RunName, markers: list[str]) -> Flow[int]:
-    """Delete all objects of a run, its markers last. Return how many."""
-    records = yield from ask(List(names.run_prefix(run)))
-    files = yield from ask(List(f"out/{run.job}/{names.utc_text(run.tick)}/"))
-    # Keys are out/JOB/TICK/ATTEMPT/ROLEID:INSTANCE/..., and go.json is below the same ROLEID:INSTANCE.
-    servers = {key.split("/")[4] for key in files if key.count("/") > 4}
-    requests = yield from _requests(run, records)
-    keys = (*files, *(f"go/{server}/go.json" for server in sorted(servers)), *requests, *records)
-    yield from ask(DeleteMany(keys))
-    yield from ask(DeleteMany(tuple(markers)))
-    return len(keys) + len(markers)
-
-
-def _with_request(run: names.RunName, keys: tuple[str, ...]) -> list[tuple[type[Intent] | type[Claim], str]]:
-    """Return the records that name a request, each with its key: the run's claim, and the intent of each attempt."""
-    intents = [(Intent, key) for key in keys if key.endswith("/intent.json")]
-    claims = [(Claim, key) for key in keys if key == names.claim_key(run)]
-    return [*intents, *claims]
-
-
-def _requests(run: names.RunName, records: tuple[str, ...]) -> Flow[tuple[str, ...]]:
-    """Return the keys of the requests behind this run and its retries."""
-    requests: list[str] = []
-    for kind, key in _with_request(run, records):
-        match (yield from read.record(kind, key)):
-            case Intent(request=request) | Claim(request=request):
-                requests.append(request)
-    found: list[str] = []
-    for request in dict.fromkeys(each for each in requests if each):
-        found += yield from ask(List(names.request_prefix(request)))
-    return tuple(found)

@@ -1,29 +1,22 @@
 """Takes steps: one function for each kind of step. Each is safe to do twice and safe to lose.
 
 Nothing is decided here: core/advance.py chooses the step, and core builds what it writes. flows/actor.py says who may take it.
+A write that won is a fact, and the step returns the facts with it.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from dayfly.core import election, names, request, verdict
-from dayfly.core.facts import Facts, Launched, NotStored, RefusedLaunch, Replayed, Server, WithEtag
+from dayfly.core.facts import NOT_STORED, Attempt, Facts, Launched, NotStored, RefusedLaunch, Replayed, Server, WithEtag
 from dayfly.core.model import Deployed
-from dayfly.core.records import (
-    Absent,
-    Closed,
-    Elected,
-    EndOrder,
-    Intent,
-    NoServer,
-    Slot,
-    SpotRefused,
-    encode,
-)
+from dayfly.core.record_json import encode
+from dayfly.core.records import Absent, Closed, Decision, Elected, EndOrder, Intent, NoServer, Sent, Slot, SpotRefused
 from dayfly.core.step import (
     Arm,
     AskEc2,
@@ -39,6 +32,7 @@ from dayfly.core.step import (
     MoveLatest,
     RecordAbsence,
     RemoveOpen,
+    RemoveRun,
     SendJob,
     Step,
     TakeSlot,
@@ -48,142 +42,174 @@ from dayfly.errors import Unclear
 from dayfly.flows import calls
 from dayfly.flows.actor import Actor
 from dayfly.flows.calls import Flow, ask
+from dayfly.flows.removal import remove_records
 
 LINK_SECONDS = 900
 """The bundle's link is valid longer than an agent waits for go.json (10 min), shorter than a session of the launcher's role."""
 
-SeenServers = tuple[Server, ...]
-"""Servers that EC2 named in an answer and may not list yet."""
+UNREAD = ""
+"""The etag of an object that this walk wrote itself. No object has it: a step that needs the etag loses, and reads again."""
 
 
-def take_step(step: Step, facts: Facts, actor: Actor, now: datetime) -> Flow[SeenServers]:
-    """Take one step. Raises Unclear when it is unknown whether it happened; the next walk repeats it."""
-    return (yield from _TAKE[type(step)](step, facts, actor, now))
+@dataclass(frozen=True)
+class Outdated:
+    """The facts at hand are no longer enough: another process was first, or EC2 or other records say what comes next."""
 
 
-def _take_slot(step: TakeSlot, facts: Facts, _actor: Actor, now: datetime) -> Flow[SeenServers]:
-    body = encode(Slot(holder=str(facts.run), at=now))
-    yield from _replace(names.slot_key(facts.run.job), body, step.free)
-    return ()
+Taken = Facts | Outdated
+"""What a step returns: the facts with what it wrote, or that they must be gathered again."""
 
 
-def _decide(step: Decide, facts: Facts, _actor: Actor, _now: datetime) -> Flow[SeenServers]:
-    yield from ask(calls.PutNew(names.claim_key(facts.run), encode(step.claim)))
-    return ()
+def _take_slot(found: TakeSlot, facts: Facts, _actor: Actor, now: datetime) -> Flow[Taken]:
+    slot = Slot(holder=str(facts.run), attempt=found.attempt, at=now)
+    if (yield from ask(calls.PutNew(names.slot_key(facts.run.job), encode(slot)))):
+        return replace(facts, slot=WithEtag(record=slot, etag=UNREAD))
+    return Outdated()
 
 
-def _intend(step: Intend, facts: Facts, actor: Actor, now: datetime) -> Flow[SeenServers]:
-    version = _version(facts, step.version)
-    intent = request.intent(facts.run, step.attempt, version, actor.project, actor.bucket, now, step.request)
-    yield from _write_fact(facts, step, intent)
-    return ()
+def _decide(found: Decide, facts: Facts, _actor: Actor, _now: datetime) -> Flow[Taken]:
+    first = yield from ask(calls.PutNew(names.claim_key(facts.run), encode(found.claim)))
+    if first and found.claim.decision == Decision.RUN:
+        return replace(facts, claim=found.claim)
+    return Outdated()
 
 
-def _ask_ec2(step: AskEc2, facts: Facts, _actor: Actor, now: datetime) -> Flow[SeenServers]:
-    match (yield from ask(calls.CreateFleet(step.request))):
+def _intend(found: Intend, facts: Facts, actor: Actor, now: datetime) -> Flow[Taken]:
+    version = _version(facts, found.version)
+    intent = request.intent(facts.run, found.attempt, version, actor.project, actor.bucket, now, found.request)
+    if (yield from _write(facts, found, intent)):
+        return replace(facts, attempts=(*facts.attempts, Attempt(number=found.attempt, intent=intent)))
+    return Outdated()
+
+
+def _ask_ec2(found: AskEc2, facts: Facts, _actor: Actor, now: datetime) -> Flow[Taken]:
+    match (yield from ask(calls.CreateFleet(found.request))):
         case Launched(servers=servers):
-            return servers
+            return facts.with_newest(servers=servers)
         case Replayed(fleet=fleet):
-            return (yield from _replayed(fleet, step.request))
+            servers = yield from _replayed(fleet, found.request)
+            return facts.with_newest(servers=servers)
         case RefusedLaunch(errors=errors):
-            yield from _write_fact(facts, step, election.after_refusal(step, errors, now))
-    return ()
+            refused = election.after_refusal(found, errors, now)
+            if (yield from _write(facts, found, refused)):
+                return _with_refusal(facts, refused)
+    return Outdated()
 
 
-def _replayed(fleet: str | None, fleet_request: Mapping[str, Any]) -> Flow[SeenServers]:
-    """Return the servers of a request that EC2 already had, from DescribeFleets.
+def _with_refusal(facts: Facts, refused: SpotRefused | NoServer) -> Facts:
+    match refused:
+        case SpotRefused():
+            return facts.with_newest(spot_refused=refused)
+        case NoServer():
+            return facts.with_newest(election=refused)
 
-    Raises Unclear when EC2 names none: one may exist, so a later walk repeats the same request.
+
+def _replayed(fleet: str | None, fleet_request: Mapping[str, Any]) -> Flow[tuple[Server, ...]]:
+    """Return the servers of a request that EC2 already knew, from DescribeFleets.
+
+    Raises Unclear when EC2 names none: one may exist, so the same request is repeated later, but not in this walk.
     """
-    servers: SeenServers = ()
+    servers: tuple[Server, ...] = ()
     if fleet is not None:
         servers = yield from ask(calls.FleetServers(fleet, fleet_request))
     if not servers:
-        raise Unclear(
-            "EC2 has this launch request already but names no server for it yet", hint="try again in a minute"
-        )
+        raise Unclear("EC2 knows this launch request and names no server of it yet", hint="try again in a minute")
     return servers
 
 
-def _elect_none(step: ElectNone, facts: Facts, _actor: Actor, _now: datetime) -> Flow[SeenServers]:
-    yield from _write_fact(facts, step, step.record)
-    return ()
+def _elect_none(found: ElectNone, facts: Facts, _actor: Actor, _now: datetime) -> Flow[Taken]:
+    if (yield from _write(facts, found, found.record)):
+        return facts.with_newest(election=found.record)
+    return Outdated()
 
 
-def _arm(step: Arm, _facts: Facts, _actor: Actor, _now: datetime) -> Flow[SeenServers]:
-    yield from ask(calls.Arm(step.server.id, step.at))
-    return (step.server,)
+def _arm(found: Arm, facts: Facts, _actor: Actor, _now: datetime) -> Flow[Taken]:
+    yield from ask(calls.Arm(found.server.id, found.at))
+    return facts.with_newest(armed=facts.attempt.armed | {found.server.id})
 
 
-def _elect(step: Elect, facts: Facts, _actor: Actor, _now: datetime) -> Flow[SeenServers]:
-    yield from _write_fact(facts, step, step.record)
-    return (step.server,)
+def _elect(found: Elect, facts: Facts, _actor: Actor, _now: datetime) -> Flow[Taken]:
+    if (yield from _write(facts, found, found.record)):
+        return facts.with_newest(election=found.record)
+    return Outdated()
 
 
-def _send_job(step: SendJob, facts: Facts, actor: Actor, _now: datetime) -> Flow[SeenServers]:
-    intent, server = step.intent, step.server
+def _send_job(found: SendJob, facts: Facts, actor: Actor, now: datetime) -> Flow[Taken]:
+    intent, server = found.intent, found.server
     version = _version(facts, intent.version)
     link = ""
     if version.code is not None:
         link = yield from ask(calls.SignGet(version.code.bundle, LINK_SECONDS))
     day = facts.run.tick.astimezone(actor.zones(version.job.timezone)).date().isoformat()
-    body = request.go(facts.run, version, intent, server.id, link, day, actor.region, step.env)
+    body = request.go(facts.run, version, intent, server.id, link, day, actor.region, found.env)
     yield from ask(calls.PutNew(names.go_key(intent.role_id, server.id), _json(body)))
-    return (server,)
+    yield from _write(facts, found, Sent(at=now, server=server.id))
+    return facts.with_newest(go_sent=True)
 
 
-def _end(step: End, facts: Facts, actor: Actor, now: datetime) -> Flow[SeenServers]:
-    server = step.server.id
-    yield from _write_fact(facts, step, EndOrder(at=now, by=actor.who, why=step.reason, server=server))
+def _end(found: End, facts: Facts, actor: Actor, now: datetime) -> Flow[Taken]:
+    server = found.server.id
+    yield from _write(facts, found, EndOrder(at=now, by=actor.who, why=found.reason, server=server))
     yield from ask(calls.TerminateServer(server))
-    return ()
+    return Outdated()
 
 
-def _record_absence(step: RecordAbsence, facts: Facts, _actor: Actor, now: datetime) -> Flow[SeenServers]:
-    record = Absent(at=now, server=step.server)
-    key = names.attempt_key(facts.run, step.attempt, record.file)
-    yield from _replace(key, encode(record), step.expired)
-    return ()
+def _record_absence(found: RecordAbsence, facts: Facts, _actor: Actor, now: datetime) -> Flow[Taken]:
+    record = Absent(at=now, server=found.server)
+    key = names.attempt_key(facts.run, found.attempt, record.file)
+    yield from _write_over(key, encode(record), found.expired)
+    return Outdated()
 
 
-def _close(step: Close, facts: Facts, actor: Actor, now: datetime) -> Flow[SeenServers]:
+def _close(found: Close, facts: Facts, actor: Actor, now: datetime) -> Flow[Taken]:
     console: tuple[str, ...] = ()
-    if step.console_of:
-        console = yield from ask(calls.ReadConsole(step.console_of))
-    yield from _write_fact(facts, step, verdict.close(step, console, now, actor.who))
-    return ()
+    if found.console_of:
+        console = yield from ask(calls.ReadConsole(found.console_of))
+    yield from _write(facts, found, verdict.close(found, console, now, actor.who))
+    # The effects need the slot, `latest` and the markers under done/, read after the close.
+    return Outdated()
 
 
-def _receipt(step: WriteReceipt, facts: Facts, _actor: Actor, _now: datetime) -> Flow[SeenServers]:
-    key = names.attempt_key(facts.run, step.attempt, "receipt")
-    yield from ask(calls.PutNew(key, _json(step.receipt, indent=1)))
-    return ()
+def _receipt(found: WriteReceipt, facts: Facts, _actor: Actor, _now: datetime) -> Flow[Taken]:
+    key = names.attempt_key(facts.run, found.attempt, "receipt")
+    yield from ask(calls.PutNew(key, _json(found.receipt, indent=1)))
+    return facts.with_newest(receipt=True)
 
 
-def _move_latest(step: MoveLatest, facts: Facts, _actor: Actor, _now: datetime) -> Flow[SeenServers]:
-    yield from _replace(names.latest_key(facts.run.job), encode(step.latest), step.before)
-    return ()
+def _move_latest(found: MoveLatest, facts: Facts, _actor: Actor, _now: datetime) -> Flow[Taken]:
+    if (yield from _write_over(names.latest_key(facts.run.job), encode(found.latest), found.before)):
+        return replace(facts, latest=WithEtag(record=found.latest, etag=UNREAD))
+    return Outdated()
 
 
-def _free_slot(step: FreeSlot, facts: Facts, _actor: Actor, now: datetime) -> Flow[SeenServers]:
-    yield from _replace(names.slot_key(facts.run.job), encode(Slot(holder=None, at=now)), step.slot)
-    return ()
+def _free_slot(found: FreeSlot, facts: Facts, _actor: Actor, _now: datetime) -> Flow[Taken]:
+    if (yield from ask(calls.Delete(names.slot_key(facts.run.job), found.slot.etag))):
+        return replace(facts, slot=NOT_STORED)
+    return Outdated()
 
 
-def _mark_done(step: MarkDone, facts: Facts, _actor: Actor, _now: datetime) -> Flow[SeenServers]:
-    yield from ask(calls.PutNew(names.done_key(facts.run, step.attempt, step.outcome), b""))
-    return ()
+def _mark_done(found: MarkDone, facts: Facts, _actor: Actor, _now: datetime) -> Flow[Taken]:
+    yield from ask(calls.PutNew(names.done_key(facts.run, found.attempt, found.outcome), b""))
+    return replace(facts, done=(*facts.done, names.DoneName(facts.run, found.attempt, found.outcome)))
 
 
-def _disarm(step: Disarm, _facts: Facts, _actor: Actor, _now: datetime) -> Flow[SeenServers]:
-    for server in step.servers:
+def _disarm(found: Disarm, facts: Facts, _actor: Actor, _now: datetime) -> Flow[Taken]:
+    for server in found.servers:
         yield from ask(calls.Disarm(server))
-    return ()
+    attempts = tuple(replace(each, armed=each.armed - set(found.servers)) for each in facts.attempts)
+    return replace(facts, attempts=attempts)
 
 
-def _remove_open(step: RemoveOpen, facts: Facts, _actor: Actor, _now: datetime) -> Flow[SeenServers]:
-    yield from ask(calls.Delete(names.open_key(facts.run), step.opened.etag))
-    return ()
+def _remove_open(found: RemoveOpen, facts: Facts, _actor: Actor, _now: datetime) -> Flow[Taken]:
+    if (yield from ask(calls.Delete(names.open_key(facts.run), found.opened.etag))):
+        return replace(facts, opened=NOT_STORED)
+    return Outdated()
+
+
+def _remove_run(found: RemoveRun, facts: Facts, _actor: Actor, _now: datetime) -> Flow[Taken]:
+    yield from remove_records(facts.run)
+    yield from ask(calls.Delete(names.open_key(facts.run), found.opened.etag))
+    return Outdated()
 
 
 def _version(facts: Facts, key: str) -> Deployed:
@@ -193,15 +219,15 @@ def _version(facts: Facts, key: str) -> Deployed:
     return version
 
 
-def _write_fact(
-    facts: Facts, step: Step, record: Intent | SpotRefused | Elected | NoServer | EndOrder | Closed
+def _write(
+    facts: Facts, found: Step, record: Intent | SpotRefused | Elected | NoServer | Sent | EndOrder | Closed
 ) -> Flow[bool]:
-    """Write a record of the step's attempt, unless another process was first."""
-    key = names.attempt_key(facts.run, step.attempt, record.file)
+    """Write a fact of the step's attempt, unless another process was first."""
+    key = names.attempt_key(facts.run, found.attempt, record.file)
     return (yield from ask(calls.PutNew(key, encode(record))))
 
 
-def _replace(key: str, body: bytes, before: WithEtag[Any] | NotStored) -> Flow[bool]:
+def _write_over(key: str, body: bytes, before: WithEtag[Any] | NotStored) -> Flow[bool]:
     """Write an object in place of the one that was read (`before`), or as a new one."""
     match before:
         case WithEtag(etag=etag):
@@ -214,7 +240,7 @@ def _json(content: Mapping[str, Any], indent: int | None = None) -> bytes:
     return json.dumps(content, sort_keys=True, ensure_ascii=False, indent=indent).encode()
 
 
-_TAKE: dict[type[Step], Callable[[Any, Facts, Actor, datetime], Flow[SeenServers]]] = {
+TAKE: dict[type[Step], Callable[[Any, Facts, Actor, datetime], Flow[Taken]]] = {
     TakeSlot: _take_slot,
     Decide: _decide,
     Intend: _intend,
@@ -232,4 +258,6 @@ _TAKE: dict[type[Step], Callable[[Any, Facts, Actor, datetime], Flow[SeenServers
     MarkDone: _mark_done,
     Disarm: _disarm,
     RemoveOpen: _remove_open,
+    RemoveRun: _remove_run,
 }
+"""How the step of each type is taken. Raises Unclear when it is unknown whether it happened; the next walk repeats it."""

@@ -6,32 +6,40 @@ does not stop the others; it is raised at the end, and no heartbeat is written.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
 from dayfly.core import names, sweep
 from dayfly.core.facts import BadRunTags, NotStored, RunTags, Server
-from dayfly.core.records import Elected, EndOrder, Heartbeat, Intent, encode
+from dayfly.core.model import Timetable
+from dayfly.core.record_json import encode
+from dayfly.core.records import Elected, EndOrder, Heartbeat, Intent
 from dayfly.errors import Unclear
-from dayfly.flows import read
+from dayfly.flows import read, undelivered
 from dayfly.flows.actor import Actor
 from dayfly.flows.calls import Flow, List, ListServers, Log, Now, Put, PutNew, TerminateServer, ask
-from dayfly.flows.missed import MAX_LOOKBACK, MAX_TICKS_PER_SWEEP, claim_missed
 from dayfly.flows.retention import remove_old_runs
-from dayfly.flows.walk import walk
+from dayfly.flows.undelivered import MAX_LOOKBACK, MAX_TICKS_PER_SWEEP
+from dayfly.flows.visit import OnServer, visit
 
 T = TypeVar("T")
 
 
 @dataclass
 class SweepResult:
-    """What one sweep did: the servers that it ended, each with the reason; the runs that it walked or removed; what failed."""
+    """What one sweep did: the servers that it ended, each with the reason; the runs that it walked or removed; what failed.
+
+    `elected`: servers that it saw on their runs, as they should be. `timetables`: what the next sweep need not read again.
+    """
 
     ended: dict[str, str] = field(default_factory=dict)
     walked: list[str] = field(default_factory=list)
+    elected: set[str] = field(default_factory=set)
     missed: list[str] = field(default_factory=list)
     ticks_since: datetime | None = None
+    timetables: dict[str, Timetable] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
 
@@ -42,15 +50,16 @@ def sweep_project(actor: Actor, keep_s: int) -> Flow[SweepResult]:
     servers = yield from ask(ListServers())
     for server in servers:
         yield from _isolated(server.id, _by_tags(server, actor, result), result)
-    for key in (yield from ask(List(names.OPEN))):
-        name = key.removeprefix(names.OPEN)
-        yield from _isolated(name, _walk(name, actor, result), result)
+    shown = {server.id: server for server in servers if server.id not in result.ended}
+    running = tuple(key.removeprefix(names.OPEN) for key in (yield from ask(List(names.OPEN))))
+    for name in running:
+        yield from _isolated(name, _visit(name, shown, actor, result), result)
     for server in servers:
-        if server.id not in result.ended and not server.gone:
+        if server.id not in result.ended and server.id not in result.elected and not server.gone:
             yield from _isolated(server.id, _by_records(server, actor, result), result)
     last = yield from read.record(Heartbeat, names.HEARTBEAT)
     now = yield from ask(Now())
-    yield from _isolated("ticks", _claim_missed(now, last, actor, result), result)
+    yield from _isolated("ticks", _catch_up(now, last, frozenset(running), actor, result), result)
     kept = ""
     if isinstance(last, Heartbeat):
         kept = last.kept
@@ -59,7 +68,12 @@ def sweep_project(actor: Actor, keep_s: int) -> Flow[SweepResult]:
     if result.failed:
         raise Unclear(f"parts of the sweep failed: {'; '.join(result.failed)}", hint="the next sweep tries again")
     beat = Heartbeat(
-        at=now, ended=len(result.ended), open_runs=len(result.walked), kept=kept, ticks_since=result.ticks_since
+        at=now,
+        ended=len(result.ended),
+        open_runs=len(result.walked),
+        kept=kept,
+        ticks_since=result.ticks_since,
+        timetables=result.timetables,
     )
     yield from ask(Put(names.HEARTBEAT, encode(beat)))
     return result
@@ -80,8 +94,12 @@ def _by_tags(server: Server, actor: Actor, result: SweepResult) -> Flow[None]:
         yield from _end(server, decision.reason, actor, result)
 
 
-def _walk(name: str, actor: Actor, result: SweepResult) -> Flow[None]:
-    yield from walk(names.run_name(name), actor)
+def _visit(name: str, shown: Mapping[str, Server], actor: Actor, result: SweepResult) -> Flow[None]:
+    run = names.run_name(name)
+    keys = yield from ask(List(names.run_prefix(run)))
+    match (yield from visit(run, keys, actor, shown)):
+        case OnServer(server=server) if server.run_tags == (run, server.attempt):
+            result.elected.add(server.id)
     result.walked.append(name)
 
 
@@ -102,13 +120,19 @@ def _by_records(server: Server, actor: Actor, result: SweepResult) -> Flow[None]
         yield from _end(server, decision.reason, actor, result)
 
 
-def _claim_missed(now: datetime, last: Heartbeat | NotStored, actor: Actor, result: SweepResult) -> Flow[None]:
-    since = now - MAX_LOOKBACK
+def _catch_up(
+    now: datetime, last: Heartbeat | NotStored, running: frozenset[str], actor: Actor, result: SweepResult
+) -> Flow[None]:
+    """Deliver the ticks that have no run, or claim them as missed."""
+    since, known = now - MAX_LOOKBACK, dict[str, Timetable]()
     if isinstance(last, Heartbeat):
-        since = last.ticks_since or last.at
-    claimed = yield from claim_missed(now, since, actor)
-    result.missed = [str(run) for run in claimed]
-    if len(claimed) >= MAX_TICKS_PER_SWEEP:
+        since, known = last.ticks_since or last.at, dict(last.timetables)
+    found = yield from undelivered.find(now, since, known, running, actor)
+    result.timetables = found.timetables
+    for each in found.ticks[:MAX_TICKS_PER_SWEEP]:
+        if (yield from _isolated(str(each.run), undelivered.catch_up(each, actor), result)):
+            result.missed.append(str(each.run))
+    if len(found.ticks) > MAX_TICKS_PER_SWEEP:
         result.ticks_since = since
 
 

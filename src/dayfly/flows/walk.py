@@ -1,6 +1,7 @@
-"""Walks a run: gathers its facts, asks core for the next step and takes it, until there is nothing to do now.
+"""Walks a run: asks core for the next step and takes it, until there is nothing to do now.
 
-Launcher, sweeper and CLI all use this flow; `actor.acts_in` says which steps each may take.
+Launcher, sweeper and CLI all use this flow; `actor.acts_in` says which steps each may take. A walk carries what it wrote: it
+gathers the facts again only when another process wrote first, or when EC2 decides what comes next.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dayfly.core.step import TABLE, Step
 from dayfly.flows.actor import Actor
 from dayfly.flows.calls import Flow, Log, Now, ask
 from dayfly.flows.gather import gather
-from dayfly.flows.steps import take_step
+from dayfly.flows.steps import TAKE, Outdated
 
 MAX_STEPS = 3 * len(TABLE)
 """Three times the number of states: a walk with more steps is a bug."""
@@ -28,26 +29,40 @@ class WalkResult:
     facts: Facts
     step: Step
 
+    @property
+    def run(self) -> RunName:
+        """Return the run that was walked."""
+        return self.facts.run
+
 
 def walk(run: RunName, actor: Actor) -> Flow[WalkResult]:
     """Walk one run as far as possible now. Raises Unclear when EC2 or S3 gave no clear answer."""
+    return (yield from walk_from((yield from gather(run)), actor))
+
+
+def walk_from(facts: Facts, actor: Actor) -> Flow[WalkResult]:
+    """Walk one run from facts that are at hand. Raises as `walk`."""
     seen: tuple[Server, ...] = ()
     taken: Counter[tuple[object, ...]] = Counter()
     while taken.total() < MAX_STEPS:
-        facts = yield from gather(run, seen)
         now = yield from ask(Now())
         step = advance.next_step(facts, now)
         blocking = advance.blocking_run(facts, step)
         if blocking is not None and (yield from _walk_slot_holder(blocking, actor)):
+            facts = yield from gather(facts.run, seen)
             continue
         same = (step.state, step.attempt, step.subject)
         if step.idle or step.state not in actor.acts_in or taken[same] >= step.row.at_most:
             return WalkResult(facts, step)
         taken[same] += 1
         fields = {"state": step.state.name, "why": step.reason, "attempt": step.attempt}
-        yield from ask(Log(f"{run}: {step.row.step}", fields))
-        seen = (*seen, *(yield from take_step(step, facts, actor, now)))
-    raise RuntimeError(f"{run}: not at rest after {MAX_STEPS} steps; last state {step.state.name}: {step.reason}")
+        yield from ask(Log(f"{facts.run}: {step.row.step}", fields))
+        match (yield from TAKE[type(step)](step, facts, actor, now)):
+            case Facts() as facts:
+                seen = (*seen, *facts.servers)
+            case Outdated():
+                facts = yield from gather(facts.run, seen)
+    raise RuntimeError(f"{facts.run}: not at rest after {MAX_STEPS} steps; last state {step.state.name}: {step.reason}")
 
 
 def _walk_slot_holder(run: RunName, actor: Actor) -> Flow[bool]:

@@ -14,7 +14,7 @@ from dayfly.core.facts import Attempt
 from dayfly.core.records import Claim
 from dayfly.errors import DayflyError, Unclear
 from dayfly.flows.actor import LAUNCHER_STATES
-from dayfly.flows.launch import LaunchResult, Rejected, launch
+from dayfly.flows.launch import Delivered, LaunchResult, Rejected, launch
 from dayfly.remote import environment
 
 log = environment.json_log("launcher", lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201
@@ -46,15 +46,23 @@ def answer(result: LaunchResult) -> dict[str, Any]:
     """Return the function's answer, in the form that docs/event.md describes."""
     if isinstance(result, Rejected):
         return {"run": None, **_NO_RESULT, "why": result.why, "refused": result.why}
+    if isinstance(result, Delivered):
+        on = {"attempt": result.attempt, "server": result.server}
+        return {"run": str(result.run), **_NO_RESULT, **_decision(result.claim), **on}
     facts = result.facts
     found: dict[str, Any] = {"run": str(facts.run), **_NO_RESULT, "why": result.step.reason}
     if facts.attempts and facts.attempt.number < facts.attempt_number:
         # The retry has no intent yet, so the newest attempt, with its server, is the one before the retry.
         return {**found, "decision": "waiting", "attempt": facts.attempt_number}
     match facts.claim:
-        case Claim(decision=decision, reason=reason, why=why):
-            found |= {"decision": decision, "reason": reason, "why": why}
+        case Claim() as claim:
+            found |= _decision(claim)
     match facts.attempt:
         case Attempt(number=number, elected_id=server):
             found |= {"attempt": number, "server": server or None}
     return found
+
+
+def _decision(claim: Claim) -> dict[str, Any]:
+    """Return the part of the answer that says what was decided."""
+    return {"decision": claim.decision, "reason": claim.reason, "why": claim.why}

@@ -31,9 +31,9 @@ from dayfly.flows.calls.bucket import (
 )
 from dayfly.flows.calls.call import Call, Flow, Log, Now, ShowBytes, Sleep, ask
 from dayfly.flows.calls.kill_schedules import Arm, Disarm, IsArmed
-from dayfly.flows.calls.objects import Delete, DeleteMany, Get, List, Put, PutMatch, PutNew, SignGet, Stored
+from dayfly.flows.calls.objects import Delete, DeleteMany, Get, List, ListFrom, Put, PutMatch, PutNew, SignGet, Stored
 from dayfly.flows.calls.schedules import CreateSchedule, DeleteSchedule, GetSchedule, ListSchedules, UpdateSchedule
-from dayfly.flows.calls.servers import CreateFleet, FleetServers, ListServers, ReadConsole, TerminateServer
+from dayfly.flows.calls.servers import CreateFleet, FindServer, FleetServers, ListServers, ReadConsole, TerminateServer
 from dayfly.flows.calls.stack import (
     CreateStack,
     DeleteStack,
@@ -69,6 +69,7 @@ __all__ = [
     "FindBucket",
     "FindImage",
     "FindParameter",
+    "FindServer",
     "FindStack",
     "FindSubnets",
     "FleetServers",
@@ -80,6 +81,7 @@ __all__ = [
     "Invoked",
     "IsArmed",
     "List",
+    "ListFrom",
     "ListSchedules",
     "ListServers",
     "Log",

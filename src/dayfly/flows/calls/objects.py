@@ -71,6 +71,15 @@ class List(Call[tuple[str, ...]]):
 
 
 @dataclass(frozen=True)
+class ListFrom(Call[tuple[str, ...]]):
+    """List up to `most` keys (at most 1,000) under a prefix that sort after `after`, in order. One request."""
+
+    prefix: str
+    after: str
+    most: int = 1000
+
+
+@dataclass(frozen=True)
 class SignGet(Call[str]):
     """Sign a URL with which anyone can read one object for this many seconds."""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dayfly.core.facts import FleetAnswer, Server
+from dayfly.core.facts import FleetAnswer, NotShown, Server
 from dayfly.flows.calls.call import Call
 
 
@@ -30,6 +30,13 @@ class ListServers(Call[tuple[Server, ...]]):
     """List the project's servers as EC2 shows them, of one run or all; also terminated ones while EC2 shows them."""
 
     run: str | None = None
+
+
+@dataclass(frozen=True)
+class FindServer(Call[Server | NotShown]):
+    """Find one server by its id, whatever its tags are now."""
+
+    server: str
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from dayfly.core import names
+from dayfly.core.model import LONGEST
 from dayfly.project.file import durations, instance_types
 
 T = TypeVar("T")
 Reader = Callable[[Any], T]
 """Validates and converts a value from tomllib. Raises Invalid."""
 
-_DAY = 86_400
-_LONGEST = 366 * _DAY
+_LONGEST = int(LONGEST.total_seconds())
 _TAG_KEY = re.compile(r"[A-Za-z0-9+=._:@-]{1,128}")
 _TAG_VALUE = re.compile(r"[\w .:/=+@-]{0,256}")
 _TAGS = 40  # AWS allows 50 on a resource; dayfly and AWS itself use the others

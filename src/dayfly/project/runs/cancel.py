@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dayfly.core import names
-from dayfly.core.records import Cancel, Closed, encode
+from dayfly.core.record_json import encode
+from dayfly.core.records import Cancel, Closed
 from dayfly.core.step import State
 from dayfly.errors import NotFoundError, UnfinishedError
 from dayfly.flows.actor import Actor

@@ -173,6 +173,6 @@ def _expected(job: str, query: RunQuery, zones: Zones) -> Flow[list[names.RunNam
             continue
         version = yield from read.version(period.key)
         if isinstance(version, Deployed):
-            overdue = list(ticks.overdue(version, start, end, now, zones))
+            overdue = list(ticks.overdue(version.job.timetable, start, end, now, zones))
             found += [names.RunName(job, tick) for tick in overdue[-_MOST_TICKS:]]
     return found

@@ -9,7 +9,8 @@ from typing import Any
 
 from dayfly.core import names
 from dayfly.core.facts import Attempt, Facts, NotStored
-from dayfly.core.records import Claim, Closed, Elected, Source, moment
+from dayfly.core.record_json import moment
+from dayfly.core.records import Claim, Closed, Elected, Source
 from dayfly.project.runs import state
 
 NEVER_STARTED = "never started"

@@ -122,7 +122,7 @@ def _walk_runs(project: str, bucket: str) -> list[Statement]:
     return [
         _allow(["s3:GetObject"], [_objects(bucket, prefix) for prefix in reads]),
         _allow(["s3:PutObject"], [_objects(bucket, prefix) for prefix in writes]),
-        _allow(["s3:DeleteObject"], [_objects(bucket, "open/*")]),
+        _allow(["s3:DeleteObject"], [_objects(bucket, "open/*"), _objects(bucket, "slots/*")]),
         _allow(["s3:ListBucket"], [_sub(f"arn:${{AWS::Partition}}:s3:::{bucket}")]),
         _allow(["ec2:DescribeInstances", "ec2:DescribeFleets", "ec2:DescribeFleetInstances"], ["*"]),
         _allow(["scheduler:GetSchedule", "scheduler:DeleteSchedule"], [kills]),

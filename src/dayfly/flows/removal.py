@@ -1,0 +1,44 @@
+"""Removes what the bucket holds of one run. When that is done, and for which runs, is decided in flows/retention.py.
+
+The key of the run under open/ says that it is being removed. It is deleted last, so that a removal that was cut off is continued.
+"""
+
+from __future__ import annotations
+
+from dayfly.core import names
+from dayfly.core.records import Claim, Intent
+from dayfly.flows import read
+from dayfly.flows.calls import DeleteMany, Flow, List, ask
+
+
+def remove_records(run: names.RunName) -> Flow[int]:
+    """Delete the records, files, requests and markers of a run. Return how many."""
+    records = yield from ask(List(names.run_prefix(run)))
+    files = yield from ask(List(f"out/{run.job}/{names.utc_text(run.tick)}/"))
+    # Keys are out/JOB/TICK/ATTEMPT/ROLEID:INSTANCE/..., and go.json is below the same ROLEID:INSTANCE.
+    servers = {key.split("/")[4] for key in files if key.count("/") > 4}
+    requests = yield from _requests(run, records)
+    markers = yield from ask(List(names.done_prefix(run)))
+    keys = (*files, *(f"go/{server}/go.json" for server in sorted(servers)), *requests, *records, *markers)
+    yield from ask(DeleteMany(keys))
+    return len(keys)
+
+
+def _with_request(run: names.RunName, keys: tuple[str, ...]) -> list[tuple[type[Intent] | type[Claim], str]]:
+    """Return the records that name a request, each with its key: the run's claim, and the intent of each attempt."""
+    intents = [(Intent, key) for key in keys if key.endswith("/intent.json")]
+    claims = [(Claim, key) for key in keys if key == names.claim_key(run)]
+    return [*intents, *claims]
+
+
+def _requests(run: names.RunName, records: tuple[str, ...]) -> Flow[tuple[str, ...]]:
+    """Return the keys of the requests behind this run and its retries."""
+    requests: list[str] = []
+    for kind, key in _with_request(run, records):
+        match (yield from read.record(kind, key)):
+            case Intent(request=request) | Claim(request=request):
+                requests.append(request)
+    found: list[str] = []
+    for request in dict.fromkeys(each for each in requests if each):
+        found += yield from ask(List(names.request_prefix(request)))
+    return tuple(found)
