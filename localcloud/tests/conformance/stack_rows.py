@@ -8,6 +8,7 @@ from typing import Any
 from botocore.exceptions import WaiterError
 
 import rows
+from lambda_rows import function
 from targets import Target, error_code
 
 GUIDE = "CloudFormation User Guide, "
@@ -215,3 +216,51 @@ def capabilities(target: Target) -> None:
     target.undo_after_row(stacks.delete_stack, StackName=name)
     body = json.dumps({"Resources": {"Role": role}})
     assert error_code(stacks.create_stack, StackName=name, TemplateBody=body) == "InsufficientCapabilitiesException"
+
+
+@row(
+    "A rule of a stack invokes a function when a Lambda permission of the stack names the rule",
+    "CloudFormation Template Reference, AWS::Lambda::Permission",
+)
+def rules_and_permissions(target: Target) -> None:
+    name, source = target.name_for("rule"), target.name_for("source").lower()
+    url, queue = target.queue()
+    letting = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": queue}
+    arn = function(target, "def handler(event, context):\n    raise RuntimeError(event['id'])\n", [letting])
+    functions = target.client("lambda")
+    functions.put_function_event_invoke_config(
+        FunctionName=arn, MaximumRetryAttempts=0, DestinationConfig={"OnFailure": {"Destination": queue}}
+    )
+    rule = {"Fn::Sub": f"arn:${{AWS::Partition}}:events:${{AWS::Region}}:${{AWS::AccountId}}:rule/{name}"}
+    resources: dict[str, Any] = {
+        "Permission": {
+            "Type": "AWS::Lambda::Permission",
+            "Properties": {
+                "FunctionName": arn, "Action": "lambda:InvokeFunction", "Principal": "events.amazonaws.com", "SourceArn": rule,
+            },
+        },
+        "Rule": {
+            "Type": "AWS::Events::Rule",
+            "DependsOn": "Permission",
+            "Properties": {
+                "Name": name, "EventPattern": {"source": [source], "detail": {"state": ["stopped", "terminated"]}},
+                "Targets": [{"Id": "function", "Arn": arn, "RetryPolicy": {"MaximumRetryAttempts": 0}}],
+            },
+        },
+    }  # fmt: skip
+    stack, _ = create(target, resources)
+
+    def put(state: str) -> None:
+        entry = {"Source": source, "DetailType": "said", "Detail": json.dumps({"state": state})}
+        assert target.client("events").put_events(Entries=[entry])["FailedEntryCount"] == 0
+
+    put("running")
+    put("terminated")
+    record = json.loads(target.wait_for(lambda: target.message(url), "the event")["Body"])
+    assert record["requestPayload"]["detail"] == {"state": "terminated"}
+    assert target.message(url, 0.5) is None
+    del resources["Permission"], resources["Rule"]["DependsOn"]
+    target.client("cloudformation").update_stack(StackName=stack, TemplateBody=json.dumps({"Resources": resources}))
+    wait(target, stack, "stack_update_complete")
+    put("terminated")
+    assert target.message(url, 2) is None, "without the permission the rule does not invoke the function"

@@ -3,6 +3,7 @@
 When a rule is due, and what a target may be, is decided in services.events.
 """
 
+import json
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -33,6 +34,12 @@ def wrap_invoke(wrap: Callable[[Invoke], Invoke]) -> None:
         changed(target, event, rule, view)
 
     bus._invoke_target = wrapped
+
+
+def event_text(event: Record, view: Any) -> str:
+    """Return an event as its targets receive it, as JSON text; `view` is what MiniStack passes along."""
+    view = view or _bus()._pattern_event_view(event)
+    return json.dumps(view.event_with_detail())
 
 
 def replace_function_target(send: Callable[[str, str], None]) -> None:

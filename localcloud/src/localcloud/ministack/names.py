@@ -67,6 +67,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
         "_now_ts",
         "_parse_cron_fields",
         "_parse_rate_seconds",
+        "_pattern_event_view",
         "_put_events",
         "_rule_last_fired",
         "_rules",

@@ -72,7 +72,7 @@ class Server:
         api.install()
         stacks.install(api)
         parameters.install()
-        targets.install()
+        targets.install(cloud)
         self._ec2 = attach(cloud)
         requests.replace_handler("ec2", self._ec2_or(requests.handler("ec2")))
         # Last, so that it surrounds every handler.
