@@ -91,3 +91,10 @@ def test_console_shows_the_last_lines_of_switch_and_agent():
         "[2.0] dayfly agent: job ended",
     )
     assert answered(Client(get_console_output=error("UnsupportedOperation")), calls.ReadConsole("i-1")) == ()
+
+
+def test_server_is_found_by_its_id_in_one_request():
+    client = Client(describe_instances=shown("other", "terminated"))
+    server = answered(client, calls.FindServer("i-1"))
+    assert (server.id, server.state, server.tags) == ("i-1", "terminated", {names.TAG_PROJECT: "other"})
+    assert client.requests == [("describe_instances", {"Filters": [{"Name": "instance-id", "Values": ["i-1"]}]})]

@@ -6,6 +6,7 @@ Hypothesis chooses which process continues and which answers are lost. Then swee
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from random import Random
 
@@ -16,7 +17,9 @@ from dayfly.core import names
 from dayfly.core.event import LaunchAt, Retry
 from dayfly.core.record_json import encode
 from dayfly.core.records import Cancel, FleetError
+from dayfly.core.sweeper_event import ServerState, StateChange
 from dayfly.errors import NotFoundError, Unclear
+from dayfly.flows.closing import close_after
 from dayfly.flows.launch import launch
 from dayfly.flows.sweep import sweep_project
 from dayfly.flows.walk import walk
@@ -34,6 +37,22 @@ def delivery(cloud: ModelCloud, number: int, minute: int = 0) -> Stepper:
 
 def sweeper(cloud: ModelCloud) -> Stepper:
     return Stepper(cloud, sweep_project(acting_as("sweeper"), KEEP_S))
+
+
+def event_of(cloud: ModelCloud, server: str, state: str) -> Stepper:
+    """EC2's event that a server entered a state."""
+    change = StateChange(server=server, state=ServerState(state), at=cloud.now.replace(microsecond=0))
+    return Stepper(cloud, close_after(change, acting_as("sweeper")))
+
+
+def new_events(cloud: ModelCloud, told: set[tuple[str, str]], chance: Random) -> list[Stepper]:
+    """The events of the servers that ended since the last look: most are delivered once, some twice, some never."""
+    ended = {
+        (server.id, server.state) for server in cloud.servers.values() if server.state in ("stopped", "terminated")
+    }
+    fresh = sorted(ended - told)
+    told |= ended
+    return [event_of(cloud, *each) for each in fresh for _ in range(chance.choice([0, 1, 1, 1, 2]))]
 
 
 def sent_a_job(cloud: ModelCloud) -> Iterator[str]:
@@ -71,7 +90,14 @@ def interleave(
     exit_code: int = 0,
     allowed: tuple[type[Exception], ...] = (Unclear,),
 ) -> None:
-    """Run all flows to their ends in a random order. Answers are lost at random, and servers run their jobs in between."""
+    """Run all flows to their ends in a random order. Answers are lost at random, and servers run their jobs in between.
+
+    Each end of a server is an event, whose flow joins the others. Sometimes a server stops instead of terminating, and sometimes an
+    event is false: its server is alive.
+    """
+    told: set[tuple[str, str]] = set()
+    closed: set[str] = set()
+    actors = list(actors)
     while any(not actor.over for actor in actors):
         if chance.random() < losing:
             cloud.faults = {cloud.calls_answered + 1: chance.choice(["before", "after"])}
@@ -80,9 +106,23 @@ def interleave(
         if chance.random() < 0.02:
             for server in list(cloud.servers):
                 cloud.run_agent(server, exit_code)
+        if chance.random() < 0.002:
+            for server in list(cloud.servers.values()):
+                if server.state == "running":
+                    cloud.servers[server.id] = replace(server, state="stopped")
+        events = new_events(cloud, told, chance)
+        if chance.random() < 0.002:
+            events += [event_of(cloud, server, "terminated") for server in list(cloud.servers)]
+        for actor in events:
+            actor.watch = actors[0].watch
+            actors.append(actor)
         chance.choice([actor for actor in actors if not actor.over]).step()
         sent = [(cloud.servers[one].run, cloud.servers[one].attempt) for one in sent_a_job(cloud)]
         assert len(sent) == len(set(sent)), "two servers of one attempt were sent the job"
+        for key in [key for key in cloud.objects if key.endswith("/closed.json") and key not in closed]:
+            closed.add(key)
+            server = cloud.json(key)["server"]
+            assert server is None or cloud.servers[server].gone, "closed while its server was alive"
     assert not [actor.error for actor in actors if actor.error and not isinstance(actor.error, allowed)]
 
 

@@ -267,11 +267,13 @@ def test_run_whose_server_is_gone_waits_for_its_final_status():
     tick(cloud)
     cloud.run_agent(next(iter(cloud.servers)))
     text, document = show(cloud)
-    assert "server    i-00000000000000000: server gone; final status within 5 min" in text
+    assert "server    i-00000000000000000: server gone; final status in seconds, at most 5 min" in text
     assert "ends by" not in text
     assert "ends_by" not in document
     assert (
-        table(cloud).splitlines()[1].endswith(" saving   0s   c8g.large spot  server gone; final status within 5 min")
+        table(cloud)
+        .splitlines()[1]
+        .endswith(" saving   0s   c8g.large spot  server gone; final status in seconds, at most 5 min")
     )
 
 

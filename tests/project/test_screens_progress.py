@@ -97,6 +97,16 @@ def test_server_is_not_gone_before_its_agents_report():
     )
 
 
+def test_time_that_ec2_does_not_give_is_shown_as_seen():
+    unknown = replace(WHOLE, attempts=(replace(WHOLE.attempts[0], closed=closed(gone=None, at=at(63))),))
+    assert progress_lines(unknown, UTC, tenths=True)[-1] == (
+        "  seen gone     22:42:03.0   +1m03s   lived at most 1m01s for a job of 9.9 s"
+    )
+    assert progress_lines(unknown, UTC, tenths=False)[-1] == (
+        "  22:42:03    +1m03s  seen gone    lived at most 1m01s for a job of 9 s"
+    )
+
+
 def test_success_ends_with_the_fetch_command():
     moved = WithEtag(etag="e", record=Latest(run=str(RUN), attempt=1, at=at(14), prefix="p/", outputs=()))
     assert outcome_lines(replace(WHOLE, latest=moved), UTC, receipt_stored=True, local=True) == (
@@ -182,7 +192,7 @@ def test_lost_server_says_what_ended_it():
         "kept       the log so far; `latest` is unchanged",
         "ended by   switch: the agent is gone",
         "server     gone 22:41:13, 15m48s before its deadline of 22:57:01",
-        "receipt    not written yet; the sweeper writes it within 5 min",
+        "receipt    not written yet; the sweeper writes it in seconds, at most 5 min",
         "next       dayfly retry pi@2026-11-24T22:41Z",
     )
 

@@ -118,3 +118,33 @@ def test_roles_have_the_boundary_and_everything_the_tag():
 def test_role_policies_stay_under_iams_size_limit():
     for name in ("LauncherRole", "SweeperRole"):
         assert len(json.dumps(role(name)).replace(" ", "")) < 10_240
+
+
+def test_rule_sends_the_ends_of_servers_to_the_sweeper():
+    resources = template.build(GIVEN)["Resources"]
+    rule = resources["StateChanges"]["Properties"]
+    assert rule["EventPattern"] == {
+        "source": ["aws.ec2"],
+        "detail-type": ["EC2 Instance State-change Notification"],
+        "detail": {"state": ["stopped", "terminated"]},
+    }
+    [target] = rule["Targets"]
+    assert target["Arn"] == {"Fn::GetAtt": ["Sweeper", "Arn"]}
+    assert target["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": ["DeadLetters", "Arn"]}}
+
+
+def test_rule_comes_after_what_lets_it_deliver():
+    resources = template.build(GIVEN)["Resources"]
+    rule = resources["StateChanges"]
+    arn = resources["StateChangesInvoke"]["Properties"]["SourceArn"]
+    assert sorted(rule["DependsOn"]) == ["StateChangesInvoke", "StateChangesLeave"]
+    assert arn["Fn::Sub"].endswith(f":rule/{rule['Properties']['Name']}")
+    [statement] = resources["StateChangesLeave"]["Properties"]["PolicyDocument"]["Statement"]
+    assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": arn}}
+    assert resources["StateChangesInvoke"]["Properties"]["Principal"] == "events.amazonaws.com"
+
+
+def test_sweeper_is_not_retried_so_a_bad_event_is_one_dead_letter():
+    retries = template.build(GIVEN)["Resources"]["SweeperAsync"]["Properties"]
+    assert retries["MaximumRetryAttempts"] == 0
+    assert retries["DestinationConfig"] == {"OnFailure": {"Destination": {"Fn::GetAtt": ["DeadLetters", "Arn"]}}}

@@ -310,8 +310,6 @@ def test_demo_runs_its_job_by_schedule(own_folder):
     body = (own_folder.path / document["result"]).read_bytes()
     assert body.startswith(b"3.14159265358979")
     assert len(body) == document["digits"] + 3
-    order = [
-        document["times"][name] for name in ("tick", "claimed", "job_started", "job_ended", "stored", "server_gone")
-    ]
+    order = [document["times"][name] for name in ("tick", "claimed", "job_started", "job_ended", "stored", "closed")]
     assert order == sorted(order)
     assert not processes_with(str(own_folder.path))

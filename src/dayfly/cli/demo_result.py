@@ -18,7 +18,7 @@ from dayfly.project.screens.outcome import RunOutcome, outcome_lines
 
 BOUND_S = 7 * 60
 """The guarantee: a server is gone by its deadline; if only the last layer works, at most this long after it."""
-_TIMES = ("tick", "claimed", "server_started", "job_started", "job_ended", "stored", "server_gone")
+_TIMES = ("tick", "claimed", "server_started", "job_started", "job_ended", "stored", "server_gone", "closed")
 _WIDTH = 13
 
 
@@ -88,6 +88,7 @@ class Result:
                 "id": server.get("id"),
                 "type": server.get("type"),
                 "life_s": _between(times, "server_started", "server_gone"),
+                "life_at_most_s": _between(times, "server_started", "closed"),
                 "job_s": _between(times, "job_started", "job_ended"),
             },
             "servers_left": self.servers_left,

@@ -53,7 +53,10 @@ class BadRunTags:
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """A server as EC2 shows it. `reason_code` is EC2's StateReason code, e.g. Client.UserInitiatedShutdown."""
+    """A server as EC2 shows it. `reason_code` is EC2's StateReason code, e.g. Client.UserInitiatedShutdown.
+
+    `event_at`: when EC2's event says that it entered this state, if one was received.
+    """
 
     id: str
     state: str
@@ -65,6 +68,7 @@ class Server:
     tags: Mapping[str, str]
     reason_code: str = ""
     transition: str = ""
+    event_at: datetime | None = None
 
     @property
     def gone(self) -> bool:
@@ -112,10 +116,10 @@ class Server:
 
     @property
     def state_since(self) -> datetime | None:
-        """Return when it entered its state, if EC2 says so, as in `User initiated (2026-11-24 22:41:13 GMT)`."""
+        """Return when it entered its state, if EC2 says so: `User initiated (2026-11-24 22:41:13 GMT)`, or else its event."""
         found = _TRANSITION.search(self.transition)
         if found is None:
-            return None
+            return self.event_at
         return datetime.strptime(found[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
 
 

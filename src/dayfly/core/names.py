@@ -109,6 +109,11 @@ def sweeper_function(project: str) -> str:
     return f"dayfly-{project}-sweeper"
 
 
+def state_change_rule(project: str) -> str:
+    """The EventBridge rule that sends the ends of EC2's instances to the sweeper."""
+    return f"dayfly-{project}-state-changes"
+
+
 # --- keys in the bucket -------------------------------------------------------------------------------------------------
 
 OPEN = "open/"

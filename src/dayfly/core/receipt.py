@@ -71,11 +71,8 @@ def _times_of(record: Claim | Election | Started | Ended | Closed | NotStored) -
             return {"job_ended": ended.job_ended, "stored": ended.stored_at}
         case Ended() as ended:
             return {"job_started": ended.job_started, "job_ended": ended.job_ended, "stored": ended.stored_at}
-        case Closed(server=None, at=at):
-            return {"closed": at}
         case Closed() as closed:
-            # The time that EC2 gives, or else the time at which dayfly saw it.
-            return {"server_gone": closed.gone or closed.at, "closed": closed.at}
+            return {"server_gone": closed.gone, "closed": closed.at}
     return {}
 
 

@@ -299,6 +299,7 @@ class Closed:
     """`N/closed.json`: how an attempt ended, decided after its server was gone. All later steps follow from it.
 
     `terminated`: EC2 showed the server as terminated. False when it no longer showed it, or when there was none.
+    `gone`: when EC2 says that the server ended, in its answer or its event; null if it does not say. `at` is when that was seen.
     """
 
     file: ClassVar[str] = "closed"

@@ -37,10 +37,8 @@ R = TypeVar("R")
 
 
 def gather(run: names.RunName, seen: tuple[Server, ...] = ()) -> Flow[Facts]:
-    """Return all facts of a run. `seen`: servers that EC2 named in an answer during this walk and may not list yet."""
-    listed = yield from ask(ListServers(run=str(run)))
-    shown = {each.id for each in listed}
-    servers = (*listed, *(server for server in seen if server.id not in shown))
+    """Return all facts of a run. `seen`: servers that EC2 named in an answer or an event and may not list yet."""
+    servers = _with_named((yield from ask(ListServers(run=str(run)))), seen)
     now = yield from ask(Now())
     # The slot is read first. A write to it names this etag, so it fails if another process changed the slot after this read.
     slot = yield from read.with_etag(Slot, names.slot_key(run.job))
@@ -60,6 +58,14 @@ def gather(run: names.RunName, seen: tuple[Server, ...] = ()) -> Flow[Facts]:
         return facts
     latest = yield from read.with_etag(Latest, names.latest_key(run.job))
     return replace(facts, latest=latest, done=(yield from done_names(run)))
+
+
+def _with_named(listed: tuple[Server, ...], seen: tuple[Server, ...]) -> tuple[Server, ...]:
+    """Return the listed servers, with the time of an event that named one, and the named ones that are not listed."""
+    named = {server.id: server for server in seen}
+    shown = {server.id for server in listed}
+    timed = (replace(server, event_at=named.get(server.id, server).event_at) for server in listed)
+    return (*timed, *(server for server in seen if server.id not in shown))
 
 
 def _listed(kind: type[R], key: str, keys: tuple[str, ...]) -> Flow[R | NotStored]:

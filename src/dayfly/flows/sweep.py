@@ -49,7 +49,7 @@ def sweep_project(actor: Actor, keep_s: int) -> Flow[SweepResult]:
     result = SweepResult()
     servers = yield from ask(ListServers())
     for server in servers:
-        yield from _isolated(server.id, _by_tags(server, actor, result), result)
+        yield from _isolated(server.id, end_by_tags(server, actor, result), result)
     shown = {server.id: server for server in servers if server.id not in result.ended}
     running = tuple(key.removeprefix(names.OPEN) for key in (yield from ask(List(names.OPEN))))
     for name in running:
@@ -88,7 +88,8 @@ def _isolated(what: str, part: Flow[T], result: SweepResult) -> Flow[T | None]:
         return None
 
 
-def _by_tags(server: Server, actor: Actor, result: SweepResult) -> Flow[None]:
+def end_by_tags(server: Server, actor: Actor, result: SweepResult) -> Flow[None]:
+    """End the server if its tags and state say so, and note that in `result`."""
     decision = sweep.by_tags(server, (yield from ask(Now())))
     if decision.action == "end":
         yield from _end(server, decision.reason, actor, result)

@@ -40,9 +40,8 @@ def walk(run: RunName, actor: Actor) -> Flow[WalkResult]:
     return (yield from walk_from((yield from gather(run)), actor))
 
 
-def walk_from(facts: Facts, actor: Actor) -> Flow[WalkResult]:
-    """Walk one run from facts that are at hand. Raises as `walk`."""
-    seen: tuple[Server, ...] = ()
+def walk_from(facts: Facts, actor: Actor, seen: tuple[Server, ...] = ()) -> Flow[WalkResult]:
+    """Walk one run from facts that are at hand. `seen`: servers that EC2 named and may not list yet. Raises as `walk`."""
     taken: Counter[tuple[object, ...]] = Counter()
     while taken.total() < MAX_STEPS:
         now = yield from ask(Now())

@@ -1,6 +1,7 @@
-"""The sweeper function: run the sweeper's flow, and write a metric for each sweep without errors.
+"""The sweeper function: sweep by its schedule, and close a run when EC2 says that its server ended.
 
-If a part of the sweep fails, the other parts are still done; then the error is raised. The metric is missing, so the alarm goes off.
+If a part of a sweep fails, the other parts are still done; then the error is raised. A sweep without errors writes a metric; if it
+is missing, the alarm goes off.
 """
 
 from __future__ import annotations
@@ -11,18 +12,38 @@ import sys
 import time
 from typing import Any
 
+from dayfly.cloud.interpreter import Interpreter
 from dayfly.core import names
-from dayfly.flows.actor import SWEEPER_STATES
+from dayfly.core.sweeper_event import ScheduledSweep, StateChange, sweeper_event
+from dayfly.errors import FileError, Unclear
+from dayfly.flows.actor import SWEEPER_STATES, Actor
+from dayfly.flows.closing import close_after
 from dayfly.flows.sweep import sweep_project
 from dayfly.remote import environment
 
 log = environment.json_log("sweeper", lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201
 
 
-def handler(_event: Any, _context: Any) -> dict[str, Any]:
-    """Sweep the project once. Raises Unclear if any part of the sweep failed."""
+def handler(event: Any, _context: Any) -> dict[str, Any]:
+    """Sweep the project, or close the run of a server that ended. Raises Unclear if any part of a sweep failed.
+
+    Raises FileError for an event that it cannot read. Lambda does not retry the sweeper: what was raised becomes one dead letter.
+    """
     interpreter = environment.interpreter(os.environ, log)
     actor = environment.actor(os.environ, "sweeper", SWEEPER_STATES)
+    try:
+        asked = sweeper_event(event)
+    except FileError as error:
+        log(f"refused: {error.message}", {"event": event, "kind": type(error).__name__})
+        raise
+    match asked:
+        case ScheduledSweep():
+            return _sweep(interpreter, actor)
+        case StateChange() as change:
+            return close(interpreter, actor, change)
+
+
+def _sweep(interpreter: Interpreter, actor: Actor) -> dict[str, Any]:
     swept = interpreter.run(sweep_project(actor, int(os.environ[names.ENV_KEEP])))
     # CloudWatch extracts this form (embedded metric format) from the log, without a call or a permission.
     metric = {
@@ -37,3 +58,17 @@ def handler(_event: Any, _context: Any) -> dict[str, Any]:
     }
     print(json.dumps(entry), flush=True)  # noqa: T201
     return {"ended": swept.ended, "walked": swept.walked, "removed": swept.removed}
+
+
+def close(interpreter: Interpreter, actor: Actor, change: StateChange) -> dict[str, Any]:
+    """Close the run of a server that ended. An unclear answer of AWS is left to the next sweep, and is no failure."""
+    story = {"server": change.server, "state": change.state, "at": names.utc_text(change.at)}
+    try:
+        closing = interpreter.run(close_after(change, actor))
+    except Unclear as error:
+        log(f"left to the next sweep: {error.message}", story)
+        return {**story, "run": "", "ended": "", "left": error.message}
+    answer = {**story, "run": closing.run, "ended": closing.ended, "left": ""}
+    if closing.run or closing.ended:  # Servers of other projects, perhaps thousands a day, leave no line.
+        log("state change", answer)
+    return answer

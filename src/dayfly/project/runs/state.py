@@ -9,8 +9,8 @@ from dayfly.core.records import Claim, Closed, Decision, Ended, Opened, Source, 
 
 LIVE = ("waiting", "starting", "running", "saving")
 """The states of a run that is not over. The others are outcomes."""
-CLOSING = "server gone; final status within 5 min"
-"""Its server is gone, and the next sweep records how the run ended."""
+CLOSING = "server gone; final status in seconds, at most 5 min"
+"""Its server is gone: EC2's event closes the run within seconds, and if that is lost the next sweep does."""
 
 
 def state(facts: Facts) -> str:

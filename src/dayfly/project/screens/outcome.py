@@ -23,7 +23,7 @@ _ACCOUNT_REASONS = {"quota", "no-rights", "image-gone"}
 """A retry can succeed once something in the AWS account is fixed."""
 _EXIT_CODES = {"no-rights": 3, "no-capacity": 5, "quota": 5, "image-gone": 5}
 _WIDTH = 10
-RECEIPT_PENDING = "not written yet; the sweeper writes it within 5 min"
+RECEIPT_PENDING = "not written yet; the sweeper writes it in seconds, at most 5 min"
 
 
 @dataclass(frozen=True, kw_only=True)

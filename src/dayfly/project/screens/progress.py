@@ -57,9 +57,13 @@ class ServerLine(StepLine):
 
 @dataclass(frozen=True, kw_only=True)
 class GoneLine(StepLine):
-    """The server is gone. `job`: how long the command ran; `ended_by`: empty if the agent ended the server."""
+    """The server is gone. `job`: how long the command ran; `ended_by`: empty if the agent ended the server.
+
+    `exact`: whether EC2 gave the time of the end. If not, it is the time at which the server was seen to be gone.
+    """
 
     lived: timedelta
+    exact: bool
     job: timedelta | None
     ended_by: str
 
@@ -228,21 +232,26 @@ def _describe_stored(ended: Ended) -> str:
 
 def _gone(attempt: Attempt) -> Iterator[StepLine]:
     match attempt.closed, attempt.election:
-        case Closed() as closed, Elected(launched=launched):
-            yield _gone_line(attempt, closed, launched)
+        case Closed(gone=datetime() as at) as closed, Elected(launched=launched):
+            yield _gone_line(attempt, closed, launched, at=at, exact=True)
+        case Closed(at=at) as closed, Elected(launched=launched):
+            yield _gone_line(attempt, closed, launched, at=at, exact=False)
 
 
-def _gone_line(attempt: Attempt, closed: Closed, launched: datetime) -> GoneLine:
-    at = closed.gone or closed.at
+def _gone_line(attempt: Attempt, closed: Closed, launched: datetime, *, at: datetime, exact: bool) -> GoneLine:
     match attempt.ended:
         case Ended(at=reported):
             # EC2 gives whole seconds: a server was not gone before its agent reported the end.
             at = max(at, reported)
+    name = "seen gone"
+    if exact:
+        name = "server gone"
     return GoneLine(
         attempt=attempt.number,
-        name="server gone",
+        name=name,
         at=at,
         lived=at - launched,
+        exact=exact,
         job=state.job_duration(attempt),
         ended_by=unusual_end(closed.ended_by),
     )
@@ -275,7 +284,7 @@ def format_step(line: StepLine, base: datetime, zone: tzinfo, *, tenths: bool, f
     if tenths:
         return f"  {line.name:<12}  {at:<10}  {_distance_in_tenths(line, after):>7}   {said}".rstrip()
     name, distance = line.name, ""
-    if isinstance(line, GoneLine):
+    if isinstance(line, GoneLine) and line.exact:
         name = "gone"
     if line.at > base:
         distance = f"+{formatting.duration(after)}"
@@ -301,7 +310,10 @@ def _describe_server(step: ServerLine, zone: tzinfo, *, tenths: bool) -> str:
 
 
 def _describe_gone(step: GoneLine, *, tenths: bool) -> str:
-    said = f"lived {formatting.duration_phrase(step.lived, tenths=tenths)}"
+    lived = formatting.duration_phrase(step.lived, tenths=tenths)
+    said = f"lived at most {lived}"
+    if step.exact:
+        said = f"lived {lived}"
     if step.job is not None:
         said += f" for a job of {formatting.duration_phrase(step.job, tenths=tenths)}"
     if step.ended_by:

@@ -114,6 +114,19 @@ def bucket_policy(bucket: str, partition: str = "aws") -> Document:
     )
 
 
+def leave_dead_letters(rule: Any, queue: Any) -> Document:
+    """Return the policy of the queue `queue`: the rule `rule` may put events there that it could not deliver. Both are ARNs."""
+    return document(
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "events.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": queue,
+            "Condition": {"ArnEquals": {"aws:SourceArn": rule}},
+        }
+    )
+
+
 def _walk_runs(project: str, bucket: str) -> list[Statement]:
     """Return what walking a run needs: records in the bucket, and reading servers and kill schedules."""
     reads = ("open/*", "requests/*", "slots/*", "runs/*", "go/*", "jobs/*", "out/*", "latest/*", "done/*", "bundles/*")

@@ -1,7 +1,7 @@
 """Build the CloudFormation template of a project's stack in one region. No I/O.
 
-It holds roles, one launch template per image, two functions, a queue, a topic, two alarms, log groups and a schedule group. It holds no
-jobs, so a deploy of code, or of one more job with a known image, does not change the stack.
+It holds roles, one launch template per image, two functions, a queue, a topic, two alarms, log groups, a schedule group and a rule. It
+holds no jobs, so a deploy of code, or of one more job with a known image, does not change the stack.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from dayfly.core import names
 from dayfly.core.model import Image
+from dayfly.core.sweeper_event import ENDS, KIND, SOURCE
 from dayfly.project.stack import permissions
 
 RUNTIME = "python3.13"
@@ -53,6 +54,7 @@ def build(given: StackInput) -> dict[str, Any]:
         **_alarms(given),
         **_functions(given),
         **_schedules(given),
+        **_state_changes(given),
         **{image.logical_id: _launch_template(given, image) for image in images},
     }
     if given.vpc is not None:
@@ -75,8 +77,11 @@ def build(given: StackInput) -> dict[str, Any]:
 
 
 def text(template: Mapping[str, Any]) -> str:
-    """Return the template as JSON with sorted keys: equal templates give equal texts."""
-    return json.dumps(template, indent=1, sort_keys=True)
+    """Return the template as JSON with sorted keys: equal templates give equal texts.
+
+    It is compact, because CloudFormation takes at most 51,200 bytes in the request itself.
+    """
+    return json.dumps(template, separators=(",", ":"), sort_keys=True)
 
 
 def digest(template: Mapping[str, Any]) -> str:
@@ -207,6 +212,54 @@ def _schedules(given: StackInput) -> dict[str, Any]:
                 "ScheduleExpression": SWEEP_EVERY,
                 "FlexibleTimeWindow": {"Mode": "OFF"},
                 "Target": sweep,
+            },
+        },
+    }
+
+
+def _state_changes(given: StackInput) -> dict[str, Any]:
+    """Return the rule that sends EC2's events about ended instances to the sweeper.
+
+    EventBridge cannot filter by tag, so the events of all instances of the account in this region arrive. Permission and queue
+    policy name the rule by its ARN and exist before it: otherwise its first events would be refused and kept as dead letters.
+    """
+    rule = names.state_change_rule(given.project)
+    arn = {"Fn::Sub": f"arn:${{AWS::Partition}}:events:${{AWS::Region}}:${{AWS::AccountId}}:rule/{rule}"}
+    queue = _attribute("DeadLetters", "Arn")
+    pattern = {"source": [SOURCE], "detail-type": [KIND], "detail": {"state": [str(state) for state in ENDS]}}
+    # A late event has no value: the next sweep does the same.
+    target = {
+        "Id": "sweeper",
+        "Arn": _attribute("Sweeper", "Arn"),
+        "RetryPolicy": {"MaximumEventAgeInSeconds": 300, "MaximumRetryAttempts": 3},
+        "DeadLetterConfig": {"Arn": queue},
+    }
+    return {
+        "StateChanges": {
+            "Type": "AWS::Events::Rule",
+            "DependsOn": ["StateChangesInvoke", "StateChangesLeave"],
+            "Properties": {
+                "Name": rule,
+                "Description": "closes a run when its server has ended",
+                "EventPattern": pattern,
+                "Targets": [target],
+                "Tags": _tags(given),
+            },
+        },
+        "StateChangesInvoke": {
+            "Type": "AWS::Lambda::Permission",
+            "Properties": {
+                "FunctionName": {"Ref": "Sweeper"},
+                "Action": "lambda:InvokeFunction",
+                "Principal": "events.amazonaws.com",
+                "SourceArn": arn,
+            },
+        },
+        "StateChangesLeave": {
+            "Type": "AWS::SQS::QueuePolicy",
+            "Properties": {
+                "Queues": [{"Ref": "DeadLetters"}],
+                "PolicyDocument": permissions.leave_dead_letters(arn, queue),
             },
         },
     }
