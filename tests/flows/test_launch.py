@@ -58,6 +58,8 @@ def test_go_has_the_job_its_prefix_and_a_link_to_the_bundle():
     assert go["prefix"] == f"out/pi/2026-11-24T22:41:00Z/1/{ROLE}:{server}/"
     assert go["day"] == "2026-11-25"  # Tallinn is two hours ahead of UTC
     assert go["bundle"]["url"].startswith("https://model/bundles/abc.zip")
+    assert go["agent"]["url"].startswith("https://model/agents/def.zip")
+    assert (go["agent"]["sha256"], go["agent"]["size"]) == ("def", 5)
 
 
 def test_tick_runs_the_version_in_force_at_the_tick():

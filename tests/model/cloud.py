@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from dayfly.core import names
 from dayfly.core.facts import FleetAnswer, Launched, NotShown, RefusedLaunch, Replayed, Server
-from dayfly.core.model import Code, Deployed, Job, LaunchSettings, Version
+from dayfly.core.model import Agent, Code, Deployed, Job, LaunchSettings, Version
 from dayfly.core.record_json import encode
 from dayfly.core.records import Ended, FleetError, Log, Output, Started
 from dayfly.core.versions import write_version
@@ -367,6 +367,7 @@ def version(since: datetime = START, **changes: Any) -> Deployed:
         effective_from=since,
         job=one,
         code=code,
+        agent=Agent(key="agents/def.zip", sha256="def", size=5),
         launch=launch,
         tags={"CostCenter": "lake"},
         deployed_by="ben",

@@ -39,11 +39,19 @@ def file(lines: str = "", *, market: str = "spot-first") -> Project:
     return config.read(text, zones=ZoneInfo, now=datetime(2026, 11, 24, tzinfo=UTC))
 
 
-def packages(project: Project, code: str = "code1", agent: str = "agent1") -> Packages:
+def packages(
+    project: Project,
+    code: str = "code1",
+    functions: str = "functions1",
+    agent: str = "agent1",
+    user_data: str = "dXNl" * 3300,  # about the size of the real one
+) -> Packages:
     """Return what a build would return, with readable names in place of hashes."""
     return Packages(
         bundles={name: _built(f"{name}-{code}") for name in project.jobs},
-        functions={name: _built(f"{name}-{agent}") for name in ("launcher", "sweeper")},
+        functions={name: _built(f"{name}-{functions}") for name in ("launcher", "sweeper")},
+        agent_zip=_built(agent),
+        user_data=user_data,
     )
 
 

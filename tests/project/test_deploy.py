@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dayfly.core import names
-from dayfly.core.model import Removed
+from dayfly.core.model import Agent, Removed
 from dayfly.errors import DayflyError, FileError, SupplyError, Unclear, UnfinishedError
 from dayfly.flows import calls
 from model.account import PAGE, STACK, ModelAccount
@@ -27,7 +27,7 @@ def test_first_deploy_makes_everything():
     account = ModelAccount()
     done = deploy(account)
     assert is_deployed(account)
-    assert (done.uploaded, done.schedules) == (3, 1)
+    assert (done.uploaded, done.schedules) == (4, 1)
     assert account.spot_role
     assert account.stack.status == "CREATE_COMPLETE"
     assert account.schedules["pi"]["Target"]["Arn"].startswith("Launcher of")
@@ -52,10 +52,29 @@ def test_deploy_of_code_or_of_one_more_job_changes_no_stack():
     assert (account.stack.status, account.stack.version) == ("CREATE_COMPLETE", 1)
 
 
+def test_deploy_of_another_agent_makes_new_versions_and_changes_no_stack():
+    account = ModelAccount()
+    deploy(account)
+    [change] = plan_of(account, file(), agent="agent2").changes
+    assert change.words == ("agent agent1 -> agent2",)
+    done = deploy(account, agent="agent2")
+    assert done.uploaded == 1
+    assert "agents/agent2.zip" in account.objects
+    assert versions(account)["pi"].agent == Agent(key="agents/agent2.zip", sha256="agent2", size=3)
+    assert (account.stack.status, account.stack.version) == ("CREATE_COMPLETE", 1)
+
+
+def test_deploy_of_other_user_data_updates_the_stack():
+    account = ModelAccount()
+    deploy(account)
+    deploy(account, user_data="b3RoZXI=")
+    assert (account.stack.status, account.stack.version) == ("UPDATE_COMPLETE", 2)
+
+
 def test_deploy_of_new_functions_updates_the_stack():
     account = ModelAccount()
     deploy(account)
-    deploy(account, agent="agent2")
+    deploy(account, functions="functions2")
     assert (account.stack.status, account.stack.version) == ("UPDATE_COMPLETE", 2)
     assert "v2" in versions(account)["pi"].launch.template
 
@@ -180,24 +199,24 @@ def test_failed_update_leaves_the_old_stack_and_names_its_own_failure():
     deploy(account)
     account.fails_at["UPDATE"] = "Launcher"
     with pytest.raises(SupplyError, match="failed at Launcher"):
-        deploy(account, agent="agent2")
+        deploy(account, functions="functions2")
     assert is_deployed(account)
     account.fails_at["UPDATE"] = "Sweeper"
     with pytest.raises(SupplyError, match="failed at Sweeper"):
-        deploy(account, agent="agent2")
+        deploy(account, functions="functions2")
     account.fails_at.clear()
-    deploy(account, agent="agent2")
-    assert is_deployed(account, agent="agent2")
+    deploy(account, functions="functions2")
+    assert is_deployed(account, functions="functions2")
 
 
 def test_stack_that_another_deploy_changes_is_left_alone():
     account = ModelAccount()
     deploy(account)
-    other = Stepper(account, deploy_flow(file(), agent="agent2"))
+    other = Stepper(account, deploy_flow(file(), functions="functions2"))
     while account.stack.status != "UPDATE_IN_PROGRESS":
         other.step()
     with pytest.raises(UnfinishedError, match="UPDATE_IN_PROGRESS"):
-        deploy(account, agent="agent3")
+        deploy(account, functions="functions3")
     while not other.over:
         other.step()
     assert other.error is None
@@ -209,7 +228,7 @@ def test_stack_in_an_unexpected_state_is_left_alone(status):
     deploy(account)
     account.stack.status = status
     with pytest.raises(UnfinishedError):
-        deploy(account, agent="agent2")
+        deploy(account, functions="functions2")
     assert account.stack.status == status
 
 
@@ -243,13 +262,13 @@ def test_deploy_with_any_one_answer_lost_ends_the_same(when):
         repeat(deploy, account)
         assert is_deployed(account), f"call {number}"
         assert account.stacks_made == 1, f"call {number}"
-        assert len(account.objects) == 4, f"call {number}"
+        assert len(account.objects) == 5, f"call {number}"
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_update_with_any_one_answer_lost_ends_the_same(when):
     def change(account):
-        return deploy(account, file(TWO_JOBS), code="code2", agent="agent2")
+        return deploy(account, file(TWO_JOBS), code="code2", functions="functions2")
 
     ready = ModelAccount()
     deploy(ready)
@@ -260,7 +279,7 @@ def test_update_with_any_one_answer_lost_ends_the_same(when):
         deploy(account)
         account.faults[number] = when
         repeat(change, account)
-        assert is_deployed(account, file(TWO_JOBS), code="code2", agent="agent2"), f"call {number}"
+        assert is_deployed(account, file(TWO_JOBS), code="code2", functions="functions2"), f"call {number}"
         assert account.stacks_made == 1
 
 

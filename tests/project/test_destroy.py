@@ -225,11 +225,11 @@ def test_destroy_after_an_update_cut_off_anywhere_leaves_nothing():
     ready = ModelAccount()
     deploy(ready)
     first = ready.calls_answered
-    deploy(ready, agent="agent2")
+    deploy(ready, functions="functions2")
     for number in range(1, ready.calls_answered - first):
         account = ModelAccount()
         deploy(account)
-        stepper = Stepper(account, deploy_flow(file(), agent="agent2"))
+        stepper = Stepper(account, deploy_flow(file(), functions="functions2"))
         for _ in range(number):
             stepper.step()
         stepper.flow.close()
@@ -288,7 +288,10 @@ def test_stack_is_deleted_only_after_servers_are_gone():
 @pytest.mark.parametrize("first", ["deploy", "destroy"])
 def test_destroy_after_concurrent_deploy_and_destroy_leaves_nothing(ahead, first):
     account = in_use(shutdown_s=20)
-    steppers = [Stepper(account, deploy_flow(file(), agent="agent2")), Stepper(account, destroy(SCOPE, keep=False))]
+    steppers = [
+        Stepper(account, deploy_flow(file(), functions="functions2")),
+        Stepper(account, destroy(SCOPE, keep=False)),
+    ]
     if first == "destroy":
         steppers.reverse()
     for _ in range(ahead):
@@ -307,7 +310,7 @@ def test_destroy_after_concurrent_deploy_and_destroy_leaves_nothing(ahead, first
 
 COMMANDS = {
     "deploy": lambda: deploy_flow(file()),
-    "deploy other functions": lambda: deploy_flow(file(), agent="agent2"),
+    "deploy other functions": lambda: deploy_flow(file(), functions="functions2"),
     "destroy and keep": lambda: destroy(SCOPE, keep=True),
     "destroy": lambda: destroy(SCOPE, keep=False),
 }

@@ -1,4 +1,4 @@
-"""The functions' zips have what a handler imports and no more. Also the agent's sources for the user data."""
+"""The functions' zips have what a handler imports and no more."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Literal
 import pytest
 
 import dayfly
-from dayfly.project.bundle.function_zips import build_function_zip, function_files, read_agent_sources
+from dayfly.project.bundle.function_zips import build_function_zip, function_files
 
 PACKAGE = Path(dayfly.__file__).parent
 HANDLERS: tuple[Literal["launcher", "sweeper"], ...] = ("launcher", "sweeper")
@@ -37,7 +37,6 @@ def small_package(where: Path) -> Path:
         "remote/environment.py": "",
         "remote/sweeper.py": "",
         "remote/agent/main.py": "print(1)\n",
-        "remote/agent/notes.txt": "",
     }
     for name, text in files.items():
         (where / name).parent.mkdir(parents=True, exist_ok=True)
@@ -85,14 +84,6 @@ def test_package_without_the_handler_is_refused(tmp_path: Path) -> None:
     (package / "remote" / "launcher.py").unlink()
     with pytest.raises(FileNotFoundError, match="launcher"):
         build_function_zip("launcher", package, tmp_path / "out")
-
-
-def test_agent_sources_are_its_python_files(tmp_path: Path) -> None:
-    package = small_package(tmp_path / "dayfly")
-    assert read_agent_sources(package) == {"main.py": "print(1)\n"}
-    with pytest.raises(FileNotFoundError):
-        read_agent_sources(tmp_path)
-    assert "main.py" in read_agent_sources(PACKAGE)
 
 
 @pytest.mark.parametrize("handler", HANDLERS)

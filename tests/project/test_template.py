@@ -11,34 +11,9 @@ from pathlib import Path
 import pytest
 
 from dayfly.core import names
-from dayfly.core.model import Image
 from dayfly.project.stack import template
+from project.stack_input import DEBIAN, GIVEN
 
-DEBIAN = Image(
-    name="debian-13",
-    architecture="arm64",
-    image_id="resolve:ssm:/aws/service/debian/release/13/latest/arm64",
-    root_device="/dev/xvda",
-    owner="136693071363",
-)
-GIVEN = template.StackInput(
-    project="lake",
-    bucket="dayfly-lake-123456789012-eu-west-1",
-    tags={"CostCenter": "lake"},
-    permissions_boundary="arn:aws:iam::123456789012:policy/dev",
-    keep_s=90 * 86_400,
-    images=(
-        DEBIAN,
-        replace(DEBIAN, architecture="x86_64"),
-        replace(DEBIAN, name="ami-0123456789abcdef0", image_id="ami-0123456789abcdef0"),
-    ),
-    user_data="aGVsbG8=",
-    launcher_zip="functions/a.zip",
-    sweeper_zip="functions/b.zip",
-    vpc="vpc-0123456789abcdef0",
-    security_groups=(),
-    public_ip=True,
-)
 OWN_NETWORK = replace(
     GIVEN, vpc=None, security_groups=("sg-0123456789abcdef0",), public_ip=False, permissions_boundary=None
 )

@@ -1,4 +1,4 @@
-"""Agent functions without a server: the names it shares with core/names.py, output patterns, outcomes, the switch's reasons."""
+"""Functions of server code without a server: the names it shares with core/names.py, output patterns, outcomes, the switch's reasons."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from dayfly.core import names as core
-from dayfly.remote.agent import job, metadata, names, outcome, outputs, switch
+from dayfly.remote.agent import job, outcome, outputs
+from dayfly.remote.agent import names as agent_names
+from dayfly.remote.boot import metadata, names, switch
 
-AGENT = Path(names.__file__).parent
+REMOTE = Path(names.__file__).parents[1]
 MOMENT = datetime(2026, 11, 24, 22, 41, 7, 123_999, UTC)
 PREFIX = core.out_prefix(core.run_name("pi@2026-11-24T22:41:00Z"), 1, "AROAX", "i-1")
 GO = {"tick": "t", "day": "d", "run": "r", "job": "j", "attempt": 1, "region": "eu-west-1"}
@@ -27,11 +29,11 @@ def test_shared_name_equals_core(word: str) -> None:
 
 def test_keys_equal_core() -> None:
     assert names.go_key("AROAX", "i-1") == core.go_key("AROAX", "i-1")
-    assert names.log_key(PREFIX, 12) == core.log_key(PREFIX, 12)
+    assert agent_names.log_key(PREFIX, 12) == core.log_key(PREFIX, 12)
 
 
 def test_job_gets_exactly_the_documented_variables() -> None:
-    assert tuple(names.job_variables(GO, "z")) == core.JOB_VARIABLES
+    assert tuple(agent_names.job_variables(GO, "z")) == core.JOB_VARIABLES
 
 
 def test_times_are_formatted_as_in_core() -> None:
@@ -39,13 +41,14 @@ def test_times_are_formatted_as_in_core() -> None:
     assert names.utc_millis(MOMENT.timestamp()) == "2026-11-24T22:41:07.123Z"
 
 
-def test_agent_imports_only_standard_library_and_itself() -> None:
-    for path in AGENT.glob("*.py"):
+@pytest.mark.parametrize(("room", "imported"), [("boot", ("boot",)), ("agent", ("agent", "boot"))])
+def test_server_code_imports_only_standard_library_and_itself(room: str, imported: tuple[str, ...]) -> None:
+    for path in (REMOTE / room).glob("*.py"):
         for line in ast.walk(ast.parse(path.read_text(), feature_version=(3, 9))):
             modules = [line.module or ""] if isinstance(line, ast.ImportFrom) else []
             modules += [name.name for name in line.names] if isinstance(line, ast.Import) else []
             for module in modules:
-                own = module == "dayfly.remote.agent" or module.startswith("dayfly.remote.agent.")
+                own = module.startswith(tuple(f"dayfly.remote.{each}" for each in imported))
                 assert own or module.split(".")[0] in sys.stdlib_module_names, f"{path.name}: {module}"
 
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 # Kills every process of dayfly on the server, the switch first, and sleeps on.
 HUNG = (
     "for p in /proc/[0-9]*; do n=${p#/proc/}; [ $n != 1 ] && [ $n != $$ ] "
-    "&& grep -qa 'remote.agent\\|/package' $p/cmdline && kill -KILL $n; done; sleep 600"
+    "&& grep -qa '/.dayfly/control' $p/cmdline && kill -KILL $n; done; sleep 600"
 )
 FILE = """project = "{name}"
 regions = ["eu-west-1"]

@@ -79,7 +79,7 @@ def test_dayfly_wheel_holds_its_data_files_and_no_leftovers(wheels: dict[str, Pa
     needed = {
         "dayfly/example.toml",
         "dayfly/cli/main.py",
-        "dayfly/remote/agent/boothook.sh",
+        "dayfly/remote/boot/boothook.sh",
         "dayfly/examples/pi/pyproject.toml",
     }
     assert needed - names == set()

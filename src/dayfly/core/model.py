@@ -105,6 +105,15 @@ class Code:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Agent:
+    """The agent that runs the job: its zip in the bucket."""
+
+    key: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class LaunchSettings:
     """What a launch request takes from the stack: launch template, role, image and subnets."""
 
@@ -118,12 +127,16 @@ class LaunchSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Deployed:
-    """A job version, in force from `effective_from` on. `code` is None when the server gets no files."""
+    """A job version, in force from `effective_from` on. `code` is None when the server gets no files.
+
+    `agent` is None in versions from the time when the user data carried the agent.
+    """
 
     name: str
     effective_from: datetime
     job: Job
     code: Code | None
+    agent: Agent | None
     launch: LaunchSettings
     tags: Mapping[str, str]
     deployed_by: str
@@ -135,6 +148,8 @@ class Deployed:
         del content["effective_from"], content["deployed_by"]
         if content["code"]:
             del content["code"]["commit"], content["code"]["dirty"]
+        if content["agent"] is None:
+            del content["agent"]  # the keys of such versions are older than this field
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     @property

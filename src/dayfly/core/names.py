@@ -122,6 +122,7 @@ HEARTBEAT = "heartbeat.json"
 REQUESTS = "requests/"
 BUNDLES = "bundles/"
 FUNCTIONS = "functions/"
+AGENTS = "agents/"
 VERSIONS = "jobs/"
 _LAST_SECOND = 9_999_999_999
 """Seconds since 1970, in the year 2286: later than any version. What is subtracted from it sorts backwards."""

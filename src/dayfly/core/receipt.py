@@ -11,7 +11,7 @@ from typing import Any
 
 from dayfly.core import names
 from dayfly.core.facts import Attempt, Facts, NotStored
-from dayfly.core.model import Code, Deployed
+from dayfly.core.model import Agent, Code, Deployed
 from dayfly.core.record_json import moment_text
 from dayfly.core.records import Claim, Closed, Elected, Election, Ended, Started
 
@@ -117,4 +117,9 @@ def _ran_on(started: Started | NotStored) -> dict[str, Any] | None:
 def _code(attempt: Attempt, version: Deployed | NotStored) -> dict[str, Any]:
     code: Code | None = getattr(version, "code", None)
     keys = ("bundle", "sha256", "commit", "dirty")
-    return {"version": attempt.intent.version, **{key: getattr(code, key, None) for key in keys}}
+    agent: Agent | None = getattr(version, "agent", None)
+    return {
+        "version": attempt.intent.version,
+        **{key: getattr(code, key, None) for key in keys},
+        "agent": getattr(agent, "sha256", None),
+    }

@@ -60,7 +60,7 @@ class Cause(StrEnum):
 
 
 class EndReason(StrEnum):
-    """Reasons that dayfly itself gives for an attempt's end. The agent has others, such as `exit 3`: records hold strings."""
+    """Reasons that dayfly itself gives for an attempt's end. A server has others, such as `exit 3` and `no-agent`: records hold strings."""
 
     CANCELLED = "cancelled"
     UNKNOWN = "unknown"

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dayfly.core import names
-from dayfly.core.model import Deployed, LaunchSettings
+from dayfly.core.model import Agent, Code, Deployed, LaunchSettings
 from dayfly.core.records import Intent
 
 LAUNCH_FOR = timedelta(minutes=5)
@@ -106,19 +106,21 @@ def go(
     version: Deployed,
     intended: Intent,
     server: str,
-    link: str,
+    links: Mapping[str, str],
     day: str,
     region: str,
     env: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Return the content of go.json: all that the agent needs to run the job.
+    """Return the content of go.json: all that a server needs to run the job.
 
-    `link`: a short-lived URL of the bundle, empty when there is none. `env`: variables of this run only.
+    `links`: a short-lived URL for each of `keys_to_sign`. `env`: variables of this run only.
     """
     job = version.job
-    bundle = None
+    agent, bundle = None, None
+    if version.agent is not None:
+        agent = _download(links[version.agent.key], version.agent)
     if version.code is not None:
-        bundle = {"url": link, "sha256": version.code.sha256, "size": version.code.size}
+        bundle = _download(links[version.code.bundle], version.code)
     return {
         "format": names.FORMAT,
         "run": str(run),
@@ -134,8 +136,23 @@ def go(
         "outputs": list(job.outputs),
         "prefix": names.out_prefix(run, intended.attempt, intended.role_id, server),
         "deadline": names.utc_text(intended.deadline),
+        "agent": agent,
         "bundle": bundle,
     }
+
+
+def keys_to_sign(version: Deployed) -> tuple[str, ...]:
+    """Return the keys of the files that a server of this version downloads by links."""
+    keys: list[str] = []
+    if version.agent is not None:
+        keys.append(version.agent.key)
+    if version.code is not None:
+        keys.append(version.code.bundle)
+    return tuple(keys)
+
+
+def _download(link: str, stored: Agent | Code) -> dict[str, Any]:
+    return {"url": link, "sha256": stored.sha256, "size": stored.size}
 
 
 def _plain(command: str | tuple[str, ...]) -> str | list[str]:

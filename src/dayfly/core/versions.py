@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from dayfly.core import names
-from dayfly.core.model import Code, Deployed, Job, LaunchSettings, Removed, Version
+from dayfly.core.model import Agent, Code, Deployed, Job, LaunchSettings, Removed, Version
 
 
 def write_version(version: Version) -> bytes:
@@ -38,6 +38,7 @@ def _version(content: Mapping[str, Any]) -> Version:
         effective_from=since,
         job=_job(content["job"]),
         code=_code(content["code"]),
+        agent=_agent(content.get("agent")),
         launch=LaunchSettings(**{**content["launch"], "subnets": tuple(content["launch"]["subnets"])}),
         tags=dict(content["tags"]),
         deployed_by=content["deployed_by"],
@@ -56,3 +57,9 @@ def _code(content: Mapping[str, Any] | None) -> Code | None:
     if content is None:
         return None
     return Code(**{**content, "wheels": tuple(content["wheels"])})
+
+
+def _agent(content: Mapping[str, Any] | None) -> Agent | None:
+    if content is None:
+        return None
+    return Agent(**content)

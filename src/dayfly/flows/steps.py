@@ -45,7 +45,7 @@ from dayfly.flows.calls import Flow, ask
 from dayfly.flows.removal import remove_records
 
 LINK_SECONDS = 900
-"""The bundle's link is valid longer than an agent waits for go.json (10 min), shorter than a session of the launcher's role."""
+"""Links to agent and bundle are valid longer than a server waits for go.json (10 min), shorter than a session of the launcher's role."""
 
 UNREAD = ""
 """The etag of an object that this walk wrote itself. No object has it: a step that needs the etag loses, and reads again."""
@@ -137,11 +137,11 @@ def _elect(found: Elect, facts: Facts, _actor: Actor, _now: datetime) -> Flow[Ta
 def _send_job(found: SendJob, facts: Facts, actor: Actor, now: datetime) -> Flow[Taken]:
     intent, server = found.intent, found.server
     version = _version(facts, intent.version)
-    link = ""
-    if version.code is not None:
-        link = yield from ask(calls.SignGet(version.code.bundle, LINK_SECONDS))
+    links: dict[str, str] = {}
+    for key in request.keys_to_sign(version):
+        links[key] = yield from ask(calls.SignGet(key, LINK_SECONDS))
     day = facts.run.tick.astimezone(actor.zones(version.job.timezone)).date().isoformat()
-    body = request.go(facts.run, version, intent, server.id, link, day, actor.region, found.env)
+    body = request.go(facts.run, version, intent, server.id, links, day, actor.region, found.env)
     yield from ask(calls.PutNew(names.go_key(intent.role_id, server.id), _json(body)))
     yield from _write(facts, found, Sent(at=now, server=server.id))
     return facts.with_newest(go_sent=True)

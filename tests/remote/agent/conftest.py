@@ -5,12 +5,14 @@ from __future__ import annotations
 import email
 import gzip
 import hashlib
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,18 +20,18 @@ from typing import Any
 import pytest
 
 from dayfly.core import names
+from dayfly.project.bundle.server_code import build_agent_zip, read_boot_sources
 from dayfly.project.stack import user_data as builder
-from dayfly.project.stack.minify import minify
-from remote.agent.aws import Aws
+from remote.agent.aws import REGION, Aws
 
-REMOTE = Path(__file__).parents[3] / "src" / "dayfly" / "remote" / "agent"
+PACKAGE = Path(__file__).parents[3] / "src" / "dayfly"
 ROLE = "AROATESTROLE"
 RUN = names.run_name("pi@2026-11-24T22:41:00Z")
 
 
 def user_data() -> bytes:
-    sources = {path.name: path.read_text() for path in REMOTE.glob("*.py")}
-    return builder.build((REMOTE / "boothook.sh").read_text(), sources)
+    boothook = (PACKAGE / "remote" / "boot" / "boothook.sh").read_text()
+    return builder.build(boothook, read_boot_sources(PACKAGE))
 
 
 def scripts(sent: bytes) -> dict[str, str]:
@@ -46,6 +48,8 @@ class Server:
         self.prefix = names.out_prefix(RUN, 1, ROLE, aws.instance)
         self.console = home / "console"
         self.job = home / "job"
+        self.control = home / ".dayfly" / "control"
+        self.agent_zip = build_agent_zip(PACKAGE, home).path.read_bytes()
         shims = home / "shims"
         shims.mkdir(parents=True)
         shim = shims / "shutdown"
@@ -62,7 +66,7 @@ class Server:
         aws.tags.update({names.TAG_BUCKET: "b", names.TAG_ROLE: ROLE, names.TAG_LIFETIME: "900"})
 
     def go(self, command: str | list[str], **changes: Any) -> None:
-        """Write go.json as the launcher does."""
+        """Write go.json as the launcher does. `changes`: other values of its fields."""
         go: dict[str, Any] = {
             "format": 1,
             "run": str(RUN),
@@ -79,13 +83,23 @@ class Server:
             "prefix": self.prefix,
             "deadline": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 900)),
             "bundle": None,
+            **changes,
         }
-        self.aws.put(names.go_key(ROLE, self.aws.instance), json.dumps({**go, **changes}).encode())
+        if "agent" not in changes:
+            go["agent"] = self.link("agents/x.zip", self.agent_zip)
+        self.aws.put(names.go_key(ROLE, self.aws.instance), json.dumps(go).encode())
+        self.control.mkdir(parents=True, exist_ok=True)
+        # `agent` renames it to start.json.
+        (self.control / "given.json").write_text(json.dumps({"bucket": "b", "region": REGION, "go": go}))
+
+    def link(self, key: str, archive: bytes, **changes: Any) -> dict[str, Any]:
+        """Store a file and return its entry in go.json."""
+        self.aws.put(key, archive)
+        url = f"{self.aws.url}/b/{key}?X-Amz-Signature=1"
+        return {"url": url, "sha256": hashlib.sha256(archive).hexdigest(), "size": len(archive), **changes}
 
     def bundle(self, archive: bytes, **changes: Any) -> dict[str, Any]:
-        self.aws.put("bundles/x.zip", archive)
-        link = self.aws.url + "/b/bundles/x.zip?X-Amz-Signature=1"
-        return {"url": link, "sha256": hashlib.sha256(archive).hexdigest(), "size": len(archive), **changes}
+        return self.link("bundles/x.zip", archive, **changes)
 
     def boot(self) -> None:
         """Run the user data as a guest does: the boothook, then the script."""
@@ -98,19 +112,23 @@ class Server:
                     [str(path)], env=self.environ, stdout=out, stderr=out, stdin=subprocess.DEVNULL, timeout=20
                 )
 
-    def agent(
-        self, go_wait: float = 600.0, grace: float = 1.0, within: tuple[str, ...] = ()
-    ) -> subprocess.Popen[bytes]:
-        """Start the minified agent alone, with shorter limits; `within` is a command to start it through."""
-        self.package = self.home / "package"
-        folder = self.package / "dayfly" / "remote" / "agent"
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in minify({path.name: path.read_text() for path in REMOTE.glob("*.py")}).items():
-            (folder / name).write_text(text)
-        code = (
-            f"import os, sys; sys.path.insert(0, {str(self.package)!r}); from dayfly.remote.agent import main; "
-            f"main.run({str(self.home / 'control')!r}, 'guest', os.environ, main.Limits({go_wait}, {grace}))"
-        )
+    def first_stage(self, go_wait: float = 600.0, patience: float = 120.0) -> subprocess.Popen[bytes]:
+        """Start the first stage alone, without the switch, with shorter limits."""
+        call = f"first_stage.run({str(self.control)!r}, 'guest', os.environ, {go_wait}, {patience})"
+        return self._python(f"from dayfly.remote.boot import first_stage; {call}")
+
+    def agent(self, grace: float = 1.0, within: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
+        """Start the agent alone with the go.json of the last `go`, with a shorter grace; `within`: a command to start it through."""
+        (self.control / "given.json").rename(self.control / "start.json")
+        call = f"main.run({str(self.control)!r}, 'guest', os.environ, {grace})"
+        return self._python(f"from dayfly.remote.agent import main; {call}", within)
+
+    def _python(self, code: str, within: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
+        """Run code with the agent's zip alone on the path."""
+        folder = self.home / "package"
+        with zipfile.ZipFile(io.BytesIO(self.agent_zip)) as archive:
+            archive.extractall(folder)
+        code = f"import os, sys; sys.path.insert(0, {str(folder)!r}); {code}"
         with self.console.open("ab") as out:
             return subprocess.Popen(
                 [*within, sys.executable, "-I", "-S", "-c", code],

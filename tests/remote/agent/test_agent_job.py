@@ -1,4 +1,4 @@
-"""The minified agent runs real commands: their environment, how they end, and that no process of theirs is left."""
+"""The agent runs real commands: their environment, how they end, and that no process of theirs is left."""
 
 from __future__ import annotations
 
@@ -171,19 +171,6 @@ def test_fork_bomb_is_ended(server: Server) -> None:
     server.agent()
     server.ended()
     assert server.processes("DAYFLY_JOB=") == []
-
-
-def test_server_without_go_json_powers_off(server: Server) -> None:
-    server.agent(go_wait=2)
-    assert "dayfly agent: powering off: no go.json within 2 s" in server.wait_off(10)
-    assert server.aws.keys() == []
-
-
-def test_late_go_json_is_read(server: Server) -> None:
-    server.agent()
-    time.sleep(1.5)
-    server.go("true")
-    assert server.ended()["outcome"] == "succeeded"
 
 
 def test_invalid_go_json_powers_off_with_its_reason(server: Server) -> None:

@@ -39,7 +39,7 @@ def test_killed_agent_ends_the_server(server: Server) -> None:
     for pid in server.processes():
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             arguments = file.read().split(b"\0")
-        if b"agent" in arguments:
+        if str(server.control / "agent").encode() in arguments:
             os.kill(pid, signal.SIGKILL)
     assert "dayfly switch: powering off: agent gone" in server.wait_off(5)
 

@@ -1,4 +1,4 @@
-"""Build the zips of the two Lambda functions, and read the agent's sources for the user data.
+"""Build the zips of the two Lambda functions.
 
 `remote/` is read as files and never imported. The format of a zip is in archive.py.
 """
@@ -48,11 +48,3 @@ def _tzdata_entries() -> list[Entry]:
     home = Path(spec.submodule_search_locations[0])
     files = [path for path in home.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     return [Entry(f"tzdata/{path.relative_to(home).as_posix()}", _MODE, path) for path in files]
-
-
-def read_agent_sources(package_root: Path) -> dict[str, str]:
-    """Return the text of the agent's modules, by file name. Raises FileNotFoundError if there are none."""
-    modules = sorted((package_root / "remote" / "agent").glob("*.py"))
-    if not modules:
-        raise FileNotFoundError(f"no remote/agent/*.py in {package_root}")
-    return {path.name: path.read_text(encoding="utf-8") for path in modules}

@@ -6,16 +6,13 @@ schedules. So a job's new version exists before a schedule can start a run of it
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cache
 
 from dayfly.core.model import Deployed, LaunchSettings, Project, Version
 from dayfly.core.ticks import Zones
 from dayfly.flows.calls import CreateLinkedRole, FindStack, Flow, Log, NoStack, Now, Sleep, Stack, Upload, ask
-from dayfly.project.bundle.function_zips import read_agent_sources
 from dayfly.project.deploy import plan
 from dayfly.project.deploy.bucket import make_bucket
 from dayfly.project.deploy.discovery import (
@@ -26,11 +23,11 @@ from dayfly.project.deploy.discovery import (
     find_network,
     lacks_spot_role,
 )
-from dayfly.project.deploy.packages import PACKAGE, Folder, Packages, Say, build_packages, function_key
+from dayfly.project.deploy.packages import Folder, Packages, Say, build_packages, function_key
 from dayfly.project.deploy.schedules import sync_schedules
 from dayfly.project.deploy.scope import Scope
 from dayfly.project.deploy.versions import deployed, write_changes
-from dayfly.project.stack import template, user_data
+from dayfly.project.stack import template
 from dayfly.project.stack.change import StackWanted, apply_stack, is_current
 
 _UNKNOWN = LaunchSettings(template="", template_version="", role_id="", image="", root_device="", subnets=())
@@ -102,6 +99,7 @@ def make_plan(
             effective_from=since,
             job=job,
             code=packages.code(name),
+            agent=packages.agent,
             launch=_launch(found.stack, found.images[name], found.network),
             tags=project.tags,
             deployed_by=scope.who,
@@ -180,20 +178,13 @@ def _stack_input(scope: Scope, project: Project, found: Found, packages: Package
         permissions_boundary=project.permissions_boundary,
         keep_s=project.keep_s,
         images=tuple(images.values()),
-        user_data=_user_data(),
+        user_data=packages.user_data,
         launcher_zip=function_key(packages.functions["launcher"]),
         sweeper_zip=function_key(packages.functions["sweeper"]),
         vpc=found.network.vpc,
         security_groups=found.network.security_groups,
         public_ip=found.network.public_ip,
     )
-
-
-@cache
-def _user_data() -> str:
-    """Return the servers' user data as base64. It is the same for all servers."""
-    boothook = (PACKAGE / "remote" / "agent" / "boothook.sh").read_text(encoding="utf-8")
-    return base64.b64encode(user_data.build(boothook, read_agent_sources(PACKAGE))).decode()
 
 
 def _launch(stack: Stack | NoStack, found: FoundImage, network: FoundNetwork) -> LaunchSettings:

@@ -1,20 +1,23 @@
-"""Build what a deploy uploads: each job's bundle and the zips of the two functions. Runs on the laptop and calls no cloud."""
+"""Build what a deploy uploads: each job's bundle, the functions' zips and the agent's. Runs on the laptop and calls no cloud."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import dayfly
 from dayfly.core import names
-from dayfly.core.model import Code, Job, Project
+from dayfly.core.model import Agent, Code, Job, Project
 from dayfly.errors import FileError
 from dayfly.project.bundle.archive import Zip
 from dayfly.project.bundle.function_zips import build_function_zip
 from dayfly.project.bundle.job_bundle import Bundle, build_job_bundle
+from dayfly.project.bundle.server_code import build_agent_zip, read_boot_sources
 from dayfly.project.bundle.target import Target, image_target, local_target
 from dayfly.project.deploy.discovery import FoundImage
+from dayfly.project.stack import user_data
 
 PACKAGE = Path(dayfly.__file__).parent
 _DEPENDENCIES = ("uv.lock", "pylock.toml", "requirements.txt", "pyproject.toml")
@@ -32,10 +35,21 @@ class Folder:
 
 @dataclass(frozen=True, kw_only=True)
 class Packages:
-    """What was built: the bundle of each job (none if the job takes no files), and the zip of each function."""
+    """What was built: the bundle of each job (none if the job takes no files), and what is the same for all jobs.
+
+    `user_data` is base64, and travels in the stack's launch templates; the zips are uploaded.
+    """
 
     bundles: Mapping[str, Bundle]
     functions: Mapping[str, Zip]
+    agent_zip: Zip
+    user_data: str
+
+    @property
+    def agent(self) -> Agent:
+        """The description of the agent that the version of every job holds."""
+        made = self.agent_zip
+        return Agent(key=agent_key(made), sha256=made.sha256, size=made.size)
 
     def code(self, job: str) -> Code | None:
         """Return the description of the job's bundle that its version holds; None if it has no bundle."""
@@ -45,11 +59,16 @@ class Packages:
     def uploads(self) -> dict[str, Path]:
         """Return the files to upload, by key."""
         functions = {function_key(made): made.path for made in self.functions.values()}
-        return functions | {bundle_key(made): made.path for made in self.bundles.values()}
+        agent = {agent_key(self.agent_zip): self.agent_zip.path}
+        return functions | agent | {bundle_key(made): made.path for made in self.bundles.values()}
 
 
 def function_key(made: Zip) -> str:
     return f"{names.FUNCTIONS}{made.sha256}.zip"
+
+
+def agent_key(made: Zip) -> str:
+    return f"{names.AGENTS}{made.sha256}.zip"
 
 
 def bundle_key(made: Zip) -> str:
@@ -65,7 +84,18 @@ def build_packages(project: Project, images: Mapping[str, FoundImage], folder: F
             bundles[name] = made
     zips = folder.cache / "functions"
     functions = {name: build_function_zip(name, PACKAGE, zips) for name in ("launcher", "sweeper")}
-    return Packages(bundles=bundles, functions=functions)
+    return Packages(
+        bundles=bundles,
+        functions=functions,
+        agent_zip=build_agent_zip(PACKAGE, folder.cache / "agents"),
+        user_data=build_user_data(PACKAGE),
+    )
+
+
+def build_user_data(package_root: Path) -> str:
+    """Return the servers' user data as base64. `package_root` is the folder of the package dayfly."""
+    boothook = (package_root / "remote" / "boot" / "boothook.sh").read_text(encoding="utf-8")
+    return base64.b64encode(user_data.build(boothook, read_boot_sources(package_root))).decode()
 
 
 def target_of(job: Job, found: FoundImage | None) -> Target | None:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from dayfly.core import schedule
-from dayfly.core.model import Deployed, Job, JobSchedule, Removed, Version
+from dayfly.core.model import Agent, Code, Deployed, Job, JobSchedule, Removed, Version
 from dayfly.project.file import durations
 
 Kind = Literal["new", "changed", "gone", "same"]
@@ -128,9 +128,10 @@ def _summary(version: Deployed) -> tuple[str, ...]:
 
 def _differences(old: Deployed, new: Deployed) -> tuple[str, ...]:
     words = _job_differences(old.job, new.job)
-    old_code, new_code = _code(old), _code(new)
-    if old_code != new_code:
-        words.append(f"code {old_code} -> {new_code}")
+    if _hash(old.code) != _hash(new.code):
+        words.append(f"code {_hash(old.code)} -> {_hash(new.code)}")
+    if old.agent != new.agent:
+        words.append(f"agent {_hash(old.agent)} -> {_hash(new.agent)}")
     if old.launch != new.launch:
         words.append("launch template")
     if dict(old.tags) != dict(new.tags):
@@ -150,8 +151,11 @@ def _key(field: str) -> str:
     return field.removesuffix("_s").removesuffix("_gb")
 
 
-def _code(version: Deployed) -> str:
-    return version.code.sha256[:7] if version.code else "none"
+def _hash(stored: Agent | Code | None) -> str:
+    """Return the start of a stored file's SHA-256."""
+    if stored is None:
+        return "none"
+    return stored.sha256[:7]
 
 
 def _text(key: str, value: Any) -> str:

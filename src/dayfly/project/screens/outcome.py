@@ -17,7 +17,7 @@ from dayfly.project.runs.references import unique_name
 from dayfly.project.screens import progress
 
 _LAST_LINES = 10
-_RETRY_REASONS = {"no-capacity", "interrupted", "lost", "unknown", "no-network"}
+_RETRY_REASONS = {"no-capacity", "interrupted", "lost", "unknown", "no-network", "no-agent"}
 """A retry can succeed without any change."""
 _ACCOUNT_REASONS = {"quota", "no-rights", "image-gone"}
 """A retry can succeed once something in the AWS account is fixed."""

@@ -129,11 +129,12 @@ def leave_dead_letters(rule: Any, queue: Any) -> Document:
 
 def _walk_runs(project: str, bucket: str) -> list[Statement]:
     """Return what walking a run needs: records in the bucket, and reading servers and kill schedules."""
-    reads = ("open/*", "requests/*", "slots/*", "runs/*", "go/*", "jobs/*", "out/*", "latest/*", "done/*", "bundles/*")
+    records = ("open/*", "requests/*", "slots/*", "runs/*", "go/*", "jobs/*", "out/*", "latest/*", "done/*")
+    signed = ("bundles/*", "agents/*")  # a link has the rights of its signer
     writes = ("open/*", "requests/*", "slots/*", "runs/*", "go/*", "latest/*", "done/*")
     kills = _schedule(project, names.KILL_PREFIX + "*")
     return [
-        _allow(["s3:GetObject"], [_objects(bucket, prefix) for prefix in reads]),
+        _allow(["s3:GetObject"], [_objects(bucket, prefix) for prefix in (*records, *signed)]),
         _allow(["s3:PutObject"], [_objects(bucket, prefix) for prefix in writes]),
         _allow(["s3:DeleteObject"], [_objects(bucket, "open/*"), _objects(bucket, "slots/*")]),
         _allow(["s3:ListBucket"], [_sub(f"arn:${{AWS::Partition}}:s3:::{bucket}")]),

@@ -1,77 +1,20 @@
-"""Download the project's code by its presigned URL, verify it, and unpack it into the job's folder.
+"""Unpack the bundle, which is the project's code, into the job's folder.
 
-The archive is not trusted: its size and SHA-256 must be those in go.json, and no entry may leave the folder.
+The archive is not trusted: no entry may leave the folder. boot/download.py checked its size and SHA-256.
 """
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import os
 import shutil
 import stat
-import time
 import zipfile
-from urllib.parse import urlsplit
-
-from dayfly.remote.agent import web
-from dayfly.remote.agent.names import say
 
 _BLOCK = 256 << 10
 
 
 class BadBundle(Exception):
-    """The bundle is not the deployed one or not a valid archive; `network` is set if it could not be downloaded."""
-
-    def __init__(self, text: str, network: bool = False) -> None:
-        super().__init__(text)
-        self.network = network
-
-
-def fetch(url: str, sha256: str, size: int, path: str, until: float) -> None:
-    """Download to `path`, retrying until `until` (monotonic seconds).
-
-    Raises BadBundle, and OSError if the disk is full.
-    """
-    while True:
-        try:
-            found = _download(url, size, path)
-            break
-        except web.FAILURES as problem:
-            if getattr(problem, "errno", None) == errno.ENOSPC:
-                raise
-            if time.monotonic() > until:
-                raise BadBundle(f"cannot download the bundle: {problem!r}", network=True) from problem
-            say(f"bundle: {problem!r}")
-            time.sleep(2)
-    if found != (size, sha256):
-        raise BadBundle(f"the bundle is not the deployed one: {found[0]} bytes, SHA-256 {found[1]}")
-
-
-def _download(url: str, size: int, path: str) -> tuple[int, str]:
-    """Return the size and SHA-256 of what arrived. Stops at most one block after `size`.
-
-    Raises OSError or HTTPException.
-    """
-    site = web.Site(url, 60)
-    digest, count = hashlib.sha256(), 0
-    try:
-        answer = site.open("GET", "?" + urlsplit(url).query, {})
-        if answer.status != 200:
-            raise OSError(f"status {answer.status}: {answer.read(300)!r}")
-        with open(path, "wb") as file:
-            while count <= size:
-                block = answer.read(_BLOCK)
-                if not block:
-                    break
-                count += len(block)
-                digest.update(block)
-                file.write(block)
-        if count < size and answer.getheader("content-length") == str(size):
-            raise OSError(f"cut off after {count} of {size} bytes")
-    finally:
-        site.close()
-    return count, digest.hexdigest()
+    """The bundle is not a valid archive."""
 
 
 def unpack(path: str, folder: str) -> None:

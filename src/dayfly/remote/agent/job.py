@@ -15,8 +15,9 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from dayfly.remote.agent import names
+from dayfly.remote.agent.names import job_variables
 from dayfly.remote.agent.process_tree import Exit, ProcessTree
+from dayfly.remote.boot import names
 
 USER = "dayfly"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -95,7 +96,7 @@ def environment(
         if environ.get(name):
             clean[name] = environ[name]
     clean.update({str(name): str(value) for name, value in (go.get("env") or {}).items()})
-    clean.update(names.job_variables(go, names.utc_text(time.time() + float(go["time_limit_s"]))))
+    clean.update(job_variables(go, names.utc_text(time.time() + float(go["time_limit_s"]))))
     return clean
 
 

@@ -12,8 +12,8 @@ from collections import deque
 from typing import Any, BinaryIO
 
 from dayfly.remote.agent import names
-from dayfly.remote.agent.names import say
 from dayfly.remote.agent.s3 import Bucket, Changed, Refused, Slice
+from dayfly.remote.boot.names import say
 
 PIECE = 4 << 20
 _BLOCK = 64 << 10

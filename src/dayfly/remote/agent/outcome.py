@@ -9,9 +9,9 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from dayfly.remote.agent import names
 from dayfly.remote.agent.job import Result
 from dayfly.remote.agent.outputs import Matches
+from dayfly.remote.boot import names
 
 _DETAIL = 2000
 

@@ -1,4 +1,4 @@
-"""Read and write objects of the bucket by signed requests, retried until a deadline.
+"""Write objects of the bucket, also large files, by requests that are retried until a deadline. boot/s3.py signs and sends them.
 
 Every write carries `If-None-Match: *`, so nothing is overwritten. Nothing here knows of runs or keys.
 """
@@ -6,17 +6,15 @@ Every write carries `If-None-Match: *`, so nothing is overwritten. Nothing here 
 from __future__ import annotations
 
 import hashlib
-import hmac
 import re
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Callable, NamedTuple, Union
+from typing import NamedTuple, Union
 from urllib.parse import quote
 
-from dayfly.remote.agent import web
-from dayfly.remote.agent.metadata import Credentials
-from dayfly.remote.agent.names import say
+from dayfly.remote.boot import s3, web
+from dayfly.remote.boot.names import say
 
 PART = 8 << 20
 _MOST_PARTS = 10_000
@@ -69,27 +67,11 @@ class Answer(NamedTuple):
 
 
 class Bucket:
-    """One bucket. Requests are signed as the server's role and retried until `until` (monotonic seconds), which may be changed."""
+    """One bucket. Requests are retried until `until` (monotonic seconds), which may be changed."""
 
-    def __init__(
-        self, name: str, region: str, credentials: Callable[[bool], Credentials], endpoint: str | None, until: float
-    ) -> None:
-        self._site = web.Site(endpoint or f"https://{name}.s3.{region}.amazonaws.com", 60)
-        self._path = "/"
-        if endpoint:
-            self._path += name + "/"
-        self._region = region
-        self._credentials = credentials
+    def __init__(self, signed: s3.Bucket, until: float) -> None:
+        self._signed = signed
         self.until = until
-
-    def get(self, key: str) -> bytes | None:
-        """Return an object of at most 4 MiB; None if it does not exist or may not be read. Raises Refused."""
-        answer = self._request("GET", key)
-        if answer.status == 200:
-            return answer.body
-        if answer.status in (403, 404):
-            return None
-        raise _refused(key, answer)
 
     def put(self, key: str, content: Content) -> str:
         """Create an object and return its SHA-256 in hex. If an earlier attempt of this call succeeded, that is success too.
@@ -143,7 +125,7 @@ class Bucket:
                 if not _retry(answer.status, code, once and not query):
                     return answer._replace(unclear=unclear)
                 if code in _STALE:
-                    self._credentials(True)
+                    self._signed.credentials(True)
                 unclear = unclear or answer.status in (200, 500, 503)
             except web.FAILURES as problem:
                 if isinstance(problem, OSError) and problem.filename is not None:
@@ -156,34 +138,15 @@ class Bucket:
             pause = min(10.0, pause * 2)
 
     def _send(self, method: str, key: str, query: str, content: Content, digest: str, once: bool) -> Answer:
-        size = len(content) if isinstance(content, bytes) else content.size
-        headers = {"content-length": str(size), "x-amz-content-sha256": digest}
-        if once:
-            headers["if-none-match"] = "*"
-        path = self._path + quote(key, safe="/-_.~")
-        self._sign(method, path, query, headers)
-        body = content if isinstance(content, bytes) else content.blocks()
-        return Answer(*self._site.exchange(method, path + ("?" + query if query else ""), headers, body), False)
+        size, body = _body(content)
+        return Answer(*self._signed.send(method, key, query, body, size, digest, once), False)
 
-    def _sign(self, method: str, path: str, query: str, headers: dict[str, str]) -> None:
-        """Add an AWS signature (version 4) to `headers`."""
-        who = self._credentials(False)
-        now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        headers.update({"host": self._site.host, "x-amz-date": now, "x-amz-security-token": who.token})
-        names = sorted(headers)
-        lines = "".join(f"{name}:{headers[name]}\n" for name in names)
-        request = "\n".join(
-            (method, self._site.prefix + path, query, lines, ";".join(names), headers["x-amz-content-sha256"])
-        )
-        scope = f"{now[:8]}/{self._region}/s3/aws4_request"
-        text = f"AWS4-HMAC-SHA256\n{now}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
-        key = ("AWS4" + who.secret).encode()
-        for word in scope.split("/"):
-            key = hmac.new(key, word.encode(), "sha256").digest()
-        signature = hmac.new(key, text.encode(), "sha256").hexdigest()
-        headers["authorization"] = (
-            f"AWS4-HMAC-SHA256 Credential={who.key}/{scope}, SignedHeaders={';'.join(names)}, Signature={signature}"
-        )
+
+def _body(content: Content) -> tuple[int, web.Body]:
+    """Return the size of the content, and what to send."""
+    if isinstance(content, bytes):
+        return len(content), content
+    return content.size, content.blocks()
 
 
 def _digest(content: Content) -> str:

@@ -6,13 +6,21 @@ kernel with others: no kernel setting may be changed, and the only way to end it
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import time
 from typing import NoReturn
 
-from dayfly.remote.agent.names import say
+from dayfly.remote.boot.names import say
 
 GUEST, SYSTEMD = "guest", "systemd"
+
+
+def agent_off(control: str, reason: str, kind: str) -> NoReturn:
+    """Power off as the agent, and tell off.sh that the agent ended as it should."""
+    with contextlib.suppress(OSError), open(control + "/agent-ended", "w") as file:
+        file.write(reason)
+    off(reason, kind, "agent")
 
 
 def off(reason: str, kind: str, program: str) -> NoReturn:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs first at every boot: arms the switch, which powers this server off. user_data.py puts the agent's modules at #agent#.
+# Runs first at every boot: arms the switch, which powers this server off. user_data.py puts the modules of this folder at #modules#.
 # If Python is missing or fails, the timer made here still powers the server off 10 minutes after boot.
 umask 022
 kind=guest
@@ -13,7 +13,7 @@ if [ "$(id -u)" = 0 ] && [ -z "$AWS_EC2_METADATA_SERVICE_ENDPOINT" ]; then
 fi
 [ $kind = guest ] || control=/run/dayfly
 package=$control/package
-mkdir -p "$package/dayfly/remote/agent"
+mkdir -p "$package/dayfly/remote/boot"
 cat >"$control/off.sh" <<'END'
 # Write the reason, then power off, by harder means each time. With a second argument: in a unit of its own, so that the
 # caller's unit can stop at once.
@@ -36,11 +36,6 @@ if [ $kind = systemd ]; then
 		/bin/sh -c 'why=$(python3 -I -S /run/dayfly/package check /run/dayfly systemd 2>&1) || exec sh /run/dayfly/off.sh "${why:-no python3}"'
 fi
 echo "exec python3 -I -S '$package' start '$control' $kind" >"$control/start.sh"
-echo 'from dayfly.remote.agent import switch; switch.main()' >"$package/__main__.py"
-python3 -I -S -c 'import base64, bz2, sys
-for part in bz2.decompress(base64.b64decode(sys.stdin.read())).decode().split("\f"):
-	name, text = part.split("\n", 1)
-	open(sys.argv[1] + "/dayfly/remote/agent/" + name, "w").write(text)' "$package" <<'END'
-#agent#
-END
+echo 'from dayfly.remote.boot import switch; switch.main()' >"$package/__main__.py"
+#modules#
 exec python3 -I -S "$package" arm "$control" $kind

@@ -1,8 +1,8 @@
 """The switch: power off this server when its lifetime is over, independent of the agent, the job, the network and the clock.
 
-It powers off at boot + lifetime, on a second boot, if the agent did not start within 10 minutes of boot, and if the agent is
-gone. Under systemd, PID 1 holds the timers, which run off.sh; elsewhere a process of its own uses the monotonic clock.
-No decision about jobs lives here.
+It powers off at boot + lifetime, on a second boot, if no agent started within 10 minutes of boot, and if the agent is gone. To the
+switch, first stage and agent are one: the process that holds agent.lock. Under systemd, PID 1 holds the timers, which run off.sh;
+elsewhere a process of its own uses the monotonic clock. No decision about jobs lives here.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from dayfly.remote.agent import names, power
-from dayfly.remote.agent.metadata import Metadata
+from dayfly.remote.boot import names, power
+from dayfly.remote.boot.metadata import Metadata
 
 FIRST = 600.0
 """Seconds after boot by which the lifetime must be known and the agent started."""
@@ -27,15 +27,16 @@ _STEP = 0.5
 def main() -> None:
     """Run `VERB CONTROL KIND` of the command line.
 
-    Verbs: `arm` (at boot), `watch` and `check` (the switch itself), `start` (start the agent), `agent` (run the agent in this process).
+    Verbs: `arm` (at boot), `watch` and `check` (the switch itself), `start` (start the first stage), `stage` (run the first stage in
+    this process, which becomes the agent).
     """
     verb, control, kind = sys.argv[1:4]
     if verb == "check":
         sys.exit(check(control))
-    elif verb == "agent":
-        from dayfly.remote.agent import main
+    elif verb == "stage":
+        from dayfly.remote.boot import first_stage
 
-        main.run(control, kind, os.environ)
+        first_stage.run(control, kind, os.environ)
     {"arm": arm, "watch": watch, "start": start}[verb](control, kind, os.environ)
 
 
@@ -159,7 +160,7 @@ def why(age: float, seconds: int | None, alive: bool | None, missing: int) -> st
 
 
 def agent_alive(control: str) -> bool | None:
-    """Return whether the agent runs; None if it has not started. The kernel drops its lock whenever the agent ends."""
+    """Return whether the agent (or its first stage) runs; None if it has not started. The kernel drops its lock when it ends."""
     try:
         held = os.open(control + "/agent.lock", os.O_RDONLY)
     except OSError:
@@ -182,9 +183,9 @@ def lifetime(meta: Metadata, patience: float) -> int | None:
 
 
 def start(control: str, kind: str, environ: Mapping[str, str]) -> None:
-    """Start the agent; under systemd as a unit whose end powers off the server."""
+    """Start the first stage; under systemd as a unit whose end powers off the server. The agent continues in the same process."""
     if kind != power.SYSTEMD:
-        _detach("agent", control, kind)
+        _detach("stage", control, kind)
         return
     settings = (
         *("Delegate=yes", "KillMode=mixed", "OOMPolicy=continue", "OOMScoreAdjust=-900"),
@@ -195,7 +196,7 @@ def start(control: str, kind: str, environ: Mapping[str, str]) -> None:
     unit = ["systemd-run", "--no-block", "--unit=dayfly-agent", *properties]
     if environ.get(names.ENDPOINT):
         unit.append(f"--setenv={names.ENDPOINT}={environ[names.ENDPOINT]}")
-    subprocess.run([*unit, *_command("agent", control, kind)], check=True)
+    subprocess.run([*unit, *_command("stage", control, kind)], check=True)
 
 
 def _detach(verb: str, control: str, kind: str) -> None:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from dayfly.remote.agent import names, web
+from dayfly.remote.boot import names, web
 
 _REFRESH = 300.0
 
