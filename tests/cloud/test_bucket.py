@@ -8,9 +8,16 @@ from types import SimpleNamespace
 import pytest
 
 from cloud.answering import Client, answered, error
+from cloud.wire import Wire
 from dayfly.cloud.clients import Aws
-from dayfly.errors import Refused, Unclear
+from dayfly.errors import Refused, RightsError, Unclear
 from dayfly.flows import calls
+
+TOO_LARGE = (400, "<Error><Code>EntityTooLarge</Code><Message>no</Message></Error>")
+
+
+def local_aws() -> Aws:
+    return Aws(region="eu-west-1", endpoint="http://127.0.0.1:9", keys=("a", "b"))
 
 
 @pytest.mark.parametrize(
@@ -84,10 +91,28 @@ def test_file_whose_key_exists_is_not_uploaded_again(tmp_path):
 def test_upload_that_s3_refuses_is_refused(tmp_path):
     path = tmp_path / "a.zip"
     path.write_bytes(b"zip")
-    s3 = Client(head_object=error("404"))
-    s3.upload_fileobj = lambda file, _bucket, _key: (_ for _ in ()).throw(error("EntityTooLarge", file.name))
+    aws = local_aws()
+    wire = Wire(aws, bucket="b", services=("s3",), HeadObject=(404, ""), PutObject=TOO_LARGE)
     with pytest.raises(Refused, match="EntityTooLarge"):
-        answered(s3, calls.Upload("functions/a.zip", str(path)))
+        answered(aws.client("s3"), calls.Upload("functions/a.zip", str(path)))
+    assert wire.sent == ["HeadObject", "PutObject"]
+
+
+def test_file_is_uploaded_under_its_key(tmp_path):
+    path = tmp_path / "a.zip"
+    path.write_bytes(b"zip")
+    aws = local_aws()
+    wire = Wire(aws, bucket="b", services=("s3",), HeadObject=(404, ""))
+    assert answered(aws.client("s3"), calls.Upload("functions/a.zip", str(path))) is True
+    assert list(wire.objects) == ["functions/a.zip"]
+
+
+def test_profile_that_does_not_exist_is_said_with_a_next_step(monkeypatch, tmp_path):
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    with pytest.raises(RightsError, match="absent") as raised:
+        Aws(region="eu-west-1", profile="absent").client("s3")
+    assert raised.value.hint == "aws configure list-profiles"
 
 
 def test_link_to_a_bundle_names_the_region_of_the_bucket(monkeypatch):

@@ -1,4 +1,4 @@
-"""Make boto3 clients, and translate botocore's errors into dayfly's. Every request to AWS is sent by a client made here.
+"""Make botocore clients, and translate botocore's errors into dayfly's. Every request to AWS is sent by a client made here.
 
 If an endpoint is given (the local cloud, tests), creating a client for an address that is not on this machine raises RuntimeError.
 """
@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
-import boto3
 import botocore.config
 import botocore.exceptions
+import botocore.session
 
 from dayfly.errors import Refused, RightsError, SupplyError, Unclear
 
@@ -69,29 +69,27 @@ class Aws:
             self._clients[service] = self._make(service)
         return self._clients[service]
 
-    @property
-    def session(self) -> Any:
-        """The boto3 session of all clients. Raises RightsError for a profile that does not exist."""
+    def _make(self, service: str) -> Any:
         if not self._session:
-            self._session.append(self._make_session())
-        return self._session[0]
-
-    def _make_session(self) -> Any:
-        keys: dict[str, str] = {}
-        if self.keys is not None:
-            keys = {"aws_access_key_id": self.keys[0], "aws_secret_access_key": self.keys[1]}
+            self._session.append(botocore.session.Session(profile=self.profile))
         try:
-            return boto3.Session(region_name=self.region, profile_name=self.profile, **keys)
+            client = self._session[0].create_client(
+                service, region_name=self.region, endpoint_url=self.endpoint, config=self._config(service), **self._keys
+            )
         except botocore.exceptions.ProfileNotFound as error:
             raise RightsError(str(error), hint="aws configure list-profiles") from error
-
-    def _make(self, service: str) -> Any:
-        client = self.session.client(service, endpoint_url=self.endpoint, config=self._config(service))
         if self.endpoint is not None:
             host = urlsplit(client.meta.endpoint_url).hostname
             if host not in LOOPBACK:
                 raise RuntimeError(f"{service}: {client.meta.endpoint_url} is not on this machine")
         return client
+
+    @property
+    def _keys(self) -> dict[str, str]:
+        """The arguments for a client with `keys`; none for the credentials of the environment."""
+        if self.keys is None:
+            return {}
+        return {"aws_access_key_id": self.keys[0], "aws_secret_access_key": self.keys[1]}
 
     def _config(self, service: str) -> Any:
         settings: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Run a flow to its end, and answer each call that it yields with boto3. No rule about runs lives here.
+"""Run a flow to its end, and answer each call that it yields by botocore. No rule about runs lives here.
 
 Launcher, sweeper and CLI all use it, against AWS and against the local cloud.
 """

@@ -49,14 +49,14 @@ LaunchResult = WalkResult | Delivered | Rejected
 
 
 def launch(wanted: LaunchRequest, actor: Actor) -> Flow[LaunchResult]:
-    """Open the run that the event asks for and walk it. Raises NotFoundError when a person names what does not exist."""
+    """Return the flow that opens the run and walks it. It raises NotFoundError when a person names what does not exist."""
     match wanted:
         case Retry():
-            return (yield from _retry(wanted, actor))
+            return _retry(wanted, actor)
         case LaunchAt():
-            return (yield from _launch_tick(wanted, actor))
+            return _launch_tick(wanted, actor)
         case LaunchNow():
-            return (yield from _launch_by_hand(wanted, actor))
+            return _launch_by_hand(wanted, actor)
 
 
 def _launch_tick(wanted: LaunchAt, actor: Actor) -> Flow[LaunchResult]:

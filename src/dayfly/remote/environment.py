@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -27,10 +28,16 @@ def json_log(function: str, write: Callable[[str], None]) -> Log:
     return log
 
 
+@cache
+def aws(region: str, endpoint: str | None) -> Aws:
+    """Return the AWS clients of this process. They are made once, so a warm function uses them and their connections again."""
+    return Aws(region=region, endpoint=endpoint)
+
+
 def interpreter(environment: Mapping[str, str], log: Log) -> Interpreter:
     """Return the interpreter for a function. Raises KeyError if the stack did not set one of its environment variables."""
     return Interpreter(
-        aws=Aws(region=environment["AWS_REGION"], endpoint=environment.get("AWS_ENDPOINT_URL")),
+        aws=aws(environment["AWS_REGION"], environment.get("AWS_ENDPOINT_URL")),
         project=environment[names.ENV_PROJECT],
         bucket=environment[names.ENV_BUCKET],
         group=environment[names.ENV_GROUP],

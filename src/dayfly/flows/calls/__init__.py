@@ -1,6 +1,6 @@
 """The calls that a flow can make, by subject. Use as `calls.Get`, `calls.ListServers`, ...
 
-cloud/interpreter.py answers them with boto3, tests/model/cloud.py in memory. When it is unknown whether a call took effect,
+cloud/interpreter.py answers them by botocore, tests/model/cloud.py in memory. When it is unknown whether a call took effect,
 the interpreter throws errors.Unclear into the flow.
 """
 
