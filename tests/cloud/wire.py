@@ -39,7 +39,7 @@ class Wire:
         operation = event_name.rpartition(".")[2]
         self.sent.append(operation)
         status, body = self._answer(operation, request)
-        return AWSResponse(request.url, status, {"ETag": '"e"'}, Body(body))
+        return AWSResponse(request.url, status, {"ETag": '"e"', "Content-Length": str(len(body))}, Body(body))
 
     def _answer(self, operation: str, request: Any) -> tuple[int, bytes]:
         given = self.answers.get(operation, getattr(self, operation, REFUSED))

@@ -79,15 +79,17 @@ def test_server_without_intent_is_ended_after_15_minutes():
     assert cloud.terminate_calls == [name]
 
 
-def test_broken_run_stops_no_other_and_leaves_no_heartbeat():
+def test_run_with_an_unreadable_open_key_is_missed_and_stops_no_other():
     cloud = cloud_with(version(overlap="allow"))
     bad = names.RunName("broken", TICK)
     cloud.objects[names.open_key(bad)] = b"{}"
     cloud.objects[names.open_key(RUN)] = encode(Opened(run=str(RUN), source="schedule", at=cloud.now, request="x"))
-    with pytest.raises(Unclear, match="broken"):
-        sweep(cloud)
+    sweep(cloud)
     assert len(cloud.servers) == 1
-    assert "heartbeat.json" not in cloud.objects
+    assert cloud.json(names.claim_key(bad))["reason"] == "unreadable"
+    assert names.done_key(bad, 0, "missed") in cloud.objects
+    assert names.open_key(bad) not in cloud.objects
+    assert "heartbeat.json" in cloud.objects
 
 
 def test_unreadable_record_keeps_no_other_surplus_server_alive():

@@ -128,8 +128,11 @@ class ModelCloud:
     def json(self, key: str) -> dict[str, Any]:
         return json.loads(self.objects[key])
 
-    def get(self, call: calls.Get) -> calls.Stored | None:
-        return calls.Stored(self.objects[call.key], self.etag(call.key)) if call.key in self.objects else None
+    def get(self, call: calls.Get) -> calls.Stored | calls.TooLarge | None:
+        if call.key not in self.objects:
+            return None
+        body, etag = self.objects[call.key], self.etag(call.key)
+        return calls.Stored(body, etag) if len(body) <= call.most else calls.TooLarge(etag)
 
     def put_new(self, call: calls.PutNew) -> bool:
         return self.objects.setdefault(call.key, call.body) == call.body

@@ -14,7 +14,7 @@ from dayfly.cli import local_cloud, output, target
 from dayfly.cli.find import zone_of
 from dayfly.cli.live_view import LiveView
 from dayfly.core import names
-from dayfly.core.facts import Attempt, Facts, NotStored
+from dayfly.core.facts import Attempt, Facts, NotStored, Unreadable
 from dayfly.core.model import Project
 from dayfly.core.records import Elected, Started
 from dayfly.core.step import State
@@ -100,7 +100,7 @@ def _is_running(walked: WalkResult) -> bool:
 def receipt_of(where: target.Target, project: Project, facts: Facts) -> Mapping[str, Any]:
     """Return the stored receipt of the newest attempt; empty if there is none."""
     receipt = where.interpreter(project.name).run(stored_receipt(facts))
-    if isinstance(receipt, NotStored):
+    if isinstance(receipt, NotStored | Unreadable):
         return {}
     return receipt
 

@@ -20,15 +20,19 @@ CONFLICT_TRIES = 8
 _BATCH = 1000
 
 
-def get(context: Context, call: calls.Get) -> calls.Stored | None:
-    """Return an object, or None if it does not exist. It is read into memory whole, so use this for records only."""
+def get(context: Context, call: calls.Get) -> calls.Stored | calls.TooLarge | None:
+    """Return an object, or None if it does not exist. Its size is known before its body is read into memory."""
     try:
         found = _s3(context).get_object(Bucket=context.bucket, Key=call.key)
     except ClientError as error:
         if code_of(error) in ("NoSuchKey", "404"):
             return None
         raise
-    return calls.Stored(body=found["Body"].read(), etag=found["ETag"].strip('"'))
+    etag = found["ETag"].strip('"')
+    if found["ContentLength"] > call.most:
+        found["Body"].close()
+        return calls.TooLarge(etag)
+    return calls.Stored(body=found["Body"].read(), etag=etag)
 
 
 def put_new(context: Context, call: calls.PutNew) -> bool:
@@ -107,7 +111,7 @@ def _put_if(context: Context, key: str, body: bytes, condition: dict[str, str]) 
         return True
     # botocore repeats a request whose answer was lost, so the 412 may be caused by this write's own first try.
     stored = get(context, calls.Get(key))
-    return stored is not None and stored.body == body
+    return isinstance(stored, calls.Stored) and stored.body == body
 
 
 def _written(context: Context, key: str, body: bytes, condition: dict[str, str]) -> bool:

@@ -10,10 +10,21 @@ from datetime import datetime, timedelta
 
 from dayfly.core import claim as claims
 from dayfly.core import election, receipt, step, ticks
-from dayfly.core.facts import Attempt, Facts, NoAttempt, NotShown, NotStored, Server, WithEtag
+from dayfly.core.facts import (
+    UNKNOWN_HOLDER,
+    Attempt,
+    Facts,
+    NoAttempt,
+    NotShown,
+    NotStored,
+    Server,
+    Unreadable,
+    WithEtag,
+)
 from dayfly.core.model import Deployed
 from dayfly.core.names import RunName, out_prefix, run_name
 from dayfly.core.records import (
+    Absent,
     Cause,
     Claim,
     Closed,
@@ -45,13 +56,14 @@ def next_step(facts: Facts, now: datetime) -> Step:
     match facts.opened:
         case WithEtag(record=Opened(removing=True)) as opened:
             return step.RemoveRun(opened=opened, reason="older than `keep`")
+    for unreadable in facts.broken[:1]:
+        return _broken(facts, unreadable, now)
     match facts.claim:
-        case NotStored():
-            return _before_claim(facts, now)
         case Claim(decision=Decision.RUN) as claim:
             return _claimed(facts, claim, now)
         case Claim(decision=decision, why=why):
             return _finish(facts, 0, decision, f"{decision}: {why}")
+    return _before_claim(facts, now)
 
 
 def _claimed(facts: Facts, claim: Claim, now: datetime) -> Step:
@@ -72,7 +84,7 @@ def blocking_run(facts: Facts, upcoming: Step) -> RunName | None:
     """Return the run that holds the slot which this run needs. It is walked first, because it may be over and not closed yet."""
     if not isinstance(upcoming, (step.Decide, step.WaitForSlot)):
         return None
-    if facts.holder in ("", str(facts.run)):
+    if facts.holder in ("", UNKNOWN_HOLDER, str(facts.run)):
         return None
     return run_name(facts.holder)
 
@@ -87,8 +99,10 @@ def has_freed_slot(facts: Facts, upcoming: Step) -> bool:
 
 def _before_claim(facts: Facts, now: datetime) -> Step:
     match facts.opened:
-        case WithEtag(record=opened):
+        case WithEtag(record=Opened() as opened):
             return _undecided(facts, opened, now)
+        case WithEtag(record=Unreadable() as unreadable):
+            return step.Decide(claim=claims.not_opened(facts.run, unreadable, now), reason=str(unreadable))
     match facts.slot:
         case WithEtag(record=Slot(holder=holder)) as slot if holder == str(facts.run):
             return step.FreeSlot(slot=slot, reason="never opened, but it holds the slot")
@@ -97,8 +111,11 @@ def _before_claim(facts: Facts, now: datetime) -> Step:
 
 def _undecided(facts: Facts, opened: Opened, now: datetime) -> Step:
     version = claims.version_for(facts, opened, now)
-    if isinstance(version, Deployed) and _needs_slot(version) and not facts.holder:
-        return step.TakeSlot(reason="runs of this job do not overlap")
+    if isinstance(version, Deployed) and _needs_slot(version):
+        for free in _free_unreadable_slot(facts, 0):
+            return free
+        if not facts.holder:
+            return step.TakeSlot(reason="runs of this job do not overlap")
     return step.Decide(claim=claims.decide(facts, opened, now), reason="open, without a claim")
 
 
@@ -138,7 +155,8 @@ def _before_election(facts: Facts, attempt: Attempt, now: datetime) -> Step:
 def _after_election(facts: Facts, claim: Claim, attempt: Attempt, elected: Elected, now: datetime) -> Step:
     match attempt.server:
         case NotShown():
-            return _not_shown(facts, attempt, elected, now)
+            close = _close(facts, attempt, elected, f"EC2 did not show {elected.server} twice")
+            return _not_shown(attempt, elected.server, elected.launched, close, now)
         case Server() as server:
             return _shown(facts, claim, attempt, elected, server, now)
 
@@ -161,15 +179,16 @@ def _shown(facts: Facts, claim: Claim, attempt: Attempt, elected: Elected, serve
     return step.Wait(reason=found.reason, attempt=number)
 
 
-def _not_shown(facts: Facts, attempt: Attempt, elected: Elected, now: datetime) -> Step:
-    number, name = attempt.number, elected.server
-    if now - elected.launched <= ABSENT_AFTER:
+def _not_shown(attempt: Attempt, name: str, since: datetime, close: Step, now: datetime) -> Step:
+    """Return the step for a server that EC2 does not show: `close` when it did not show it twice, long after `since`."""
+    number = attempt.number
+    if now - since <= ABSENT_AFTER:
         return step.Wait(reason=f"EC2 does not show {name}: unknown, not gone", attempt=number)
     match attempt.absent:
-        case WithEtag(record=first) if now - first.at < BETWEEN_SIGHTINGS:
+        case WithEtag(record=Absent(at=first)) if now - first < BETWEEN_SIGHTINGS:
             return step.Wait(reason=f"EC2 did not show {name} once; to be confirmed", attempt=number)
-        case WithEtag(record=first) if now - first.at <= SIGHTING_EXPIRES:
-            return _close(facts, attempt, elected, f"EC2 did not show {name} twice")
+        case WithEtag(record=Absent(at=first)) if now - first <= SIGHTING_EXPIRES:
+            return close
     reason = f"EC2 does not show {name}, {ABSENT_AFTER} after its launch"
     return step.RecordAbsence(server=name, expired=attempt.absent, reason=reason, attempt=number)
 
@@ -189,21 +208,75 @@ def _close(facts: Facts, attempt: Attempt, elected: Elected | NoServer, reason: 
     )
 
 
+# --- without a record that the run needs --------------------------------------------------------------------------------
+
+
+def _broken(facts: Facts, unreadable: Unreadable, now: datetime) -> Step:
+    """Return the step of a run without a record that it needs. Its servers end as always; then it closes as unknown."""
+    for server in facts.servers:
+        if not server.gone:
+            return _until_gone(facts, unreadable, server, now)
+    match facts.attempt:
+        case NoAttempt():
+            return _finish(facts, 0, Outcome.FAILED, str(unreadable))
+        case Attempt(closed=Closed() as closed) as attempt:
+            if not attempt.receipt:
+                return _write_receipt(facts, attempt, closed)
+            return _finish(facts, attempt.number, closed.outcome, str(unreadable))
+        case Attempt() as attempt:
+            return _close_unknown(facts, attempt, unreadable, now)
+
+
+def _until_gone(facts: Facts, unreadable: Unreadable, server: Server, now: datetime) -> Step:
+    deadlines = {attempt.number: attempt.intent.deadline for attempt in facts.attempts}
+    deadline, number = deadlines.get(server.attempt, server.deadline or now), server.attempt
+    armed = server in facts.unassigned or any(server.id in attempt.armed for attempt in facts.attempts)
+    found = standing(server, deadline, armed=armed, sent=True, cancelled=facts.cancelled, now=now)
+    reason = f"{unreadable}; {found.reason}"
+    match found.state:
+        case State.MUST_END:
+            return step.End(server=server, reason=reason, attempt=number)
+        case State.NEEDS_KILL_SCHEDULE:
+            return step.Arm(server=server, at=deadline + KILL_AFTER, reason=reason, attempt=number)
+    return step.Wait(reason=reason, attempt=number)
+
+
+def _close_unknown(facts: Facts, attempt: Attempt, unreadable: Unreadable, now: datetime) -> Step:
+    close = step.CloseUnknown(closing=attempt, detail=str(unreadable), reason=str(unreadable), attempt=attempt.number)
+    since = [attempt.intent.launch, attempt.intent.launch_until]
+    match facts.opened:
+        case WithEtag(record=Opened(at=at)):
+            since.append(at)
+    match attempt.election:
+        case NoServer():
+            return close
+        case Elected(server=server, launched=launched) if isinstance(attempt.server, NotShown):
+            return _not_shown(attempt, server, launched, close, now)
+    if attempt.servers:
+        return close
+    return _not_shown(attempt, "a server of this attempt", max(since), close, now)
+
+
 # --- after the close ----------------------------------------------------------------------------------------------------
 
 
 def _after_close(facts: Facts, claim: Claim, attempt: Attempt, closed: Closed, now: datetime) -> Step:
     number, reason = attempt.number, f"closed: {closed.outcome}"
     if not attempt.receipt:
-        return step.WriteReceipt(receipt=receipt.build(facts, claim, attempt, closed), reason=reason, attempt=number)
+        return _write_receipt(facts, attempt, closed)
     match attempt.ended:
         case Ended() as ended if _becomes_latest(facts, claim, attempt, closed):
             latest = _latest(facts, attempt, ended, now)
             return step.MoveLatest(latest=latest, before=facts.latest, reason="a newer good result", attempt=number)
     match facts.opened:
-        case WithEtag(record=opened) if opened.retry == number + 1:
+        case WithEtag(record=Opened(retry=retry) as opened) if retry == number + 1:
             return _retry(facts, opened, attempt, now)
     return _finish(facts, number, closed.outcome, reason)
+
+
+def _write_receipt(facts: Facts, attempt: Attempt, closed: Closed) -> Step:
+    document = receipt.build(facts, attempt, closed)
+    return step.WriteReceipt(receipt=document, reason=f"closed: {closed.outcome}", attempt=attempt.number)
 
 
 def _becomes_latest(facts: Facts, claim: Claim, attempt: Attempt, closed: Closed) -> bool:
@@ -213,10 +286,9 @@ def _becomes_latest(facts: Facts, claim: Claim, attempt: Attempt, closed: Closed
     if claim.source == Source.HAND and not claim.publish:
         return False
     match facts.latest:
-        case WithEtag(record=current):
+        case WithEtag(record=Latest() as current):
             return (facts.run.tick, attempt.number) > (run_name(current.run).tick, current.attempt)
-        case NotStored():
-            return True
+    return True
 
 
 def _latest(facts: Facts, attempt: Attempt, ended: Ended, now: datetime) -> Latest:
@@ -235,12 +307,17 @@ def _retry(facts: Facts, opened: Opened, last: Attempt, now: datetime) -> Step:
     number, key = last.number + 1, last.intent.version
     newest = ticks.in_force(facts.versions, now)
     if isinstance(newest, Deployed):
+        if _needs_slot(newest):
+            for free in _free_unreadable_slot(facts, number):
+                return free
         if _needs_slot(newest) and not facts.holder:
             return step.TakeSlot(reason="a retry of a job whose runs do not overlap", attempt=number)
         if _needs_slot(newest) and facts.holder != str(facts.run):
             return step.WaitForSlot(reason=f"the slot is held by {facts.holder}", attempt=number)
         if not opened.same_code:
             key = newest.key
+    if not isinstance(facts.version(key), Deployed):
+        return _finish(facts, last.number, Outcome.FAILED, f"the version {key} for attempt {number} cannot be read")
     return step.Intend(version=key, request=opened.request, reason="a retry was requested", attempt=number)
 
 
@@ -249,6 +326,8 @@ def _finish(facts: Facts, attempt: int, outcome: str, reason: str) -> Step:
     match facts.slot:
         case WithEtag(record=Slot(holder=holder)) as slot if holder == str(facts.run):
             return step.FreeSlot(slot=slot, reason=reason, attempt=attempt)
+    for free in _free_unreadable_slot(facts, attempt):
+        return free
     if not any(name.attempt == attempt for name in facts.done):
         return step.MarkDone(outcome=outcome, reason=reason, attempt=attempt)
     disarmable = tuple(server for each in facts.attempts for server in _to_disarm(each))
@@ -259,6 +338,15 @@ def _finish(facts: Facts, attempt: int, outcome: str, reason: str) -> Step:
             return step.RemoveOpen(opened=opened, reason="nothing is left to do", attempt=attempt)
         case NotStored():
             return step.Finished(reason=reason, attempt=attempt)
+
+
+def _free_unreadable_slot(facts: Facts, attempt: int) -> tuple[Step, ...]:
+    """Return the step that frees a slot which cannot be read. Its holder is open, so none holds it if no other run is open."""
+    match facts.slot:
+        case WithEtag(record=Unreadable() as unreadable) as slot if not facts.others_open:
+            reason = f"{unreadable}; no other run of the job is open"
+            return (step.FreeSlot(slot=slot, reason=reason, attempt=attempt),)
+    return ()
 
 
 def _to_disarm(attempt: Attempt) -> list[str]:

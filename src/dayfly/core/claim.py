@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from dayfly.core import ticks
-from dayfly.core.facts import Facts, WithEtag
+from dayfly.core.facts import Facts, Unreadable, WithEtag
 from dayfly.core.model import Deployed, Removed, Timetable, Version
 from dayfly.core.names import RunName, utc_text
 from dayfly.core.records import Claim, ClaimReason, Decision, Opened, Source
@@ -26,7 +26,7 @@ class _Choice(NamedTuple):
     why: str
 
 
-def version_for(facts: Facts, opened: Opened, now: datetime) -> Version | None:
+def version_for(facts: Facts, opened: Opened, now: datetime) -> Version | Unreadable | None:
     """Return the version that applies: at its tick for a scheduled run, now for a run by hand."""
     return ticks.in_force(facts.versions, decided_at(opened, facts.run.tick, now))
 
@@ -47,6 +47,8 @@ def why_rejected(facts: Facts, opened: Opened, now: datetime, zones: Zones) -> s
     tick = utc_text(facts.run.tick)
     if version is None:
         return f"no version of {facts.run.job} was deployed by then"
+    if isinstance(version, Unreadable):
+        return str(version)
     if isinstance(version, Removed):
         return f"{facts.run.job} was removed from the project on {utc_text(version.effective_from)}"
     if facts.run.tick > now + EARLY:
@@ -75,9 +77,11 @@ def decide(facts: Facts, opened: Opened, now: datetime) -> Claim:
     )
 
 
-def _choose(facts: Facts, opened: Opened, version: Version | None, now: datetime) -> _Choice:
+def _choose(facts: Facts, opened: Opened, version: Version | Unreadable | None, now: datetime) -> _Choice:
     scheduled = opened.source == Source.SCHEDULE
     delay = now - facts.run.tick
+    if isinstance(version, Unreadable):
+        return _Choice(Decision.MISSED, ClaimReason.UNREADABLE, str(version))
     if not isinstance(version, Deployed):
         # The job was deployed when the run was opened, and removed before anything decided.
         return _Choice(Decision.MISSED, ClaimReason.REMOVED, f"{facts.run.job} is no longer deployed")
@@ -114,6 +118,19 @@ def not_delivered(run: RunName, version: str, timetable: Timetable, now: datetim
         reason=ClaimReason.NOT_DELIVERED,
         why=f"never delivered; start_within is {timetable.start_within_s} s",
         version=version,
+        source=Source.SCHEDULE,
+        at=now,
+    )
+
+
+def not_opened(run: RunName, unreadable: Unreadable, now: datetime) -> Claim:
+    """Return the claim of a run whose record under open/ cannot be read: who asked for what is unknown, so it does not run."""
+    return Claim(
+        run=str(run),
+        decision=Decision.MISSED,
+        reason=ClaimReason.UNREADABLE,
+        why=str(unreadable),
+        version="",
         source=Source.SCHEDULE,
         at=now,
     )

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from dayfly.core import names
-from dayfly.core.model import LONGEST_LIFETIME, Deployed, Version
+from dayfly.core.model import LONGEST_LIFETIME, Deployed, Removed, Version
 from dayfly.core.records import (
     Absent,
     Cancel,
@@ -23,6 +23,7 @@ from dayfly.core.records import (
     Election,
     Ended,
     EndOrder,
+    Flaw,
     FleetError,
     Intent,
     Latest,
@@ -35,6 +36,11 @@ from dayfly.core.records import (
 )
 
 R = TypeVar("R")
+
+INTENT, CLOSED = f"/{Intent.file}.json", f"/{Closed.file}.json"
+"""How the keys of these records of an attempt end."""
+UNKNOWN_HOLDER = "a run that its record does not name"
+"""The holder of a slot that cannot be read."""
 
 _TRANSITION = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
 
@@ -173,15 +179,30 @@ class NotStored:
 NOT_STORED = NotStored()
 
 
+@dataclass(frozen=True)
+class Unreadable:
+    """The bucket holds an object with this key, and it is not the record that belongs there: `why` says what is wrong."""
+
+    key: str
+    why: Flaw
+
+    def __str__(self) -> str:
+        return f"{self.key} is unreadable: {self.why}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """One attempt of a run: its records so far, its servers, and which of them have a kill schedule."""
+    """One attempt of a run: its records so far, its servers, and which of them have a kill schedule.
+
+    `unreadable`: its records that cannot be read. Their fields hold what core/unreadable.py takes instead.
+    """
 
     number: int
     intent: Intent
+    unreadable: tuple[Unreadable, ...] = ()
     spot_refused: SpotRefused | NotStored = NOT_STORED
-    election: Election | NotStored = NOT_STORED
-    absent: WithEtag[Absent] | NotStored = NOT_STORED
+    election: Election | NotStored | Unreadable = NOT_STORED
+    absent: WithEtag[Absent] | WithEtag[Unreadable] | NotStored = NOT_STORED
     end_order: EndOrder | NotStored = NOT_STORED
     go_sent: bool = False
     started: Started | NotStored = NOT_STORED
@@ -248,16 +269,22 @@ class NoAttempt:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """All that is known of a run. `versions`: those of its job that its records name, or that may be in force."""
+    """All that is known of a run. `versions`: those of its job that its records name, or that may be in force.
+
+    `others_open`: whether other runs of the job are open; looked up only when its slot cannot be read.
+    `unassigned`: servers with the run's tag whose attempt has no intent.
+    """
 
     run: names.RunName
-    opened: WithEtag[Opened] | NotStored = NOT_STORED
-    claim: Claim | NotStored = NOT_STORED
-    slot: WithEtag[Slot] | NotStored = NOT_STORED
-    versions: tuple[Version, ...] = ()
+    opened: WithEtag[Opened] | WithEtag[Unreadable] | NotStored = NOT_STORED
+    claim: Claim | NotStored | Unreadable = NOT_STORED
+    slot: WithEtag[Slot] | WithEtag[Unreadable] | NotStored = NOT_STORED
+    others_open: bool = False
+    versions: tuple[Version | Unreadable, ...] = ()
     attempts: tuple[Attempt, ...] = ()
-    cancel: Cancel | NotStored = NOT_STORED
-    latest: WithEtag[Latest] | NotStored = NOT_STORED
+    cancel: Cancel | NotStored | Unreadable = NOT_STORED
+    unassigned: tuple[Server, ...] = ()
+    latest: WithEtag[Latest] | WithEtag[Unreadable] | NotStored = NOT_STORED
     done: tuple[names.DoneName, ...] = ()
 
     @property
@@ -273,8 +300,8 @@ class Facts:
 
     @property
     def servers(self) -> tuple[Server, ...]:
-        """Return the servers of all attempts."""
-        return tuple(server for attempt in self.attempts for server in attempt.servers)
+        """Return the servers of all attempts, and those with the run's tag that belong to none."""
+        return (*(server for attempt in self.attempts for server in attempt.servers), *self.unassigned)
 
     @property
     def attempt_number(self) -> int:
@@ -285,8 +312,8 @@ class Facts:
     def retry(self) -> int:
         """Return the number of the attempt that a retry asked for; 0 when none did."""
         match self.opened:
-            case WithEtag(record=opened):
-                return opened.retry or 0
+            case WithEtag(record=Opened(retry=int(number))):
+                return number
         return 0
 
     @property
@@ -296,9 +323,9 @@ class Facts:
 
     @property
     def over(self) -> bool:
-        """Return whether the newest attempt is closed, or the claim says not to run."""
+        """Return whether the newest attempt is closed, or the run has none and will have none."""
         if isinstance(self.attempt, NoAttempt):
-            return self.not_run
+            return self.not_run or bool(self.broken)
         return isinstance(self.attempt.closed, Closed)
 
     @property
@@ -316,18 +343,42 @@ class Facts:
 
     @property
     def cancelled(self) -> bool:
-        """Return whether a person cancelled the newest attempt."""
-        return isinstance(self.cancel, Cancel)
+        """Return whether a person cancelled the newest attempt. That the record exists says so."""
+        return not isinstance(self.cancel, NotStored)
 
     @property
     def holder(self) -> str:
         """Return the name of the run that holds the job's slot; empty when it is free."""
         match self.slot:
-            case WithEtag(record=slot):
-                return slot.holder
+            case WithEtag(record=Slot(holder=holder)):
+                return holder
+            case WithEtag(record=Unreadable()):
+                return UNKNOWN_HOLDER
         return ""
 
-    def version(self, key: str) -> Deployed | NotStored:
+    def version(self, key: str) -> Deployed | NotStored | Unreadable:
         """Return the version with this key."""
-        deployed = {each.key: each for each in self.versions if isinstance(each, Deployed)}
-        return deployed.get(key, NOT_STORED)
+        known = {each.key: each for each in self.versions if not isinstance(each, Removed)}
+        return known.get(key, NOT_STORED)
+
+    @property
+    def unreadable(self) -> tuple[Unreadable, ...]:
+        """Return all objects of the run, its job's slot and its job's `latest` that cannot be read."""
+        single = (self.opened, self.claim, self.slot, self.cancel, self.latest, *self.versions)
+        records = [each.record if isinstance(each, WithEtag) else each for each in single]
+        own = [each for each in records if isinstance(each, Unreadable)]
+        return (*own, *(each for attempt in self.attempts for each in attempt.unreadable))
+
+    @property
+    def broken(self) -> tuple[Unreadable, ...]:
+        """Return the unreadable records without which the run cannot go on. It closes when its servers are gone."""
+        needed: list[object] = [self.claim]
+        match self.attempt, self.claim:
+            case Attempt() as attempt, _:
+                needed += [each for each in attempt.unreadable if each.key.endswith(CLOSED)]
+                if isinstance(attempt.closed, NotStored):
+                    needed += [each for each in attempt.unreadable if each.key.endswith(INTENT)]
+                    needed += [attempt.election, self.version(attempt.intent.version)]
+            case _, Claim(version=version, decision=Decision.RUN):
+                needed.append(self.version(version))
+        return tuple(each for each in needed if isinstance(each, Unreadable))

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import count, takewhile
 from typing import NamedTuple
@@ -91,6 +93,13 @@ def run_name(text: str) -> RunName:
     return RunName(job, utc_moment(tick))
 
 
+def run_names(texts: Iterable[str]) -> Iterator[RunName]:
+    """Yield the runs that these texts name, and leave out what is not the name of a run."""
+    for text in texts:
+        with suppress(ValueError):
+            yield run_name(text)
+
+
 def bucket(project: str, account: str, region: str) -> str:
     """Return the name of the project's bucket in a region. It is known before anything is deployed."""
     return f"dayfly-{project}-{account}-{region}"
@@ -124,6 +133,9 @@ BUNDLES = "bundles/"
 FUNCTIONS = "functions/"
 AGENTS = "agents/"
 VERSIONS = "jobs/"
+_VERSION_KEY = re.compile(rf"jobs/{JOB_NAME.pattern}/[0-9]{{10}}~{_UTC_TEXT.pattern}~[0-9a-f]{{1,16}}\.json")
+_ATTEMPT = re.compile(r"0|[1-9][0-9]{0,5}")
+_OUTCOME = re.compile(r"[A-Za-z][A-Za-z-]{0,30}")
 _LAST_SECOND = 9_999_999_999
 """Seconds since 1970, in the year 2286: later than any version. What is subtracted from it sorts backwards."""
 
@@ -202,7 +214,12 @@ def log_pieces(prefix: str, keys: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def done_key(run: RunName, attempt: int, outcome: str) -> str:
-    """Return the key of a finished attempt's marker, below the UTC date of its tick: one LIST shows a day. 0: no attempt."""
+    """Return the key of a finished attempt's marker, below the UTC date of its tick: one LIST shows a day. 0: no attempt.
+
+    Raises ValueError for an outcome that could not be read again.
+    """
+    if not _OUTCOME.fullmatch(outcome):
+        raise ValueError(f"{outcome[:80]!r} is not an outcome")
     return f"{done_prefix(run)}{attempt}~{outcome}"
 
 
@@ -227,7 +244,19 @@ class DoneName(NamedTuple):
 def done_name(key: str) -> DoneName:
     """Read the key that `done_key` writes. Raises ValueError."""
     tick, job, attempt, outcome = key.rsplit("/", 1)[-1].split("~")
-    return DoneName(RunName(job, utc_moment(tick)), int(attempt), outcome)
+    run = RunName(job, utc_moment(tick))
+    if not JOB_NAME.fullmatch(job) or not _ATTEMPT.fullmatch(attempt) or key != done_key(run, int(attempt), outcome):
+        raise ValueError(f"{key!r} is not the key of a marker")
+    return DoneName(run, int(attempt), outcome)
+
+
+def done_names(keys: Iterable[str]) -> tuple[DoneName, ...]:
+    """Return what the markers with these keys say. A key that is no marker's is left out."""
+    found = []
+    for key in keys:
+        with suppress(ValueError):
+            found.append(done_name(key))
+    return tuple(found)
 
 
 def version_prefix(job: str) -> str:
@@ -242,6 +271,11 @@ def version_key(job: str, effective_from: datetime, digest: str) -> str:
 def version_bound(job: str, moment: datetime) -> str:
     """Return a text that sorts just before the key of the version in force at `moment`, and after those of newer ones."""
     return f"{version_prefix(job)}{_LAST_SECOND - int(moment.timestamp()):010d}"
+
+
+def is_version_key(key: str) -> bool:
+    """Return whether a key below jobs/ is one that `version_key` writes."""
+    return bool(_VERSION_KEY.fullmatch(key))
 
 
 def effective_from_of(key: str) -> datetime:

@@ -10,22 +10,21 @@ from datetime import datetime
 from typing import Any
 
 from dayfly.core import names
-from dayfly.core.facts import Attempt, Facts, NotStored
+from dayfly.core.facts import INTENT, Attempt, Facts, NotStored, Unreadable
 from dayfly.core.model import Agent, Code, Deployed
 from dayfly.core.record_json import moment_text
 from dayfly.core.records import Claim, Closed, Elected, Election, Ended, Started
 
 
-def build(facts: Facts, claim: Claim, attempt: Attempt, closed: Closed) -> dict[str, Any]:
+def build(facts: Facts, attempt: Attempt, closed: Closed) -> dict[str, Any]:
     """Return the receipt of a closed attempt."""
+    intended = not any(each.key.endswith(INTENT) for each in attempt.unreadable)
     return {
         "format": names.FORMAT,
         "run": str(facts.run),
         "job": facts.run.job,
         "tick": names.utc_text(facts.run.tick),
-        "source": claim.source,
-        "by": claim.by,
-        "env": dict(claim.env),
+        **_of_claim(facts.claim),
         "attempt": attempt.number,
         "outcome": closed.outcome,
         "reason": closed.reason,
@@ -34,7 +33,7 @@ def build(facts: Facts, claim: Claim, attempt: Attempt, closed: Closed) -> dict[
         "code": _code(attempt, facts.version(attempt.intent.version)),
         "server": _server(attempt, closed),
         "times": times(facts, attempt),
-        "deadline": names.utc_text(attempt.intent.deadline),
+        "deadline": names.utc_text(attempt.intent.deadline) if intended else None,
         **_of_ended(attempt.ended),
         "memory_mb": _memory(attempt.started, attempt.ended),
         "ran_on": _ran_on(attempt.started),
@@ -45,12 +44,21 @@ def build(facts: Facts, claim: Claim, attempt: Attempt, closed: Closed) -> dict[
     }
 
 
+def _of_claim(claim: Claim | NotStored | Unreadable) -> dict[str, Any]:
+    match claim:
+        case Claim(source=source, by=by, env=env):
+            return {"source": source, "by": by, "env": dict(env)}
+    return {"source": None, "by": None, "env": {}}
+
+
 def times(facts: Facts, attempt: Attempt) -> dict[str, str | None]:
     """Return the times of an attempt, in UTC with milliseconds. None where one is not known."""
     known: dict[str, datetime | None] = dict.fromkeys(
         ("tick", "claimed", "intended", "server_started", "job_started", "job_ended", "stored", "server_gone", "closed")
     )
-    known |= {"tick": facts.run.tick, "intended": attempt.intent.at}
+    known["tick"] = facts.run.tick
+    if not any(each.key.endswith(INTENT) for each in attempt.unreadable):
+        known["intended"] = attempt.intent.at
     for record in (facts.claim, attempt.election, attempt.started, attempt.ended, attempt.closed):
         known |= _times_of(record)
     texts: dict[str, str | None] = dict.fromkeys(known)
@@ -58,7 +66,9 @@ def times(facts: Facts, attempt: Attempt) -> dict[str, str | None]:
     return texts
 
 
-def _times_of(record: Claim | Election | Started | Ended | Closed | NotStored) -> dict[str, datetime | None]:
+def _times_of(
+    record: Claim | Election | Started | Ended | Closed | NotStored | Unreadable,
+) -> dict[str, datetime | None]:
     """Return the times that a record holds."""
     match record:
         case Claim(at=at):
@@ -114,7 +124,7 @@ def _ran_on(started: Started | NotStored) -> dict[str, Any] | None:
     return None
 
 
-def _code(attempt: Attempt, version: Deployed | NotStored) -> dict[str, Any]:
+def _code(attempt: Attempt, version: Deployed | NotStored | Unreadable) -> dict[str, Any]:
     code: Code | None = getattr(version, "code", None)
     keys = ("bundle", "sha256", "commit", "dirty")
     agent: Agent | None = getattr(version, "agent", None)

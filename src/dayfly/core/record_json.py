@@ -1,20 +1,37 @@
-"""Writes records as JSON and reads them again. What the records are is core/records.py; a job version has core/versions.py."""
+"""Writes records as JSON and reads them again. What the records are is core/records.py; a job version has core/versions.py.
+
+Others can write into the bucket, so every body is checked: its JSON, its types, and by core/record_checks.py its values.
+"""
 
 from __future__ import annotations
 
+import functools
 import json
+import math
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 from dayfly.core import names
-from dayfly.core.records import Elected, Election, NoServer
+from dayfly.core.record_checks import check
+from dayfly.core.records import Elected, Election, Flaw, NoServer
 
 R = TypeVar("R")
+
+_LARGEST_NUMBER = 2**53
+"""Larger numbers are not the same in every reader of JSON."""
+
+
+class BadRecord(ValueError):
+    """A body is not the record that it should be."""
+
+    def __init__(self, flaw: Flaw, detail: str) -> None:
+        super().__init__(f"{flaw} ({detail})")
+        self.flaw = flaw
 
 
 def moment_text(moment: datetime) -> str:
@@ -24,7 +41,10 @@ def moment_text(moment: datetime) -> str:
 
 def moment(text: str) -> datetime:
     """Read the text that `moment_text` writes, with any number of decimals. Raises ValueError."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC)
+    found = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    if found.tzinfo is None or not 1970 < found.year < 2200:
+        raise ValueError(f"{text!r} is not a UTC time between 1971 and 2199")
+    return found.astimezone(UTC)
 
 
 def encode(record: Any) -> bytes:
@@ -33,18 +53,55 @@ def encode(record: Any) -> bytes:
 
 
 def decode(kind: type[R], body: bytes) -> R:
-    """Return a record from its JSON. Unknown fields are ignored: a later version may have written them. Raises ValueError."""
-    try:
-        return typing.cast(R, _typed(kind, json.loads(body)))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"not a {kind.__name__} record: {error}") from error
+    """Return a record from its JSON. Unknown fields are ignored: a later version may have written them. Raises BadRecord."""
+    return typed(kind, read_json(body))
 
 
 def decode_election(body: bytes) -> Election:
-    """Return the content of `N/server.json`. Raises ValueError."""
+    """Return the content of `N/server.json`. Raises BadRecord."""
     if b'"cause"' in body:
         return decode(NoServer, body)
     return decode(Elected, body)
+
+
+def typed(kind: type[R], content: Mapping[str, Any]) -> R:
+    """Return a record from the content of its JSON. Raises BadRecord."""
+    try:
+        return typing.cast(R, _typed(kind, content))
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError) as error:
+        raise BadRecord(Flaw.WRONG_CONTENT, f"{kind.__name__}: {error}") from error
+
+
+def read_json(body: bytes) -> Mapping[str, Any]:
+    """Return the object that a body holds: UTF-8, numbers that every reader of JSON can hold. Raises BadRecord."""
+    try:
+        text = body.decode()
+        content = json.loads(text, parse_constant=_refuse, parse_float=_finite, parse_int=_integer)
+        if "\\u" in text:
+            json.dumps(content, ensure_ascii=False).encode()  # fails for half of a surrogate pair
+    except (ValueError, RecursionError) as error:
+        raise BadRecord(Flaw.NOT_JSON, str(error)) from error
+    if not isinstance(content, dict):
+        raise BadRecord(Flaw.WRONG_CONTENT, "not an object")
+    return content
+
+
+def _refuse(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is too large")
+    return number
+
+
+def _integer(text: str) -> int:
+    number = int(text)
+    if abs(number) > _LARGEST_NUMBER:
+        raise ValueError(f"{text} is too large")
+    return number
 
 
 def _plain(value: Any) -> Any:
@@ -60,21 +117,54 @@ def _plain(value: Any) -> Any:
 
 
 def _typed(kind: Any, value: Any) -> Any:
+    """Return a value of this type. Raises TypeError, ValueError, or what a check of its content raises."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return value
     if isinstance(kind, types.UnionType):
-        if value is None:
-            return None
-        return _typed(next(variant for variant in typing.get_args(kind) if variant is not type(None)), value)
+        return _variant(arguments, value)
     if is_dataclass(kind):
-        hints = typing.get_type_hints(kind)
-        return kind(**{f.name: _typed(hints[f.name], value[f.name]) for f in fields(kind) if f.name in value})  # type: ignore[operator]
+        return _record(kind, value)
     if kind is datetime:
         return moment(value)
-    if typing.get_origin(kind) is tuple:
-        return tuple(_typed(typing.get_args(kind)[0], item) for item in value)
-    if typing.get_origin(kind) is Mapping and is_dataclass(typing.get_args(kind)[1]):
-        return {key: _typed(typing.get_args(kind)[1], item) for key, item in value.items()}
+    if origin is tuple:
+        return tuple(_typed(arguments[0], item) for item in _of_type(list, value))
+    if origin is Mapping:
+        return {key: _typed(arguments[1], item) for key, item in _of_type(dict, value).items()}
+    if origin is Literal and value in arguments:
+        return value
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return kind(value)
-    if kind in (str, int, bool) and not isinstance(value, kind):
-        raise TypeError(f"{value!r} is not {kind.__name__}")
+    return _of_type(kind, value)
+
+
+def _variant(kinds: tuple[Any, ...], value: Any) -> Any:
+    """Return a value of the first type that it has."""
+    if value is None and types.NoneType in kinds:
+        return None
+    *others, last = (kind for kind in kinds if kind is not types.NoneType)
+    for kind in others:
+        try:
+            return _typed(kind, value)
+        except (TypeError, ValueError):
+            continue
+    return _typed(last, value)
+
+
+def _record(kind: Any, value: Any) -> Any:
+    content, hints = _of_type(dict, value), _hints(kind)
+    record = kind(**{f.name: _typed(hints[f.name], content[f.name]) for f in fields(kind) if f.name in content})
+    check(record)
+    return record
+
+
+def _of_type(kind: Any, value: Any) -> Any:
+    """Return the value if it has exactly this type: JSON's true is no number."""
+    if type(value) is not kind:
+        raise TypeError(f"{str(value)[:80]!r} is not {kind}")
     return value
+
+
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind)

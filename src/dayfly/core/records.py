@@ -40,6 +40,7 @@ class ClaimReason(StrEnum):
     OVERLAP = "overlap"
     REMOVED = "removed"
     NOT_DELIVERED = "not-delivered"
+    UNREADABLE = "unreadable"
 
 
 class Outcome(StrEnum):
@@ -71,6 +72,15 @@ class EndReason(StrEnum):
     NOT_SAVED = "not-saved"
     INTERRUPTED = "interrupted"
     LOST = "lost"
+
+
+class Flaw(StrEnum):
+    """Why an object cannot be read as its record."""
+
+    TOO_LARGE = "it is too large"
+    NOT_JSON = "it is not JSON"
+    WRONG_CONTENT = "a field is missing or has a wrong value"
+    NOT_STORED = "it is not in the bucket"
 
 
 @dataclass(frozen=True, kw_only=True)

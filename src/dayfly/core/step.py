@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from dayfly.core.facts import Attempt, NotStored, Server, WithEtag
+from dayfly.core.facts import Attempt, NotStored, Server, Unreadable, WithEtag
 from dayfly.core.records import (
     Absent,
     Cancel,
@@ -306,7 +306,7 @@ class RecordAbsence(Step):
 
     state = State.NOT_SHOWN
     server: str
-    expired: WithEtag[Absent] | NotStored
+    expired: WithEtag[Absent] | WithEtag[Unreadable] | NotStored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -316,8 +316,17 @@ class Close(Step):
     state = State.SERVER_GONE
     closing: Attempt
     election: Election
-    cancel: Cancel | NotStored
+    cancel: Cancel | NotStored | Unreadable
     console_of: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloseUnknown(Step):
+    """Record that it is unknown how the attempt ended. `detail` names the record that cannot be read."""
+
+    state = State.SERVER_GONE
+    closing: Attempt
+    detail: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -334,7 +343,7 @@ class MoveLatest(Step):
 
     state = State.LATEST_IS_OLDER
     latest: Latest
-    before: WithEtag[Latest] | NotStored
+    before: WithEtag[Latest] | WithEtag[Unreadable] | NotStored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -342,7 +351,7 @@ class FreeSlot(Step):
     """Remove this run as the holder of the slot."""
 
     state = State.HOLDS_SLOT
-    slot: WithEtag[Slot]
+    slot: WithEtag[Slot] | WithEtag[Unreadable]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -366,7 +375,7 @@ class RemoveOpen(Step):
     """Remove the run from the list of open runs."""
 
     state = State.STILL_OPEN
-    opened: WithEtag[Opened]
+    opened: WithEtag[Opened] | WithEtag[Unreadable]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -374,7 +383,7 @@ class RemoveRun(Step):
     """Remove everything that the bucket holds of the run."""
 
     state = State.REMOVING
-    opened: WithEtag[Opened]
+    opened: WithEtag[Opened] | WithEtag[Unreadable]
 
 
 @dataclass(frozen=True, kw_only=True)

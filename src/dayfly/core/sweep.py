@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from dayfly.core.facts import BadRunTags, NotStored, Server
+from dayfly.core.facts import BadRunTags, NotStored, Server, Unreadable
 from dayfly.core.records import Elected, Election, Intent, NoServer
 
 WITHOUT_INTENT = timedelta(minutes=15)
@@ -40,7 +40,10 @@ def by_tags(server: Server, now: datetime) -> ServerDecision:
 
 
 def by_records(
-    server: Server, intent: Intent | NotStored, election: Election | NotStored, now: datetime
+    server: Server,
+    intent: Intent | NotStored | Unreadable,
+    election: Election | NotStored | Unreadable,
+    now: datetime,
 ) -> ServerDecision:
     """Decide from the run's records, for a server whose tags are valid."""
     match election:
@@ -52,4 +55,7 @@ def by_records(
         return ServerDecision("end", "its run has no intent for this attempt")
     if isinstance(election, NotStored):
         return ServerDecision("leave", "its election is open")
+    for record in (intent, election):
+        if isinstance(record, Unreadable):
+            return ServerDecision("leave", str(record))
     return ServerDecision("leave", "elected")

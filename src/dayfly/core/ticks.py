@@ -8,6 +8,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from dayfly.core import names, schedule
+from dayfly.core.facts import Unreadable
 from dayfly.core.model import Timetable, Version
 
 Zones = Callable[[str], ZoneInfo]
@@ -26,10 +27,10 @@ class Period(NamedTuple):
     end: datetime
 
 
-def in_force(versions: Iterable[Version], moment: datetime) -> Version | None:
-    """Return the version in force: the newest whose `effective_from` is not later than `moment`."""
-    begun = [version for version in versions if version.effective_from <= moment]
-    return max(begun, key=lambda version: version.effective_from, default=None)
+def in_force(versions: Iterable[Version | Unreadable], moment: datetime) -> Version | Unreadable | None:
+    """Return the version in force: the newest that is in force since `moment` or earlier, also if it cannot be read."""
+    begun = [version for version in versions if names.effective_from_of(version.key) <= moment]
+    return max(begun, key=lambda version: names.effective_from_of(version.key), default=None)
 
 
 def periods(keys: Iterable[str], until: datetime) -> list[Period]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
-from dayfly.core.facts import NOT_STORED, Attempt, NotShown, NotStored, Server
+from dayfly.core.facts import NOT_STORED, Attempt, NotShown, NotStored, Server, Unreadable
 from dayfly.core.records import Cancel, Cause, Closed, Elected, Ended, EndOrder, EndReason, NoServer, Outcome, Started
 from dayfly.core.step import Close
 
@@ -66,23 +66,23 @@ def _without_server(no_server: NoServer) -> _End:
     return _End(Outcome.FAILED, no_server.reason, no_server.detail)
 
 
-def _outcome(attempt: Attempt, cancel: Cancel | NotStored, console: tuple[str, ...]) -> _End:
+def _outcome(attempt: Attempt, cancel: Cancel | NotStored | Unreadable, console: tuple[str, ...]) -> _End:
     match attempt.ended, cancel:
         case Ended() as ended, _:
             return _from_agent_report(ended, cancel)
-        case _, Cancel():
+        case _, Cancel() | Unreadable():
             return _End(Outcome.CANCELLED, EndReason.CANCELLED, "its server was ended; the log so far is kept")
     return _without_agent_report(attempt, console)
 
 
-def _from_agent_report(ended: Ended, cancel: Cancel | NotStored) -> _End:
+def _from_agent_report(ended: Ended, cancel: Cancel | NotStored | Unreadable) -> _End:
     """Return the outcome that the agent reported, if it agrees with the exit code and the outputs."""
     if ended.outcome not in tuple(Outcome):
         return _End(Outcome.FAILED, EndReason.UNKNOWN, f"the agent reported an unknown outcome: {ended.outcome}")
     outcome = Outcome(ended.outcome)
     if outcome == Outcome.SUCCEEDED and (ended.exit != 0 or ended.missing):
         return _End(Outcome.FAILED, EndReason.NOT_SAVED, "the agent reported success, but not exit 0 and every output")
-    if outcome == Outcome.FAILED and isinstance(cancel, Cancel) and ended.signal:
+    if outcome == Outcome.FAILED and not isinstance(cancel, NotStored) and ended.signal:
         return _End(Outcome.CANCELLED, EndReason.CANCELLED, ended.detail)
     return _End(outcome, ended.reason, ended.detail)
 
@@ -102,7 +102,7 @@ def _without_agent_report(attempt: Attempt, console: tuple[str, ...]) -> _End:
     return _End(Outcome.FAILED, EndReason.LOST, detail)
 
 
-def _ended_by(attempt: Attempt, cancel: Cancel | NotStored, console: tuple[str, ...]) -> str:
+def _ended_by(attempt: Attempt, cancel: Cancel | NotStored | Unreadable, console: tuple[str, ...]) -> str:
     match attempt.end_order, attempt.server:
         case EndOrder(by=by, why=why), _:
             return f"{by}: {why}"
@@ -111,7 +111,7 @@ def _ended_by(attempt: Attempt, cancel: Cancel | NotStored, console: tuple[str, 
     return "unknown: EC2 no longer shows it"
 
 
-def _by_ec2(attempt: Attempt, server: Server, cancel: Cancel | NotStored, console: tuple[str, ...]) -> str:
+def _by_ec2(attempt: Attempt, server: Server, cancel: Cancel | NotStored | Unreadable, console: tuple[str, ...]) -> str:
     """Return what ended the server, by the reason that EC2 gives."""
     if server.reason_code.startswith("Server.Spot"):
         return "EC2: spot capacity was taken back"
@@ -124,8 +124,8 @@ def _by_ec2(attempt: Attempt, server: Server, cancel: Cancel | NotStored, consol
     return "unknown: EC2 gives no reason"
 
 
-def _ended_by_api_call(attempt: Attempt, server: Server, cancel: Cancel | NotStored) -> str:
-    if isinstance(cancel, Cancel):
+def _ended_by_api_call(attempt: Attempt, server: Server, cancel: Cancel | NotStored | Unreadable) -> str:
+    if not isinstance(cancel, NotStored):
         return "cancel"
     if server.state_since is not None and server.state_since >= attempt.intent.deadline:
         return "kill schedule: past its deadline"

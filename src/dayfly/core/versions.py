@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
 from dayfly.core import names
-from dayfly.core.model import Agent, Code, Deployed, Job, LaunchSettings, Removed, Version
+from dayfly.core.model import Deployed, Removed, Version
+from dayfly.core.record_json import read_json, typed
 
 
 def write_version(version: Version) -> bytes:
@@ -22,44 +21,8 @@ def write_version(version: Version) -> bytes:
 
 
 def read_version(body: bytes) -> Version:
-    """Return a version from its JSON. Raises ValueError."""
-    try:
-        return _version(json.loads(body))
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"not a job version: {error}") from error
-
-
-def _version(content: Mapping[str, Any]) -> Version:
-    since = names.utc_moment(content["effective_from"])
+    """Return a version from its JSON. Raises BadRecord."""
+    content = read_json(body)
     if content.get("removed"):
-        return Removed(name=content["name"], effective_from=since, deployed_by=content["deployed_by"])
-    return Deployed(
-        name=content["name"],
-        effective_from=since,
-        job=_job(content["job"]),
-        code=_code(content["code"]),
-        agent=_agent(content.get("agent")),
-        launch=LaunchSettings(**{**content["launch"], "subnets": tuple(content["launch"]["subnets"])}),
-        tags=dict(content["tags"]),
-        deployed_by=content["deployed_by"],
-    )
-
-
-def _job(content: Mapping[str, Any]) -> Job:
-    lists = {key: tuple(content[key]) for key in ("servers", "schedule", "outputs", "bundle")}
-    command = content["command"]
-    if isinstance(command, list):
-        command = tuple(command)
-    return Job(**{**content, **lists, "command": command})
-
-
-def _code(content: Mapping[str, Any] | None) -> Code | None:
-    if content is None:
-        return None
-    return Code(**{**content, "wheels": tuple(content["wheels"])})
-
-
-def _agent(content: Mapping[str, Any] | None) -> Agent | None:
-    if content is None:
-        return None
-    return Agent(**content)
+        return typed(Removed, content)
+    return typed(Deployed, {"agent": None, **content})  # versions without an agent are older than this field

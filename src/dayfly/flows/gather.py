@@ -5,13 +5,14 @@ The order matters: a server that stores its end and terminates between the two r
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
 from dayfly.core import claim as claims
-from dayfly.core import names
-from dayfly.core.facts import NOT_STORED, Attempt, Facts, NotShown, NotStored, Server, WithEtag
+from dayfly.core import names, unreadable
+from dayfly.core.facts import NOT_STORED, Attempt, Facts, NotShown, NotStored, Server, Unreadable, WithEtag
 from dayfly.core.model import Version
 from dayfly.core.records import (
     Absent,
@@ -22,6 +23,7 @@ from dayfly.core.records import (
     Election,
     Ended,
     EndOrder,
+    Flaw,
     Intent,
     Latest,
     Opened,
@@ -35,6 +37,8 @@ from dayfly.flows.calls import FindServer, Flow, IsArmed, List, ListServers, Now
 
 R = TypeVar("R")
 
+_NUMBER = re.compile(r"[1-9][0-9]{0,5}")
+
 
 def gather(run: names.RunName, seen: tuple[Server, ...] = ()) -> Flow[Facts]:
     """Return all facts of a run. `seen`: servers that EC2 named in an answer or an event and may not list yet."""
@@ -47,8 +51,17 @@ def gather(run: names.RunName, seen: tuple[Server, ...] = ()) -> Flow[Facts]:
     claim = yield from _listed(Claim, names.claim_key(run), keys)
     attempts: list[Attempt] = []
     for number in attempt_numbers(run, keys):
-        attempts += yield from _attempt(run, number, keys, servers)
-    facts = Facts(run=run, opened=opened, claim=claim, slot=slot, attempts=tuple(attempts))
+        attempts += yield from _attempt(run, number, keys, servers, now)
+    numbers = {attempt.number for attempt in attempts}
+    facts = Facts(
+        run=run,
+        opened=opened,
+        claim=claim,
+        slot=slot,
+        others_open=(yield from _others_open(run, slot)),
+        attempts=tuple(attempts),
+        unassigned=tuple(server for server in servers if server.attempt not in numbers),
+    )
     facts = replace(
         facts,
         versions=(yield from _versions(facts, now)),
@@ -68,17 +81,26 @@ def _with_named(listed: tuple[Server, ...], seen: tuple[Server, ...]) -> tuple[S
     return (*timed, *(server for server in seen if server.id not in shown))
 
 
-def _listed(kind: type[R], key: str, keys: tuple[str, ...]) -> Flow[R | NotStored]:
+def _listed(kind: type[R], key: str, keys: tuple[str, ...]) -> Flow[R | NotStored | Unreadable]:
     """Return a record of the run. `keys`, the listing of its records, already says whether it is there."""
     if key not in keys:
         return NOT_STORED
     return (yield from read.record(kind, key))
 
 
+def _others_open(run: names.RunName, slot: object) -> Flow[bool]:
+    """Return whether other runs of the job are open. Only a slot that cannot be read makes this matter."""
+    match slot:
+        case WithEtag(record=Unreadable()):
+            keys = yield from ask(List(f"{names.OPEN}{run.job}@"))
+            runs = names.run_names(key.removeprefix(names.OPEN) for key in keys)
+            return any(other != run for other in runs)
+    return False
+
+
 def done_names(run: names.RunName) -> Flow[tuple[names.DoneName, ...]]:
     """Return what the markers of a run under done/ say, one per attempt."""
-    found = yield from ask(List(names.done_prefix(run)))
-    return tuple(names.done_name(key) for key in found)
+    return names.done_names((yield from ask(List(names.done_prefix(run)))))
 
 
 def attempt_numbers(run: names.RunName, keys: tuple[str, ...]) -> list[int]:
@@ -87,39 +109,54 @@ def attempt_numbers(run: names.RunName, keys: tuple[str, ...]) -> list[int]:
     found = []
     for key in keys:
         number, _, record = key[start:].partition("/")
-        if record == f"{Intent.file}.json" and number.isdecimal():
+        if record == f"{Intent.file}.json" and _NUMBER.fullmatch(number):
             found.append(int(number))
     return sorted(found)
 
 
 def _attempt(
-    run: names.RunName, number: int, keys: tuple[str, ...], servers: tuple[Server, ...]
+    run: names.RunName, number: int, keys: tuple[str, ...], servers: tuple[Server, ...], now: datetime
 ) -> Flow[tuple[Attempt, ...]]:
     """Return the attempt with this number; empty if its intent was removed since the listing."""
+    bad: list[Unreadable] = []
 
     def key(kind: type[Any]) -> str:
         return names.attempt_key(run, number, kind.file)
 
+    def known(kind: type[R]) -> Flow[R | NotStored]:
+        match (yield from _listed(kind, key(kind), keys)):
+            case Unreadable() as found:
+                bad.append(found)
+                instead: R | NotStored = unreadable.instead(kind, found, now)
+                return instead
+            case record:
+                return record
+
+    own = tuple(server for server in servers if server.attempt == number)
     intent = yield from _listed(Intent, key(Intent), keys)
     if isinstance(intent, NotStored):
         return ()
-    elected: Election | NotStored = NOT_STORED
+    if isinstance(intent, Unreadable):
+        bad.append(intent)
+        intent = unreadable.intent(run, number, own)
+    elected: Election | NotStored | Unreadable = NOT_STORED
     if key(Elected) in keys:
         elected = yield from read.election(run, number)
-    sighting: WithEtag[Absent] | NotStored = NOT_STORED
+    sighting: WithEtag[Absent] | WithEtag[Unreadable] | NotStored = NOT_STORED
     if key(Absent) in keys:
         sighting = yield from read.with_etag(Absent, key(Absent))
     attempt = Attempt(
         number=number,
         intent=intent,
-        spot_refused=(yield from _listed(SpotRefused, key(SpotRefused), keys)),
+        spot_refused=(yield from known(SpotRefused)),
         election=elected,
         absent=sighting,
-        end_order=(yield from _listed(EndOrder, key(EndOrder), keys)),
-        closed=(yield from _listed(Closed, key(Closed), keys)),
+        end_order=(yield from known(EndOrder)),
+        closed=(yield from known(Closed)),
         receipt=names.attempt_key(run, number, "receipt") in keys,
-        servers=tuple(server for server in servers if server.attempt == number),
+        servers=own,
         go_sent=key(Sent) in keys,
+        unreadable=tuple(bad),
     )
     if isinstance(elected, Elected):
         attempt = yield from _with_elected(attempt, elected)
@@ -141,9 +178,16 @@ def _with_elected(attempt: Attempt, elected: Elected) -> Flow[Attempt]:
 def _with_reports(run: names.RunName, attempt: Attempt, elected: Elected) -> Flow[Attempt]:
     """Return the attempt with what its agent reported. EC2 was asked before, so an end that was reported in time is seen."""
     prefix = names.out_prefix(run, attempt.number, attempt.intent.role_id, elected.server)
+    bad = list(attempt.unreadable)
     started = yield from read.record(Started, names.started_key(prefix))
+    if isinstance(started, Unreadable):
+        bad.append(started)
+        started = NOT_STORED
     ended = yield from read.record(Ended, names.ended_key(prefix))
-    return replace(attempt, started=started, ended=ended)
+    if isinstance(ended, Unreadable):
+        bad.append(ended)
+        ended = NOT_STORED
+    return replace(attempt, started=started, ended=ended, unreadable=tuple(bad))
 
 
 def _armed(attempt: Attempt) -> Flow[frozenset[str]]:
@@ -158,21 +202,21 @@ def _armed(attempt: Attempt) -> Flow[frozenset[str]]:
     return frozenset(armed)
 
 
-def _versions(facts: Facts, now: datetime) -> Flow[tuple[Version, ...]]:
+def _versions(facts: Facts, now: datetime) -> Flow[tuple[Version | Unreadable, ...]]:
     """Return the versions that can matter: those that the records name, and the one that a claim or a retry would take."""
     named = {attempt.intent.version for attempt in facts.attempts}
     match facts.claim:
         case Claim(version=decided):
             named.add(decided)
-    found: list[Version] = []
+    found: list[Version | Unreadable] = []
     for key in sorted(named - {""}):
         match (yield from read.version(key)):
             case NotStored():
-                continue
+                found.append(Unreadable(key, Flaw.NOT_STORED))
             case version:
                 found.append(version)
     match facts.claim, facts.opened:
-        case NotStored(), WithEtag(record=opened):
+        case NotStored(), WithEtag(record=Opened() as opened):
             found += yield from read.in_force(facts.run.job, claims.decided_at(opened, facts.run.tick, now))
         case Claim(), WithEtag(record=Opened(retry=int())):
             found += yield from read.in_force(facts.run.job, now)

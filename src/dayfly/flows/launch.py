@@ -12,7 +12,7 @@ from itertools import count, islice
 
 from dayfly.core import claim, names, ticks
 from dayfly.core.event import LaunchAt, LaunchNow, LaunchRequest, Retry
-from dayfly.core.facts import Facts, NoAttempt, NotStored, WithEtag
+from dayfly.core.facts import Facts, NoAttempt, NotStored, Unreadable, WithEtag
 from dayfly.core.model import Deployed
 from dayfly.core.record_json import encode
 from dayfly.core.records import Claim, Elected, Opened, Requested, Sent, Source
@@ -142,16 +142,25 @@ def _at(tick: datetime, wanted: LaunchNow) -> LaunchAt:
 
 
 def _write_once(key: str, fresh: Requested) -> Flow[Requested]:
-    """Return the record under this key. When there is none, write the fresh one and return it."""
-    match (yield from read.record(Requested, key)):
-        case Requested() as stored:
-            return stored
-    if (yield from ask(PutNew(key, encode(fresh)))):
+    """Return the record under this key. When there is none, write the fresh one and return it.
+
+    Raises NotFoundError when it cannot be read: another run might be the second one for this request.
+    """
+    stored = yield from _requested(key)
+    if isinstance(stored, NotStored) and not (yield from ask(PutNew(key, encode(fresh)))):
+        stored = yield from _requested(key)
+    if isinstance(stored, NotStored):
         return fresh
+    return stored
+
+
+def _requested(key: str) -> Flow[Requested | NotStored]:
+    """Return what a request got. Raises NotFoundError when the record cannot be read."""
     match (yield from read.record(Requested, key)):
-        case Requested() as stored:
-            return stored
-    return fresh
+        case Unreadable() as unreadable:
+            raise NotFoundError(f"which run this request got is unknown: {unreadable}", hint="dayfly runs")
+        case requested:
+            return requested
 
 
 def _seconds(now: datetime) -> Iterator[datetime]:
@@ -167,9 +176,13 @@ def _stored_request(run: names.RunName) -> Flow[str]:
     match (yield from read.record(Claim, names.claim_key(run))):
         case Claim(request=request):
             return request
+        case Unreadable(key=key):
+            return key  # no request has this name
     match (yield from read.record(Opened, names.open_key(run))):
         case Opened(request=request):
             return request
+        case Unreadable(key=key):
+            return key
     return ""
 
 
@@ -191,7 +204,7 @@ def _retry(wanted: Retry, actor: Actor) -> Flow[LaunchResult]:
     facts = yield from gather(run)
     now = yield from ask(Now())
     key = names.request_key(wanted.request, 0)
-    requested = yield from read.record(Requested, key)
+    requested = yield from _requested(key)
     if isinstance(requested, NotStored):
         last = _last_attempt(run, facts)
         yield from _refuse_removed(wanted, now)
@@ -229,6 +242,8 @@ def _last_attempt(run: names.RunName, facts: Facts) -> int:
     claim = facts.claim
     if isinstance(claim, NotStored):
         raise NotFoundError(f"there is no run {run}", hint=f"dayfly runs {run.job}")
+    if isinstance(claim, Unreadable):
+        raise NotFoundError(f"{run} cannot be retried: {claim}", hint=f"dayfly run {run.job}")
     if facts.is_open:
         raise NotFoundError(f"{run} is not over yet: wait for its end, or cancel it", hint=f"dayfly show {run}")
     if isinstance(facts.attempt, NoAttempt):
@@ -240,7 +255,10 @@ def _refuse_removed(wanted: Retry, now: datetime) -> Flow[None]:
     """Raise NotFoundError when a retry needs the deployed version of its job and there is none."""
     if wanted.same_code:
         return
-    if not isinstance(ticks.in_force((yield from read.in_force(wanted.run.job, now)), now), Deployed):
+    newest = ticks.in_force((yield from read.in_force(wanted.run.job, now)), now)
+    if isinstance(newest, Unreadable):
+        raise NotFoundError(f"{wanted.run} cannot be retried: {newest}", hint="dayfly deploy")
+    if not isinstance(newest, Deployed):
         raise NotFoundError(
             f"{wanted.run.job} is no longer deployed",
             hint=f"dayfly retry {wanted.run} --same-code runs it as it was",

@@ -1,58 +1,70 @@
-"""Reads single records from the bucket; the answer is the record or NotStored. flows/gather.py puts those of a run together."""
+"""Reads single records from the bucket: the record, NotStored, or Unreadable. flows/gather.py puts those of a run together.
+
+Others can write into the bucket, so no body raises an error here, and none is read that is larger than a record can be.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
 from dayfly.core import names
-from dayfly.core.facts import NOT_STORED, NotStored, WithEtag
+from dayfly.core.facts import NOT_STORED, NotStored, Unreadable, WithEtag
 from dayfly.core.model import Version
-from dayfly.core.record_json import decode, decode_election
-from dayfly.core.records import Elected, Election
+from dayfly.core.record_json import BadRecord, decode, decode_election, read_json
+from dayfly.core.records import Elected, Election, Ended, Flaw, Started
 from dayfly.core.versions import read_version
-from dayfly.flows.calls import Flow, Get, ListFrom, ask
+from dayfly.flows.calls import LARGEST_RECORD, Flow, Get, ListFrom, Stored, TooLarge, ask
 
 R = TypeVar("R")
 
+LARGEST = {Started: 64 << 10, Ended: 8 << 20}
+"""Bytes of the records that a server writes; LARGEST_RECORD for the others. An output takes about 300 bytes in ended.json."""
+_MOST_STRAY_KEYS = 100
 
-def with_etag(kind: type[R], key: str) -> Flow[WithEtag[R] | NotStored]:
-    """Return a record with its etag."""
-    return (yield from _with_etag(key, lambda body: decode(kind, body)))
+
+def with_etag(kind: type[R], key: str) -> Flow[WithEtag[R] | WithEtag[Unreadable] | NotStored]:
+    """Return a record with its etag. An object that cannot be read has one too, to replace or delete it."""
+    return (yield from _with_etag(key, lambda body: decode(kind, body), LARGEST_RECORD))
 
 
-def record(kind: type[R], key: str) -> Flow[R | NotStored]:
+def record(kind: type[R], key: str) -> Flow[R | NotStored | Unreadable]:
     """Return a record."""
-    return (yield from _content(key, lambda body: decode(kind, body)))
+    return (yield from _content(key, lambda body: decode(kind, body), LARGEST.get(kind, LARGEST_RECORD)))
 
 
-def election(run: names.RunName, attempt: int) -> Flow[Election | NotStored]:
+def election(run: names.RunName, attempt: int) -> Flow[Election | NotStored | Unreadable]:
     """Return the election of an attempt."""
     return (yield from _content(names.attempt_key(run, attempt, Elected.file), decode_election))
 
 
-def version(key: str) -> Flow[Version | NotStored]:
+def version(key: str) -> Flow[Version | NotStored | Unreadable]:
     """Return a version of a job."""
     return (yield from _content(key, read_version))
 
 
-def in_force(job: str, moment: datetime) -> Flow[tuple[Version, ...]]:
-    """Return the version of a job that is in force at `moment`; empty when there is none."""
-    keys = yield from ask(ListFrom(names.version_prefix(job), names.version_bound(job, moment), most=1))
-    for key in keys:
-        match (yield from version(key)):
-            case NotStored():
-                return ()
-            case found:
-                return (found,)
+def in_force(job: str, moment: datetime) -> Flow[tuple[Version | Unreadable, ...]]:
+    """Return the version of a job that is in force at `moment`; empty when there is none. Stray keys are passed over."""
+    prefix, after = names.version_prefix(job), names.version_bound(job, moment)
+    for _ in range(_MOST_STRAY_KEYS):
+        keys = yield from ask(ListFrom(prefix, after, most=1))
+        for key in keys:
+            after = key
+            if names.is_version_key(key):
+                match (yield from version(key)):
+                    case NotStored():
+                        return ()
+                    case found:
+                        return (found,)
+        if not keys:
+            break
     return ()
 
 
-def receipt(run: names.RunName, attempt: int) -> Flow[Mapping[str, Any] | NotStored]:
+def receipt(run: names.RunName, attempt: int) -> Flow[Mapping[str, Any] | NotStored | Unreadable]:
     """Return the receipt of an attempt, the JSON that core/receipt.py makes."""
-    return (yield from _content(names.attempt_key(run, attempt, "receipt"), _mapping))
+    return (yield from _content(names.attempt_key(run, attempt, "receipt"), read_json))
 
 
 def exists(key: str) -> Flow[bool]:
@@ -61,20 +73,23 @@ def exists(key: str) -> Flow[bool]:
     return stored is not None
 
 
-def _mapping(body: bytes) -> Mapping[str, Any]:
-    content: Mapping[str, Any] = json.loads(body)
-    return content
-
-
-def _content(key: str, decoded: Callable[[bytes], R]) -> Flow[R | NotStored]:
-    match (yield from _with_etag(key, decoded)):
+def _content(key: str, decoded: Callable[[bytes], R], most: int = LARGEST_RECORD) -> Flow[R | NotStored | Unreadable]:
+    match (yield from _with_etag(key, decoded, most)):
         case WithEtag(record=found):
             return found
     return NOT_STORED
 
 
-def _with_etag(key: str, decoded: Callable[[bytes], R]) -> Flow[WithEtag[R] | NotStored]:
-    stored = yield from ask(Get(key))
-    if stored is None:
-        return NOT_STORED
-    return WithEtag(record=decoded(stored.body), etag=stored.etag)
+def _with_etag(
+    key: str, decoded: Callable[[bytes], R], most: int
+) -> Flow[WithEtag[R] | WithEtag[Unreadable] | NotStored]:
+    match (yield from ask(Get(key, most))):
+        case Stored(body=body, etag=etag):
+            try:
+                return WithEtag(record=decoded(body), etag=etag)
+            except BadRecord as error:
+                return WithEtag(record=Unreadable(key, error.flaw), etag=etag)
+        case TooLarge(etag=etag):
+            return WithEtag(record=Unreadable(key, Flaw.TOO_LARGE), etag=etag)
+        case None:
+            return NOT_STORED

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from dayfly.core import election, names, request, verdict
+from dayfly.core import election, names, request, unreadable, verdict
 from dayfly.core.facts import NOT_STORED, Attempt, Facts, Launched, NotStored, RefusedLaunch, Replayed, Server, WithEtag
 from dayfly.core.model import Deployed
 from dayfly.core.record_json import encode
@@ -21,6 +21,7 @@ from dayfly.core.step import (
     Arm,
     AskEc2,
     Close,
+    CloseUnknown,
     Decide,
     Disarm,
     Elect,
@@ -170,6 +171,14 @@ def _close(found: Close, facts: Facts, actor: Actor, now: datetime) -> Flow[Take
     return Outdated()
 
 
+def _close_unknown(found: CloseUnknown, facts: Facts, actor: Actor, now: datetime) -> Flow[Taken]:
+    attempt = found.closing
+    gone = attempt.server.gone
+    record = unreadable.closed(found.detail, now, actor.who, server=attempt.elected_id, gone=gone)
+    yield from _write(facts, found, record)
+    return Outdated()
+
+
 def _receipt(found: WriteReceipt, facts: Facts, _actor: Actor, _now: datetime) -> Flow[Taken]:
     key = names.attempt_key(facts.run, found.attempt, "receipt")
     yield from ask(calls.PutNew(key, _json(found.receipt, indent=1)))
@@ -252,6 +261,7 @@ TAKE: dict[type[Step], Callable[[Any, Facts, Actor, datetime], Flow[Taken]]] = {
     End: _end,
     RecordAbsence: _record_absence,
     Close: _close,
+    CloseUnknown: _close_unknown,
     WriteReceipt: _receipt,
     MoveLatest: _move_latest,
     FreeSlot: _free_slot,

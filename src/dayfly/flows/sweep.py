@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from dayfly.core import names, sweep
-from dayfly.core.facts import BadRunTags, NotStored, RunTags, Server
+from dayfly.core.facts import BadRunTags, NotStored, RunTags, Server, Unreadable
 from dayfly.core.model import Timetable
 from dayfly.core.record_json import encode
 from dayfly.core.records import Elected, EndOrder, Heartbeat, Intent
@@ -122,7 +122,7 @@ def _by_records(server: Server, actor: Actor, result: SweepResult) -> Flow[None]
 
 
 def _catch_up(
-    now: datetime, last: Heartbeat | NotStored, running: frozenset[str], actor: Actor, result: SweepResult
+    now: datetime, last: Heartbeat | NotStored | Unreadable, running: frozenset[str], actor: Actor, result: SweepResult
 ) -> Flow[None]:
     """Deliver the ticks that have no run, or claim them as missed."""
     since, known = now - MAX_LOOKBACK, dict[str, Timetable]()

@@ -31,7 +31,20 @@ from dayfly.flows.calls.bucket import (
 )
 from dayfly.flows.calls.call import Call, Flow, Log, Now, ShowBytes, Sleep, ask
 from dayfly.flows.calls.kill_schedules import Arm, Disarm, IsArmed
-from dayfly.flows.calls.objects import Delete, DeleteMany, Get, List, ListFrom, Put, PutMatch, PutNew, SignGet, Stored
+from dayfly.flows.calls.objects import (
+    LARGEST_RECORD,
+    Delete,
+    DeleteMany,
+    Get,
+    List,
+    ListFrom,
+    Put,
+    PutMatch,
+    PutNew,
+    SignGet,
+    Stored,
+    TooLarge,
+)
 from dayfly.flows.calls.schedules import CreateSchedule, DeleteSchedule, GetSchedule, ListSchedules, UpdateSchedule
 from dayfly.flows.calls.servers import CreateFleet, FindServer, FleetServers, ListServers, ReadConsole, TerminateServer
 from dayfly.flows.calls.stack import (
@@ -46,6 +59,7 @@ from dayfly.flows.calls.stack import (
 )
 
 __all__ = [
+    "LARGEST_RECORD",
     "AbortSomeUploads",
     "Arm",
     "BucketSize",
@@ -102,6 +116,7 @@ __all__ = [
     "Stored",
     "Subnet",
     "TerminateServer",
+    "TooLarge",
     "UpdateSchedule",
     "UpdateStack",
     "Upload",

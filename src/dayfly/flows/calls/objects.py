@@ -16,10 +16,22 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Get(Call[Stored | None]):
-    """Read an object. None when there is none."""
+class TooLarge:
+    """An object that is larger than asked for, so it was not read."""
+
+    etag: str
+
+
+LARGEST_RECORD = 24 << 20
+"""Bytes. The largest record that dayfly writes is the receipt of a run with tens of thousands of outputs."""
+
+
+@dataclass(frozen=True)
+class Get(Call[Stored | TooLarge | None]):
+    """Read an object of at most this many bytes. None when there is none."""
 
     key: str
+    most: int = LARGEST_RECORD
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from dayfly.core import names
-from dayfly.core.facts import NOT_STORED, Attempt, Facts, NotStored, Server
+from dayfly.core.facts import NOT_STORED, Attempt, Facts, NotStored, Server, Unreadable
 from dayfly.core.records import Elected, Heartbeat, Latest
 from dayfly.flows import read
 from dayfly.flows.calls import Flow, Now, ReadConsole, ask
@@ -24,9 +24,9 @@ class RunDetails:
 
     facts: Facts
     at: datetime
-    receipt: Mapping[str, Any] | NotStored = NOT_STORED
-    latest: Latest | NotStored = NOT_STORED
-    heartbeat: Heartbeat | NotStored = NOT_STORED
+    receipt: Mapping[str, Any] | NotStored | Unreadable = NOT_STORED
+    latest: Latest | NotStored | Unreadable = NOT_STORED
+    heartbeat: Heartbeat | NotStored | Unreadable = NOT_STORED
     console: tuple[str, ...] = ()
 
 
@@ -35,7 +35,7 @@ def look_up(run: names.RunName) -> Flow[RunDetails]:
     facts = yield from gather(run)
     receipt = yield from stored_receipt(facts)
     latest = yield from read.record(Latest, names.latest_key(run.job))
-    heartbeat: Heartbeat | NotStored = NOT_STORED
+    heartbeat: Heartbeat | NotStored | Unreadable = NOT_STORED
     console: tuple[str, ...] = ()
     match facts.attempt.closed, facts.attempt.server:
         case NotStored(), Server(id=server):
@@ -45,7 +45,7 @@ def look_up(run: names.RunName) -> Flow[RunDetails]:
     return RunDetails(facts=facts, at=now, receipt=receipt, latest=latest, heartbeat=heartbeat, console=console)
 
 
-def stored_receipt(facts: Facts) -> Flow[Mapping[str, Any] | NotStored]:
+def stored_receipt(facts: Facts) -> Flow[Mapping[str, Any] | NotStored | Unreadable]:
     """Return the receipt of the newest attempt."""
     if not facts.attempt.receipt:
         return NOT_STORED

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dayfly.core import names, ticks
-from dayfly.core.facts import NotStored
+from dayfly.core.facts import NotStored, Unreadable
 from dayfly.core.model import Deployed
 from dayfly.core.records import Claim, Latest
 from dayfly.core.ticks import Zones
@@ -66,14 +65,14 @@ def open_runs(job: str | None = None) -> Flow[tuple[names.RunName, ...]]:
     if job is not None:
         prefix += f"{job}@"
     keys = yield from ask(List(prefix))
-    return tuple(_run_names(key.removeprefix(names.OPEN) for key in keys))
+    return tuple(names.run_names(key.removeprefix(names.OPEN) for key in keys))
 
 
 def runs_with_records(job: str, day: str = "") -> Flow[tuple[names.RunName, ...]]:
     """Return the runs of a job that have any record: those of a day (UTC, `2026-11-24`), or all."""
     root = names.run_prefix(names.RunName(job, _EPOCH)).removesuffix(f"{names.utc_text(_EPOCH)}/")
     folders = yield from ask(List(root + day, folders=True))
-    return tuple(_run_names(f"{job}@{folder.removeprefix(root).rstrip('/')}" for folder in folders))
+    return tuple(names.run_names(f"{job}@{folder.removeprefix(root).rstrip('/')}" for folder in folders))
 
 
 def finished_days() -> Flow[tuple[str, ...]]:
@@ -85,14 +84,7 @@ def finished_days() -> Flow[tuple[str, ...]]:
 def finished_on(day: str) -> Flow[tuple[names.DoneName, ...]]:
     """Return the finished attempts in one of the folders of `finished_days`."""
     keys = yield from ask(List(day))
-    return tuple(names.done_name(key) for key in keys)
-
-
-def _run_names(texts: Iterable[str]) -> Iterator[names.RunName]:
-    """Yield the runs that parts of keys name, and leave out what is not the name of a run."""
-    for text in texts:
-        with suppress(ValueError):
-            yield names.run_name(text)
+    return names.done_names(keys)
 
 
 def _finished(query: RunQuery) -> Flow[list[RunRow]]:
@@ -109,13 +101,13 @@ def _finished(query: RunQuery) -> Flow[list[RunRow]]:
 
 def _detailed(row: RunRow) -> Flow[RunRow]:
     """Add what the receipt knows, or the claim of a run without an attempt."""
-    known: Mapping[str, Any] | Claim | NotStored
+    known: Mapping[str, Any] | Claim | NotStored | Unreadable
     if row.attempt:
         known = yield from read.receipt(row.run, row.attempt)
     else:
         known = yield from read.record(Claim, names.claim_key(row.run))
     match known:
-        case NotStored():
+        case NotStored() | Unreadable():
             return row
         case Claim() as claim:
             return replace(row, detailed=True, source=claim.source, reason=claim.reason, detail=claim.why)

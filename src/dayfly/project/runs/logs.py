@@ -8,7 +8,7 @@ from dayfly.core import names
 from dayfly.core.facts import Attempt, Facts, NotStored
 from dayfly.core.records import Elected, NoServer
 from dayfly.errors import NotFoundError, Unclear
-from dayfly.flows.calls import Flow, Get, List, ShowBytes, Sleep, ask
+from dayfly.flows.calls import Flow, Get, List, ShowBytes, Sleep, Stored, TooLarge, ask
 from dayfly.flows.gather import gather
 from dayfly.project.runs import reasons
 from dayfly.project.runs.details import out_prefix
@@ -72,10 +72,13 @@ def log_pieces(run: names.RunName, attempt: Attempt) -> Flow[tuple[str, ...]]:
 
 def _piece(key: str) -> Flow[bytes]:
     """Return one piece of a log, at most 4 MiB. Raises NotFoundError if it was deleted."""
-    stored = yield from ask(Get(key))
-    if stored is None:
-        raise NotFoundError(f"{key} is no longer in the bucket")
-    return stored.body
+    match (yield from ask(Get(key))):
+        case Stored(body=body):
+            return body
+        case TooLarge():
+            return f"[{key} is too large for a piece of a log; it is left out]\n".encode()
+        case None:
+            raise NotFoundError(f"{key} is no longer in the bucket")
 
 
 def log_attempt(facts: Facts) -> Attempt:

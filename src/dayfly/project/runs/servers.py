@@ -76,7 +76,7 @@ def _row(server: Server) -> Flow[ServerRow]:
     elected = yield from read.election(run, attempt)
     if row.decision.action == "leave" and server.state != "shutting-down":
         row = replace(row, decision=sweep.by_records(server, intent, elected, now))
-    if isinstance(intent, NotStored):
+    if not isinstance(intent, Intent):
         return row
     prefix = names.out_prefix(run, attempt, intent.role_id, server.id)
     match (yield from read.record(Started, names.started_key(prefix))):

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 from dayfly.core import names, receipt
-from dayfly.core.facts import Attempt, Facts, NoAttempt, NotShown, NotStored, Server
+from dayfly.core.facts import Attempt, Facts, NoAttempt, NotShown, NotStored, Server, Unreadable
 from dayfly.core.model import Code, Deployed
 from dayfly.core.records import Claim, Closed, Elected, Ended, Heartbeat, Latest, NoServer, Source
 from dayfly.project import formatting
@@ -127,6 +127,8 @@ def _live_server(details: RunDetails, attempt: Attempt, zone: tzinfo) -> list[st
             return [_labelled("server", f"{server}: {state.CLOSING}")]
         case Elected(server=server):
             return _live_elected(details, attempt, server, zone)
+        case Unreadable() as unreadable:
+            return [_labelled("server", f"unknown: {unreadable}")]
 
 
 def _live_elected(details: RunDetails, attempt: Attempt, server: str, zone: tzinfo) -> list[str]:
@@ -173,9 +175,11 @@ def _kill_schedule(attempt: Attempt) -> dict[str, Any]:
     return {"ok": False, "says": "MISSING; the next step of this run makes it"}
 
 
-def _sweeper(heartbeat: Heartbeat | NotStored, now: datetime) -> dict[str, Any]:
+def _sweeper(heartbeat: Heartbeat | NotStored | Unreadable, now: datetime) -> dict[str, Any]:
     if isinstance(heartbeat, NotStored):
         return {"ok": None, "says": "unknown: it has not reported yet"}
+    if isinstance(heartbeat, Unreadable):
+        return {"ok": None, "says": f"unknown: {heartbeat}"}
     age = now - heartbeat.at
     said = f"last complete sweep {formatting.duration_phrase(age)} ago"
     if age > _SWEEP_OVERDUE:
@@ -255,6 +259,8 @@ def _latest(details: RunDetails, zone: tzinfo) -> str:
     """Return which run `latest` names."""
     if isinstance(details.latest, NotStored):
         return f"none yet: no scheduled run of {details.facts.run.job} has succeeded"
+    if isinstance(details.latest, Unreadable):
+        return f"unknown: {details.latest}"
     run = names.run_name(details.latest.run)
     if run == details.facts.run:
         return "this run"

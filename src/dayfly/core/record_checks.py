@@ -1,0 +1,100 @@
+"""What a record must hold beyond the types of its fields. `check` refuses a record that would break its reader.
+
+One function for each kind of record that needs one. Sizes and texts that a server reported are bounded in core/report.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from dayfly.core import names
+from dayfly.core.model import LONGEST, LONGEST_LIFETIME, Job, Timetable
+from dayfly.core.records import Claim, Elected, Intent, Latest, Opened, Output, Requested, Slot
+
+_SERVER = re.compile(r"i-[0-9a-z]{1,40}")
+_MOST_ATTEMPTS = 1_000_000
+
+
+def check(record: Any) -> None:
+    """Raise ValueError if the record holds what its readers cannot use."""
+    checking = _CHECKS.get(type(record))
+    if checking:
+        checking(record)
+
+
+def _require(good: bool, what: str) -> None:
+    if not good:
+        raise ValueError(f"bad {what}")
+
+
+def _attempt(number: int) -> None:
+    _require(0 <= number <= _MOST_ATTEMPTS, "number of an attempt")
+
+
+def _duration(seconds: int, longest: timedelta) -> None:
+    _require(0 <= seconds <= longest.total_seconds(), "duration")
+
+
+def _opened(record: Opened) -> None:
+    names.run_name(record.run)
+    _attempt(record.retry or 0)
+
+
+def _requested(record: Requested) -> None:
+    names.run_name(record.run)
+    _attempt(record.attempt or 0)
+
+
+def _slot(record: Slot) -> None:
+    names.run_name(record.holder)
+
+
+def _claim(record: Claim) -> None:
+    names.run_name(record.run)
+
+
+def _intent(record: Intent) -> None:
+    _attempt(record.attempt)
+    _require(bool(record.markets), "markets")
+    requests = [record.requests.get(market) for market in record.markets]
+    _require(all(isinstance(request, Mapping) for request in requests), "requests")
+    _require(record.launch <= record.deadline <= record.launch + LONGEST_LIFETIME, "deadline")
+
+
+def _elected(record: Elected) -> None:
+    _require(bool(_SERVER.fullmatch(record.server)), "server")
+
+
+def _output(record: Output) -> None:
+    _require(record.size >= 0, "size")
+
+
+def _latest(record: Latest) -> None:
+    names.run_name(record.run)
+    _attempt(record.attempt)
+
+
+def _timetable(record: Timetable) -> None:
+    _duration(record.start_within_s, LONGEST)
+
+
+def _job(record: Job) -> None:
+    for seconds in (record.time_limit_s, record.margin_s, record.start_within_s):
+        _duration(seconds, LONGEST)
+
+
+_CHECKS: dict[type[Any], Callable[[Any], None]] = {
+    Opened: _opened,
+    Requested: _requested,
+    Slot: _slot,
+    Claim: _claim,
+    Intent: _intent,
+    Elected: _elected,
+    Output: _output,
+    Latest: _latest,
+    Timetable: _timetable,
+    Job: _job,
+}
