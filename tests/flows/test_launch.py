@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -138,3 +138,22 @@ def test_cli_launches_nothing():
     walked = cloud.run(walk(RUN, acting_as("cli:ben")))
     assert walked.step.state is State.NEEDS_SLOT
     assert not cloud.servers
+
+
+def test_schedules_tick_before_the_first_version_is_rejected():
+    cloud = cloud_with()
+    before = dict(cloud.objects)
+    answer = tick(cloud, tick=datetime(1970, 1, 1, tzinfo=UTC))
+    assert answer == Rejected("no version of pi was deployed by then")
+    assert cloud.objects == before
+
+
+def test_tick_by_hand_long_before_the_first_version_runs_and_closes():
+    cloud = cloud_with()
+    run = names.RunName("pi", datetime(1970, 1, 1, tzinfo=UTC))
+    tick(cloud, tick=run.tick, source="hand")
+    [server] = cloud.servers
+    cloud.run_agent(server)
+    sweep(cloud, keep_s=10**10)
+    assert closed(cloud, run)["outcome"] == "succeeded"
+    assert names.open_key(run) not in cloud.objects

@@ -88,7 +88,7 @@ def test_second_region_is_refused() -> None:
         ("command = []", "names no program"),
         ('command = ["sh", 1]', "not a number: 1"),
         ("command = 5", "expected a string"),
-        ('command = "a\\u0000b"', "character NUL"),
+        ('command = "a\\u0000b"', "control character"),
     ],
 )
 def test_invalid_required_key_is_refused(line: str, word: str) -> None:

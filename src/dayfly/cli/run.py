@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,14 +10,12 @@ import click
 from dayfly.cli import deploy, launching, output, target, workspace
 from dayfly.cli.follow import follow
 from dayfly.cli.options import guest_option, json_option, local_option, wait_option
-from dayfly.core import names
+from dayfly.core import names, texts
 from dayfly.core.model import Deployed, Project
 from dayfly.errors import FileError, NotFoundError
 from dayfly.project import formatting
 from dayfly.project.deploy.versions import deployed
 from dayfly.project.runs import references
-
-_ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @click.command("run")
@@ -61,10 +58,11 @@ def _env(pairs: tuple[str, ...]) -> dict[str, str]:
     found: dict[str, str] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
-        if not equals or not _ENV.fullmatch(key):
+        if not equals:
             raise FileError(f"--env takes KEY=VALUE, not {pair!r}")
-        if key.startswith("DAYFLY_"):
-            raise FileError(f"--env {key}: dayfly sets the DAYFLY_* variables itself")
+        fault = texts.variable_fault(key) or texts.text_fault(value)
+        if fault:
+            raise FileError(f"--env {texts.escaped(key)}: {fault}")
         found[key] = value
     return found
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from dayfly.core import names
+from dayfly.core import names, texts
 from dayfly.core.model import LONGEST
 from dayfly.project.file import durations, instance_types
 
@@ -21,17 +21,12 @@ _LONGEST = int(LONGEST.total_seconds())
 _TAG_KEY = re.compile(r"[A-Za-z0-9+=._:@-]{1,128}")
 _TAG_VALUE = re.compile(r"[\w .:/=+@-]{0,256}")
 _TAGS = 40  # AWS allows 50 on a resource; dayfly and AWS itself use the others
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]{2,10}){1,2}-[0-9]{1,2}")
 _ZONE = re.compile(r"[A-Z][A-Za-z0-9_+-]*(?:/[A-Z0-9][A-Za-z0-9_+-]*)*")
 _BOUNDARY = re.compile(r"arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/[\w+=,.@/-]{1,512}", re.ASCII)
 ZONE_FORM = 'an IANA name like "Europe/Berlin", or "UTC"'
 DISK_FORM = r"([0-9]{1,5})\s*(GB|TB)"
 """A regular expression that matches the size of a disk."""
-_RESERVED = re.compile(
-    r"DAYFLY_.*|AWS_(?:REGION|DEFAULT_REGION|ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|PROFILE|DEFAULT_PROFILE|ROLE_ARN"
-    r"|WEB_IDENTITY_.*|CONTAINER_.*|EC2_METADATA_.*|ENDPOINT_URL.*|CONFIG_FILE|SHARED_CREDENTIALS_FILE)"
-)
 
 
 class Invalid(Exception):
@@ -55,8 +50,9 @@ class Invalid(Exception):
 def string(value: Any) -> str:
     """Return any string, also an empty one."""
     if isinstance(value, str):
-        if "\0" in value:
-            raise Invalid("a string cannot contain the character NUL")
+        fault = texts.text_fault(value)
+        if fault:
+            raise Invalid(f"a string {fault}")
         return value
     remedy = f'in quotes: "{value}"' if _is_number(value) else ""
     raise Invalid(f"expected a string, not {_kind(value)}: {shown(value)}", remedy)
@@ -349,16 +345,15 @@ def variables(value: Any) -> dict[str, str]:
 
     def take(pair: tuple[str, Any]) -> None:
         name, text = pair
-        if not _VARIABLE.fullmatch(name):
-            raise Invalid(
-                f'"{name}" is not a variable name',
-                why="it may have letters, digits and _, and cannot begin with a digit",
-            )
-        if _RESERVED.fullmatch(name):
-            raise Invalid(f"{name} is set by dayfly", "another name", why="the server needs its own value")
+        fault = texts.variable_fault(name)
+        if fault:
+            raise Invalid(f'"{name}" {fault}', "another name")
         found[name] = string(text)
 
     read_each(((name, (name, text)) for name, text in table(value).items()), take)
+    fault = texts.variables_fault(found)
+    if fault:
+        raise Invalid(fault, "put large values in a file of the bundle")
     return found
 
 
