@@ -64,3 +64,29 @@ def test_check_writes_no_schema_for_a_file_without_the_reference(folder):
     (folder / ".dayfly/dayfly.schema.json").unlink()
     assert main(["check"]) == 0
     assert not (folder / ".dayfly/dayfly.schema.json").exists()
+
+
+GOOD = b'project = "p1"\nregions = ["eu-west-1"]\n[jobs.a]\ncommand = "x"\nservers = ["t4g.small"]\n'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        GOOD + b"x = " + b"[" * 5000 + b"]" * 5000,
+        GOOD + b"disk = " + b"9" * 5000,
+        GOOD + b"disk = 2026-11-24",
+        GOOD + b'setup = "\xff\xfe"',
+        GOOD + b'setup = "\xed\xa0\x80"',
+        GOOD + b"\0",
+        GOOD + b"#" * 5_000_000,
+        GOOD + b'bundle = ["' + b"x" * 5000 + b'"]',
+        b"",
+    ],
+    ids=["deep", "digits", "date", "not UTF-8", "surrogate", "NUL", "huge", "long path", "empty"],
+)
+def test_check_of_an_odd_file_exits_2(folder, capsys, content):
+    (folder / "dayfly.toml").write_bytes(content)
+    assert main(["check"]) == 2
+    assert "error" in capsys.readouterr().err
+    assert main(["check", "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["exit"] == 2

@@ -14,11 +14,12 @@ from zoneinfo import ZoneInfo
 
 from dayfly.core.model import Project
 from dayfly.errors import FileError
-from dayfly.project.file import config
+from dayfly.project.file import bounds, config
 
 FILE = "dayfly.toml"
 SCHEMA = ".dayfly/dayfly.schema.json"
 """Where an editor finds the JSON schema. It is a copy, because the package's location differs between machines."""
+_MOST_BYTES = 4 * bounds.CHARACTERS
 
 
 def folder() -> Path:
@@ -64,6 +65,9 @@ def read_project() -> Project:
     if not path.is_file():
         raise FileError(f"no {FILE} in this folder or above it", hint="dayfly init")
     try:
+        size = path.stat().st_size
+        if size > _MOST_BYTES:
+            raise FileError(f"{FILE} has {size:,} bytes; at most {_MOST_BYTES:,}")
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise FileError(f"{FILE} cannot be read: {error}") from error

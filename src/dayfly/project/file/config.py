@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from dayfly.core import names, schedule
 from dayfly.core.model import Architecture, Job, Market, Network, Overlap, Project
-from dayfly.project.file import instance_types, keys, toml_lines, values
+from dayfly.project.file import bounds, instance_types, keys, toml_lines, values
 from dayfly.project.file.problems import Problem, Problems
 
 T = TypeVar("T")
@@ -31,6 +31,7 @@ _WHOLE: tuple[str, ...] = (".",)
 _NO_COMMAND: str | tuple[str, ...] = ""
 _DAY = 86_400
 _WHY_MARGIN = "boot, setup and saving need it; what is not saved by the deadline is lost with the server"
+_LONG_NUMBER = re.compile(r"[0-9_]{4300,}")
 _AT = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)")
 
 
@@ -48,15 +49,39 @@ def read(
     Problems, which holds every problem with its line.
     """
     text = text.removeprefix("\ufeff")
-    try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise Problems(file, [_invalid_toml(text, str(error))]) from None
+    tables = _tables(text, file)
     reading = _Reading(toml_lines.find(text), zones, now, 1 if allow_short_margin else MARGIN_LEAST_S)
     project = _project(reading, tables)
     if reading.problems:
         raise Problems(file, sorted(reading.problems.values(), key=lambda problem: problem.line or 0))
     return project
+
+
+def _tables(text: str, file: str) -> dict[str, Any]:
+    """Return the file's tables, unread. Raises Problems for what is not TOML, or is beyond a bound."""
+    if len(text) > bounds.CHARACTERS:
+        message = f"the file has {len(text):,} characters; at most {bounds.CHARACTERS:,}"
+        raise Problems(file, [Problem("", None, message)])
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise Problems(file, [_invalid_toml(text, str(error))]) from None
+    except RecursionError:
+        raise Problems(file, [Problem("", None, bounds.TOO_DEEP)]) from None
+    except ValueError:  # Python converts no text of more than 4,300 digits
+        raise Problems(file, [Problem("", _line_of_long_number(text), bounds.TOO_MANY_DIGITS)]) from None
+    fault = bounds.first_fault(tables)
+    if fault is not None:
+        named = ".".join(_quoted(part) for part in fault.path if isinstance(part, str))
+        raise Problems(file, [Problem(named, None, fault.message)])
+    return tables
+
+
+def _line_of_long_number(text: str) -> int | None:
+    found = _LONG_NUMBER.search(text)
+    if found is None:
+        return None
+    return text.count("\n", 0, found.start()) + 1
 
 
 def _invalid_toml(text: str, message: str) -> Problem:

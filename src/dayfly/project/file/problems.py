@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dayfly.core import texts
 from dayfly.errors import FileError
 
 Lines = tuple[tuple[str, str], ...]
@@ -43,7 +44,7 @@ class Problem:
             found.append(("why", self.why))
         labels = ("do", *["or"] * len(self.remedies))
         found += zip(labels, self.remedies, strict=False)
-        return tuple(found)
+        return tuple((name, texts.escaped(words)) for name, words in found)
 
 
 class Problems(FileError):

@@ -316,6 +316,9 @@ def image(value: Any) -> str:
 def path(value: Any) -> str:
     """Return a relative path that stays in the job's folder."""
     text = filled(value)
+    fault = texts.word_fault(text)
+    if fault:
+        raise Invalid(f"a path {fault}")
     if text.startswith(("/", "~", "\\")) or re.match(r"[A-Za-z]:[\\/]", text):
         raise Invalid(f'"{text}" is not relative', why="paths are relative to the job's folder")
     if ".." in text.replace("\\", "/").split("/"):
