@@ -113,6 +113,22 @@ def tags_change(target: Target) -> None:
 
 @row(
     "ec2",
+    "No tag makes an answer unreadable: one with a control character is refused",
+    "EC2 User Guide, Tag your Amazon EC2 resources, Tag restrictions",
+    unverified="that such a tag is refused, and that the code is InvalidParameterValue; XML 1.0 cannot hold the character",
+)
+def control_character_in_a_tag(target: Target) -> None:
+    ec2, (server,) = target.client("ec2"), target.launch()
+    for odd in ("\x01", "\x0b", "\x1b", "\x7f\x00", "\ufffe"):
+        for tag in ({"Key": "a", "Value": odd}, {"Key": odd, "Value": "a"}):
+            assert error_code(ec2.create_tags, Resources=[server], Tags=[tag]) == "InvalidParameterValue"
+    kept = {"Key": "b", "Value": "<&>é\U0001f600"}
+    ec2.create_tags(Resources=[server], Tags=[kept])
+    assert target.describe(server)["Tags"] == [kept]
+
+
+@row(
+    "ec2",
     "User data runs; a power-off from inside terminates an instance with shutdown behavior `terminate`",
     "EC2 User Guide, Change instance initiated shutdown behavior",
     not_on_aws=NEEDS_BOOT,

@@ -5,6 +5,7 @@ It refuses parameters that the model does not have, as AWS does. What an action 
 
 import base64
 import datetime
+import re
 from functools import cache
 from typing import Any
 from xml.sax.saxutils import escape
@@ -18,6 +19,8 @@ _NAMESPACE = "http://ec2.amazonaws.com/doc/2016-11-15/"
 _COMMON = frozenset(
     {"Action", "Version", "AWSAccessKeyId", "Signature", "SignatureMethod", "SignatureVersion", "Timestamp"}
 )
+NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""A character that XML 1.0 cannot hold, not even escaped."""
 # New instance types appear before the SDK's model has them; types.py decides which exist here.
 _OPEN_ENUMS = frozenset(("InstanceType",))
 
@@ -87,7 +90,7 @@ def render_error(error: Ec2Error, request_id: str) -> bytes:
     """Return the XML of an error answer."""
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n<Response><Errors><Error>'
-        f"<Code>{escape(error.code)}</Code><Message>{escape(error.message)}</Message>"
+        f"<Code>{escape(error.code)}</Code><Message>{escape(NOT_XML.sub('?', error.message))}</Message>"
         f"</Error></Errors><RequestID>{request_id}</RequestID></Response>"
     ).encode()
 

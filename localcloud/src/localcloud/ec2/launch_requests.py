@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from localcloud.ec2 import supported, types
+from localcloud.ec2 import codec, supported, types
 from localcloud.ec2.authorize import Caller, Resource
 from localcloud.ec2.context import Context, Request
 from localcloud.ec2.errors import Ec2Error, invalid, missing, not_supported
@@ -112,6 +112,8 @@ def check_tag(key: str, value: str) -> None:
     """Raise Ec2Error for a tag that AWS refuses."""
     if not key or len(key) > 128 or len(value) > 256:
         raise Ec2Error("InvalidParameterValue", "Tag keys have 1 to 128 characters, values at most 256.")
+    if codec.NOT_XML.search(key + value):
+        raise Ec2Error("InvalidParameterValue", "A tag has a character that XML 1.0 cannot hold.")
     if key.lower().startswith("aws:"):
         raise Ec2Error("InvalidParameterValue", f"Tag keys starting with 'aws:' are reserved for internal use: {key}")
 
