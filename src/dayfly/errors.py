@@ -7,6 +7,7 @@
       SupplyError      5   AWS has no server, quota or image for it now
       Refused          5   AWS refused a call for a reason without a class of its own; the call had no effect
       UnfinishedError  6   something is left over, or still to be done
+        Vanished       6   another command deleted what this one uses: the bucket, the stack or its schedules
       Unclear          6   AWS gave no clear answer: the call may have had its effect; repeating it is safe
 
 A run that did not succeed is exit 1 and not an error. Any other exception is a bug in dayfly (exit 70).
@@ -57,6 +58,10 @@ class UnfinishedError(DayflyError):
     """Something is left over or still to be done. Remedy: run the command named."""
 
     exit_code = 6
+
+
+class Vanished(UnfinishedError):
+    """The bucket, the stack or the schedule group was deleted during the command. Remedy: run it again when the other one is done."""
 
 
 class Unclear(DayflyError):

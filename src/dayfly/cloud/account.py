@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import botocore.config
-import botocore.exceptions
 import botocore.session
 
-from dayfly.cloud.clients import Aws, raise_translated
+from dayfly.cloud.clients import ERRORS, Aws, raise_translated
 
 _SECONDS = 3.0
 
@@ -28,7 +27,7 @@ def caller(aws: Aws) -> Caller:
     """Return the owner of the credentials. Raises RightsError if there are none, Unclear if AWS does not answer."""
     try:
         identity = aws.client("sts").get_caller_identity()
-    except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
+    except ERRORS as error:
         raise_translated(error, "find the account of these credentials")
     return Caller(account=identity["Account"], arn=identity["Arn"])
 
@@ -69,5 +68,5 @@ def _ask(region: str, profile: str | None, endpoint: str | None, found: list[str
         session.get_component("credential_provider").remove("iam-role")
         client = session.create_client("sts", region_name=region, endpoint_url=endpoint, config=config)
         found.append(str(client.get_caller_identity()["Account"]))
-    except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError, ValueError):
+    except (*ERRORS, ValueError):
         return

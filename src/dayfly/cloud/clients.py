@@ -5,15 +5,17 @@ If an endpoint is given (the local cloud, tests), creating a client for an addre
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import botocore.config
 import botocore.exceptions
+import botocore.parsers
 import botocore.session
 
-from dayfly.errors import Refused, RightsError, SupplyError, Unclear
+from dayfly.errors import Refused, RightsError, SupplyError, Unclear, Vanished
 
 UNCLEAR_CODES = {
     "RequestLimitExceeded",
@@ -46,6 +48,16 @@ DENIED_CODES = {
     "InvalidAccessKeyId",
 }
 LIMIT_CODES = {"LimitExceeded", "LimitExceededException", "ServiceQuotaExceededException"}
+NO_ANSWER = (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError)
+UNREADABLE = (
+    botocore.parsers.ResponseParserError,
+    botocore.exceptions.IncompleteReadError,
+    botocore.exceptions.FlexibleChecksumError,
+    json.JSONDecodeError,
+)
+"""Errors of an answer that is not what botocore or json can read: cut off, or XML with a character that XML cannot hold."""
+ERRORS = (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError, *UNREADABLE)
+"""All errors of a request to AWS."""
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
@@ -135,10 +147,10 @@ def _response(error: Exception) -> dict[str, Any]:
 
 
 def is_unclear(error: Exception) -> bool:
-    """Return whether the request may have taken effect: no answer, throttled, or an error inside AWS."""
+    """Return whether the request may have taken effect: no answer, one that cannot be read, throttled, or an error inside AWS."""
     if isinstance(error, botocore.exceptions.ClientError):
         return code_of(error) in UNCLEAR_CODES or status_of(error) >= 500
-    return isinstance(error, (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError))
+    return isinstance(error, (*NO_ANSWER, *UNREADABLE))
 
 
 def raise_translated(error: Exception, doing: str) -> NoReturn:
@@ -150,6 +162,8 @@ def raise_translated(error: Exception, doing: str) -> NoReturn:
         raise Unclear(
             f"{doing}: no clear answer ({code or type(error).__name__})", hint="repeat the command"
         ) from error
+    if code == "NoSuchBucket":
+        raise Vanished(f"{doing}: the project's bucket does not exist (any more)", hint="dayfly deploy") from error
     if code in DENIED_CODES:
         raise RightsError(
             f"{doing}: {code}: {message_of(error)}", hint="ask for this permission, or use another profile"

@@ -114,7 +114,9 @@ def find_server(context: Context, call: calls.FindServer) -> Server | NotShown:
 
 
 def _shown(answer: Mapping[str, Any]) -> list[Server]:
-    """Return the servers in an answer of DescribeInstances."""
+    """Return the servers in an answer of DescribeInstances. Raises Unclear for an answer without a list: it does not say "none"."""
+    if "Reservations" not in answer:
+        raise Unclear("DescribeInstances: the answer has no list of servers", hint="repeat the command")
     return [_server(one) for group in answer["Reservations"] for one in group["Instances"]]
 
 

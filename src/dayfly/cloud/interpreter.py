@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from dayfly.cloud import bucket, discovery, fleet, functions, kills, objects, schedules, stack
-from dayfly.cloud.clients import raise_translated
+from dayfly.cloud.clients import ERRORS, raise_translated
 from dayfly.cloud.context import Context
 from dayfly.errors import DayflyError
 from dayfly.flows import calls
@@ -110,8 +108,8 @@ class Interpreter(Context):
             return result
 
     def answer(self, call: calls.Call[Any]) -> Any:
-        """Answer one call. Raises Unclear when the outcome is unknown, RightsError when access was denied."""
+        """Answer one call. Raises Unclear when the outcome is unknown or the answer cannot be read, RightsError when access was denied."""
         try:
             return ANSWERS[type(call)](self, call)
-        except (ClientError, BotoCoreError) as error:
+        except ERRORS as error:
             raise_translated(error, type(call).__name__)
