@@ -7,7 +7,7 @@ import io
 import pytest
 
 from cloud.answering import Client, answered, error
-from dayfly.errors import Refused, RightsError, SupplyError, Unclear
+from dayfly.errors import Refused, RightsError, SupplyError, Unclear, Vanished
 from dayfly.flows import calls
 
 GONE = error("ValidationError", "Stack with id dayfly-pi does not exist")
@@ -53,8 +53,15 @@ def test_schedules_without_their_group_are_none():
     answered(Client(delete_schedule=ABSENT), calls.DeleteSchedule("pi"))
 
 
+def test_what_another_command_deleted_is_vanished():
+    with pytest.raises(Vanished):
+        answered(Client(update_stack=GONE), calls.UpdateStack({}))
+    with pytest.raises(Vanished):
+        answered(Client(list_objects_v2=error("NoSuchBucket", status=404)), calls.DeleteSomeObjects())
+
+
 def test_schedule_without_a_group_is_not_created():
-    with pytest.raises(Refused):
+    with pytest.raises(Vanished):
         answered(Client(create_schedule=ABSENT), calls.CreateSchedule({}))
     assert answered(Client(create_schedule=error("ConflictException")), calls.CreateSchedule({})) is False
 

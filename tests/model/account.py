@@ -14,7 +14,7 @@ from typing import Any
 
 from dayfly.core import names
 from dayfly.core.facts import FleetAnswer
-from dayfly.errors import Refused, RightsError
+from dayfly.errors import Refused, RightsError, Vanished
 from dayfly.flows import calls
 from model.cloud import ANSWERS, BUCKET, PROJECT, ModelCloud
 
@@ -119,7 +119,7 @@ class ModelAccount(ModelCloud):
 
     def take_effect(self, call: calls.Call[Any]) -> Any:
         if isinstance(call, IN_BUCKET) and self.bucket_owner != ACCOUNT:
-            raise Refused(f"NoSuchBucket: {type(call).__name__}")
+            raise Vanished(f"{type(call).__name__}: no bucket", hint="dayfly deploy")
         return getattr(self, ACCOUNT_ANSWERS[type(call)])(call)
 
     def pass_time(self, seconds: float) -> None:
@@ -211,7 +211,7 @@ class ModelAccount(ModelCloud):
     def update_stack(self, call: calls.UpdateStack) -> bool:
         stack = self.stack
         if stack is None:
-            raise Refused(f"ValidationError: Stack [{STACK}] does not exist")
+            raise Vanished("no stack", hint="dayfly deploy")
         if stack.status.endswith("IN_PROGRESS") or stack.status in ("ROLLBACK_COMPLETE", "DELETE_FAILED"):
             raise Refused(f"ValidationError: Stack:{stack.id} is in {stack.status} state and cannot be updated.")
         tags, template = self._read(call.request)
@@ -332,7 +332,7 @@ class ModelAccount(ModelCloud):
     def _check(self, request: Mapping[str, Any]) -> None:
         assert request["GroupName"] == STACK
         if not self._has("Group"):
-            raise Refused("ResourceNotFoundException: Schedule group does not exist.")
+            raise Vanished("no schedule group", hint="dayfly deploy")
         if not request["Target"]["Arn"].startswith("Launcher of") or not self._has("Launcher"):
             raise Refused("ValidationException: the target is not a function")
 

@@ -295,6 +295,18 @@ def test_deploy_cut_off_anywhere_is_finished_by_the_next():
         assert account.stacks_made == 1
 
 
+@pytest.mark.parametrize(
+    "key",
+    ["jobs/x/stray", "jobs/stray", "jobs/pi/a~b~c", "jobs/pi/stray.json", "jobs/pi/9~1970-01-01T00:00:00Z~x.json"],
+)
+def test_stray_object_beside_the_versions_does_not_stop_a_deploy(key):
+    account = ModelAccount()
+    deploy(account)
+    account.objects[key] = b"{"
+    deploy(account, code="code2")
+    assert is_deployed(account, code="code2")
+
+
 @pytest.mark.parametrize("built", [{}, {"agent": "agent2"}, {"code": "code2"}])
 @pytest.mark.parametrize("ahead", [1, 5, 10, 14, 20, 30])
 def test_next_deploy_completes_two_concurrent_ones(ahead, built):

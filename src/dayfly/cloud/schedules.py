@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 
 from dayfly.cloud.clients import code_of
 from dayfly.cloud.context import Context
+from dayfly.errors import Vanished
 from dayfly.flows import calls
 
 _ABSENT = "ResourceNotFoundException"
@@ -37,12 +38,16 @@ def get(context: Context, call: calls.GetSchedule) -> Mapping[str, Any] | None:
 
 
 def create(context: Context, call: calls.CreateSchedule) -> bool:
-    """Create a schedule. Returns False if one of this name exists."""
+    """Create a schedule. Returns False if one of this name exists. Raises Vanished if its group does not exist."""
     try:
         _scheduler(context).create_schedule(**call.request)
     except ClientError as error:
         if code_of(error) == "ConflictException":
             return False
+        if code_of(error) == _ABSENT:
+            raise Vanished(
+                "CreateSchedule: the stack with its schedule group does not exist any more", hint="dayfly deploy"
+            ) from error
         raise
     return True
 

@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError
 
 from dayfly.cloud.clients import code_of, message_of
 from dayfly.cloud.context import Context
+from dayfly.errors import Vanished
 from dayfly.flows import calls
 
 
@@ -37,13 +38,15 @@ def create(context: Context, call: calls.CreateStack) -> bool:
 
 
 def update(context: Context, call: calls.UpdateStack) -> bool:
-    """Request an update of a stack. Returns False if CloudFormation finds no difference."""
+    """Request an update of a stack. Returns False if CloudFormation finds no difference. Raises Vanished if there is no such stack."""
     try:
         _client(context).update_stack(**call.request)
     except ClientError as error:
         # CloudFormation has no error code for this: it is a ValidationError like any other.
         if "No updates" in message_of(error):
             return False
+        if _no_such_stack(error):
+            raise Vanished("UpdateStack: the stack does not exist any more", hint="dayfly deploy") from error
         raise
     return True
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
-from dayfly.errors import FileError, RightsError, Unclear, UnfinishedError
+from dayfly.errors import FileError, RightsError, Unclear, UnfinishedError, Vanished
 from dayfly.flows.calls import (
     AbortSomeUploads,
+    BucketSize,
     BucketState,
     CreateBucket,
     DeleteBucket,
     DeleteSomeObjects,
     FindBucket,
     Flow,
+    MeasureBucket,
     SetUpBucket,
     ask,
 )
@@ -64,6 +67,21 @@ def _wait_until_visible(scope: Scope) -> Flow[None]:
 
 def delete_bucket(scope: Scope) -> Flow[None]:
     """Delete all objects and unfinished uploads, then the bucket. Raises UnfinishedError if new objects keep appearing."""
+    with suppress(Vanished):  # another destroy was faster
+        yield from _empty_and_delete(scope)
+
+
+def measure_bucket(scope: Scope) -> Flow[BucketSize | None]:
+    """Return how much the bucket holds; None if there is no bucket."""
+    if not (yield from bucket_exists(scope)):
+        return None
+    try:
+        return (yield from ask(MeasureBucket()))
+    except Vanished:
+        return None
+
+
+def _empty_and_delete(scope: Scope) -> Flow[None]:
     for _ in range(_DELETE_TRIES):
         while (yield from ask(DeleteSomeObjects())):
             pass

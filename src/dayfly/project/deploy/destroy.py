@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from dayfly.core.facts import Server
 from dayfly.errors import SupplyError, UnfinishedError
-from dayfly.flows.calls import FindStack, Flow, ListServers, Log, MeasureBucket, NoStack, Stack, TerminateServer, ask
-from dayfly.project.deploy.bucket import bucket_exists, delete_bucket
+from dayfly.flows.calls import BucketSize, FindStack, Flow, ListServers, Log, NoStack, Stack, TerminateServer, ask
+from dayfly.project.deploy.bucket import bucket_exists, delete_bucket, measure_bucket
 from dayfly.project.deploy.schedules import job_schedules, remove_schedules
 from dayfly.project.deploy.scope import Scope
 from dayfly.project.deploy.versions import retire
@@ -65,18 +65,15 @@ class Destroyed:
 def take_inventory(scope: Scope) -> Flow[Inventory]:
     """Return everything that the project has. Changes nothing. Raises FileError if another account owns the bucket's name."""
     stack = yield from ask(FindStack(scope.stack))
-    has_bucket = yield from bucket_exists(scope)
-    objects, size = 0, 0
-    if has_bucket:
-        measured = yield from ask(MeasureBucket())
-        objects, size = measured.objects, measured.bytes
+    measured = yield from measure_bucket(scope)
+    size = measured or BucketSize(objects=0, bytes=0)
     return Inventory(
         servers=(yield from _live_servers()),
         schedules=len((yield from job_schedules())),
         stack=stack,
-        has_bucket=has_bucket,
-        objects=objects,
-        bytes=size,
+        has_bucket=measured is not None,
+        objects=size.objects,
+        bytes=size.bytes,
     )
 
 

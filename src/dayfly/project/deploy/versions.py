@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 
 from dayfly.core import names
 from dayfly.core.model import Deployed, Removed, Version
 from dayfly.core.versions import write_version
-from dayfly.errors import Unclear
+from dayfly.errors import Unclear, Vanished
 from dayfly.flows import read
 from dayfly.flows.calls import Flow, List, Now, PutNew, ask
 from dayfly.project.deploy import plan
@@ -21,7 +22,9 @@ def deployed(scope: Scope) -> Flow[dict[str, Version]]:
         return {}
     found: dict[str, Version] = {}
     for folder in (yield from ask(List(names.VERSIONS, folders=True))):
-        keys = yield from ask(List(folder))
+        keys = [key for key in (yield from ask(List(folder))) if names.is_version_key(key)]
+        if not keys:  # only stray objects, or another destroy deletes them now
+            continue
         match (yield from read.version(max(keys, key=names.effective_from_of))):
             case Deployed() | Removed() as version:
                 found[version.name] = version
@@ -38,6 +41,11 @@ def write_changes(changes: tuple[plan.JobChange, ...], since: datetime, by: str)
 
 def retire(scope: Scope) -> Flow[None]:
     """Record for every job that it is no longer deployed, so that its later ticks do not count as missed."""
+    with suppress(Vanished):  # another destroy deleted the bucket
+        yield from _retire(scope)
+
+
+def _retire(scope: Scope) -> Flow[None]:
     existing = yield from deployed(scope)
     since = plan.effective_from((yield from ask(Now())), existing)
     for version in existing.values():

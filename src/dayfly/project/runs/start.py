@@ -7,12 +7,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from dayfly.core import names
-from dayfly.errors import DayflyError, FileError, NotFoundError, RightsError, SupplyError, Unclear
+from dayfly.errors import DayflyError, FileError, NotFoundError, RightsError, SupplyError, Unclear, UnfinishedError
 from dayfly.flows.calls import Flow, Invoke, Invoked, ask
 
 TRIES = 3
 """How often an event is sent if the answer is unclear. Events with the same `request` start only one run."""
-_CLASSES: Mapping[int, type[DayflyError]] = {2: FileError, 3: RightsError, 4: NotFoundError, 5: SupplyError}
+_CLASSES: Mapping[int, type[DayflyError]] = {
+    2: FileError,
+    3: RightsError,
+    4: NotFoundError,
+    5: SupplyError,
+    6: UnfinishedError,
+}
 """The error to raise for each exit code in the launcher's answer."""
 
 
