@@ -35,7 +35,7 @@ def run(
 ) -> NoReturn:
     """Run the first stage and then the agent, or power off. `control`: the folder that the switch watches.
 
-    Seconds: `go_wait` to wait for go.json, `patience` to retry the agent's download.
+    Seconds: `go_wait` to wait for go.json, `patience` to retry the agent's download, and then as long to store ended.json.
     """
     reason = "the first stage failed"
     try:
@@ -108,18 +108,18 @@ def _start_agent(bucket: Bucket, start: dict[str, Any], control: str, kind: str,
     say(f"{reason}: {detail}")
     now = names.utc_millis(time.time())
     ended = {"format": names.FORMAT, "at": now, "stored_at": now, "outcome": "failed", "reason": reason}
-    _store(bucket, go["prefix"] + "ended.json", json.dumps({**ended, "detail": detail[:2000]}).encode())
+    _store(bucket, go["prefix"] + "ended.json", json.dumps({**ended, "detail": detail[:2000]}).encode(), patience)
     return f"failed {reason}"
 
 
-def _store(bucket: Bucket, key: str, body: bytes) -> None:
-    """Write an object if S3 takes it within 30 seconds."""
-    until = time.monotonic() + 30
+def _store(bucket: Bucket, key: str, body: bytes, patience: float) -> None:
+    """Write an object if S3 takes it in time."""
+    until = time.monotonic() + patience
     while time.monotonic() < until:
         try:
             status = bucket.send("PUT", key, "", body, len(body), hashlib.sha256(body).hexdigest(), True)[0]
             if status < 500:
-                say(f"stored ended.json: status {status}")
+                say(f"ended.json: status {status}")
                 break
         except web.FAILURES as problem:
             say(f"ended.json: {problem!r}")
