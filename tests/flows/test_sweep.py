@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,12 +11,13 @@ import pytest
 from dayfly.core import names
 from dayfly.core.record_json import encode
 from dayfly.core.records import Opened
+from dayfly.core.standing import KILL_AFTER
 from dayfly.errors import Refused, Unclear
 from dayfly.flows import calls
 from dayfly.flows.sweep import sweep_project
 from model.cloud import START, TICK, TWO_MINUTES, ModelCloud, acting_as, cloud_with, version
 from model.stepper import Stepper
-from model.steps import DAY, RUN, closed, sweep, tick
+from model.steps import DAY, RUN, closed, number_of, sweep, tick
 
 
 def test_sweep_continues_a_run_whose_launcher_died():
@@ -178,3 +180,89 @@ def test_a_server_without_its_project_tag_is_not_taken_for_gone():
     sweep(cloud)
     assert closed(cloud)["outcome"] == "succeeded"
     assert not cloud.kill_schedules
+
+
+# --- every server that lives has a kill schedule after a sweep -----------------------------------------------------------
+
+
+def launched_and_not_armed(cloud: ModelCloud) -> str:
+    """Let the launcher die between CreateFleet and the kill schedule. Return the server."""
+    cloud.faults = {number_of(cloud_with(), "Arm"): "before"}
+    with pytest.raises(Unclear):
+        tick(cloud)
+    cloud.faults = {}
+    [name] = cloud.servers
+    assert not cloud.kill_schedules
+    return name
+
+
+def test_sweep_arms_a_server_whose_run_it_cannot_read():
+    cloud = cloud_with()
+    name = launched_and_not_armed(cloud)
+    cloud.objects[names.attempt_key(RUN, 1, "intent")] = b"{"
+    with suppress(Unclear):
+        sweep(cloud)
+    assert cloud.kill_schedules == {name: TICK + timedelta(seconds=1 + 60 + 900) + KILL_AFTER}
+
+
+def test_sweep_arms_a_server_whose_bucket_does_not_answer():
+    cloud = cloud_with()
+    name = launched_and_not_armed(cloud)
+    sweeping = Stepper(cloud, sweep_project(acting_as("sweeper"), DAY))
+    while not sweeping.over:
+        if isinstance(sweeping.call, (calls.Get, calls.List, calls.ListFrom, calls.PutNew)):
+            cloud.faults = {cloud.calls_answered + 1: "before"}
+        sweeping.step()
+    assert isinstance(sweeping.error, Unclear)
+    assert list(cloud.kill_schedules) == [name]
+
+
+def test_sweep_arms_a_server_that_nobody_elected_yet():
+    cloud = cloud_with()
+    name = launched_and_not_armed(cloud)
+    del cloud.objects[names.open_key(RUN)]
+    sweep(cloud)
+    assert list(cloud.kill_schedules) == [name]
+
+
+def test_sweep_arms_the_server_of_a_run_that_was_closed_too_early():
+    """EC2 did not show the server for more than an hour, so its run was closed; then EC2 shows it again."""
+    cloud = cloud_with(version(time_limit_s=4 * 3600))
+    tick(cloud)
+    [name] = cloud.servers
+    cloud.hidden = {name}
+    for seconds in (3700, 300):
+        cloud.pass_time(seconds)
+        sweep(cloud)
+    assert names.open_key(RUN) not in cloud.objects
+    cloud.hidden.clear()
+    cloud.kill_schedules.clear()
+    sweep(cloud)
+    assert list(cloud.kill_schedules) == [name]
+
+
+def test_sweep_arms_no_server_that_it_ends():
+    cloud = cloud_with()
+    tick(cloud)
+    [elected] = cloud.servers
+    cloud.servers["i-surplus"] = replace(cloud.servers[elected], id="i-surplus")
+    sweep(cloud)
+    assert cloud.terminate_calls == ["i-surplus"]
+    assert list(cloud.kill_schedules) == [elected]
+
+
+def test_failed_kill_schedule_keeps_no_other_server_unarmed():
+    cloud = cloud_with()
+    name = launched_and_not_armed(cloud)
+    cloud.objects[names.attempt_key(RUN, 1, "intent")] = b"{"
+    cloud.servers["i-0"] = replace(cloud.servers[name], id="i-0")
+
+    def arm(call, before=cloud.arm):
+        if call.server == name:
+            raise Refused("ServiceQuotaExceededException")
+        before(call)
+
+    cloud.arm = arm  # type: ignore[method-assign]
+    with pytest.raises(Unclear, match="ServiceQuotaExceeded"):
+        sweep(cloud)
+    assert list(cloud.kill_schedules) == ["i-0"]

@@ -38,7 +38,7 @@ from dayfly.core.records import (
     Slot,
     Source,
 )
-from dayfly.core.standing import must_arm, standing
+from dayfly.core.standing import KILL_AFTER, must_arm, standing
 from dayfly.core.step import State, Step
 
 ABSENT_AFTER = timedelta(hours=1)
@@ -47,8 +47,6 @@ BETWEEN_SIGHTINGS = timedelta(minutes=4)
 """Two sightings this far apart come from two sweeps, which run every 5 minutes."""
 SIGHTING_EXPIRES = timedelta(minutes=15)
 """A first sighting expires after this long: either EC2 has shown the server again, or no sweep ran."""
-KILL_AFTER = timedelta(minutes=1)
-"""The kill schedule fires this long after the deadline, so that normally the agent or the server's own switch ends it first."""
 
 
 def next_step(facts: Facts, now: datetime) -> Step:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from dayfly.core.facts import BadRunTags, NotStored, Server, Unreadable
 from dayfly.core.records import Elected, Election, Intent, NoServer
+from dayfly.core.standing import KILL_AFTER, must_arm
 
 WITHOUT_INTENT = timedelta(minutes=15)
 """Grace period for a server that has no intent record. No launch takes longer."""
@@ -37,6 +38,14 @@ def by_tags(server: Server, now: datetime) -> ServerDecision:
     if isinstance(server.run_tags, BadRunTags):
         return ServerDecision("end", "its run or attempt tag is missing or bad")
     return ServerDecision("leave", "within its deadline")
+
+
+def kill_at(server: Server, now: datetime) -> datetime | None:
+    """Return when the kill schedule of a server fires, by its deadline tag; None for a server that needs none now."""
+    deadline = server.deadline
+    if deadline is None or server.state == "shutting-down" or not must_arm(server, deadline, armed=False, now=now):
+        return None
+    return deadline + KILL_AFTER
 
 
 def by_records(

@@ -19,7 +19,7 @@ from dayfly.core.records import Elected, EndOrder, Heartbeat, Intent
 from dayfly.errors import Unclear
 from dayfly.flows import read, undelivered
 from dayfly.flows.actor import Actor
-from dayfly.flows.calls import Flow, List, ListServers, Log, Now, Put, PutNew, TerminateServer, ask
+from dayfly.flows.calls import Arm, Flow, List, ListServers, Log, Now, Put, PutNew, TerminateServer, ask
 from dayfly.flows.retention import remove_old_runs
 from dayfly.flows.undelivered import MAX_LOOKBACK, MAX_TICKS_PER_SWEEP
 from dayfly.flows.visit import OnServer, visit
@@ -51,12 +51,14 @@ def sweep_project(actor: Actor, keep_s: int) -> Flow[SweepResult]:
     for server in servers:
         yield from _isolated(server.id, end_by_tags(server, actor, result), result)
     shown = {server.id: server for server in servers if server.id not in result.ended}
-    running = tuple(key.removeprefix(names.OPEN) for key in (yield from ask(List(names.OPEN))))
+    keys = (yield from _isolated(names.OPEN, ask(List(names.OPEN)), result)) or ()
+    running = tuple(key.removeprefix(names.OPEN) for key in keys)
     for name in running:
         yield from _isolated(name, _visit(name, shown, actor, result), result)
     for server in servers:
         if server.id not in result.ended and server.id not in result.elected and not server.gone:
             yield from _isolated(server.id, _by_records(server, actor, result), result)
+            yield from _isolated(server.id, _arm(server, result), result)
     last = yield from read.record(Heartbeat, names.HEARTBEAT)
     now = yield from ask(Now())
     yield from _isolated("ticks", _catch_up(now, last, frozenset(running), actor, result), result)
@@ -119,6 +121,13 @@ def _by_records(server: Server, actor: Actor, result: SweepResult) -> Flow[None]
     decision = sweep.by_records(server, intent, elected, now)
     if decision.action == "end":
         yield from _end(server, decision.reason, actor, result)
+
+
+def _arm(server: Server, result: SweepResult) -> Flow[None]:
+    """Give a server that goes on a kill schedule, unless it has one. Its tags suffice, so an unreadable record leaves no server unarmed."""
+    at = sweep.kill_at(server, (yield from ask(Now())))
+    if server.id not in result.ended and at is not None:
+        yield from ask(Arm(server.id, at))
 
 
 def _catch_up(
