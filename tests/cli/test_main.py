@@ -79,3 +79,11 @@ def test_bug_exits_70_and_debug_shows_where(monkeypatch, capsys):
     assert "dayfly --debug" in capsys.readouterr().err
     assert main(["--debug", "ps"]) == 70
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["runs", "pi\udcff"], ["run", "hello", "--env", "A=\ud800", "--local"], ["\udcff"]])
+def test_argument_that_is_not_utf8_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    shown = capsys.readouterr().err
+    assert "is not valid UTF-8" in shown
+    assert "\\ud" in shown

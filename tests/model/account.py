@@ -50,6 +50,8 @@ ACCOUNT_ANSWERS = {
     calls.HasLinkedRole: "has_linked_role",
     calls.CreateLinkedRole: "make_linked_role",
     calls.Invoke: "invoke",
+    calls.StopFunction: "stop_function",
+    calls.StartFunction: "start_function",
 }
 """Which method answers which call."""
 IN_BUCKET = (
@@ -115,6 +117,7 @@ class ModelAccount(ModelCloud):
     default_subnets: tuple[str, ...] = ("subnet-00000000000000001", "subnet-00000000000000002")
     spot_role: bool = False
     invoked: list[str] = field(default_factory=list)
+    stopped: set[str] = field(default_factory=set)  # functions without concurrency
     launcher_answers: list[calls.Invoked] = field(default_factory=list)
 
     def take_effect(self, call: calls.Call[Any]) -> Any:
@@ -293,9 +296,10 @@ class ModelAccount(ModelCloud):
         stack.settles = self.now + timedelta(seconds=STACK_TAKES_S)
 
     def _delete_group(self) -> None:
-        """Delete the schedules of the group, also those that no template names."""
+        """Delete the schedules of the group, also those that no template names. Its functions go with it."""
         self.schedules.clear()
         self.kill_schedules.clear()
+        self.stopped.clear()
 
     def _has(self, resource: str) -> bool:
         return self.stack is not None and resource in self.stack.resources
@@ -364,8 +368,21 @@ class ModelAccount(ModelCloud):
     def invoke(self, call: calls.Invoke) -> calls.Invoked | None:
         if not self._has("Launcher"):
             return None
+        if call.function in self.stopped:
+            raise Refused("TooManyRequestsException: Rate Exceeded.")
         self.invoked.append(call.body)
         return self.launcher_answers.pop(0)
+
+    def stop_function(self, call: calls.StopFunction) -> None:
+        if self.has_function(call.function):
+            self.stopped.add(call.function)
+
+    def start_function(self, call: calls.StartFunction) -> None:
+        self.stopped.discard(call.function)
+
+    def has_function(self, function: str) -> bool:
+        logical = {names.launcher_function(PROJECT): "Launcher", names.sweeper_function(PROJECT): "Sweeper"}
+        return self._has(logical[function])
 
     def create_fleet(self, call: calls.CreateFleet) -> FleetAnswer:
         if not self._has("LauncherRole"):

@@ -288,7 +288,7 @@ class ModelCloud:
             self.servers[server] = replace(shown, state="terminated", reason_code=reason, transition=text)
 
     def go_of(self, server: str) -> dict[str, Any] | None:
-        key = names.go_key(ROLE, server)
+        key = names.go_key(self.servers[server].tags.get(names.TAG_ROLE, ROLE), server)
         return self.json(key) if key in self.objects else None
 
     def run_agent(self, server: str, exit_code: int = 0, missing: tuple[str, ...] = ()) -> bool:

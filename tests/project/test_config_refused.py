@@ -276,3 +276,16 @@ def test_no_value_of_any_key_raises_another_error(key: keys.Key | str, value: st
 @pytest.mark.parametrize("name", ["kill-old", "dayfly-sweeper"])
 def test_job_cannot_take_the_name_of_dayflys_own_schedules(name: str) -> None:
     only(LEAST.replace("[jobs.pi]", f"[jobs.{name}]"))
+
+
+@pytest.mark.parametrize(("keep", "start_within"), [("1d", "1d"), ("1d", "23h30m"), ("86399s", "1h")])
+def test_keep_shorter_than_start_within_is_refused(keep: str, start_within: str) -> None:
+    found = only(f'keep = "{keep}"\n' + with_job_key(f'start_within = "{start_within}"'))
+    assert (found.path, found.line) == ("keep", 1)
+    assert "too short" in found.message
+    assert found.remedies
+
+
+def test_keep_an_hour_longer_than_start_within_is_enough() -> None:
+    read('keep = "25h"\n' + with_job_key('start_within = "1d"'))
+    read('keep = "1d"\n' + with_job_key('start_within = "23h"'))

@@ -14,7 +14,7 @@ import click
 import dayfly
 from dayfly.cli import output
 from dayfly.cli.commands import COMMANDS, GROUPS
-from dayfly.errors import DayflyError
+from dayfly.errors import DayflyError, FileError
 
 INTERRUPTED, BUG = 130, 70
 _CONTACT = "this is a bug in dayfly. Please report it; `dayfly --debug ...` shows where it is"
@@ -58,6 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     as_json, debug = "--json" in given, "--debug" in given
     try:
+        _refuse_bytes(given)
         code = dayfly_command.main(args=given, prog_name="dayfly", standalone_mode=False)
     except DayflyError as error:
         output.error(error, as_json=as_json)
@@ -71,6 +72,15 @@ def main(arguments: list[str] | None = None) -> int:
         _print_bug(error, debug=debug, as_json=as_json)
         return BUG
     return code if isinstance(code, int) else 0
+
+
+def _refuse_bytes(arguments: list[str]) -> None:
+    """Raise FileError for an argument that is not UTF-8. Python reads its bytes as lone surrogates, which nothing can store or print."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise FileError(f"the argument {argument!a} is not valid UTF-8", hint="type it in UTF-8") from None
 
 
 def _print_usage_error(error: click.ClickException, *, as_json: bool) -> None:

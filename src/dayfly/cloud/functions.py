@@ -1,8 +1,9 @@
-"""Answer the call that invokes a Lambda function. project/runs/start.py decides what the function's answer means."""
+"""Answer the calls about Lambda functions: invoke, stop and start one. project/runs/start.py decides what a function's answer means."""
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -10,16 +11,40 @@ from dayfly.cloud.clients import code_of
 from dayfly.cloud.context import Context
 from dayfly.flows import calls
 
+_ABSENT = "ResourceNotFoundException"
+
 
 def invoke(context: Context, call: calls.Invoke) -> calls.Invoked | None:
     """Invoke the function and return its answer; None if there is no such function. Sent once: botocore does not repeat it."""
     try:
-        answer = context.aws.client("lambda").invoke(FunctionName=call.function, Payload=call.body.encode())
+        answer = _lambda(context).invoke(FunctionName=call.function, Payload=call.body.encode())
     except ClientError as error:
-        if code_of(error) == "ResourceNotFoundException":
+        if code_of(error) == _ABSENT:
             return None
         raise
     document = json.loads(answer["Payload"].read() or b"null") or {}
     if "FunctionError" in answer:
         return calls.Invoked(answer={}, error=document.get("errorMessage") or answer["FunctionError"])
     return calls.Invoked(answer=document)
+
+
+def stop(context: Context, call: calls.StopFunction) -> None:
+    """Reserve no concurrency for the function: Lambda then refuses every invocation, and drops the events that wait."""
+    _if_it_exists(_lambda(context).put_function_concurrency, FunctionName=call.function, ReservedConcurrentExecutions=0)
+
+
+def start(context: Context, call: calls.StartFunction) -> None:
+    """Remove the reservation."""
+    _if_it_exists(_lambda(context).delete_function_concurrency, FunctionName=call.function)
+
+
+def _if_it_exists(operation: Any, **request: Any) -> None:
+    try:
+        operation(**request)
+    except ClientError as error:
+        if code_of(error) != _ABSENT:
+            raise
+
+
+def _lambda(context: Context) -> Any:
+    return context.aws.client("lambda")

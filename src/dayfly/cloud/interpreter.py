@@ -84,6 +84,8 @@ ANSWERS: dict[type[calls.Call[Any]], Callable[[Context, Any], Any]] = {
     calls.HasLinkedRole: discovery.has_linked_role,
     calls.CreateLinkedRole: discovery.make_linked_role,
     calls.Invoke: functions.invoke,
+    calls.StopFunction: functions.stop,
+    calls.StartFunction: functions.start,
 }
 """The function that answers each type of call. Each takes the context and a call of that type."""
 

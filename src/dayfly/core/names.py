@@ -127,6 +127,7 @@ def state_change_rule(project: str) -> str:
 
 OPEN = "open/"
 DONE = "done/"
+SLOTS = "slots/"
 HEARTBEAT = "heartbeat.json"
 REQUESTS = "requests/"
 BUNDLES = "bundles/"
@@ -156,7 +157,7 @@ def request_key(request: str, number: int) -> str:
 
 
 def slot_key(job: str) -> str:
-    return f"slots/{job}.json"
+    return f"{SLOTS}{job}.json"
 
 
 def latest_key(job: str) -> str:

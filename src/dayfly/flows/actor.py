@@ -26,6 +26,9 @@ CLI_STATES = frozenset(
 )
 """The CLI never launches, so a person needs no permission to. It may end a server, and takes the steps after its end."""
 
+DESTROY_STATES = SWEEPER_STATES - {State.NEEDS_SERVER, State.NEEDS_KILL_SCHEDULE, State.NEEDS_JOB}
+"""A destroy launches, arms and sends nothing: it cancels every open run and closes it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Actor:

@@ -13,6 +13,8 @@ from dayfly.flows.calls.account import (
     HasLinkedRole,
     Invoke,
     Invoked,
+    StartFunction,
+    StopFunction,
     Subnet,
 )
 from dayfly.flows.calls.bucket import (
@@ -113,6 +115,8 @@ __all__ = [
     "Stack",
     "StackEvent",
     "StackEvents",
+    "StartFunction",
+    "StopFunction",
     "Stored",
     "Subnet",
     "TerminateServer",

@@ -72,6 +72,20 @@ class CreateLinkedRole(Call[None]):
 
 
 @dataclass(frozen=True)
+class StopFunction(Call[None]):
+    """Let a function run no more until it is started; an invocation that runs goes on. Do nothing if there is no such function."""
+
+    function: str
+
+
+@dataclass(frozen=True)
+class StartFunction(Call[None]):
+    """Let a function run again. Do nothing if it was not stopped, or if there is no such function."""
+
+    function: str
+
+
+@dataclass(frozen=True)
 class Invoke(Call[Invoked | None]):
     """Invoke a function with a JSON document and wait for its answer. None when there is no such function."""
 

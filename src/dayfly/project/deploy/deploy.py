@@ -23,6 +23,7 @@ from dayfly.project.deploy.discovery import (
     find_network,
     lacks_spot_role,
 )
+from dayfly.project.deploy.functions import start_functions
 from dayfly.project.deploy.packages import Folder, Packages, Say, build_packages, function_key
 from dayfly.project.deploy.schedules import sync_schedules
 from dayfly.project.deploy.scope import Scope
@@ -138,6 +139,8 @@ def apply(scope: Scope, prepared: Prepared) -> Flow[Done]:
     if isinstance(stack, NoStack) or prepared.plan.stack:
         yield from ask(Log("stack", {}))
         stack = yield from apply_stack(prepared.stack, scope.poll_s)
+    # A destroy that was cut off left them stopped.
+    yield from start_functions(scope)
     yield from ask(Log("jobs", {}))
     changes = plan.job_changes(found.versions, _with_launch(prepared, stack))
     since = plan.effective_from((yield from ask(Now())), found.versions)

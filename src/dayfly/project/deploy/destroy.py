@@ -1,8 +1,7 @@
 """Delete a project in one region (servers, schedules, stack, and the bucket unless the user keeps it), then look for what is left.
 
-Schedules are deleted first, so that nothing new starts; then servers are terminated; the stack with its sweeper is last. Only things
-with the project's
-tag or name are listed.
+Its functions are stopped first, so that nothing new starts; then servers are terminated, and runs are closed if the results are
+kept; the stack is last. Only things with the project's tag or name are listed.
 """
 
 from __future__ import annotations
@@ -13,6 +12,8 @@ from dayfly.core.facts import Server
 from dayfly.errors import SupplyError, UnfinishedError
 from dayfly.flows.calls import BucketSize, FindStack, Flow, ListServers, Log, NoStack, Stack, TerminateServer, ask
 from dayfly.project.deploy.bucket import bucket_exists, delete_bucket, measure_bucket
+from dayfly.project.deploy.functions import stop_functions
+from dayfly.project.deploy.open_runs import close_open_runs, open_runs
 from dayfly.project.deploy.schedules import job_schedules, remove_schedules
 from dayfly.project.deploy.scope import Scope
 from dayfly.project.deploy.versions import retire
@@ -21,11 +22,16 @@ from dayfly.project.waiting import ask_until
 
 GONE_WITHIN_S = 180
 """How long to wait until EC2 shows all servers as terminated."""
+CLOSED_WITHIN_S = 30
+"""How long to repeat the closing of runs after their servers are gone."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inventory:
-    """Everything that a project has in a region now. `objects` and `bytes`: number and total size of the bucket's objects."""
+    """Everything that a project has in a region now. `objects` and `bytes`: number and total size of the bucket's objects.
+
+    `open_runs`: the runs that are not closed, or hold a slot.
+    """
 
     servers: tuple[Server, ...]
     schedules: int
@@ -33,6 +39,7 @@ class Inventory:
     has_bucket: bool
     objects: int
     bytes: int
+    open_runs: tuple[str, ...] = ()
 
     @property
     def has_stack(self) -> bool:
@@ -51,6 +58,8 @@ class Inventory:
             found.append("the stack")
         if self.has_bucket and not keep:
             found.append("the bucket")
+        if keep:
+            found += [f"open run {name}" for name in self.open_runs]
         return tuple(found)
 
 
@@ -74,21 +83,39 @@ def take_inventory(scope: Scope) -> Flow[Inventory]:
         has_bucket=measured is not None,
         objects=size.objects,
         bytes=size.bytes,
+        open_runs=(yield from open_runs(scope)),
     )
 
 
 def destroy(scope: Scope, *, keep: bool) -> Flow[Destroyed]:
-    """Delete everything and list what is left. `keep`: the bucket stays, with all results."""
+    """Delete everything and list what is left. `keep`: the bucket stays, with all results, and no run in it stays open."""
+    yield from stop_functions(scope)
+    yield from ask(Log("functions stopped", {}))
     if keep and (yield from bucket_exists(scope)):
         yield from retire(scope)
     removed = yield from remove_schedules()
     yield from ask(Log(f"schedules {removed}", {}))
     yield from _end_servers(scope)
-    why = yield from _end_stack(scope)
-    if not keep and (yield from bucket_exists(scope)):
+    yield from _close_runs(scope, keep=keep)
+    reasons = [(yield from _end_stack(scope))]
+    if keep:
+        # A launch that was in progress may have opened a run after the others were closed.
+        reasons.append((yield from _close_runs(scope, keep=keep)))
+    elif (yield from bucket_exists(scope)):
         yield from delete_bucket(scope)
         yield from ask(Log("bucket", {}))
+    why = "; ".join(reason for reason in reasons if reason)
     return Destroyed(left=(yield from take_inventory(scope)), why=why)
+
+
+def _close_runs(scope: Scope, *, keep: bool) -> Flow[str]:
+    """Close the open runs if the results are kept. Return why one is left, or an empty string."""
+    if not keep:
+        return ""
+    left = yield from ask_until(
+        lambda left: not left, lambda: close_open_runs(scope), every_s=scope.poll_s, within_s=CLOSED_WITHIN_S
+    )
+    return "; ".join(f"{name}: {why}" for name, why in left.items())
 
 
 def _end_stack(scope: Scope) -> Flow[str]:

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from dayfly.core import names, schedule
 from dayfly.core.model import Architecture, Job, Market, Network, Overlap, Project
-from dayfly.project.file import bounds, instance_types, keys, toml_lines, values
+from dayfly.project.file import bounds, durations, instance_types, keys, toml_lines, values
 from dayfly.project.file.problems import Problem, Problems
 
 T = TypeVar("T")
@@ -30,6 +30,9 @@ _EMPTY: Mapping[str, Any] = {}
 _WHOLE: tuple[str, ...] = (".",)
 _NO_COMMAND: str | tuple[str, ...] = ""
 _DAY = 86_400
+_KEEP_BEYOND_S = 3600
+"""The sweeper looks for ticks without a run for some minutes beyond start_within."""
+_WHY_KEEP = "a run that is removed while its tick may still be delivered would be recorded as missed"
 _WHY_MARGIN = "boot, setup and saving need it; what is not saved by the deadline is lost with the server"
 _LONG_NUMBER = re.compile(r"[0-9_]{4300,}")
 _AT = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)")
@@ -182,16 +185,29 @@ def _project(reading: _Reading, tables: Mapping[str, Any]) -> Project:
     if account and owner and owner not in (account, "aws"):
         message = f"is a policy of account {owner}, but the project's account is {account}"
         reading.note(("permissions_boundary",), message)
+    name = top.take("project", values.project_name, "", required='project = "NAME"')
+    jobs = _jobs(reading, tables)
+    keep_s = top.take("keep", values.duration(_DAY), 90 * _DAY)
+    _longer_than_start_within(reading, keep_s, jobs)
     return Project(
-        name=top.take("project", values.project_name, "", required='project = "NAME"'),
+        name=name,
         account=account or None,
         regions=regions,
-        keep_s=top.take("keep", values.duration(_DAY), 90 * _DAY),
+        keep_s=keep_s,
         tags=top.take("tags", values.tags, {}),
         permissions_boundary=boundary or None,
         networks=_networks(reading, top.take("network", values.table, _EMPTY), regions),
-        jobs=_jobs(reading, tables),
+        jobs=jobs,
     )
+
+
+def _longer_than_start_within(reading: _Reading, keep_s: int, jobs: Mapping[str, Job]) -> None:
+    """Note a `keep` that removes a run while its tick may still be delivered."""
+    job = max(jobs.values(), key=lambda job: job.start_within_s, default=None)
+    if job is not None and keep_s < job.start_within_s + _KEEP_BEYOND_S:
+        message = f'"{durations.text(keep_s)}" is too short for start_within = "{durations.text(job.start_within_s)}" of {job.name}'
+        least = durations.text(job.start_within_s + _KEEP_BEYOND_S)
+        reading.note(("keep",), message, f'keep = "{least}" or more', "a shorter start_within", why=_WHY_KEEP)
 
 
 def _networks(reading: _Reading, tables: Mapping[str, Any], regions: Sequence[str]) -> dict[str, Network]:
