@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import TextIO
 
-from dayfly.core import names
+from dayfly.core import names, texts
 from dayfly.errors import DayflyError
 from dayfly.project.formatting import labelled as labelled
 
@@ -21,7 +21,7 @@ _INDENT = 9
 
 def line(text: str = "") -> None:
     """Print one line of the answer."""
-    _write(sys.stdout, text)
+    _write(sys.stdout, _printable(text))
 
 
 def lines(texts: Iterable[str]) -> None:
@@ -32,7 +32,7 @@ def lines(texts: Iterable[str]) -> None:
 
 def note(text: str = "") -> None:
     """Print progress, a note or an error; it is not part of the answer."""
-    _write(sys.stderr, text)
+    _write(sys.stderr, _printable(text))
 
 
 def status(text: str, *, as_json: bool) -> None:
@@ -57,7 +57,7 @@ def error(refused: DayflyError, *, as_json: bool) -> None:
     if refused.lines and refused.lines[0][0] in ("error", "warning"):
         _print_problems(refused)
         return
-    note(_colored(labelled(refused.label, refused.message), refused.label))
+    _headline(refused.label, refused.message)
     for label, text in refused.lines:
         note(labelled(label, text, indent=_INDENT))
     if refused.hint:
@@ -68,16 +68,23 @@ def _print_problems(refused: DayflyError) -> None:
     """Print the problems of a file, each with its reason and remedies; their number comes last."""
     for label, text in refused.lines:
         if label in ("error", "warning"):
-            note(_colored(labelled(label, text), label))
+            _headline(label, text)
         else:
             note(labelled(label, text, width=4, indent=_INDENT))
     note(refused.message)
 
 
-def _colored(text: str, label: str) -> str:
+def _headline(label: str, text: str) -> None:
+    """Print the first line of an error, its label in red on a terminal."""
+    line = _printable(labelled(label, text))
     if label == "error" and sys.stderr.isatty() and "NO_COLOR" not in os.environ:
-        return text.replace(label, f"{_RED}{label}{_OFF}", 1)
-    return text
+        line = line.replace(label, f"{_RED}{label}{_OFF}", 1)
+    _write(sys.stderr, line)
+
+
+def _printable(text: str) -> str:
+    """Return the text with control characters and surrogates escaped: names, logs and records of a server may hold any."""
+    return "\n".join("\t".join(map(texts.escaped, line.split("\t"))) for line in text.split("\n"))
 
 
 def _write(stream: TextIO, text: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import getpass
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -24,6 +24,7 @@ from dayfly.core import names
 from dayfly.core.model import Project
 from dayfly.errors import FileError
 from dayfly.flows.actor import CLI_STATES, Actor
+from dayfly.flows.read import UNREADABLE
 from dayfly.project.deploy.scope import Scope
 
 
@@ -40,6 +41,8 @@ class Target:
     who: str
     region: str
     local: local_cloud.LocalCloud | None
+    noted: set[str] = field(default_factory=set)
+    """The keys of unreadable objects that this command has told the user about."""
 
     @property
     def is_local(self) -> bool:
@@ -82,9 +85,27 @@ class Target:
             group=names.stack(project),
             kill_role="",
             dead_letters="",
-            log=log,
+            log=self._noting_unreadable(project, log),
             emit=emit,
         )
+
+    def _noting_unreadable(self, project: str, log: Log) -> Log:
+        """Return a log that tells the user once about each object that cannot be read, and passes on all other lines."""
+
+        def noting(line: str, fields: Mapping[str, Any]) -> None:
+            key = fields.get(UNREADABLE)
+            if key is None:
+                log(line, fields)
+            elif key not in self.noted:
+                self.noted.add(key)
+                output.note(output.labelled("note", line))
+                if len(self.noted) == 1:
+                    look = f"aws s3 cp 's3://{self.bucket(project)}/{key}' -"
+                    output.note(
+                        output.labelled("do", f"look at it: {look}   docs/records.md says what dayfly does", indent=9)
+                    )
+
+        return noting
 
     def actor(self, project: str) -> Actor:
         """Return the CLI as an actor, which takes steps of a run."""

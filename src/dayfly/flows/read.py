@@ -15,12 +15,14 @@ from dayfly.core.model import Version
 from dayfly.core.record_json import BadRecord, decode, decode_election, read_json
 from dayfly.core.records import Elected, Election, Ended, Flaw, Started
 from dayfly.core.versions import read_version
-from dayfly.flows.calls import LARGEST_RECORD, Flow, Get, ListFrom, Stored, TooLarge, ask
+from dayfly.flows.calls import LARGEST_RECORD, Flow, Get, ListFrom, Log, Stored, TooLarge, ask
 
 R = TypeVar("R")
 
 LARGEST = {Started: 64 << 10, Ended: 8 << 20}
 """Bytes of the records that a server writes; LARGEST_RECORD for the others. An output takes about 300 bytes in ended.json."""
+UNREADABLE = "unreadable"
+"""The field of a log line about an object that cannot be read; its value is the key."""
 _MOST_STRAY_KEYS = 100
 
 
@@ -88,8 +90,14 @@ def _with_etag(
             try:
                 return WithEtag(record=decoded(body), etag=etag)
             except BadRecord as error:
-                return WithEtag(record=Unreadable(key, error.flaw), etag=etag)
+                return WithEtag(record=(yield from _noted(Unreadable(key, error.flaw))), etag=etag)
         case TooLarge(etag=etag):
-            return WithEtag(record=Unreadable(key, Flaw.TOO_LARGE), etag=etag)
+            return WithEtag(record=(yield from _noted(Unreadable(key, Flaw.TOO_LARGE))), etag=etag)
         case None:
             return NOT_STORED
+
+
+def _noted(found: Unreadable) -> Flow[Unreadable]:
+    """Log an object that cannot be read, and return it. Screens show such a line once."""
+    yield from ask(Log(str(found), {UNREADABLE: found.key}))
+    return found

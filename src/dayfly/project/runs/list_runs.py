@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from dayfly.core import names, ticks
 from dayfly.core.facts import NotStored, Unreadable
@@ -13,10 +13,12 @@ from dayfly.core.model import Deployed
 from dayfly.core.records import Claim, Latest
 from dayfly.core.ticks import Zones
 from dayfly.flows import read
-from dayfly.flows.calls import Flow, List, Now, ask
+from dayfly.flows.calls import Flow, List, Log, Now, ask
 from dayfly.flows.gather import gather
 from dayfly.project.runs import rows
 from dayfly.project.runs.rows import RunRow
+
+T = TypeVar("T")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_TICKS = 20_000
@@ -65,14 +67,14 @@ def open_runs(job: str | None = None) -> Flow[tuple[names.RunName, ...]]:
     if job is not None:
         prefix += f"{job}@"
     keys = yield from ask(List(prefix))
-    return tuple(names.run_names(key.removeprefix(names.OPEN) for key in keys))
+    return (yield from _named(keys, lambda key: names.run_name(key.removeprefix(names.OPEN))))
 
 
 def runs_with_records(job: str, day: str = "") -> Flow[tuple[names.RunName, ...]]:
     """Return the runs of a job that have any record: those of a day (UTC, `2026-11-24`), or all."""
     root = names.run_prefix(names.RunName(job, _EPOCH)).removesuffix(f"{names.utc_text(_EPOCH)}/")
     folders = yield from ask(List(root + day, folders=True))
-    return tuple(names.run_names(f"{job}@{folder.removeprefix(root).rstrip('/')}" for folder in folders))
+    return (yield from _named(folders, lambda folder: names.run_name(f"{job}@{folder.removeprefix(root).rstrip('/')}")))
 
 
 def finished_days() -> Flow[tuple[str, ...]]:
@@ -83,8 +85,18 @@ def finished_days() -> Flow[tuple[str, ...]]:
 
 def finished_on(day: str) -> Flow[tuple[names.DoneName, ...]]:
     """Return the finished attempts in one of the folders of `finished_days`."""
-    keys = yield from ask(List(day))
-    return names.done_names(keys)
+    return (yield from _named((yield from ask(List(day))), names.done_name))
+
+
+def _named(keys: tuple[str, ...], name: Callable[[str], T]) -> Flow[tuple[T, ...]]:
+    """Return what these keys name. A key that names nothing is logged and left out."""
+    found = []
+    for key in keys:
+        try:
+            found.append(name(key))
+        except ValueError:
+            yield from ask(Log(f"{key} is not the key of a record", {read.UNREADABLE: key}))
+    return tuple(found)
 
 
 def _finished(query: RunQuery) -> Flow[list[RunRow]]:
@@ -158,7 +170,7 @@ def _expected(job: str, query: RunQuery, zones: Zones) -> Flow[list[names.RunNam
     now = yield from ask(Now())
     oldest = max(query.since, now - timedelta(seconds=query.keep_s))
     found: list[names.RunName] = []
-    keys = yield from ask(List(names.version_prefix(job)))
+    keys = yield from _named((yield from ask(List(names.version_prefix(job)))), _version_key)
     for period in reversed(ticks.periods(keys, query.until)):
         start, end = max(period.start, oldest), min(period.end, query.until)
         if start >= end or len(found) >= _MOST_TICKS:
@@ -168,3 +180,10 @@ def _expected(job: str, query: RunQuery, zones: Zones) -> Flow[list[names.RunNam
             overdue = list(ticks.overdue(version.job.timetable, start, end, now, zones))
             found += [names.RunName(job, tick) for tick in overdue[-_MOST_TICKS:]]
     return found
+
+
+def _version_key(key: str) -> str:
+    """Return the key if it is that of a version. Raises ValueError."""
+    if not names.is_version_key(key):
+        raise ValueError(key)
+    return key

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from dayfly.core import names
 from dayfly.core.facts import Attempt, Facts, NotStored
 from dayfly.core.record_json import moment
 from dayfly.core.records import Claim, Closed, Elected, Source
 from dayfly.project.runs import state
+
+T = TypeVar("T")
 
 NEVER_STARTED = "never started"
 """The reason of a tick that has no record at all."""
@@ -91,20 +93,32 @@ def _with_attempt(row: RunRow, facts: Facts, attempt: Attempt, now: datetime) ->
 
 
 def from_receipt(row: RunRow, receipt: Mapping[str, Any]) -> RunRow:
-    """Return the row with the details of its receipt, the JSON that core/receipt.py makes."""
-    times, server = receipt.get("times") or {}, receipt.get("server") or {}
-    earlier = (receipt.get("attempts") or [])[:-1]
+    """Return the row with the details of its receipt, the JSON that core/receipt.py makes. A field of a wrong type counts as absent."""
+    times, server, attempts = (
+        _part(receipt, "times", dict),
+        _part(receipt, "server", dict),
+        _part(receipt, "attempts", list),
+    )
+    earlier = [one for one in attempts[:-1] if isinstance(one, dict)]
     row = replace(
         row,
         detailed=True,
-        source=receipt.get("source"),
-        reason=receipt.get("reason") or "",
-        detail=receipt.get("detail") or "",
-        server=server.get("type") or "",
-        market=server.get("market") or "",
-        before=tuple(one.get("reason") or one.get("outcome") or "" for one in earlier),
+        source=_part(receipt, "source", str) or None,
+        reason=_part(receipt, "reason", str),
+        detail=_part(receipt, "detail", str),
+        server=_part(server, "type", str),
+        market=_part(server, "market", str),
+        before=tuple(_part(one, "reason", str) or _part(one, "outcome", str) for one in earlier),
     )
-    began, ended = times.get("job_started"), times.get("job_ended")
-    if began and ended:
-        return replace(row, job=moment(ended) - moment(began))
-    return row
+    try:
+        return replace(row, job=moment(_part(times, "job_ended", str)) - moment(_part(times, "job_started", str)))
+    except ValueError:  # the job did not start
+        return row
+
+
+def _part(content: Mapping[str, Any], name: str, kind: type[T]) -> T:
+    """Return a field of a document; empty if it is absent, null or of another type."""
+    value = content.get(name)
+    if isinstance(value, kind):
+        return value
+    return kind()
