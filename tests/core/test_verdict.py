@@ -42,18 +42,13 @@ def closed(
     step = Close(
         closing=attempt, election=election or attempt.election, cancel=cancel, console_of="", reason="", attempt=1
     )
-    return verdict.close(step, console, NOW, "sweeper")
+    return verdict.close(step, console, {}, NOW, "sweeper")
 
 
 @pytest.mark.parametrize(("exit_code", "missing"), [(3, ()), (None, ()), (0, ("out",))])
 def test_success_without_exit_0_and_every_output_is_not_saved(exit_code, missing):
     end = closed(Ended(at=NOW, outcome="succeeded", reason="", exit=exit_code, missing=missing))
     assert (end.outcome, end.reason) == ("failed", "not-saved")
-
-
-def test_outcome_that_dayfly_does_not_know_is_failed():
-    end = closed(Ended(at=NOW, outcome="splendid", reason="", exit=0))
-    assert (end.outcome, end.reason) == ("failed", "unknown")
 
 
 def test_a_job_killed_after_a_cancel_is_cancelled():

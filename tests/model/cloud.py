@@ -43,6 +43,7 @@ ANSWERS = {
     calls.DeleteMany: "delete_many",
     calls.List: "list_all",
     calls.ListFrom: "list_from",
+    calls.ListSizes: "list_sizes",
     calls.SignGet: "sign_get",
     calls.CreateFleet: "create_fleet",
     calls.FleetServers: "fleet_servers",
@@ -168,6 +169,10 @@ class ModelCloud:
     def list_from(self, call: calls.ListFrom) -> tuple[str, ...]:
         keys = sorted(key for key in self.objects if key.startswith(call.prefix) and key > call.after)
         return tuple(keys[: call.most])
+
+    def list_sizes(self, call: calls.ListSizes) -> Mapping[str, int]:
+        keys = self.list_from(calls.ListFrom(call.prefix, call.after, calls.PAGE))
+        return {key: len(self.objects[key]) for key in keys}
 
     def sign_get(self, call: calls.SignGet) -> str:
         return f"https://model/{call.key}?{call.seconds}"

@@ -68,6 +68,14 @@ def list_from(context: Context, call: calls.ListFrom) -> tuple[str, ...]:
     return tuple(each["Key"] for each in page.get("Contents", []))
 
 
+def list_sizes(context: Context, call: calls.ListSizes) -> dict[str, int]:
+    """Return one page of keys with their sizes."""
+    page = _s3(context).list_objects_v2(
+        Bucket=context.bucket, Prefix=call.prefix, StartAfter=call.after, MaxKeys=calls.PAGE
+    )
+    return {each["Key"]: each["Size"] for each in page.get("Contents", [])}
+
+
 def sign_get(context: Context, call: calls.SignGet) -> str:
     """Return a link to an object, signed with the current credentials. No request is sent."""
     target = {"Bucket": context.bucket, "Key": call.key}

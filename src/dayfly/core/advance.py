@@ -183,9 +183,9 @@ def _not_shown(attempt: Attempt, name: str, since: datetime, close: Step, now: d
     if now - since <= ABSENT_AFTER:
         return step.Wait(reason=f"EC2 does not show {name}: unknown, not gone", attempt=number)
     match attempt.absent:
-        case WithEtag(record=Absent(at=first)) if now - first < BETWEEN_SIGHTINGS:
+        case WithEtag(record=Absent(at=first)) if timedelta(0) <= now - first < BETWEEN_SIGHTINGS:
             return step.Wait(reason=f"EC2 did not show {name} once; to be confirmed", attempt=number)
-        case WithEtag(record=Absent(at=first)) if now - first <= SIGHTING_EXPIRES:
+        case WithEtag(record=Absent(at=first)) if BETWEEN_SIGHTINGS <= now - first <= SIGHTING_EXPIRES:
             return close
     reason = f"EC2 does not show {name}, {ABSENT_AFTER} after its launch"
     return step.RecordAbsence(server=name, expired=attempt.absent, reason=reason, attempt=number)
@@ -196,11 +196,18 @@ def _close(facts: Facts, attempt: Attempt, elected: Elected | NoServer, reason: 
     match attempt.ended, attempt.server:
         case NotStored(), Server(id=id):
             console_of = id
+    declared: tuple[str, ...] = ()
+    outputs_at = ""
+    match attempt.ended, facts.version(attempt.intent.version):
+        case Ended(outcome=Outcome.SUCCEEDED), Deployed(job=job):
+            declared, outputs_at = job.outputs, _outputs_prefix(facts, attempt)
     return step.Close(
         closing=attempt,
         election=elected,
         cancel=facts.cancel,
         console_of=console_of,
+        declared=declared,
+        outputs_at=outputs_at,
         reason=reason,
         attempt=attempt.number,
     )
@@ -289,13 +296,16 @@ def _becomes_latest(facts: Facts, claim: Claim, attempt: Attempt, closed: Closed
     return True
 
 
+def _outputs_prefix(facts: Facts, attempt: Attempt) -> str:
+    return f"{out_prefix(facts.run, attempt.number, attempt.intent.role_id, attempt.elected_id)}output/"
+
+
 def _latest(facts: Facts, attempt: Attempt, ended: Ended, now: datetime) -> Latest:
-    prefix = out_prefix(facts.run, attempt.number, attempt.intent.role_id, attempt.elected_id)
     return Latest(
         run=str(facts.run),
         attempt=attempt.number,
         at=now,
-        prefix=f"{prefix}output/",
+        prefix=_outputs_prefix(facts, attempt),
         outputs=ended.outputs,
     )
 

@@ -12,7 +12,19 @@ from typing import Any
 
 from dayfly.core import names
 from dayfly.core.model import LONGEST, LONGEST_LIFETIME, Job, Timetable
-from dayfly.core.records import Claim, Elected, Intent, Latest, Opened, Output, Requested, Slot
+from dayfly.core.records import (
+    Claim,
+    Decision,
+    Elected,
+    Ended,
+    Intent,
+    Latest,
+    Opened,
+    Outcome,
+    Output,
+    Requested,
+    Slot,
+)
 
 _SERVER = re.compile(r"i-[0-9a-z]{1,40}")
 _MOST_ATTEMPTS = 1_000_000
@@ -54,10 +66,17 @@ def _slot(record: Slot) -> None:
 
 def _claim(record: Claim) -> None:
     names.run_name(record.run)
+    if record.decision == Decision.RUN:
+        _version(record.version)
+
+
+def _version(key: str) -> None:
+    _require(names.is_version_key(key), "version")
 
 
 def _intent(record: Intent) -> None:
     _attempt(record.attempt)
+    _version(record.version)
     _require(bool(record.markets), "markets")
     requests = [record.requests.get(market) for market in record.markets]
     _require(all(isinstance(request, Mapping) for request in requests), "requests")
@@ -66,6 +85,12 @@ def _intent(record: Intent) -> None:
 
 def _elected(record: Elected) -> None:
     _require(bool(_SERVER.fullmatch(record.server)), "server")
+
+
+def _ended(record: Ended) -> None:
+    _require(record.outcome != Outcome.CANCELLED, "outcome: no server cancels a run")
+    for number, most in ((record.exit, 255), (record.signal, 64)):
+        _require(0 <= (number or 0) <= most, "exit or signal")
 
 
 def _output(record: Output) -> None:
@@ -93,6 +118,7 @@ _CHECKS: dict[type[Any], Callable[[Any], None]] = {
     Claim: _claim,
     Intent: _intent,
     Elected: _elected,
+    Ended: _ended,
     Output: _output,
     Latest: _latest,
     Timetable: _timetable,

@@ -74,6 +74,19 @@ class EndReason(StrEnum):
     LOST = "lost"
 
 
+class AgentReason(StrEnum):
+    """Reasons that the agent gives, beside `exit N` and `killed by signal N`. Empty for success, and when time ran out."""
+
+    NONE = ""
+    UNKNOWN = "unknown"
+    OUTPUT_MISSING = "output-missing"
+    NOT_SAVED = "not-saved"
+    OUT_OF_MEMORY = "out-of-memory"
+    DISK_FULL = "disk-full"
+    SETUP = "setup"
+    NO_NETWORK = "no-network"
+
+
 class Flaw(StrEnum):
     """Why an object cannot be read as its record."""
 
@@ -289,7 +302,7 @@ class Ended:
     """`ended.json`, by the agent, written last: how the job ended and what was stored."""
 
     at: datetime
-    outcome: str
+    outcome: Outcome
     reason: str
     detail: str = ""
     job_started: datetime | None = None

@@ -311,13 +311,19 @@ class RecordAbsence(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class Close(Step):
-    """Decide how the attempt ended. `console_of`: the server whose console may say why; empty if the agent said it."""
+    """Decide how the attempt ended. `console_of`: the server whose console may say why; empty if the agent said it.
+
+    `declared`: the job's patterns of outputs. `outputs_at`: the prefix of what the server stored, to be listed; empty if it did
+    not report success.
+    """
 
     state = State.SERVER_GONE
     closing: Attempt
     election: Election
     cancel: Cancel | NotStored | Unreadable
     console_of: str
+    declared: tuple[str, ...] = ()
+    outputs_at: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
+from dayfly.core import report
 from dayfly.core.facts import NOT_STORED, Attempt, NotShown, NotStored, Server, Unreadable
 from dayfly.core.records import Cancel, Cause, Closed, Elected, Ended, EndOrder, EndReason, NoServer, Outcome, Started
 from dayfly.core.step import Close
@@ -22,8 +24,11 @@ class _End(NamedTuple):
     detail: str
 
 
-def close(step: Close, console: tuple[str, ...], now: datetime, by: str) -> Closed:
-    """Return the closing record of an attempt that has no live server. `console`: dayfly's lines on the server's console."""
+def close(step: Close, console: tuple[str, ...], stored: Mapping[str, int], now: datetime, by: str) -> Closed:
+    """Return the closing record of an attempt that has no live server.
+
+    `console`: dayfly's lines on the server's console. `stored`: sizes by key of what the server stored as outputs.
+    """
     attempt = step.closing
     match step.election:
         case NoServer() as no_server:
@@ -32,7 +37,7 @@ def close(step: Close, console: tuple[str, ...], now: datetime, by: str) -> Clos
                 at=now, by=by, **end._asdict(), server=None, gone=None, ended_by="there was no server", console=console
             )
         case Elected(server=server):
-            end = _outcome(attempt, step.cancel, console)
+            end = _outcome(step, console, stored)
             return Closed(
                 at=now,
                 by=by,
@@ -66,22 +71,24 @@ def _without_server(no_server: NoServer) -> _End:
     return _End(Outcome.FAILED, no_server.reason, no_server.detail)
 
 
-def _outcome(attempt: Attempt, cancel: Cancel | NotStored | Unreadable, console: tuple[str, ...]) -> _End:
-    match attempt.ended, cancel:
+def _outcome(step: Close, console: tuple[str, ...], stored: Mapping[str, int]) -> _End:
+    match step.closing.ended, step.cancel:
         case Ended() as ended, _:
-            return _from_agent_report(ended, cancel)
+            return _from_agent_report(step, ended, stored)
         case _, Cancel() | Unreadable():
             return _End(Outcome.CANCELLED, EndReason.CANCELLED, "its server was ended; the log so far is kept")
-    return _without_agent_report(attempt, console)
+    return _without_agent_report(step.closing, console)
 
 
-def _from_agent_report(ended: Ended, cancel: Cancel | NotStored | Unreadable) -> _End:
-    """Return the outcome that the agent reported, if it agrees with the exit code and the outputs."""
-    if ended.outcome not in tuple(Outcome):
-        return _End(Outcome.FAILED, EndReason.UNKNOWN, f"the agent reported an unknown outcome: {ended.outcome}")
-    outcome = Outcome(ended.outcome)
+def _from_agent_report(step: Close, ended: Ended, stored: Mapping[str, int]) -> _End:
+    """Return the outcome that the agent reported, if it agrees with the exit code and with what is stored."""
+    outcome, cancel = ended.outcome, step.cancel
     if outcome == Outcome.SUCCEEDED and (ended.exit != 0 or ended.missing):
         return _End(Outcome.FAILED, EndReason.NOT_SAVED, "the agent reported success, but not exit 0 and every output")
+    if outcome == Outcome.SUCCEEDED:
+        lacking = report.why_not_saved(ended, step.declared, stored)
+        if lacking:
+            return _End(Outcome.FAILED, EndReason.NOT_SAVED, f"the agent reported success, but {lacking}")
     if outcome == Outcome.FAILED and not isinstance(cancel, NotStored) and ended.signal:
         return _End(Outcome.CANCELLED, EndReason.CANCELLED, ended.detail)
     return _End(outcome, ended.reason, ended.detail)
@@ -90,15 +97,19 @@ def _from_agent_report(ended: Ended, cancel: Cancel | NotStored | Unreadable) ->
 def _without_agent_report(attempt: Attempt, console: tuple[str, ...]) -> _End:
     """Return the end of an attempt whose agent stored no ended.json."""
     server = attempt.server
+    went = "its server went away without reporting an end"
+    for unreadable in attempt.unreadable:
+        if unreadable.key.endswith("/ended.json"):
+            went = f"its server went away, and what it reported cannot be used: {unreadable.why}"
     if not server.reason_code:
-        detail = "its server went away without reporting an end; EC2 does not say why"
+        detail = f"{went}; EC2 does not say why"
         return _End(Outcome.FAILED, EndReason.UNKNOWN, detail)
     if server.reason_code in ("Server.SpotInstanceTermination", "Server.SpotInstanceShutdown"):
         return _End(Outcome.FAILED, EndReason.INTERRUPTED, "EC2 took the spot server back")
     began = "the job had not started"
     if isinstance(attempt.started, Started):
         began = "the job had started"
-    detail = f"its server went away without reporting an end ({_ended_by(attempt, NOT_STORED, console)}); {began}"
+    detail = f"{went} ({_ended_by(attempt, NOT_STORED, console)}); {began}"
     return _End(Outcome.FAILED, EndReason.LOST, detail)
 
 

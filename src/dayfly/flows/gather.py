@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from dayfly.core import claim as claims
-from dayfly.core import names, unreadable
+from dayfly.core import names, report, unreadable
 from dayfly.core.facts import NOT_STORED, Attempt, Facts, NotShown, NotStored, Server, Unreadable, WithEtag
 from dayfly.core.model import Version
 from dayfly.core.records import (
@@ -183,10 +183,14 @@ def _with_reports(run: names.RunName, attempt: Attempt, elected: Elected) -> Flo
     if isinstance(started, Unreadable):
         bad.append(started)
         started = NOT_STORED
+    if isinstance(started, Started):
+        started = report.started(started)
     ended = yield from read.record(Ended, names.ended_key(prefix))
     if isinstance(ended, Unreadable):
         bad.append(ended)
         ended = NOT_STORED
+    if isinstance(ended, Ended):
+        ended = report.ended(ended, prefix)
     return replace(attempt, started=started, ended=ended, unreadable=tuple(bad))
 
 

@@ -48,6 +48,9 @@ from dayfly.flows.removal import remove_records
 LINK_SECONDS = 900
 """Links to agent and bundle are valid longer than a server waits for go.json (10 min), shorter than a session of the launcher's role."""
 
+MOST_OUTPUTS = 200_000
+"""More than a readable ended.json can name. A server can store as many objects as it likes."""
+
 UNREAD = ""
 """The etag of an object that this walk wrote itself. No object has it: a step that needs the etag loses, and reads again."""
 
@@ -166,9 +169,21 @@ def _close(found: Close, facts: Facts, actor: Actor, now: datetime) -> Flow[Take
     console: tuple[str, ...] = ()
     if found.console_of:
         console = yield from ask(calls.ReadConsole(found.console_of))
-    yield from _write(facts, found, verdict.close(found, console, now, actor.who))
+    stored = yield from _stored_sizes(found.outputs_at)
+    yield from _write(facts, found, verdict.close(found, console, stored, now, actor.who))
     # The effects need the slot, `latest` and the markers under done/, read after the close.
     return Outdated()
+
+
+def _stored_sizes(prefix: str) -> Flow[Mapping[str, int]]:
+    """Return the sizes of what a server stored, by key; of the first MOST_OUTPUTS, and of nothing for an empty prefix."""
+    sizes: dict[str, int] = {}
+    after, more = prefix, bool(prefix)
+    while more and len(sizes) < MOST_OUTPUTS:
+        page = yield from ask(calls.ListSizes(prefix, after))
+        sizes.update(page)
+        after, more = max(page, default=after), len(page) == calls.PAGE
+    return sizes
 
 
 def _close_unknown(found: CloseUnknown, facts: Facts, actor: Actor, now: datetime) -> Flow[Taken]:

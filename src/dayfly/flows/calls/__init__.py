@@ -35,11 +35,13 @@ from dayfly.flows.calls.call import Call, Flow, Log, Now, ShowBytes, Sleep, ask
 from dayfly.flows.calls.kill_schedules import Arm, Disarm, IsArmed
 from dayfly.flows.calls.objects import (
     LARGEST_RECORD,
+    PAGE,
     Delete,
     DeleteMany,
     Get,
     List,
     ListFrom,
+    ListSizes,
     Put,
     PutMatch,
     PutNew,
@@ -62,6 +64,7 @@ from dayfly.flows.calls.stack import (
 
 __all__ = [
     "LARGEST_RECORD",
+    "PAGE",
     "AbortSomeUploads",
     "Arm",
     "BucketSize",
@@ -100,6 +103,7 @@ __all__ = [
     "ListFrom",
     "ListSchedules",
     "ListServers",
+    "ListSizes",
     "Log",
     "MeasureBucket",
     "NoStack",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dayfly.flows.calls.call import Call
@@ -80,6 +81,18 @@ class List(Call[tuple[str, ...]]):
 
     prefix: str
     folders: bool = False
+
+
+PAGE = 1000
+"""Keys in one page of a listing."""
+
+
+@dataclass(frozen=True)
+class ListSizes(Call[Mapping[str, int]]):
+    """List a page of up to PAGE keys under a prefix that sort after `after`, each with its size in bytes. One request."""
+
+    prefix: str
+    after: str
 
 
 @dataclass(frozen=True)
