@@ -85,6 +85,7 @@ class AgentReason(StrEnum):
     DISK_FULL = "disk-full"
     SETUP = "setup"
     NO_NETWORK = "no-network"
+    NO_AGENT = "no-agent"
 
 
 class Flaw(StrEnum):
@@ -94,6 +95,8 @@ class Flaw(StrEnum):
     NOT_JSON = "it is not JSON"
     WRONG_CONTENT = "a field is missing or has a wrong value"
     NOT_STORED = "it is not in the bucket"
+    BAD_KEY = "dayfly writes no object with such a key"
+    NO_SCHEDULE = "its schedule or time zone cannot be used"
 
 
 @dataclass(frozen=True, kw_only=True)

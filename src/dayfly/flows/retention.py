@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from dayfly.core import names
+from dayfly.core.facts import Unreadable
 from dayfly.core.record_json import encode
-from dayfly.core.records import Latest, Opened, Source
+from dayfly.core.records import Flaw, Latest, Opened, Source
 from dayfly.flows import read
 from dayfly.flows.calls import Delete, Flow, List, PutNew, ask
 from dayfly.flows.removal import remove_records
@@ -20,13 +21,18 @@ MAX_RUNS_PER_SWEEP, MAX_OBJECTS_PER_SWEEP = 500, 20_000
 """Limits of one sweep, which has 14 minutes. A hundred runs take a few seconds, a thousand objects one second."""
 
 
+UNKNOWN = "unknown"
+"""Instead of the run that `latest` names: none of the job's runs may be removed."""
+
+
 @dataclass
 class Removal:
-    """The runs that were removed. `more`: the next sweep must continue."""
+    """The runs that were removed. `more`: the next sweep must continue. `unreadable`: what kept a run from being removed."""
 
     runs: list[str] = field(default_factory=list)
     objects: int = 0
     more: bool = False
+    unreadable: list[Unreadable] = field(default_factory=list)
 
 
 def remove_old_runs(now: datetime, keep_s: int) -> Flow[Removal]:
@@ -38,13 +44,14 @@ def remove_old_runs(now: datetime, keep_s: int) -> Flow[Removal]:
         if day.removeprefix(names.DONE).rstrip("/") >= before:
             continue
         markers = yield from ask(List(day))
-        for run in dict.fromkeys(names.done_name(key).run for key in markers):
+        removed.unreadable += [Unreadable(key, Flaw.BAD_KEY) for key in markers if not names.done_names([key])]
+        for run in dict.fromkeys(done.run for done in names.done_names(markers)):
             if len(removed.runs) >= MAX_RUNS_PER_SWEEP or removed.objects >= MAX_OBJECTS_PER_SWEEP:
                 removed.more = True
                 return removed
             if run.job not in latest_runs:
-                latest_runs[run.job] = yield from _latest_run(run.job)
-            if str(run) == latest_runs[run.job] or not (yield from _mark(run, now)):
+                latest_runs[run.job] = yield from _latest_run(run.job, removed)
+            if latest_runs[run.job] in (str(run), UNKNOWN) or not (yield from _mark(run, now)):
                 continue
             removed.objects += yield from remove_records(run)
             yield from ask(Delete(names.open_key(run)))
@@ -58,9 +65,12 @@ def _mark(run: names.RunName, now: datetime) -> Flow[bool]:
     return (yield from ask(PutNew(names.open_key(run), encode(mark))))
 
 
-def _latest_run(job: str) -> Flow[str]:
-    """Return the run that `latest` names; empty when there is none."""
+def _latest_run(job: str, removed: Removal) -> Flow[str]:
+    """Return the run that `latest` names; empty when there is none, UNKNOWN when it cannot be read."""
     match (yield from read.record(Latest, names.latest_key(job))):
         case Latest(run=run):
             return run
+        case Unreadable() as unreadable:
+            removed.unreadable.append(unreadable)
+            return UNKNOWN
     return ""

@@ -1,21 +1,22 @@
 """The sweeper's flow: ends servers that must end, walks every open run, removes old runs, writes a heartbeat.
 
 Servers past their deadline are ended first, by their tags alone, so no later failure can keep one alive. A failure in one part
-does not stop the others; it is raised at the end, and no heartbeat is written.
+does not stop the others; it is raised at the end, and no heartbeat is written. An object that cannot be read is no failure: it has
+a meaning (docs/records.md), so the sweep names it in the log, once, and is complete.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
 from dayfly.core import names, sweep
-from dayfly.core.facts import BadRunTags, NotStored, RunTags, Server, Unreadable
+from dayfly.core.facts import NOT_STORED, BadRunTags, NotStored, RunTags, Server, Unreadable
 from dayfly.core.model import Timetable
 from dayfly.core.record_json import encode
-from dayfly.core.records import Elected, EndOrder, Heartbeat, Intent
+from dayfly.core.records import Elected, EndOrder, Flaw, Heartbeat, Intent
 from dayfly.errors import Unclear
 from dayfly.flows import read, undelivered
 from dayfly.flows.actor import Actor
@@ -23,6 +24,7 @@ from dayfly.flows.calls import Arm, Flow, List, ListServers, Log, Now, Put, PutN
 from dayfly.flows.retention import remove_old_runs
 from dayfly.flows.undelivered import MAX_LOOKBACK, MAX_TICKS_PER_SWEEP
 from dayfly.flows.visit import OnServer, visit
+from dayfly.flows.walk import WalkResult
 
 T = TypeVar("T")
 
@@ -32,6 +34,7 @@ class SweepResult:
     """What one sweep did: the servers that it ended, each with the reason; the runs that it walked or removed; what failed.
 
     `elected`: servers that it saw on their runs, as they should be. `timetables`: what the next sweep need not read again.
+    `unreadable`: what is wrong with objects that cannot be read, by key.
     """
 
     ended: dict[str, str] = field(default_factory=dict)
@@ -42,6 +45,11 @@ class SweepResult:
     timetables: dict[str, Timetable] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+    def note(self, found: Iterable[Unreadable]) -> None:
+        """Note objects that cannot be read."""
+        self.unreadable.update({each.key: each.why for each in found})
 
 
 def sweep_project(actor: Actor, keep_s: int) -> Flow[SweepResult]:
@@ -59,14 +67,16 @@ def sweep_project(actor: Actor, keep_s: int) -> Flow[SweepResult]:
         if server.id not in result.ended and server.id not in result.elected and not server.gone:
             yield from _isolated(server.id, _by_records(server, actor, result), result)
             yield from _isolated(server.id, _arm(server, result), result)
-    last = yield from read.record(Heartbeat, names.HEARTBEAT)
     now = yield from ask(Now())
+    last = yield from _last_sweep(now, result)
     yield from _isolated("ticks", _catch_up(now, last, frozenset(running), actor, result), result)
     kept = ""
     if isinstance(last, Heartbeat):
         kept = last.kept
     if kept != now.date().isoformat():
         kept = (yield from _isolated("keep", _remove_old_runs(now, keep_s, result), result)) or kept
+    for key, why in sorted(result.unreadable.items()):
+        yield from ask(Log(f"{key} cannot be used", {"why": why}))
     if result.failed:
         raise Unclear(f"parts of the sweep failed: {'; '.join(result.failed)}", hint="the next sweep tries again")
     beat = Heartbeat(
@@ -79,6 +89,16 @@ def sweep_project(actor: Actor, keep_s: int) -> Flow[SweepResult]:
     )
     yield from ask(Put(names.HEARTBEAT, encode(beat)))
     return result
+
+
+def _last_sweep(now: datetime, result: SweepResult) -> Flow[Heartbeat | NotStored]:
+    """Return the heartbeat of the last sweep. One that cannot be read, or is of the future, says nothing."""
+    match (yield from read.record(Heartbeat, names.HEARTBEAT)):
+        case Heartbeat(at=at) as last if at <= now:
+            return last
+        case Unreadable() as unreadable:
+            result.note([unreadable])
+    return NOT_STORED
 
 
 def _isolated(what: str, part: Flow[T], result: SweepResult) -> Flow[T | None]:
@@ -98,11 +118,17 @@ def end_by_tags(server: Server, actor: Actor, result: SweepResult) -> Flow[None]
 
 
 def _visit(name: str, shown: Mapping[str, Server], actor: Actor, result: SweepResult) -> Flow[None]:
-    run = names.run_name(name)
+    try:
+        run = names.run_name(name)
+    except ValueError:
+        result.note([Unreadable(f"{names.OPEN}{name}", Flaw.BAD_KEY)])
+        return
     keys = yield from ask(List(names.run_prefix(run)))
     match (yield from visit(run, keys, actor, shown)):
         case OnServer(server=server) if server.run_tags == (run, server.attempt):
             result.elected.add(server.id)
+        case WalkResult(facts=facts):
+            result.note(facts.unreadable)
     result.walked.append(name)
 
 
@@ -131,7 +157,7 @@ def _arm(server: Server, result: SweepResult) -> Flow[None]:
 
 
 def _catch_up(
-    now: datetime, last: Heartbeat | NotStored | Unreadable, running: frozenset[str], actor: Actor, result: SweepResult
+    now: datetime, last: Heartbeat | NotStored, running: frozenset[str], actor: Actor, result: SweepResult
 ) -> Flow[None]:
     """Deliver the ticks that have no run, or claim them as missed."""
     since, known = now - MAX_LOOKBACK, dict[str, Timetable]()
@@ -139,6 +165,7 @@ def _catch_up(
         since, known = last.ticks_since or last.at, dict(last.timetables)
     found = yield from undelivered.find(now, since, known, running, actor)
     result.timetables = found.timetables
+    result.note(found.unreadable)
     for each in found.ticks[:MAX_TICKS_PER_SWEEP]:
         if (yield from _isolated(str(each.run), undelivered.catch_up(each, actor), result)):
             result.missed.append(str(each.run))
@@ -150,6 +177,7 @@ def _remove_old_runs(now: datetime, keep_s: int, result: SweepResult) -> Flow[st
     """Remove old runs. Return today's date when all are removed; empty when the next sweep must continue."""
     removed = yield from remove_old_runs(now, keep_s)
     result.removed = removed.runs
+    result.note(removed.unreadable)
     if removed.more:
         return ""
     return now.date().isoformat()

@@ -6,16 +6,17 @@ a day; only ticks that are neither finished nor open are looked at one by one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
 
 from dayfly.core import claim, names, ticks
 from dayfly.core.event import LaunchAt
+from dayfly.core.facts import Unreadable
 from dayfly.core.model import Deployed, Timetable
 from dayfly.core.record_json import encode
-from dayfly.core.records import Source
+from dayfly.core.records import Flaw, Source
 from dayfly.flows import read
 from dayfly.flows.actor import Actor
 from dayfly.flows.calls import Flow, List, ListFrom, Log, Now, PutNew, ask
@@ -41,10 +42,14 @@ class Expected:
 
 @dataclass
 class Undelivered:
-    """Ticks that have no run, oldest version first, and the timetables of the versions that were looked at, by key."""
+    """Ticks that have no run, oldest version first, and the timetables of the versions that were looked at, by key.
+
+    `unreadable`: objects that no ticks could be found for.
+    """
 
     ticks: list[Expected] = field(default_factory=list)
     timetables: dict[str, Timetable] = field(default_factory=dict)
+    unreadable: list[Unreadable] = field(default_factory=list)
 
 
 def find(
@@ -58,12 +63,18 @@ def find(
     found = Undelivered()
     expected: list[Expected] = []
     keys = yield from ask(List(names.VERSIONS))
-    for job, versions in groupby(keys, key=lambda key: key.split("/")[1]):
+    found.unreadable += [Unreadable(key, Flaw.BAD_KEY) for key in keys if not names.is_version_key(key)]
+    for job, versions in groupby(filter(names.is_version_key, keys), key=lambda key: key.split("/")[1]):
         for period in ticks.periods(versions, now):
             # A tick can become too old long after its version was replaced: start_within is a day at most.
-            if period.end >= start - MAX_LOOKBACK:
-                found.timetables[period.key] = yield from _timetable(period.key, known)
-                expected += _expected(job, period, found.timetables[period.key], start, now, actor)
+            if period.end < start - MAX_LOOKBACK:
+                continue
+            match (yield from _timetable(period.key, known)):
+                case Unreadable() as unreadable:
+                    found.unreadable.append(unreadable)
+                case timetable:
+                    found.timetables[period.key] = timetable
+                    expected += _expected(job, period, start, now, actor, found)
     finished = yield from _finished(expected)
     found.ticks = [each for each in expected if each.run not in finished and str(each.run) not in running]
     return found
@@ -96,23 +107,30 @@ def catch_up(each: Expected, actor: Actor) -> Flow[bool]:
     return first
 
 
-def _timetable(key: str, known: Mapping[str, Timetable]) -> Flow[Timetable]:
+def _timetable(key: str, known: Mapping[str, Timetable]) -> Flow[Timetable | Unreadable]:
     """Return the timetable of a version. A version never changes, so one that is known is not read again."""
     if key in known:
         return known[key]
     match (yield from read.version(key)):
         case Deployed(job=job):
             return job.timetable
+        case Unreadable() as unreadable:
+            return unreadable
     return ticks.NEVER
 
 
 def _expected(
-    job: str, period: ticks.Period, timetable: Timetable, start: datetime, now: datetime, actor: Actor
-) -> Iterator[Expected]:
-    """Yield the ticks of a version that should have been delivered by now, and were not too old at `start`."""
+    job: str, period: ticks.Period, start: datetime, now: datetime, actor: Actor, found: Undelivered
+) -> list[Expected]:
+    """Return the ticks of a version that should have been delivered by now, and were not too old at `start`."""
+    timetable = found.timetables[period.key]
     first = max(period.start, start - ticks.start_within(timetable) - GRACE)
-    for tick in ticks.due(timetable, first, min(period.end, now - GRACE), actor.zones):
-        yield Expected(names.RunName(job, tick), period.key, timetable)
+    try:
+        due = list(ticks.due(timetable, first, min(period.end, now - GRACE), actor.zones))
+    except (ValueError, LookupError, OSError):  # a time zone is read from a file
+        found.unreadable.append(Unreadable(period.key, Flaw.NO_SCHEDULE))
+        due = []
+    return [Expected(names.RunName(job, tick), period.key, timetable) for tick in due]
 
 
 def _finished(expected: list[Expected]) -> Flow[frozenset[names.RunName]]:
@@ -126,6 +144,6 @@ def _finished(expected: list[Expected]) -> Flow[frozenset[names.RunName]]:
         after, page = f"{day}{names.utc_text(tick)}", ("",) * _PAGE
         while len(page) == _PAGE:
             page = yield from ask(ListFrom(day, after, most=_PAGE))
-            found.update(names.done_name(key).run for key in page)
+            found.update(done.run for done in names.done_names(page))
             after = max(page, default=after)
     return frozenset(found)
