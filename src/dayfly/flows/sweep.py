@@ -34,12 +34,13 @@ class SweepResult:
     """What one sweep did: the servers that it ended, each with the reason; the runs that it walked or removed; what failed.
 
     `elected`: servers that it saw on their runs, as they should be. `timetables`: what the next sweep need not read again.
-    `unreadable`: what is wrong with objects that cannot be read, by key.
+    `gone`: servers that were seen as terminated during this sweep. `unreadable`: what is wrong with objects that cannot be read, by key.
     """
 
     ended: dict[str, str] = field(default_factory=dict)
     walked: list[str] = field(default_factory=list)
     elected: set[str] = field(default_factory=set)
+    gone: set[str] = field(default_factory=set)
     missed: list[str] = field(default_factory=list)
     ticks_since: datetime | None = None
     timetables: dict[str, Timetable] = field(default_factory=dict)
@@ -64,7 +65,7 @@ def sweep_project(actor: Actor, keep_s: int) -> Flow[SweepResult]:
     for name in running:
         yield from _isolated(name, _visit(name, shown, actor, result), result)
     for server in servers:
-        if server.id not in result.ended and server.id not in result.elected and not server.gone:
+        if not server.gone and server.id not in {*result.ended, *result.elected, *result.gone}:
             yield from _isolated(server.id, _by_records(server, actor, result), result)
             yield from _isolated(server.id, _arm(server, result), result)
     now = yield from ask(Now())
@@ -128,6 +129,7 @@ def _visit(name: str, shown: Mapping[str, Server], actor: Actor, result: SweepRe
         case OnServer(server=server) if server.run_tags == (run, server.attempt):
             result.elected.add(server.id)
         case WalkResult(facts=facts):
+            result.gone.update(server.id for server in facts.servers if server.gone)
             result.note(facts.unreadable)
     result.walked.append(name)
 
