@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from dayfly.core import names as core
+from dayfly.core.request import LAUNCH_FOR
 from dayfly.remote.agent import job, outcome, outputs
 from dayfly.remote.agent import names as agent_names
 from dayfly.remote.boot import metadata, names, switch
@@ -22,7 +23,7 @@ FOUND = outputs.Matches(["a"], [], [])
 GOOD = job.Result(1.0, 2.0, 0)
 
 
-@pytest.mark.parametrize("word", ["FORMAT", "TAG_BUCKET", "TAG_ROLE", "TAG_LIFETIME"])
+@pytest.mark.parametrize("word", ["FORMAT", "TAG_BUCKET", "TAG_ROLE", "TAG_LIFETIME", "TAG_DEADLINE"])
 def test_shared_name_equals_core(word: str) -> None:
     assert getattr(names, word) == getattr(core, word)
 
@@ -111,7 +112,7 @@ def test_outcome_follows_from_observations(
     ("age", "seconds", "alive", "missing", "reason"),
     [
         (99.0, 100, True, 0, ""),
-        (100.0, 100, True, 0, "lifetime of 100 s is over"),
+        (100.0, 100, True, 0, "past its deadline"),
         (599.0, None, None, 0, ""),
         (600.0, None, True, 0, "lifetime unknown"),
         (600.0, 900, None, 0, "the agent did not start within 10 min of boot"),
@@ -124,6 +125,35 @@ def test_switch_powers_off_for_each_reason(
     age: float, seconds: int | None, alive: bool | None, missing: int, reason: str
 ) -> None:
     assert switch.why(age, seconds, alive, missing) == reason
+
+
+LAUNCH = datetime(2026, 11, 24, 22, 41, tzinfo=UTC).timestamp()
+LATEST_LAUNCH_S = int(LAUNCH_FOR.total_seconds())
+BOOT_S = 60
+
+
+@pytest.mark.parametrize("clock_error", [0, -20 * 365 * 86400, -3600, -90, 90, 600, 3600, 365 * 86400])
+@pytest.mark.parametrize("lifetime", [1, 60, 960, 86400, 2 * 366 * 86400])
+@pytest.mark.parametrize("delay", [0, 1, 75, LATEST_LAUNCH_S, LATEST_LAUNCH_S + BOOT_S])
+def test_switch_counts_to_the_deadline_and_no_clock_lengthens_a_life(
+    delay: int, lifetime: int, clock_error: int
+) -> None:
+    """`delay`: between the intent and the kernel's boot. A right clock gives the deadline, any other at most the lifetime from boot."""
+    deadline = core.utc_text(datetime.fromtimestamp(LAUNCH + lifetime, UTC))
+    booted = LAUNCH + delay
+    ends = booted + switch.count_down(lifetime, deadline, booted + clock_error)
+    assert ends <= booted + lifetime
+    assert ends <= LAUNCH + lifetime + LATEST_LAUNCH_S + BOOT_S
+    if clock_error == 0:
+        assert ends == max(booted + 1, LAUNCH + lifetime)
+
+
+def test_switch_does_not_believe_a_clock_that_puts_the_boot_outside_the_launch() -> None:
+    deadline = core.utc_text(datetime.fromtimestamp(LAUNCH + 86400, UTC))
+    assert switch.count_down(86400, deadline, LAUNCH + 900) == 86400 - 900
+    assert switch.count_down(86400, deadline, LAUNCH + 901) == 86400
+    assert switch.count_down(86400, deadline, LAUNCH - 1) == 86400
+    assert switch.count_down(86400, "soon", LAUNCH) == 86400
 
 
 def test_first_systemd_timer_requires_lifetime_and_agent(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ FAULTS = {
     "reboot": Fault(words="the server reboots", jobs={VM: (_WAITS, _as_root("systemctl reboot"))}),
 }
 
-# Seconds of the time limit and the margin. The switch ends a server after its lifetime, counted from boot. On an emulated machine a
+# Seconds of the time limit and the margin. The switch ends a server at its deadline. On an emulated machine a
 # boot may take two minutes, and so may a panic or a reboot. A job that waits for its fault needs more time than one that hangs.
 _HANG_S, _WAIT_S = 20, 60
 _MARGINS = {PROCESS: 60, VM: 540}

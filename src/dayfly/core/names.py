@@ -21,8 +21,10 @@ FORMAT = 1
 TAG_PROJECT = "dayfly:project"
 TAG_RUN = "dayfly:run"
 TAG_ATTEMPT = "dayfly:attempt"
-TAG_DEADLINE = "dayfly:deadline"  # UTC, `2026-11-24T22:57:01Z`: launch + time limit + margin
-TAG_LIFETIME = "dayfly:lifetime"  # whole seconds, time limit + margin; the switch counts them from kernel boot
+TAG_DEADLINE = "dayfly:deadline"  # UTC, `2026-11-24T22:57:01Z`: launch + time limit + margin; the switch counts to it
+TAG_LIFETIME = (
+    "dayfly:lifetime"  # whole seconds, time limit + margin; the switch counts no more of them from kernel boot
+)
 TAG_BUCKET = "dayfly:bucket"
 TAG_ROLE = "dayfly:role"  # unique id of the server's role, AROA...; the first half of its aws:userid
 

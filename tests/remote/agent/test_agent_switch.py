@@ -6,7 +6,10 @@ import os
 import signal
 import time
 
+import pytest
+
 from dayfly.core import names
+from dayfly.remote.boot import names as boot_names
 from remote.agent.conftest import Server
 
 
@@ -25,8 +28,48 @@ def test_lifetime_ends_the_server_while_the_agent_runs(server: Server) -> None:
     server.go("sleep 60")
     began = time.monotonic()
     server.boot()
-    assert "dayfly switch: powering off: lifetime of 3 s is over" in server.wait_off(10)
+    assert "dayfly switch: powering off: past its deadline" in server.wait_off(10)
     assert 2.5 <= time.monotonic() - began < 6
+
+
+def tagged(server: Server, lifetime: int, left: float) -> None:
+    """Set the tags of a server whose deadline is `left` seconds from now by this machine's clock."""
+    server.aws.tags[names.TAG_LIFETIME] = str(lifetime)
+    server.aws.tags[names.TAG_DEADLINE] = boot_names.utc_text(time.time() + left)
+
+
+def test_server_that_boots_late_ends_at_its_deadline(server: Server) -> None:
+    """EC2 was asked some minutes after the intent: the deadline counts from the intent, and so does the switch."""
+    tagged(server, lifetime=300, left=5)
+    server.go("sleep 60")
+    began = time.monotonic()
+    server.boot()
+    assert "dayfly switch: powering off: past its deadline" in server.wait_off(10)
+    assert 3 <= time.monotonic() - began < 8
+
+
+def test_server_that_boots_after_its_deadline_ends_at_once(server: Server) -> None:
+    tagged(server, lifetime=60, left=-5)
+    server.boot()
+    assert "dayfly switch: powering off: past its deadline" in server.wait_off(4)
+
+
+@pytest.mark.parametrize("left", [365 * 86400, 3600])
+def test_slow_clock_or_later_deadline_keeps_no_server_beyond_its_lifetime(server: Server, left: float) -> None:
+    tagged(server, lifetime=3, left=left)
+    server.boot()
+    assert "dayfly switch: powering off: past its deadline" in server.wait_off(6)
+
+
+@pytest.mark.parametrize("deadline", ["1971-01-01T00:00:00Z", "2026-01-01", ""])
+def test_clock_far_ahead_or_bad_deadline_ends_no_server_early(server: Server, deadline: str) -> None:
+    server.aws.tags[names.TAG_DEADLINE] = deadline
+    server.boot()
+    until = time.monotonic() + 5
+    while "armed for 900 s after boot" not in server.console_text():
+        assert time.monotonic() < until, server.console_text()
+        time.sleep(0.05)
+    assert "powering off" not in server.console_text()
 
 
 def test_killed_agent_ends_the_server(server: Server) -> None:

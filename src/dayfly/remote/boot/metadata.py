@@ -5,7 +5,6 @@ A path that does not exist is None. If the service is unreachable, OSError is ra
 
 from __future__ import annotations
 
-import calendar
 import json
 import threading
 import time
@@ -67,7 +66,7 @@ class Metadata:
     def _fetch(self) -> Credentials:
         folder = "iam/security-credentials/"
         found = json.loads(self.get(folder + (self.get(folder) or "").split("\n")[0]) or "{}")
-        ends = calendar.timegm(time.strptime(found["Expiration"][:19], "%Y-%m-%dT%H:%M:%S"))
+        ends = names.seconds_of(found["Expiration"])
         return Credentials(found["AccessKeyId"], found["SecretAccessKey"], found["Token"], ends)
 
     def _once(self, path: str) -> tuple[int, str]:

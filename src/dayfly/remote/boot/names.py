@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import sys
 import time
 
@@ -10,6 +11,7 @@ FORMAT = 1
 TAG_BUCKET = "dayfly:bucket"
 TAG_ROLE = "dayfly:role"
 TAG_LIFETIME = "dayfly:lifetime"
+TAG_DEADLINE = "dayfly:deadline"
 
 ENDPOINT = "AWS_ENDPOINT_URL"
 METADATA_ENDPOINT = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
@@ -23,6 +25,11 @@ def go_key(role: str, instance: str) -> str:
 def utc_text(seconds: float) -> str:
     """Format seconds since 1970 as `2026-11-24T22:41:00Z`; fractions are cut off."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def seconds_of(text: str) -> int:
+    """Read what `utc_text` writes. Raises ValueError."""
+    return calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S"))
 
 
 def utc_millis(seconds: float) -> str:

@@ -1,8 +1,8 @@
-"""The switch: power off this server when its lifetime is over, independent of the agent, the job, the network and the clock.
+"""The switch: power off this server at its deadline, independent of the agent, the job and the network.
 
-It powers off at boot + lifetime, on a second boot, if no agent started within 10 minutes of boot, and if the agent is gone. To the
-switch, first stage and agent are one: the process that holds agent.lock. Under systemd, PID 1 holds the timers, which run off.sh;
-elsewhere a process of its own uses the monotonic clock. No decision about jobs lives here.
+It powers off at the deadline, and at boot + lifetime whatever the clock says; on a second boot; if no agent started within 10 minutes
+of boot; and if the agent is gone. To the switch, first stage and agent are one: the process that holds agent.lock. Under systemd,
+PID 1 holds the timers, which run off.sh; elsewhere a process of its own counts.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ from dayfly.remote.boot.metadata import Metadata
 
 FIRST = 600.0
 """Seconds after boot by which the lifetime must be known and the agent started."""
+LATEST_BOOT = 900
+"""Seconds after the intent by which a server has booted. A clock that says otherwise is wrong."""
 _STEP = 0.5
 
 
 def main() -> None:
     """Run `VERB CONTROL KIND` of the command line.
 
-    Verbs: `arm` (at boot), `watch` and `check` (the switch itself), `start` (start the first stage), `stage` (run the first stage in
-    this process, which becomes the agent).
+    Verbs: `arm` (at boot), `watch` and `check` (the switch itself), `start` the first stage, `stage` (be the first stage).
     """
     verb, control, kind = sys.argv[1:4]
     if verb == "check":
@@ -82,7 +83,7 @@ def second_boot(state: str, instance: str, kind: str) -> bool:
 
 def _arm_timer(control: str, environ: Mapping[str, str]) -> None:
     """Have systemd power off when the lifetime is over. If it is unknown, the boothook's timer does it 10 minutes after boot."""
-    seconds = lifetime(Metadata(environ), 60)
+    seconds = lifetime(Metadata(environ), 60, time.time() - _uptime(power.SYSTEMD))
     if seconds is None:
         say("lifetime unknown: the server ends 10 minutes after boot")
         return
@@ -93,11 +94,10 @@ def _arm_timer(control: str, environ: Mapping[str, str]) -> None:
         "--timer-property=" + early,
         "-p" + early,
     ]
-    act = ["/bin/sh", control + "/off.sh", _over(seconds)]
+    act = ["/bin/sh", control + "/off.sh", _OVER]
     subprocess.run(["systemd-run", "--no-block", "--unit=dayfly-lifetime", *settings, *act], check=True)
     with open(control + "/armed", "w") as file:
         file.write(str(seconds))
-    say(f"armed for {seconds} s after boot")
 
 
 def check(control: str) -> str | None:
@@ -113,26 +113,27 @@ def check(control: str) -> str | None:
 
 
 _LATE = "the agent did not start within 10 min of boot"
+_OVER = "past its deadline"
 
 
-def _over(seconds: int) -> str:
-    return f"lifetime of {seconds} s is over"
+def _uptime(kind: str) -> float:
+    """Return the seconds since boot. A process guest boots now."""
+    if kind != power.GUEST:
+        with contextlib.suppress(OSError, ValueError), open("/proc/uptime") as file:
+            return float(file.read().split()[0])
+    return 0.0
 
 
 def watch(control: str, kind: str, environ: Mapping[str, str]) -> NoReturn:
-    """Power off when the lifetime is over or the agent is gone. Counts from boot; a process guest boots now."""
-    began = time.monotonic()
-    meta, asked_until = Metadata(environ), began + 60
-    if kind != power.GUEST:
-        with contextlib.suppress(OSError, ValueError), open("/proc/uptime") as file:
-            began -= float(file.read().split()[0])
+    """Power off at the deadline or when the agent is gone. Counts by the monotonic clock."""
+    now = time.monotonic()
+    meta, asked_until, began = Metadata(environ), now + 60, now - _uptime(kind)
+    booted = time.time() - (now - began)
     seconds: int | None = None
     missing = 0
     while True:
         if seconds is None and time.monotonic() < asked_until:
-            seconds = lifetime(meta, 0)
-            if seconds is not None:
-                say(f"armed for {seconds} s after boot")
+            seconds = lifetime(meta, 0, booted)
         alive = agent_alive(control)
         missing += 1
         if alive is not False:
@@ -149,7 +150,7 @@ def why(age: float, seconds: int | None, alive: bool | None, missing: int) -> st
     `age`: seconds since boot; `seconds`: the lifetime; `alive`: see `agent_alive`; `missing`: looks in a row without the agent.
     """
     if seconds is not None and age >= seconds:
-        return _over(seconds)
+        return _OVER
     if seconds is None and age >= FIRST:
         return "lifetime unknown"
     if alive is None and age >= FIRST:
@@ -174,12 +175,29 @@ def agent_alive(control: str) -> bool | None:
     return False
 
 
-def lifetime(meta: Metadata, patience: float) -> int | None:
-    """Return the server's lifetime in seconds, from its tag; None if it cannot be read."""
+def lifetime(meta: Metadata, patience: float, booted: float) -> int | None:
+    """Return the seconds from boot to power-off, from the server's tags; None if they cannot be read."""
     try:
-        return int(meta.tag(names.TAG_LIFETIME, patience))
+        seconds = int(meta.tag(names.TAG_LIFETIME, patience))
+        seconds = count_down(seconds, meta.get("tags/instance/" + names.TAG_DEADLINE, patience) or "", booted)
     except (OSError, ValueError):
         return None
+    say(f"armed for {seconds} s after boot")
+    return seconds
+
+
+def count_down(seconds: int, deadline: str, booted: float) -> int:
+    """Return the seconds from boot to the deadline, at most `seconds`: no clock lengthens a life.
+
+    `booted`: when the kernel booted, by the clock at boot, which is used only if it is plausible.
+    """
+    try:
+        launch = names.seconds_of(deadline) - seconds
+    except ValueError:
+        return seconds
+    if 0 <= booted - launch <= LATEST_BOOT:
+        return max(1, int(launch + seconds - booted))
+    return seconds
 
 
 def start(control: str, kind: str, environ: Mapping[str, str]) -> None:
