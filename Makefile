@@ -2,7 +2,7 @@
 # it needs.
 # Tests run by file, in as many processes as there are cores (four at most); tests/conftest.py gives the order.
 PARALLEL = -n auto --maxprocesses=4 --dist loadgroup --no-loadscope-reorder
-.PHONY: setup demo test lint check acceptance conformance lock format figures dead-code
+.PHONY: setup demo test lint check acceptance conformance lock format figures dead-code calls bench
 
 setup:
 	@scripts/setup
@@ -30,6 +30,14 @@ acceptance: setup
 # Ask the local cloud for what AWS documents, and write localcloud/docs/conformance.md
 conformance: setup
 	@.venv/bin/python localcloud/scripts/conformance
+
+# Count the requests to AWS of a launch, a retry and a sweep; fails above the limits
+calls: setup
+	@scripts/calls
+
+# Time the article's launcher and dayfly's, cold and warm, on a local cloud: make bench [ROUNDS=9]
+bench: setup
+	@scripts/bench $(if $(ROUNDS),--rounds $(ROUNDS))
 
 lock:
 	@scripts/lock

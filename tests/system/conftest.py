@@ -53,7 +53,7 @@ class Folder:
     def client(self, service: str) -> Any:
         """Return a boto3 client with the administrator's keys. Port and keys stay the same across `down` and `up`."""
         if service not in self._clients:
-            given = self._exports()
+            given = self.exports()
             self._clients[service] = boto3.client(
                 service,
                 endpoint_url=given["AWS_ENDPOINT_URL"],
@@ -66,11 +66,11 @@ class Folder:
     def control(self, path: str, said: Any = None, method: str = "POST") -> dict[str, Any]:
         """Call a control of the local cloud, such as `clock`, and return its answer."""
         data = json.dumps(said).encode() if said is not None else None
-        url = f"{self._exports()['AWS_ENDPOINT_URL']}/_localcloud/{path}"
+        url = f"{self.exports()['AWS_ENDPOINT_URL']}/_localcloud/{path}"
         with urllib.request.urlopen(urllib.request.Request(url, data=data, method=method), timeout=200) as answer:
             return json.load(answer)
 
-    def _exports(self) -> dict[str, str]:
+    def exports(self) -> dict[str, str]:
         """Return what `dayfly local env` exports; asked once."""
         if not self._exported:
             lines = self.dayfly("local", "env").stdout.splitlines()
