@@ -49,8 +49,8 @@ class ArticleSystem:
     """The servers that `answered` returned."""
     _clients: dict[str, Any] = field(default_factory=dict)
 
-    def up(self, *words: str) -> None:
-        """Start the local cloud, and read the variables that `env` exports."""
+    def prepare(self) -> None:
+        """Copy the example, and set the variables that its commands need beside those of a cloud."""
         shutil.copytree(EXAMPLE, self.home, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".localcloud"))
         self.environment = {
             "PATH": f"{BIN}:{os.environ['PATH']}",
@@ -61,6 +61,10 @@ class ArticleSystem:
             # The guest image may be the user's; the user's AWS configuration must not reach a test.
             "XDG_CACHE_HOME": str(Path.home() / ".cache"),
         } | {name: os.environ[name] for name in ("XDG_CACHE_HOME", "LOCALCLOUD_CACHE") if name in os.environ}
+
+    def up(self, *words: str) -> None:
+        """Start the local cloud, and read the variables that `env` exports."""
+        self.prepare()
         kind = ["--guests", self.guest] if self.guest != "process" else []
         self.shell(" ".join(["python -m localcloud up", *kind, *words]), limit=600)
         said = self.shell("env -i PATH=$PATH PYTHONPATH=$PYTHONPATH python -m localcloud env")

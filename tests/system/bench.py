@@ -33,8 +33,9 @@ COLD, WARM = "cold", "warm"
 
 @dataclass
 class Launchers:
-    """Both launchers on the article's local cloud. Each of dayfly's launches is the first delivery of another job's tick."""
+    """Both launchers on one local cloud. Each of dayfly's launches is the first delivery of another job's tick."""
 
+    cloud: Folder
     article: ArticleSystem
     tick: str = ""
     launched: int = 0
@@ -42,11 +43,11 @@ class Launchers:
 
     def deploy(self, jobs: int) -> None:
         """Deploy both, and remove the schedules: nothing but this program invokes."""
+        self.article.prepare()
+        self.article.environment |= self.cloud.exports()
         self.article.deploy(duration=1)
-        folder = Folder(self.article.home / "dayfly", env=self.article.environment)
-        folder.path.mkdir()
-        folder.write(project(jobs))
-        done = folder.dayfly("deploy", "--yes")
+        self.cloud.write(project(jobs))
+        done = self.cloud.dayfly("deploy", "--local", "--yes")
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
         scheduler = self.article.client("scheduler")
         for page in scheduler.get_paginator("list_schedules").paginate(GroupName=names.stack(NAME)):
@@ -121,16 +122,17 @@ def main() -> int:
     rounds = parser.parse_args().rounds
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
     with tempfile.TemporaryDirectory() as home:
-        system = ArticleSystem(Path(home) / "article")
-        system.up()
-        launchers = Launchers(system)
+        cloud = Folder(Path(home))
+        up = cloud.dayfly("local", "up")
+        assert up.returncode == 0, up.stderr
+        launchers = Launchers(cloud, ArticleSystem(Path(home) / "article"))
         try:
             launchers.deploy(2 * rounds)
             for _ in range(rounds):
                 launchers.sample(COLD)
                 launchers.sample(WARM)
         finally:
-            system.down()
+            cloud.dayfly("local", "down")
     sys.stdout.write("\n".join([*launchers.lines(), ""]))
     return int(statistics.median(launchers.ratios(COLD)) > MOST)
 
