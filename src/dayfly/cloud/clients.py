@@ -5,7 +5,10 @@ If an endpoint is given (the local cloud, tests), creating a client for an addre
 
 from __future__ import annotations
 
+import gc
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
@@ -85,9 +88,14 @@ class Aws:
         if not self._session:
             self._session.append(botocore.session.Session(profile=self.profile))
         try:
-            client = self._session[0].create_client(
-                service, region_name=self.region, endpoint_url=self.endpoint, config=self._config(service), **self._keys
-            )
+            with _no_garbage_collection():
+                client = self._session[0].create_client(
+                    service,
+                    region_name=self.region,
+                    endpoint_url=self.endpoint,
+                    config=self._config(service),
+                    **self._keys,
+                )
         except botocore.exceptions.ProfileNotFound as error:
             raise RightsError(str(error), hint="aws configure list-profiles") from error
         if self.endpoint is not None:
@@ -124,6 +132,18 @@ class Aws:
         the signature.
         """
         return "virtual" if self.endpoint is None else "path"
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Collect no garbage in the block. botocore reads megabytes of JSON to make a client, which the collector visits again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def code_of(error: Exception) -> str:
