@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 from dayfly.core import names
+from dayfly.core.event import Retry
+from dayfly.core.versions import write_version
 from dayfly.flows import calls
 from dayfly.flows.launch import launch
 from dayfly.flows.walk import walk
+from dayfly.project.deploy import plan
 from model.cloud import START, TICK, TWO_MINUTES, acting_as, cloud_with, version
 from model.stepper import Stepper
 from model.steps import NO_CAPACITY, RUN, closed, due, retry, step_past, sweep, tick
@@ -88,3 +91,22 @@ def test_slot_given_to_a_finished_run_blocks_no_retry():
         cloud.pass_time(300)
         sweep(cloud)
     assert names.attempt_key(old, 2, "intent") in cloud.objects
+
+
+def test_retry_of_a_removed_job_waits_for_the_slot():
+    cloud = cloud_with(version(schedule=TWO_MINUTES, time_limit_s=3600))
+    tick(cloud)
+    cloud.run_agent(next(iter(cloud.servers)), exit_code=3)
+    sweep(cloud)
+    cloud.pass_time(60)
+    tick(cloud, tick=TICK + timedelta(minutes=1))
+    gone = plan.removed("pi", cloud.now, "ben")
+    cloud.objects[gone.key] = write_version(gone)
+    cloud.pass_time(10)
+    cloud.run(launch(Retry(run=RUN, request="r1", same_code=True), acting_as("launcher")))
+    assert len(cloud.servers) == 2
+    cloud.run_agent(list(cloud.servers)[1])
+    sweep(cloud)
+    sweep(cloud)
+    assert len(cloud.servers) == 3
+    assert cloud.json("slots/pi.json")["holder"] == str(RUN)

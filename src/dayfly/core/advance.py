@@ -314,16 +314,19 @@ def _retry(facts: Facts, opened: Opened, last: Attempt, now: datetime) -> Step:
     """Return the step that begins another attempt, with the version in force now or, for `same_code`, the last attempt's."""
     number, key = last.number + 1, last.intent.version
     newest = ticks.in_force(facts.versions, now)
+    # Whether runs may overlap is in the version in force; when the job was removed, in the one that the last attempt ran.
+    rules: Deployed | NotStored | Unreadable = facts.version(key)
     if isinstance(newest, Deployed):
-        if _needs_slot(newest):
-            for free in _free_unreadable_slot(facts, number):
-                return free
-        if _needs_slot(newest) and not facts.holder:
-            return step.TakeSlot(reason="a retry of a job whose runs do not overlap", attempt=number)
-        if _needs_slot(newest) and facts.holder != str(facts.run):
-            return step.WaitForSlot(reason=f"the slot is held by {facts.holder}", attempt=number)
+        rules = newest
         if not opened.same_code:
             key = newest.key
+    if isinstance(rules, Deployed) and _needs_slot(rules):
+        for free in _free_unreadable_slot(facts, number):
+            return free
+        if not facts.holder:
+            return step.TakeSlot(reason="a retry of a job whose runs do not overlap", attempt=number)
+        if facts.holder != str(facts.run):
+            return step.WaitForSlot(reason=f"the slot is held by {facts.holder}", attempt=number)
     if not isinstance(facts.version(key), Deployed):
         return _finish(facts, last.number, Outcome.FAILED, f"the version {key} for attempt {number} cannot be read")
     return step.Intend(version=key, request=opened.request, reason="a retry was requested", attempt=number)
