@@ -289,7 +289,19 @@ def surplus_server_ends_after_its_run(seen: Transitions) -> None:
     cloud.run(walk(RUN, acting_as("cli")))
 
 
+def finished_run_is_armed_late_and_retried(seen: Transitions) -> None:
+    for overlap in ("skip", "allow"):
+        cloud = seen.watch(cloud_with(version(overlap=overlap)))
+        tick(cloud)
+        run_agents(cloud, exit_code=3)
+        sweep(cloud)
+        cloud.kill_schedules = dict.fromkeys(cloud.servers, cloud.now + timedelta(hours=1))
+        look(cloud)
+        retry(cloud)
+
+
 SCENARIOS = (
+    finished_run_is_armed_late_and_retried,
     whole_run,
     whole_run_that_may_overlap,
     failed_runs,

@@ -47,13 +47,19 @@ BETWEEN_SIGHTINGS = timedelta(minutes=4)
 """Two sightings this far apart come from two sweeps, which run every 5 minutes."""
 SIGHTING_EXPIRES = timedelta(minutes=15)
 """A first sighting expires after this long: either EC2 has shown the server again, or no sweep ran."""
+REMOVAL_LASTS = timedelta(minutes=15)
+"""The sweep that marked a run as being removed lives no longer. Only after that another one may continue the removal."""
 
 
 def next_step(facts: Facts, now: datetime) -> Step:
     """Return the next step of a run."""
     match facts.opened:
+        case WithEtag(record=Opened(removing=True, at=at)) if now - at <= REMOVAL_LASTS:
+            return step.AwaitRemoval(reason="another sweep removes it")
         case WithEtag(record=Opened(removing=True)) as opened:
             return step.RemoveRun(opened=opened, reason="older than `keep`")
+        case WithEtag(record=Opened(retry=int())) as opened if isinstance(facts.claim, NotStored):
+            return step.RemoveRun(opened=opened, reason="a retry opened it after it was removed")
     for unreadable in facts.broken[:1]:
         return _broken(facts, unreadable, now)
     match facts.claim:

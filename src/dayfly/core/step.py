@@ -141,7 +141,9 @@ TABLE: dict[State, Row] = {
         writes="done/DATE/TICK~JOB~N~OUTCOME",
         then=(State.STILL_ARMED, State.STILL_OPEN, State.FINISHED),
     ),
-    State.STILL_ARMED: Row(step="disarm", then=(State.STILL_OPEN, State.FINISHED)),
+    State.STILL_ARMED: Row(
+        step="disarm", then=(State.STILL_OPEN, State.FINISHED), events=(State.NEEDS_SLOT, State.NEEDS_INTENT)
+    ),
     State.STILL_OPEN: Row(step="remove the open key", then=(State.FINISHED,)),
     State.REMOVING: Row(step="remove all its objects", then=(State.FINISHED,)),
     State.FINISHED: Row(
@@ -159,17 +161,6 @@ TABLE: dict[State, Row] = {
 
 FIRST_STATES = (State.NEEDS_SLOT, State.NEEDS_DECISION, State.NEEDS_MARKER)
 """The states in which a run begins: opened, with or without the need for a slot; or claimed as missed by the sweeper."""
-
-
-def diagram() -> str:
-    """Return the table as a Mermaid state diagram."""
-    lines = ["stateDiagram-v2"]
-    lines += [f"    [*] --> {state.name}" for state in FIRST_STATES]
-    for state, row in TABLE.items():
-        lines.append(f"    {state.name}: {state.value}")
-        lines += [f"    {state.name} --> {after.name}: {row.step}" for after in row.then]
-        lines += [f"    {state.name} --> {after.name}: event" for after in row.events]
-    return "\n".join(lines) + "\n"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +183,7 @@ class Step:
     @property
     def idle(self) -> bool:
         """Return whether there is nothing to do now."""
-        return isinstance(self, (Wait, WaitForSlot, Finished))
+        return isinstance(self, (Wait, WaitForSlot, AwaitRemoval, Finished))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -390,6 +381,13 @@ class RemoveRun(Step):
 
     state = State.REMOVING
     opened: WithEtag[Opened] | WithEtag[Unreadable]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AwaitRemoval(Step):
+    """Do nothing: another sweep may still be removing the run."""
+
+    state = State.REMOVING
 
 
 @dataclass(frozen=True, kw_only=True)

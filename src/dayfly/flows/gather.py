@@ -53,6 +53,8 @@ def gather(run: names.RunName, seen: tuple[Server, ...] = ()) -> Flow[Facts]:
     for number in attempt_numbers(run, keys):
         attempts += yield from _attempt(run, number, keys, servers, now)
     numbers = {attempt.number for attempt in attempts}
+    if (yield from _removed_meanwhile(run, keys, opened, claim, numbers)):
+        return (yield from gather(run, seen))
     facts = Facts(
         run=run,
         opened=opened,
@@ -96,6 +98,15 @@ def _others_open(run: names.RunName, slot: object) -> Flow[bool]:
             runs = names.run_names(key.removeprefix(names.OPEN) for key in keys)
             return any(other != run for other in runs)
     return False
+
+
+def _removed_meanwhile(
+    run: names.RunName, keys: tuple[str, ...], opened: object, claim: object, numbers: set[int]
+) -> Flow[bool]:
+    """Return whether the run was removed between these reads: what is left of it would look like a run that must begin."""
+    if names.claim_key(run) not in keys:
+        return isinstance(opened, WithEtag) and opened != (yield from read.with_etag(Opened, names.open_key(run)))
+    return isinstance(claim, NotStored) or numbers != set(attempt_numbers(run, keys))
 
 
 def done_names(run: names.RunName) -> Flow[tuple[names.DoneName, ...]]:

@@ -213,6 +213,8 @@ def _retry(wanted: Retry, actor: Actor) -> Flow[LaunchResult]:
     if claim.asked_for(facts, number) == "":
         yield from _open_again(wanted, facts, number, now)
         facts = yield from gather(run)
+    if isinstance(facts.claim, NotStored):  # removed meanwhile; the next sweep removes what this retry wrote
+        raise _no_such(run)
     if claim.asked_for(facts, number) != wanted.request:
         raise NotFoundError(
             f"another request got attempt {number} of {run} first",
@@ -241,7 +243,7 @@ def _last_attempt(run: names.RunName, facts: Facts) -> int:
     """Return the number of the attempt that is over. Raises NotFoundError when there is none to retry."""
     claim = facts.claim
     if isinstance(claim, NotStored):
-        raise NotFoundError(f"there is no run {run}", hint=f"dayfly runs {run.job}")
+        raise _no_such(run)
     if isinstance(claim, Unreadable):
         raise NotFoundError(f"{run} cannot be retried: {claim}", hint=f"dayfly run {run.job}")
     if facts.is_open:
@@ -249,6 +251,10 @@ def _last_attempt(run: names.RunName, facts: Facts) -> int:
     if isinstance(facts.attempt, NoAttempt):
         raise NotFoundError(f"{run} never had a server ({claim.decision}: {claim.why})", hint=f"dayfly run {run.job}")
     return facts.attempt.number
+
+
+def _no_such(run: names.RunName) -> NotFoundError:
+    return NotFoundError(f"there is no run {run}", hint=f"dayfly runs {run.job}")
 
 
 def _refuse_removed(wanted: Retry, now: datetime) -> Flow[None]:

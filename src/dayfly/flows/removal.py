@@ -1,18 +1,32 @@
 """Removes what the bucket holds of one run. When that is done, and for which runs, is decided in flows/retention.py.
 
-The key of the run under open/ says that it is being removed. It is deleted last, so that a removal that was cut off is continued.
+The key of the run under open/ says that it is being removed. It is deleted last, so that a removal that was cut off is continued,
+by a later sweep that first makes the mark its own.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from dayfly.core import names
-from dayfly.core.records import Claim, Intent
+from dayfly.core.facts import Unreadable
+from dayfly.core.records import Claim, Intent, Latest, Opened, Source
 from dayfly.flows import read
 from dayfly.flows.calls import DeleteMany, Flow, List, ask
 
 
+def removal_mark(run: names.RunName, now: datetime) -> Opened:
+    """Return what the run's key under open/ holds while the run is being removed."""
+    return Opened(run=str(run), source=Source.SCHEDULE, at=now, request="", removing=True)
+
+
 def remove_records(run: names.RunName) -> Flow[int]:
-    """Delete the records, files, requests and markers of a run. Return how many."""
+    """Delete the records, files, requests and markers of a run that is marked as being removed. Return how many.
+
+    Nothing is deleted if `latest` names the run: it cannot move to a run that has the mark, so it is read after the mark.
+    """
+    if (yield from _may_be_latest(run)):
+        return 0
     records = yield from ask(List(names.run_prefix(run)))
     files = yield from ask(List(f"out/{run.job}/{names.utc_text(run.tick)}/"))
     # Keys are out/JOB/TICK/ATTEMPT/ROLEID:INSTANCE/..., and go.json is below the same ROLEID:INSTANCE.
@@ -22,6 +36,16 @@ def remove_records(run: names.RunName) -> Flow[int]:
     keys = (*files, *(f"go/{server}/go.json" for server in sorted(servers)), *requests, *records, *markers)
     yield from ask(DeleteMany(keys))
     return len(keys)
+
+
+def _may_be_latest(run: names.RunName) -> Flow[bool]:
+    """Return whether `latest` names the run, or cannot be read."""
+    match (yield from read.record(Latest, names.latest_key(run.job))):
+        case Latest(run=latest):
+            return latest == str(run)
+        case Unreadable():
+            return True
+    return False
 
 
 def _with_request(run: names.RunName, keys: tuple[str, ...]) -> list[tuple[type[Intent] | type[Claim], str]]:

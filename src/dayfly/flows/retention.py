@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 from dayfly.core import names
 from dayfly.core.facts import Unreadable
 from dayfly.core.record_json import encode
-from dayfly.core.records import Flaw, Latest, Opened, Source
+from dayfly.core.records import Flaw, Latest
 from dayfly.flows import read
 from dayfly.flows.calls import Delete, Flow, List, PutNew, ask
-from dayfly.flows.removal import remove_records
+from dayfly.flows.removal import removal_mark, remove_records
 
 MAX_RUNS_PER_SWEEP, MAX_OBJECTS_PER_SWEEP = 500, 20_000
 """Limits of one sweep, which has 14 minutes. A hundred runs take a few seconds, a thousand objects one second."""
@@ -53,16 +53,17 @@ def remove_old_runs(now: datetime, keep_s: int) -> Flow[Removal]:
                 latest_runs[run.job] = yield from _latest_run(run.job, removed)
             if latest_runs[run.job] in (str(run), UNKNOWN) or not (yield from _mark(run, now)):
                 continue
-            removed.objects += yield from remove_records(run)
+            objects = yield from remove_records(run)
             yield from ask(Delete(names.open_key(run)))
-            removed.runs.append(str(run))
+            if objects:
+                removed.objects += objects
+                removed.runs.append(str(run))
     return removed
 
 
 def _mark(run: names.RunName, now: datetime) -> Flow[bool]:
     """Write under open/ that the run is being removed, so that no retry can open it. Return False when it is open already."""
-    mark = Opened(run=str(run), source=Source.SCHEDULE, at=now, request="", removing=True)
-    return (yield from ask(PutNew(names.open_key(run), encode(mark))))
+    return (yield from ask(PutNew(names.open_key(run), encode(removal_mark(run, now)))))
 
 
 def _latest_run(job: str, removed: Removal) -> Flow[str]:

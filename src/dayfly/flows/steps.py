@@ -43,7 +43,7 @@ from dayfly.errors import Unclear
 from dayfly.flows import calls
 from dayfly.flows.actor import Actor
 from dayfly.flows.calls import Flow, ask
-from dayfly.flows.removal import remove_records
+from dayfly.flows.removal import removal_mark, remove_records
 
 LINK_SECONDS = 900
 """Links to agent and bundle are valid longer than a server waits for go.json (10 min), shorter than a session of the launcher's role."""
@@ -230,9 +230,12 @@ def _remove_open(found: RemoveOpen, facts: Facts, _actor: Actor, _now: datetime)
     return Outdated()
 
 
-def _remove_run(found: RemoveRun, facts: Facts, _actor: Actor, _now: datetime) -> Flow[Taken]:
-    yield from remove_records(facts.run)
-    yield from ask(calls.Delete(names.open_key(facts.run), found.opened.etag))
+def _remove_run(found: RemoveRun, facts: Facts, _actor: Actor, now: datetime) -> Flow[Taken]:
+    # The mark becomes this process's own, so that no other one removes anything meanwhile.
+    key = names.open_key(facts.run)
+    if (yield from ask(calls.PutMatch(key, encode(removal_mark(facts.run, now)), found.opened.etag))):
+        yield from remove_records(facts.run)
+        yield from ask(calls.Delete(key))
     return Outdated()
 
 
