@@ -2,7 +2,7 @@
 # it needs.
 # Tests run by file, in as many processes as there are cores (four at most); tests/conftest.py gives the order.
 PARALLEL = -n auto --maxprocesses=4 --dist loadgroup --no-loadscope-reorder
-.PHONY: setup demo test lint check acceptance conformance lock format figures dead-code calls bench
+.PHONY: setup demo test lint check acceptance conformance calls bench worlds planted lock format figures dead-code
 
 setup:
 	@scripts/setup
@@ -38,6 +38,14 @@ calls: setup
 # Time the article's launcher and dayfly's, cold and warm, on a local cloud: make bench [ROUNDS=9]
 bench: setup
 	@scripts/bench $(if $(ROUNDS),--rounds $(ROUNDS))
+
+# Check the invariants in random worlds on the model cloud: make worlds N=1000 SEED=1
+worlds: setup
+	@scripts/worlds --worlds $(or $(N),1000) --seed $(or $(SEED),1)
+
+# Plant known bugs in a copy of the source and print what catches each
+planted: setup
+	@PYTHONPATH=tests .venv/bin/python -m model.planted
 
 lock:
 	@scripts/lock
