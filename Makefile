@@ -47,6 +47,10 @@ worlds: setup
 planted: setup
 	@PYTHONPATH=tests .venv/bin/python -m model.planted
 
+# Fuzz events, objects in the bucket, files and tags, for some minutes: make fuzz [SEED=7]
+fuzz: setup
+	@scripts/fuzz $(if $(SEED),--seed $(SEED))
+
 lock:
 	@scripts/lock
 

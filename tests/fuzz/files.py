@@ -1,4 +1,4 @@
-"""Makes dayfly.toml files from a random generator: valid ones, and ones with odd keys, values, nesting and bytes."""
+"""Fuzzes dayfly.toml: `dayfly check` reads any file, valid or with odd keys, values, nesting and bytes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import random
 from typing import Any
 
 from dayfly.project.file import keys
+from fuzz import world
+from model.program import Account, Program
 
 GOOD = """\
 project = "pi"
@@ -35,6 +37,26 @@ WORDS = (
     "/x",
     "a" * 300,
 )
+LINES = (
+    *(
+        'market = "spot"',
+        'time_limit = "1h30m"',
+        'env = { MODE = "small", B = "a\\nb" }',
+        "outputs = []",
+        'disk = "50GB"',
+        "# é",
+    ),
+    *(
+        'overlap = "allow"',
+        'image = "ami-0a1b2c3d4e5f67890"',
+        'python = "none"',
+        'start_within = "1d"',
+        'command = ["a", ""]',
+    ),
+    *('timezone = "Pacific/Apia"', 'setup = """\nx\n"""', 'schedule = ["at(2199-12-31T23:59:59)", "rate(1 minute)"]'),
+    *('schedule = "cron(0 0 L * ? 2199)"', 'schedule = "* * * * *"', 'timezone = "Africa/El_Aaiun"', 'bundle = ["*"]'),
+)
+"""Good lines of a job."""
 NUMBERS = (
     "0",
     "-1",
@@ -53,7 +75,7 @@ DATES = ("2026-11-24", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999-23:59
 
 def text(chance: random.Random) -> str:
     """Return the text of a dayfly.toml: mostly almost valid."""
-    made = chance.choice((_changed, _changed, _changed, _appended, _structured, _spoiled))
+    made = chance.choice((_good, _changed, _changed, _appended, _structured, _spoiled))
     return made(chance)
 
 
@@ -99,6 +121,12 @@ def key(chance: random.Random) -> str:
     )
 
 
+def _good(chance: random.Random) -> str:
+    """Return the good file with another job of some good lines, most of which go together."""
+    lines = chance.sample(LINES, chance.randrange(1, 6))
+    return GOOD + '[jobs.b]\ncommand = "x"\nservers = ["c8g.large"]\n' + "\n".join(lines) + "\n"
+
+
 def _changed(chance: random.Random) -> str:
     """Return the good file with one more key of a job, or of the project."""
     line = f"{key(chance)} = {value(chance)}\n"
@@ -132,3 +160,13 @@ def _spoiled(chance: random.Random) -> str:
     for _ in range(chance.randrange(1, 4)):
         characters[chance.randrange(len(characters))] = chance.choice('"[]={}.\0\r\n\ud800é')
     return "".join(characters)
+
+
+def check(chance: random.Random) -> str:
+    """Let `dayfly check` read a file. Returns its exit code."""
+    with world.a_folder() as (_, folder):
+        (folder / "dayfly.toml").write_bytes(content(chance))
+        said = world.fine(Program(Account())("check"))
+        world.require(said.code in (0, 2), f"exit {said.code}")
+        world.require(said.code == 0 or "error" in said.err, f"exit {said.code} without an error: {said.err}")
+        return f"exit {said.code}"

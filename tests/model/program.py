@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
@@ -14,7 +16,7 @@ from dayfly.cli import target
 from dayfly.cli.main import main
 from dayfly.cloud.clients import Aws
 from dayfly.core.event import launch_request
-from dayfly.errors import DayflyError, Unclear
+from dayfly.errors import DayflyError, Refused, Unclear
 from dayfly.flows import calls
 from dayfly.flows.launch import launch
 from dayfly.remote import launcher
@@ -46,6 +48,11 @@ class Account(ModelAccount):
                 return replace(stack, outputs={**outputs, "ServerRoleId": ROLE})
             case stack:
                 return stack
+
+    def terminate_server(self, call: calls.TerminateServer) -> None:
+        if self.servers[call.server].project != PROJECT:
+            raise Refused(f"{call.server} is not a server of project {PROJECT}; it was not terminated")
+        super().terminate_server(call)
 
     def invoke(self, call: calls.Invoke) -> calls.Invoked | None:
         if not self._has("Launcher"):
@@ -108,19 +115,29 @@ class ModelTarget(target.Target):
         return OnModel(self.model, found.log, found.emit)
 
 
+@dataclass(frozen=True)
+class Said:
+    """What a command returned and printed."""
+
+    command: tuple[str, ...]
+    code: int
+    out: str
+    err: str
+
+
 @dataclass
 class Program:
-    """The program in a project's folder. `account`: what it finds there."""
+    """The program, whose commands find this account."""
 
     account: Account
-    folder: Path
-    capture: pytest.CaptureFixture[bytes]
 
-    def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        """Run a command. Returns its exit code and what it printed to stdout and stderr."""
-        code = main(list(arguments))
-        said = self.capture.readouterr()
-        return code, said.out.decode(errors="replace"), said.err.decode(errors="replace")
+    def __call__(self, *arguments: str) -> Said:
+        """Run a command. Its bytes are decoded with replacement."""
+        out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = main(["--debug", *arguments])
+        said = (stream.buffer.getvalue().decode(errors="replace") for stream in (out, err))
+        return Said(arguments, code, *said)
 
 
 def use(patch: pytest.MonkeyPatch, account: Account, folder: Path) -> None:
