@@ -71,5 +71,8 @@ class Wire:
             for key in self.objects
             if key.startswith(asked.get("prefix", "")) and key > asked.get("start-after", "")
         )
-        found = "".join(f"<Contents><Key>{key}</Key></Contents>" for key in keys[: int(asked.get("max-keys", 1000))])
+        found = "".join(
+            f"<Contents><Key>{key}</Key><Size>{len(self.objects[key])}</Size></Contents>"
+            for key in keys[: int(asked.get("max-keys", 1000))]
+        )
         return 200, f"<ListBucketResult>{found}</ListBucketResult>".encode()

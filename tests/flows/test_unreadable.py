@@ -1,4 +1,4 @@
-"""Objects that cannot be read: the run closes, its slot is freed, and nothing else is held up."""
+"""Records that cannot be read: the run closes, its slot is freed, and nothing else is held up."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from dayfly.errors import NotFoundError
 from dayfly.flows.calls import LARGEST_RECORD
 from dayfly.flows.gather import gather
 from dayfly.flows.read import LARGEST
-from model.cloud import ROLE, START, TICK, TWO_MINUTES, ModelCloud, cloud_with, version
-from model.steps import DAY, RUN, cancel, closed, retry, sweep, tick
+from model.bad_objects import OTHER, assert_healthy, assert_over, key_of, noted, two_jobs
+from model.cloud import TICK
+from model.steps import RUN, cancel, closed, retry, sweep, tick
 
 BODIES = {
     "empty": b"",
@@ -27,45 +28,6 @@ BODIES = {
     "half of a surrogate pair": b'{"by": "\\ud800", "why": "\\ud800"}',
 }
 RECORDS = ("claim", "1/intent", "1/server", "1/spot-refused", "1/sent", "1/absent", "1/end", "1/closed", "1/receipt")
-OTHER = names.RunName("zz", TICK)
-
-
-def two_jobs(**changes) -> ModelCloud:
-    """Return a cloud with the job that gets a bad object, and a healthy one beside it."""
-    return cloud_with(version(schedule=TWO_MINUTES, **changes), version(name="zz", start_within_s=4 * 3600))
-
-
-def key_of(cloud: ModelCloud, what: str) -> str:
-    [server, *_] = cloud.servers
-    keys = {
-        "open": names.open_key(RUN),
-        "slot": names.slot_key("pi"),
-        "latest": names.latest_key("pi"),
-        "heartbeat": names.HEARTBEAT,
-        "version": next(key for key in cloud.objects if key.startswith("jobs/pi/")),
-        "cancel": names.attempt_key(RUN, 1, "cancel"),
-        "started": names.started_key(names.out_prefix(RUN, 1, ROLE, server)),
-        "ended": names.ended_key(names.out_prefix(RUN, 1, ROLE, server)),
-    }
-    return keys.get(what) or f"{names.run_prefix(RUN)}{what}.json"
-
-
-def assert_healthy(cloud: ModelCloud) -> None:
-    """Run the other job to its end, and check that sweeps do all they should."""
-    tick(cloud, job="zz", request="healthy")
-    [server] = [server.id for server in cloud.servers.values() if server.run == str(OTHER)]
-    cloud.run_agent(server)
-    sweep(cloud)
-    assert closed(cloud, OTHER)["outcome"] == "succeeded"
-    assert cloud.json("latest/zz.json")["run"] == str(OTHER)
-    assert cloud.json(names.HEARTBEAT)["at"].startswith(names.utc_text(cloud.now)[:-1])
-
-
-def assert_over(cloud: ModelCloud) -> None:
-    assert all(server.gone for server in cloud.servers.values())
-    assert [key for key in cloud.objects if key.startswith(("open/", "slots/"))] == []
-    assert [key for key in cloud.objects if key.startswith(names.done_prefix(RUN))] != []
-    assert not cloud.kill_schedules
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
@@ -156,6 +118,15 @@ def test_broken_run_whose_server_was_never_seen_closes_after_two_sightings():
     cloud.pass_time(300)
     sweep(cloud)
     assert closed(cloud)["reason"] == "unknown"
+
+
+def test_sweep_logs_each_unreadable_object_once():
+    cloud = two_jobs()
+    tick(cloud)
+    bad = [key_of(cloud, what) for what in ("open", "claim", "1/intent", "1/cancel", "heartbeat")]
+    cloud.objects.update(dict.fromkeys(bad, b"{"))
+    sweep(cloud)
+    assert sorted(noted(cloud)) == sorted(bad)
 
 
 def test_cancel_ends_the_server_of_a_broken_run():
@@ -262,108 +233,29 @@ def test_broken_run_can_be_retried_unless_its_claim_is_lost():
         retry(cloud, request="retry-2")
 
 
-def test_tick_of_an_unreadable_version_is_missed_or_rejected():
+@pytest.mark.parametrize("what", ["open", "claim", "1/intent", "slot", "latest", "version"])
+def test_record_of_another_run_is_none_of_this_one(what):
     cloud = two_jobs()
-    cloud.objects[next(key for key in cloud.objects if key.startswith("jobs/pi/"))] = b"{}"
-    tick(cloud)
-    assert not cloud.servers
-    assert names.open_key(RUN) not in cloud.objects
-    assert_healthy(cloud)
-
-
-def test_stray_keys_hide_no_version():
-    cloud = two_jobs()
-    bound = names.version_bound("pi", TICK)
-    cloud.objects[f"{bound}~stray"] = b""
-    cloud.objects["jobs/pi/0000000000"] = b"{"
-    tick(cloud)
-    assert len(cloud.servers) == 1
-
-
-@pytest.mark.parametrize("stray", ["jobs/x", "jobs/pi/x.json", "jobs/pi/", "jobs//", "jobs/pi/0~1~2.json"])
-def test_stray_object_in_jobs_stops_no_missed_ticks(stray):
-    cloud = two_jobs(start_within_s=600)
-    cloud.objects[stray] = b"{"
-    cloud.pass_time(1200)
-    sweep(cloud)
-    assert cloud.json(names.claim_key(RUN))["reason"] == "not-delivered"
-    assert [line for line in cloud.log_lines if "cannot be used" in line] == [f"{stray} cannot be used"]
-
-
-def test_schedule_that_cannot_be_used_stops_no_other_job():
-    zone = version(name="aa", timezone="No/Where")
-    times = version(name="bb", schedule=("whenever",))
-    cloud = cloud_with(version(start_within_s=600), zone, times)
-    cloud.pass_time(1200)
-    sweep(cloud)
-    assert cloud.json(names.claim_key(RUN))["reason"] == "not-delivered"
-    assert len([line for line in cloud.log_lines if "cannot be used" in line]) == 2
-
-
-@pytest.mark.parametrize("body", [b"{", b"{}", b'{"at": "9999-01-01T00:00:00Z"}'])
-def test_unreadable_heartbeat_is_an_unknown_last_sweep(body):
-    cloud = two_jobs(start_within_s=600)
-    run = names.RunName("pi", START - timedelta(days=200))
-    cloud.objects[names.done_key(run, 1, "failed")] = b""
-    cloud.objects[names.HEARTBEAT] = body
-    cloud.pass_time(1200)
-    sweep(cloud)
-    assert cloud.json(names.claim_key(RUN))["reason"] == "not-delivered"
-    assert names.done_key(run, 1, "failed") not in cloud.objects
-    assert cloud.json(names.HEARTBEAT)["kept"] == "2026-11-24"
-
-
-@pytest.mark.parametrize("marker", ["x", "2020-01-01T00:00:00Z~pi~x~failed", "2020-01-01T00:00:00Z~pi~1~a~b", "~~~"])
-def test_bad_marker_stops_no_removal(marker):
-    cloud = two_jobs()
-    run = names.RunName("pi", START - timedelta(days=200))
-    cloud.objects[names.done_key(run, 1, "failed")] = b""
-    cloud.objects[f"done/2020-01-01/{marker}"] = b""
-    sweep(cloud)
-    assert names.done_key(run, 1, "failed") not in cloud.objects
-    assert [line for line in cloud.log_lines if "cannot be used" in line] == [
-        f"done/2020-01-01/{marker} cannot be used"
-    ]
-
-
-def test_unreadable_latest_keeps_the_old_runs_of_its_job_only():
-    cloud = two_jobs()
-    old = [names.RunName(job, START - timedelta(days=200)) for job in ("pi", "zz")]
-    for run in old:
-        cloud.objects[names.done_key(run, 1, "succeeded")] = b""
-    cloud.objects[names.latest_key("pi")] = b"{"
-    sweep(cloud)
-    assert [names.done_key(run, 1, "succeeded") in cloud.objects for run in old] == [True, False]
-
-
-def test_unreadable_records_are_removed_with_their_run():
-    cloud = two_jobs()
-    tick(cloud)
-    cloud.terminate(next(iter(cloud.servers)))
-    sweep(cloud)
-    for key in [key for key in cloud.objects if key.startswith(names.run_prefix(RUN))]:
-        cloud.objects[key] = b"{"
-    cloud.pass_time(100 * DAY)
-    sweep(cloud)
-    assert [key for key in cloud.objects if str(names.utc_text(TICK)) in key] == []
-
-
-@pytest.mark.parametrize("name", ["x", "pi@", "pi@2026-11-24T22:41:00Z/x", "pi@0001-01-01T00:00:00Z", "@"])
-def test_name_under_open_that_is_no_run_is_reported_once_a_sweep(name):
-    cloud = two_jobs()
-    cloud.objects[f"open/{name}"] = b"{}"
-    sweep(cloud)
-    assert cloud.log_lines.count(f"open/{name} cannot be used") == 1
-    assert_healthy(cloud)
-
-
-def test_bad_markers_of_a_run_keep_it_from_no_end():
-    cloud = two_jobs()
-    cloud.objects[f"{names.done_prefix(RUN)}1~a~b"] = b""
-    tick(cloud)
+    tick(cloud, job="zz", request="other")
     cloud.run_agent(next(iter(cloud.servers)))
+    other = {
+        "open": names.open_key(RUN),
+        "claim": names.claim_key(OTHER),
+        "1/intent": names.attempt_key(OTHER, 1, "intent"),
+        "slot": names.slot_key("zz"),
+        "latest": names.latest_key("zz"),
+        "version": next(key for key in cloud.objects if key.startswith("jobs/zz/")),
+    }
+    body = cloud.objects.get(other[what], b"{}").replace(b'"attempt": 1', b'"attempt": 2')
     sweep(cloud)
-    assert names.done_key(RUN, 1, "succeeded") in cloud.objects
+    body = cloud.objects[other[what]] if what == "latest" else body
+    tick(cloud)
+    server = list(cloud.servers)[-1]
+    cloud.objects[key_of(cloud, what)] = body
+    sweep(cloud)
+    cloud.terminate(server)
+    sweep(cloud)
+    sweep(cloud)
     assert_over(cloud)
 
 

@@ -1,4 +1,5 @@
-"""What a record must hold beyond the types of its fields. `check` refuses a record that would break its reader.
+"""What a record must hold beyond the types of its fields. `check` refuses a record that would break its reader, and `belongs`
+says whether it lies under a key of its own: another run's record is as bad as none.
 
 One function for each kind of record that needs one. Sizes and texts that a server reported are bounded in core/report.py.
 """
@@ -11,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from dayfly.core import names
-from dayfly.core.model import LONGEST, LONGEST_LIFETIME, Job, Timetable
+from dayfly.core.model import LONGEST, LONGEST_LIFETIME, Deployed, Job, Removed, Timetable
 from dayfly.core.records import (
     Claim,
     Decision,
@@ -26,7 +27,7 @@ from dayfly.core.records import (
     Slot,
 )
 
-_SERVER = re.compile(r"i-[0-9a-z]{1,40}")
+_SERVER = re.compile(r"i-[0-9a-f]{1,17}")
 _MOST_ATTEMPTS = 1_000_000
 
 
@@ -35,6 +36,24 @@ def check(record: Any) -> None:
     checking = _CHECKS.get(type(record))
     if checking:
         checking(record)
+
+
+def belongs(record: object, key: str) -> bool:
+    """Return whether a record that names its run, its job or its content lies where such a record lies."""
+    match record:
+        case Opened(run=run):
+            return key == names.open_key(names.run_name(run))
+        case Claim(run=run):
+            return key == names.claim_key(names.run_name(run))
+        case Intent(attempt=attempt):
+            return key.endswith(f"/{attempt}/{Intent.file}.json")
+        case Slot(holder=run):
+            return key == names.slot_key(names.run_name(run).job)
+        case Latest(run=run):
+            return key == names.latest_key(names.run_name(run).job)
+        case Deployed(key=own) | Removed(key=own):
+            return key == own
+    return True
 
 
 def _require(good: bool, what: str) -> None:
@@ -80,6 +99,8 @@ def _intent(record: Intent) -> None:
     _require(bool(record.markets), "markets")
     requests = [record.requests.get(market) for market in record.markets]
     _require(all(isinstance(request, Mapping) for request in requests), "requests")
+    for seconds in (record.time_limit_s, record.margin_s):
+        _duration(seconds, LONGEST)
     _require(record.launch <= record.deadline <= record.launch + LONGEST_LIFETIME, "deadline")
 
 

@@ -94,6 +94,7 @@ class Flaw(StrEnum):
     TOO_LARGE = "it is too large"
     NOT_JSON = "it is not JSON"
     WRONG_CONTENT = "a field is missing or has a wrong value"
+    ANOTHER_KEY = "it belongs under another key"
     NOT_STORED = "it is not in the bucket"
     BAD_KEY = "dayfly writes no object with such a key"
     NO_SCHEDULE = "its schedule or time zone cannot be used"

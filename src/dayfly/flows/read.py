@@ -12,10 +12,12 @@ from typing import Any, TypeVar
 from dayfly.core import names
 from dayfly.core.facts import NOT_STORED, NotStored, Unreadable, WithEtag
 from dayfly.core.model import Version
+from dayfly.core.record_checks import belongs
 from dayfly.core.record_json import BadRecord, decode, decode_election, read_json
 from dayfly.core.records import Elected, Election, Ended, Flaw, Started
 from dayfly.core.versions import read_version
-from dayfly.flows.calls import LARGEST_RECORD, Flow, Get, ListFrom, Log, Stored, TooLarge, ask
+from dayfly.errors import DayflyError
+from dayfly.flows.calls import LARGEST_RECORD, Call, Flow, Get, ListFrom, Log, Stored, TooLarge, ask
 
 R = TypeVar("R")
 
@@ -88,16 +90,48 @@ def _with_etag(
     match (yield from ask(Get(key, most))):
         case Stored(body=body, etag=etag):
             try:
-                return WithEtag(record=decoded(body), etag=etag)
+                found = decoded(body)
             except BadRecord as error:
-                return WithEtag(record=(yield from _noted(Unreadable(key, error.flaw))), etag=etag)
+                return WithEtag(record=(yield from noted(Unreadable(key, error.flaw))), etag=etag)
+            if not belongs(found, key):
+                return WithEtag(record=(yield from noted(Unreadable(key, Flaw.ANOTHER_KEY))), etag=etag)
+            return WithEtag(record=found, etag=etag)
         case TooLarge(etag=etag):
-            return WithEtag(record=(yield from _noted(Unreadable(key, Flaw.TOO_LARGE))), etag=etag)
+            return WithEtag(record=(yield from noted(Unreadable(key, Flaw.TOO_LARGE))), etag=etag)
         case None:
             return NOT_STORED
 
 
-def _noted(found: Unreadable) -> Flow[Unreadable]:
+def noted(found: Unreadable) -> Flow[Unreadable]:
     """Log an object that cannot be read, and return it. Screens show such a line once."""
     yield from ask(Log(str(found), {UNREADABLE: found.key}))
     return found
+
+
+def noted_once(flow: Flow[R]) -> Flow[R]:
+    """Run a flow that reads the same objects many times, and log each one that cannot be read only once."""
+    seen: set[str] = set()
+    try:
+        call = next(flow)
+        while True:
+            try:
+                answer = None
+                if not _is_repeated(call, seen):
+                    answer = yield call
+            except DayflyError as error:
+                call = flow.throw(error)
+            else:
+                call = flow.send(answer)
+    except StopIteration as stop:
+        result: R = stop.value
+        return result
+
+
+def _is_repeated(call: Call[Any], seen: set[str]) -> bool:
+    """Return whether a call logs an object that was logged before."""
+    match call:
+        case Log(fields=fields) if UNREADABLE in fields:
+            repeated = fields[UNREADABLE] in seen
+            seen.add(fields[UNREADABLE])
+            return repeated
+    return False

@@ -27,12 +27,11 @@ UNKNOWN = "unknown"
 
 @dataclass
 class Removal:
-    """The runs that were removed. `more`: the next sweep must continue. `unreadable`: what kept a run from being removed."""
+    """The runs that were removed. `more`: the next sweep must continue."""
 
     runs: list[str] = field(default_factory=list)
     objects: int = 0
     more: bool = False
-    unreadable: list[Unreadable] = field(default_factory=list)
 
 
 def remove_old_runs(now: datetime, keep_s: int) -> Flow[Removal]:
@@ -44,13 +43,12 @@ def remove_old_runs(now: datetime, keep_s: int) -> Flow[Removal]:
         if day.removeprefix(names.DONE).rstrip("/") >= before:
             continue
         markers = yield from ask(List(day))
-        removed.unreadable += [Unreadable(key, Flaw.BAD_KEY) for key in markers if not names.done_names([key])]
-        for run in dict.fromkeys(done.run for done in names.done_names(markers)):
+        for run in (yield from _runs(markers)):
             if len(removed.runs) >= MAX_RUNS_PER_SWEEP or removed.objects >= MAX_OBJECTS_PER_SWEEP:
                 removed.more = True
                 return removed
             if run.job not in latest_runs:
-                latest_runs[run.job] = yield from _latest_run(run.job, removed)
+                latest_runs[run.job] = yield from _latest_run(run.job)
             if latest_runs[run.job] in (str(run), UNKNOWN) or not (yield from _mark(run, now)):
                 continue
             objects = yield from remove_records(run)
@@ -61,17 +59,24 @@ def remove_old_runs(now: datetime, keep_s: int) -> Flow[Removal]:
     return removed
 
 
+def _runs(markers: tuple[str, ...]) -> Flow[list[names.RunName]]:
+    """Return the runs that markers name, each once."""
+    for key in markers:
+        if not names.done_names([key]):
+            yield from read.noted(Unreadable(key, Flaw.BAD_KEY))
+    return list(dict.fromkeys(done.run for done in names.done_names(markers)))
+
+
 def _mark(run: names.RunName, now: datetime) -> Flow[bool]:
     """Write under open/ that the run is being removed, so that no retry can open it. Return False when it is open already."""
     return (yield from ask(PutNew(names.open_key(run), encode(removal_mark(run, now)))))
 
 
-def _latest_run(job: str, removed: Removal) -> Flow[str]:
+def _latest_run(job: str) -> Flow[str]:
     """Return the run that `latest` names; empty when there is none, UNKNOWN when it cannot be read."""
     match (yield from read.record(Latest, names.latest_key(job))):
         case Latest(run=run):
             return run
-        case Unreadable() as unreadable:
-            removed.unreadable.append(unreadable)
+        case Unreadable():
             return UNKNOWN
     return ""

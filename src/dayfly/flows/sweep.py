@@ -7,7 +7,7 @@ a meaning (docs/records.md), so the sweep names it in the log, once, and is comp
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
@@ -34,7 +34,7 @@ class SweepResult:
     """What one sweep did: the servers that it ended, each with the reason; the runs that it walked or removed; what failed.
 
     `elected`: servers that it saw on their runs, as they should be. `timetables`: what the next sweep need not read again.
-    `gone`: servers that were seen as terminated during this sweep. `unreadable`: what is wrong with objects that cannot be read, by key.
+    `gone`: servers that were seen as terminated during this sweep.
     """
 
     ended: dict[str, str] = field(default_factory=dict)
@@ -46,15 +46,14 @@ class SweepResult:
     timetables: dict[str, Timetable] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
-    unreadable: dict[str, str] = field(default_factory=dict)
-
-    def note(self, found: Iterable[Unreadable]) -> None:
-        """Note objects that cannot be read."""
-        self.unreadable.update({each.key: each.why for each in found})
 
 
 def sweep_project(actor: Actor, keep_s: int) -> Flow[SweepResult]:
     """Sweep once. Raises Unclear at the end if a part failed; the other parts were done."""
+    return (yield from read.noted_once(_sweep(actor, keep_s)))
+
+
+def _sweep(actor: Actor, keep_s: int) -> Flow[SweepResult]:
     result = SweepResult()
     servers = yield from ask(ListServers())
     for server in servers:
@@ -69,15 +68,13 @@ def sweep_project(actor: Actor, keep_s: int) -> Flow[SweepResult]:
             yield from _isolated(server.id, _by_records(server, actor, result), result)
             yield from _isolated(server.id, _arm(server, result), result)
     now = yield from ask(Now())
-    last = yield from _last_sweep(now, result)
+    last = yield from _last_sweep(now)
     yield from _isolated("ticks", _catch_up(now, last, frozenset(running), actor, result), result)
     kept = ""
     if isinstance(last, Heartbeat):
         kept = last.kept
     if kept != now.date().isoformat():
         kept = (yield from _isolated("keep", _remove_old_runs(now, keep_s, result), result)) or kept
-    for key, why in sorted(result.unreadable.items()):
-        yield from ask(Log(f"{key} cannot be used", {"why": why}))
     if result.failed:
         raise Unclear(f"parts of the sweep failed: {'; '.join(result.failed)}", hint="the next sweep tries again")
     beat = Heartbeat(
@@ -92,13 +89,11 @@ def sweep_project(actor: Actor, keep_s: int) -> Flow[SweepResult]:
     return result
 
 
-def _last_sweep(now: datetime, result: SweepResult) -> Flow[Heartbeat | NotStored]:
+def _last_sweep(now: datetime) -> Flow[Heartbeat | NotStored]:
     """Return the heartbeat of the last sweep. One that cannot be read, or is of the future, says nothing."""
     match (yield from read.record(Heartbeat, names.HEARTBEAT)):
         case Heartbeat(at=at) as last if at <= now:
             return last
-        case Unreadable() as unreadable:
-            result.note([unreadable])
     return NOT_STORED
 
 
@@ -122,7 +117,7 @@ def _visit(name: str, shown: Mapping[str, Server], actor: Actor, result: SweepRe
     try:
         run = names.run_name(name)
     except ValueError:
-        result.note([Unreadable(f"{names.OPEN}{name}", Flaw.BAD_KEY)])
+        yield from read.noted(Unreadable(f"{names.OPEN}{name}", Flaw.BAD_KEY))
         return
     keys = yield from ask(List(names.run_prefix(run)))
     match (yield from visit(run, keys, actor, shown)):
@@ -130,7 +125,6 @@ def _visit(name: str, shown: Mapping[str, Server], actor: Actor, result: SweepRe
             result.elected.add(server.id)
         case WalkResult(facts=facts):
             result.gone.update(server.id for server in facts.servers if server.gone)
-            result.note(facts.unreadable)
     result.walked.append(name)
 
 
@@ -167,7 +161,6 @@ def _catch_up(
         since, known = last.ticks_since or last.at, dict(last.timetables)
     found = yield from undelivered.find(now, since, known, running, actor)
     result.timetables = found.timetables
-    result.note(found.unreadable)
     for each in found.ticks[:MAX_TICKS_PER_SWEEP]:
         if (yield from _isolated(str(each.run), undelivered.catch_up(each, actor), result)):
             result.missed.append(str(each.run))
@@ -179,7 +172,6 @@ def _remove_old_runs(now: datetime, keep_s: int, result: SweepResult) -> Flow[st
     """Remove old runs. Return today's date when all are removed; empty when the next sweep must continue."""
     removed = yield from remove_old_runs(now, keep_s)
     result.removed = removed.runs
-    result.note(removed.unreadable)
     if removed.more:
         return ""
     return now.date().isoformat()

@@ -42,14 +42,10 @@ class Expected:
 
 @dataclass
 class Undelivered:
-    """Ticks that have no run, oldest version first, and the timetables of the versions that were looked at, by key.
-
-    `unreadable`: objects that no ticks could be found for.
-    """
+    """Ticks that have no run, oldest version first, and the timetables of the versions that were looked at, by key."""
 
     ticks: list[Expected] = field(default_factory=list)
     timetables: dict[str, Timetable] = field(default_factory=dict)
-    unreadable: list[Unreadable] = field(default_factory=list)
 
 
 def find(
@@ -63,18 +59,16 @@ def find(
     found = Undelivered()
     expected: list[Expected] = []
     keys = yield from ask(List(names.VERSIONS))
-    found.unreadable += [Unreadable(key, Flaw.BAD_KEY) for key in keys if not names.is_version_key(key)]
+    for key in keys:
+        if not names.is_version_key(key):
+            yield from read.noted(Unreadable(key, Flaw.BAD_KEY))
     for job, versions in groupby(filter(names.is_version_key, keys), key=lambda key: key.split("/")[1]):
         for period in ticks.periods(versions, now):
             # A tick can become too old long after its version was replaced: start_within is a day at most.
             if period.end < start - MAX_LOOKBACK:
                 continue
-            match (yield from _timetable(period.key, known)):
-                case Unreadable() as unreadable:
-                    found.unreadable.append(unreadable)
-                case timetable:
-                    found.timetables[period.key] = timetable
-                    expected += _expected(job, period, start, now, actor, found)
+            found.timetables[period.key] = yield from _timetable(period.key, known)
+            expected += yield from _expected(job, period, found.timetables[period.key], start, now, actor)
     finished = yield from _finished(expected)
     found.ticks = [each for each in expected if each.run not in finished and str(each.run) not in running]
     return found
@@ -107,29 +101,26 @@ def catch_up(each: Expected, actor: Actor) -> Flow[bool]:
     return first
 
 
-def _timetable(key: str, known: Mapping[str, Timetable]) -> Flow[Timetable | Unreadable]:
+def _timetable(key: str, known: Mapping[str, Timetable]) -> Flow[Timetable]:
     """Return the timetable of a version. A version never changes, so one that is known is not read again."""
     if key in known:
         return known[key]
     match (yield from read.version(key)):
         case Deployed(job=job):
             return job.timetable
-        case Unreadable() as unreadable:
-            return unreadable
     return ticks.NEVER
 
 
 def _expected(
-    job: str, period: ticks.Period, start: datetime, now: datetime, actor: Actor, found: Undelivered
-) -> list[Expected]:
+    job: str, period: ticks.Period, timetable: Timetable, start: datetime, now: datetime, actor: Actor
+) -> Flow[list[Expected]]:
     """Return the ticks of a version that should have been delivered by now, and were not too old at `start`."""
-    timetable = found.timetables[period.key]
     first = max(period.start, start - ticks.start_within(timetable) - GRACE)
     try:
         due = list(ticks.due(timetable, first, min(period.end, now - GRACE), actor.zones))
     except (ValueError, LookupError, OSError):  # a time zone is read from a file
-        found.unreadable.append(Unreadable(period.key, Flaw.NO_SCHEDULE))
-        due = []
+        yield from read.noted(Unreadable(period.key, Flaw.NO_SCHEDULE))
+        return []
     return [Expected(names.RunName(job, tick), period.key, timetable) for tick in due]
 
 

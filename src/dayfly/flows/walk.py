@@ -48,6 +48,7 @@ def walk_from(facts: Facts, actor: Actor, seen: tuple[Server, ...] = ()) -> Flow
         step = advance.next_step(facts, now)
         blocking = advance.blocking_run(facts, step)
         if blocking is not None and (yield from _walk_slot_holder(blocking, actor)):
+            taken["slot", blocking] += 1
             facts = yield from gather(facts.run, seen)
             continue
         same = (step.state, step.attempt, step.subject)
