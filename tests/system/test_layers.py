@@ -11,13 +11,10 @@ import time
 
 import pytest
 
+from system.projects import HUNG, state
+
 pytestmark = pytest.mark.slow
 
-# Kills every process of dayfly on the server, the switch first, and sleeps on.
-HUNG = (
-    "for p in /proc/[0-9]*; do n=${p#/proc/}; [ $n != 1 ] && [ $n != $$ ] "
-    "&& grep -qa '/.dayfly/control' $p/cmdline && kill -KILL $n; done; sleep 600"
-)
 FILE = """project = "{name}"
 regions = ["eu-west-1"]
 [jobs.hung]
@@ -34,11 +31,6 @@ def start(cloud, name, margin):
     started = cloud.json("run", "hung", "--local")
     time.sleep(2)
     return started
-
-
-def state(cloud, server):
-    [group] = cloud.client("ec2").describe_instances(InstanceIds=[server])["Reservations"]
-    return group["Instances"][0]["State"]["Name"]
 
 
 def wait_gone(cloud, server, seconds):
