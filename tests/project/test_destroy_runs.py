@@ -143,3 +143,14 @@ def test_deploy_after_a_destroy_that_was_cut_off_starts_the_functions():
     assert account.stopped
     deploy(account)
     assert not account.stopped
+
+
+def test_functions_that_cannot_be_stopped_do_not_stop_a_destroy():
+    account = in_use()
+
+    def refuse(_call):
+        raise Refused("InvalidParameterValueException")
+
+    account.stop_function = refuse  # type: ignore[method-assign]
+    assert end(account, keep=False).left.is_empty
+    assert account.leftovers() == {}
