@@ -7,7 +7,9 @@ from datetime import timedelta
 import pytest
 
 from dayfly.core import names
-from model.cloud import TICK, TWO_MINUTES, cloud_with, version
+from dayfly.flows.walk import walk
+from model.cloud import TICK, TWO_MINUTES, acting_as, cloud_with, version
+from model.stepper import Stepper
 from model.steps import RUN, closed, sweep, tick
 
 
@@ -118,3 +120,21 @@ def test_latest_never_moves_back_to_an_older_tick():
     sweep(cloud)
     assert closed(cloud)["outcome"] == "succeeded"
     assert cloud.json("latest/pi.json")["run"] == str(newer)
+
+
+def test_end_that_is_stored_while_its_run_is_read_is_not_lost():
+    """EC2 is asked before the bucket, so a server seen as gone has stored its end before the bucket is read."""
+    moment, over = 0, False
+    while not over:
+        moment += 1
+        cloud = cloud_with()
+        tick(cloud)
+        walking = Stepper(cloud, walk(RUN, acting_as("cli:ben")))
+        for _ in range(moment):
+            walking.step()
+        over = walking.over
+        cloud.run_agent(next(iter(cloud.servers)))
+        while not walking.over:
+            walking.step()
+        sweep(cloud)
+        assert closed(cloud)["outcome"] == "succeeded", f"lost after {moment} calls"

@@ -153,10 +153,14 @@ class Invariants:
             need(ends or not late, f"2: {server} is {shown.state} 7 min after {life.deadline}")
 
     def a_sweep_ended_what_was_due(self, due: list[str]) -> None:
-        """A sweep that succeeded has ended every server that was past its deadline, or had bad tags, when it began."""
+        """A sweep that succeeded has ended every server that was past its deadline, or had bad tags, when it began.
+
+        Not one that lost the project's tag meanwhile: dayfly may not end it.
+        """
         for server in due:
-            state = self.cloud.servers[server].state
-            need(state in ("terminated", "shutting-down"), f"2: a sweep left {server} {state}, which had to end")
+            shown = self.cloud.servers[server]
+            ends = shown.state in ("terminated", "shutting-down") or shown.project != PROJECT
+            need(ends, f"2: a sweep left {server} {shown.state}, which had to end")
 
     # --- 3: a server that does not carry this project's tags is never ended, changed or counted --------------------------
 
@@ -166,12 +170,12 @@ class Invariants:
     def a_server_is_ended_for_a_reason(self, server: str) -> None:
         """A server within its deadline is ended only if it is surplus, stopped, cancelled, or its tags are bad."""
         shown, life = self.cloud.servers[server], self.cloud.lives[server]
-        elected = self.record(life.run, life.attempt, "server").get("server", server)
+        election = self.record(life.run, life.attempt, "server")
         intended = self.record(life.run, life.attempt, "intent")
         stored = f"{server} of {life.run} attempt {life.attempt}"
         reasons = (
             self.cloud.now >= life.deadline,
-            elected != server,
+            bool(election) and election.get("server") != server,
             not intended,
             life.stopped,
             bool(self.record(life.run, life.attempt, "cancel")),

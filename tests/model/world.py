@@ -294,10 +294,15 @@ class World:
             self.counted["crashes"] += 1
             self.actors.remove(one)
             return
+        asked = one.stepper.call
         one.stepper.step()
         if one.stepper.over:
             self.actors.remove(one)
             self._returned(one)
+        match asked:
+            case calls.Get(key=key) if key.endswith("/ended.json") and self.chance.random() < 0.3:
+                # The worst moment for a server to store its end: a process has just seen that there is none.
+                self.cloud.act(key.split(":")[-1].split("/")[0])
 
     def _returned(self, one: Acting) -> None:
         """Check how a process ended: with its answer, or with an error that dayfly raises on purpose."""
