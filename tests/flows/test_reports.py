@@ -67,6 +67,14 @@ def test_success_that_reports_one_output_too_many_is_not_saved():
     assert names.latest_key("pi") not in cloud.objects
 
 
+def test_failed_run_names_no_output_outside_its_own_prefix():
+    cloud = cloud_with()
+    outputs = [output(), output("x", key="latest/zz.json"), output("../../x")]
+    assert reported(cloud, outcome="failed", reason="exit 3", exit=3, outputs=outputs)["reason"] == "exit 3"
+    receipt = cloud.json(names.attempt_key(RUN, 1, "receipt"))
+    assert [one["path"] for one in receipt["outputs"]] == ["out/pi.txt"]
+
+
 def test_success_without_declared_outputs_stays_a_success():
     cloud = cloud_with(version(outputs=()))
     assert reported(cloud, outputs=[])["outcome"] == "succeeded"
