@@ -10,8 +10,7 @@ import pytest
 
 from dayfly.cli.demo_result import BOUND_S
 from dayfly.core import names
-from dayfly.core.request import LAUNCH_FOR
-from dayfly.core.standing import KILL_AFTER
+from dayfly.core.intervals import NORMAL
 from dayfly.project.stack.template import SWEEP_EVERY
 from dayfly.remote.boot import switch
 from model.cloud import TICK, ModelCloud, cloud_with
@@ -49,7 +48,7 @@ def test_kill_schedule_alone_keeps_its_bound():
     assert cloud.kill_schedules[name] + SCHEDULER_LATE <= DEADLINE + bound("kill schedule")
     while cloud.servers[name].state == "running":
         cloud.pass_time(1)
-    assert cloud.now == DEADLINE + KILL_AFTER
+    assert cloud.now == DEADLINE + NORMAL.kill_after
 
 
 @pytest.mark.parametrize("phase_s", range(0, 300, 7))
@@ -67,10 +66,10 @@ def test_sweeper_alone_keeps_its_bound_in_any_phase(phase_s):
 def test_readme_and_demo_give_the_bounds_of_the_code():
     assert f"a function that runs every {sweeps_every() // timedelta(minutes=1)} minutes" in README
     assert timedelta(seconds=BOUND_S) == bound("sweeper") == max(bound("kill schedule"), bound("sweeper"))
-    assert f"at most {LAUNCH_FOR // timedelta(minutes=1)} minutes later" in README
+    assert f"at most {NORMAL.launch_for // timedelta(minutes=1)} minutes later" in README
 
 
-@pytest.mark.parametrize("delay", [timedelta(0), timedelta(seconds=75), LAUNCH_FOR])
+@pytest.mark.parametrize("delay", [timedelta(0), timedelta(seconds=75), NORMAL.launch_for])
 def test_switch_alone_keeps_its_bound(delay):
     """`delay`: from the intent to the request that EC2 answered. The server boots a minute later."""
     booted = (TICK + delay + timedelta(minutes=1)).timestamp()
@@ -80,6 +79,6 @@ def test_switch_alone_keeps_its_bound(delay):
     wrong = switch.count_down(960, names.utc_text(deadline), booted + 86400)
     assert (
         booted + wrong
-        <= (deadline + LAUNCH_FOR + timedelta(minutes=1)).timestamp()
+        <= (deadline + NORMAL.launch_for + timedelta(minutes=1)).timestamp()
         <= (deadline + bound("sweeper")).timestamp()
     )

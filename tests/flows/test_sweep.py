@@ -9,9 +9,9 @@ from datetime import timedelta
 import pytest
 
 from dayfly.core import names
+from dayfly.core.intervals import NORMAL
 from dayfly.core.record_json import encode
 from dayfly.core.records import Opened
-from dayfly.core.standing import KILL_AFTER
 from dayfly.errors import Refused, Unclear
 from dayfly.flows import calls
 from dayfly.flows.sweep import sweep_project
@@ -202,7 +202,7 @@ def test_sweep_arms_a_server_whose_run_it_cannot_read():
     cloud.objects[names.attempt_key(RUN, 1, "intent")] = b"{"
     with suppress(Unclear):
         sweep(cloud)
-    assert cloud.kill_schedules == {name: TICK + timedelta(seconds=1 + 60 + 900) + KILL_AFTER}
+    assert cloud.kill_schedules == {name: TICK + timedelta(seconds=1 + 60 + 900) + NORMAL.kill_after}
 
 
 def test_sweep_arms_a_server_whose_bucket_does_not_answer():

@@ -94,7 +94,7 @@ BUGS = (
     Bug(
         "blind sweep: what the bucket does not know is ended",
         "core/sweep.py",
-        "    if isinstance(intent, NotStored) and now - server.launched > WITHOUT_INTENT:\n",
+        "    if isinstance(intent, NotStored) and now - server.launched > intervals.without_intent:\n",
         "    if isinstance(election, NotStored):\n",
     ),
     Bug(

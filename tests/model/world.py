@@ -15,6 +15,7 @@ from typing import Any
 
 from dayfly.core import names
 from dayfly.core.event import LaunchAt, LaunchNow, LaunchRequest, Retry
+from dayfly.core.intervals import NORMAL
 from dayfly.core.sweeper_event import ServerState
 from dayfly.core.versions import write_version
 from dayfly.errors import DayflyError
@@ -22,7 +23,7 @@ from dayfly.flows import calls
 from dayfly.flows.closing import close_after
 from dayfly.flows.launch import launch
 from dayfly.flows.sweep import sweep_project
-from dayfly.flows.undelivered import GRACE, MAX_LOOKBACK
+from dayfly.flows.undelivered import MAX_LOOKBACK
 from dayfly.flows.walk import walk
 from dayfly.project.deploy import plan
 from dayfly.project.runs.cancel import cancel
@@ -372,7 +373,7 @@ class World:
     def _every_expected_tick_has_a_claim(self) -> None:
         """Every expected tick ends as a claim with a decision, and a marker; or `keep` removed the run."""
         for job in self.jobs:
-            late = timedelta(seconds=job.settings["start_within_s"]) + GRACE
+            late = timedelta(seconds=job.settings["start_within_s"]) + NORMAL.delivery
             for tick in job.ticks(self.cloud.now):
                 self.counted["ticks"] += 1
                 run = names.RunName(job.name, tick)

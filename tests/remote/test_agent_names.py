@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dayfly.core import names as core
-from dayfly.core.request import LAUNCH_FOR
+from dayfly.core.intervals import NORMAL
 from dayfly.remote.agent import job, outcome, outputs
 from dayfly.remote.agent import names as agent_names
 from dayfly.remote.boot import metadata, names, switch
@@ -128,7 +128,7 @@ def test_switch_powers_off_for_each_reason(
 
 
 LAUNCH = datetime(2026, 11, 24, 22, 41, tzinfo=UTC).timestamp()
-LATEST_LAUNCH_S = int(LAUNCH_FOR.total_seconds())
+LATEST_LAUNCH_S = int(NORMAL.launch_for.total_seconds())
 BOOT_S = 60
 
 

@@ -21,6 +21,7 @@ from dayfly.core.facts import (
     Unreadable,
     WithEtag,
 )
+from dayfly.core.intervals import NORMAL, Intervals
 from dayfly.core.model import Deployed
 from dayfly.core.names import RunName, out_prefix, run_name
 from dayfly.core.records import (
@@ -38,20 +39,14 @@ from dayfly.core.records import (
     Slot,
     Source,
 )
-from dayfly.core.standing import KILL_AFTER, must_arm, standing
+from dayfly.core.standing import must_arm, standing
 from dayfly.core.step import State, Step
 
-ABSENT_AFTER = timedelta(hours=1)
-"""EC2 shows a terminated server for about an hour. A server that it does not show before that may still run."""
-BETWEEN_SIGHTINGS = timedelta(minutes=4)
-"""Two sightings this far apart come from two sweeps, which run every 5 minutes."""
-SIGHTING_EXPIRES = timedelta(minutes=15)
-"""A first sighting expires after this long: either EC2 has shown the server again, or no sweep ran."""
 REMOVAL_LASTS = timedelta(minutes=15)
 """The sweep that marked a run as being removed lives no longer. Only after that another one may continue the removal."""
 
 
-def next_step(facts: Facts, now: datetime) -> Step:
+def next_step(facts: Facts, now: datetime, intervals: Intervals = NORMAL) -> Step:
     """Return the next step of a run."""
     match facts.opened:
         case WithEtag(record=Opened(removing=True, at=at)) if now - at <= REMOVAL_LASTS:
@@ -61,27 +56,27 @@ def next_step(facts: Facts, now: datetime) -> Step:
         case WithEtag(record=Opened(retry=int())) as opened if isinstance(facts.claim, NotStored):
             return step.RemoveRun(opened=opened, reason="a retry opened it after it was removed")
     for unreadable in facts.broken[:1]:
-        return _broken(facts, unreadable, now)
+        return _broken(facts, unreadable, now, intervals)
     match facts.claim:
         case Claim(decision=Decision.RUN) as claim:
-            return _claimed(facts, claim, now)
+            return _claimed(facts, claim, now, intervals)
         case Claim(decision=decision, why=why):
             return _finish(facts, 0, decision, f"{decision}: {why}")
     return _before_claim(facts, now)
 
 
-def _claimed(facts: Facts, claim: Claim, now: datetime) -> Step:
+def _claimed(facts: Facts, claim: Claim, now: datetime, intervals: Intervals) -> Step:
     match facts.attempt:
         case NoAttempt():
             return step.Intend(version=claim.version, request=claim.request, reason="claimed, to run", attempt=1)
         case Attempt(closed=Closed() as closed) as attempt:
             return _after_close(facts, claim, attempt, closed, now)
         case Attempt(election=Elected() as elected) as attempt:
-            return _after_election(facts, claim, attempt, elected, now)
+            return _after_election(facts, claim, attempt, elected, now, intervals)
         case Attempt(election=NoServer() as no_server) as attempt:
             return _close(facts, attempt, no_server, f"it has no server: {no_server.reason}")
         case Attempt() as attempt:
-            return _before_election(facts, attempt, now)
+            return _before_election(facts, attempt, now, intervals)
 
 
 def blocking_run(facts: Facts, upcoming: Step) -> RunName | None:
@@ -131,13 +126,13 @@ def _needs_slot(version: Deployed) -> bool:
 # --- before the election ------------------------------------------------------------------------------------------------
 
 
-def _before_election(facts: Facts, attempt: Attempt, now: datetime) -> Step:
+def _before_election(facts: Facts, attempt: Attempt, now: datetime, intervals: Intervals) -> Step:
     number, intent = attempt.number, attempt.intent
     if attempt.servers:
         first = min(attempt.servers, key=lambda server: (server.launched, server.id))
         if must_arm(first, intent.deadline, armed=first.id in attempt.armed, now=now):
             reason = f"{first.id} has no kill schedule yet"
-            return step.Arm(server=first, at=intent.deadline + KILL_AFTER, reason=reason, attempt=number)
+            return step.Arm(server=first, at=intent.deadline + intervals.kill_after, reason=reason, attempt=number)
         record = election.elect(first, intent, now)
         return step.Elect(server=first, record=record, reason=f"{first.id} was launched", attempt=number)
     if facts.cancelled:
@@ -156,16 +151,20 @@ def _before_election(facts: Facts, attempt: Attempt, now: datetime) -> Step:
 # --- from the election to the close -------------------------------------------------------------------------------------
 
 
-def _after_election(facts: Facts, claim: Claim, attempt: Attempt, elected: Elected, now: datetime) -> Step:
+def _after_election(
+    facts: Facts, claim: Claim, attempt: Attempt, elected: Elected, now: datetime, intervals: Intervals
+) -> Step:
     match attempt.server:
         case NotShown():
             close = _close(facts, attempt, elected, f"EC2 did not show {elected.server} twice")
-            return _not_shown(attempt, elected.server, elected.launched, close, now)
+            return _not_shown(attempt, elected.server, elected.launched, close, now, intervals)
         case Server() as server:
-            return _shown(facts, claim, attempt, elected, server, now)
+            return _shown(facts, claim, attempt, elected, server, now, intervals)
 
 
-def _shown(facts: Facts, claim: Claim, attempt: Attempt, elected: Elected, server: Server, now: datetime) -> Step:
+def _shown(
+    facts: Facts, claim: Claim, attempt: Attempt, elected: Elected, server: Server, now: datetime, intervals: Intervals
+) -> Step:
     number, deadline = attempt.number, attempt.intent.deadline
     armed = server.id in attempt.armed
     found = standing(server, deadline, armed=armed, sent=attempt.go_sent, cancelled=facts.cancelled, now=now)
@@ -175,7 +174,7 @@ def _shown(facts: Facts, claim: Claim, attempt: Attempt, elected: Elected, serve
         case State.MUST_END:
             return step.End(server=server, reason=found.reason, attempt=number)
         case State.NEEDS_KILL_SCHEDULE:
-            return step.Arm(server=server, at=deadline + KILL_AFTER, reason=found.reason, attempt=number)
+            return step.Arm(server=server, at=deadline + intervals.kill_after, reason=found.reason, attempt=number)
         case State.NEEDS_JOB:
             return step.SendJob(
                 server=server, intent=attempt.intent, env=claim.env, reason=found.reason, attempt=number
@@ -183,17 +182,19 @@ def _shown(facts: Facts, claim: Claim, attempt: Attempt, elected: Elected, serve
     return step.Wait(reason=found.reason, attempt=number)
 
 
-def _not_shown(attempt: Attempt, name: str, since: datetime, close: Step, now: datetime) -> Step:
+def _not_shown(attempt: Attempt, name: str, since: datetime, close: Step, now: datetime, intervals: Intervals) -> Step:
     """Return the step for a server that EC2 does not show: `close` when it did not show it twice, long after `since`."""
     number = attempt.number
-    if now - since <= ABSENT_AFTER:
+    if now - since <= intervals.absent_after:
         return step.Wait(reason=f"EC2 does not show {name}: unknown, not gone", attempt=number)
     match attempt.absent:
-        case WithEtag(record=Absent(at=first)) if timedelta(0) <= now - first < BETWEEN_SIGHTINGS:
+        case WithEtag(record=Absent(at=first)) if timedelta(0) <= now - first < intervals.between_sightings:
             return step.Wait(reason=f"EC2 did not show {name} once; to be confirmed", attempt=number)
-        case WithEtag(record=Absent(at=first)) if BETWEEN_SIGHTINGS <= now - first <= SIGHTING_EXPIRES:
+        case WithEtag(record=Absent(at=first)) if (
+            intervals.between_sightings <= now - first <= intervals.sighting_expires
+        ):
             return close
-    reason = f"EC2 does not show {name}, {ABSENT_AFTER} after its launch"
+    reason = f"EC2 does not show {name}, {intervals.absent_after} after its launch"
     return step.RecordAbsence(server=name, expired=attempt.absent, reason=reason, attempt=number)
 
 
@@ -222,11 +223,11 @@ def _close(facts: Facts, attempt: Attempt, elected: Elected | NoServer, reason: 
 # --- without a record that the run needs --------------------------------------------------------------------------------
 
 
-def _broken(facts: Facts, unreadable: Unreadable, now: datetime) -> Step:
+def _broken(facts: Facts, unreadable: Unreadable, now: datetime, intervals: Intervals) -> Step:
     """Return the step of a run without a record that it needs. Its servers end as always; then it closes as unknown."""
     for server in facts.servers:
         if not server.gone:
-            return _until_gone(facts, unreadable, server, now)
+            return _until_gone(facts, unreadable, server, now, intervals)
     match facts.attempt:
         case NoAttempt():
             return _finish(facts, 0, Outcome.FAILED, str(unreadable))
@@ -235,10 +236,10 @@ def _broken(facts: Facts, unreadable: Unreadable, now: datetime) -> Step:
                 return _write_receipt(facts, attempt, closed)
             return _finish(facts, attempt.number, closed.outcome, str(unreadable))
         case Attempt() as attempt:
-            return _close_unknown(facts, attempt, unreadable, now)
+            return _close_unknown(facts, attempt, unreadable, now, intervals)
 
 
-def _until_gone(facts: Facts, unreadable: Unreadable, server: Server, now: datetime) -> Step:
+def _until_gone(facts: Facts, unreadable: Unreadable, server: Server, now: datetime, intervals: Intervals) -> Step:
     deadlines = {attempt.number: attempt.intent.deadline for attempt in facts.attempts}
     deadline, number = deadlines.get(server.attempt, server.deadline or now), server.attempt
     armed = server in facts.unassigned or any(server.id in attempt.armed for attempt in facts.attempts)
@@ -248,11 +249,11 @@ def _until_gone(facts: Facts, unreadable: Unreadable, server: Server, now: datet
         case State.MUST_END:
             return step.End(server=server, reason=reason, attempt=number)
         case State.NEEDS_KILL_SCHEDULE:
-            return step.Arm(server=server, at=deadline + KILL_AFTER, reason=reason, attempt=number)
+            return step.Arm(server=server, at=deadline + intervals.kill_after, reason=reason, attempt=number)
     return step.Wait(reason=reason, attempt=number)
 
 
-def _close_unknown(facts: Facts, attempt: Attempt, unreadable: Unreadable, now: datetime) -> Step:
+def _close_unknown(facts: Facts, attempt: Attempt, unreadable: Unreadable, now: datetime, intervals: Intervals) -> Step:
     close = step.CloseUnknown(closing=attempt, detail=str(unreadable), reason=str(unreadable), attempt=attempt.number)
     since = [attempt.intent.launch, attempt.intent.launch_until]
     match facts.opened:
@@ -262,10 +263,10 @@ def _close_unknown(facts: Facts, attempt: Attempt, unreadable: Unreadable, now: 
         case NoServer():
             return close
         case Elected(server=server, launched=launched) if isinstance(attempt.server, NotShown):
-            return _not_shown(attempt, server, launched, close, now)
+            return _not_shown(attempt, server, launched, close, now, intervals)
     if attempt.servers:
         return close
-    return _not_shown(attempt, "a server of this attempt", max(since), close, now)
+    return _not_shown(attempt, "a server of this attempt", max(since), close, now, intervals)
 
 
 # --- after the close ----------------------------------------------------------------------------------------------------

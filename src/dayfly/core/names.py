@@ -35,6 +35,7 @@ ENV_GROUP = "DAYFLY_GROUP"  # schedule group of the project's jobs and kill sche
 ENV_KILL_ROLE = "DAYFLY_KILL_ROLE"  # ARN of the role as which a kill schedule ends a server
 ENV_DEAD_LETTERS = "DAYFLY_DEAD_LETTERS"  # ARN of the queue
 ENV_KEEP = "DAYFLY_KEEP"  # whole seconds; older results are removed
+ENV_INTERVALS = "DAYFLY_INTERVALS"  # JSON, seconds by name: only tests set it, see core/intervals.py
 
 # The metric that the sweeper writes after each sweep without errors. The stack's alarm watches it.
 METRIC_NAMESPACE = "dayfly"

@@ -10,11 +10,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dayfly.core import names
+from dayfly.core.intervals import NORMAL, Intervals
 from dayfly.core.model import Agent, Code, Deployed, LaunchSettings
 from dayfly.core.records import Intent
-
-LAUNCH_FOR = timedelta(minutes=5)
-"""How long after the intent EC2 may be asked. An attempt that has no server by then gets none."""
 
 MARKETS = {"on-demand": ("on-demand",), "spot": ("spot",), "spot-first": ("spot", "on-demand")}
 _OPTIONS = {
@@ -31,7 +29,14 @@ TAGGED_RESOURCES = ("fleet", "instance", "volume", "network-interface")
 
 
 def intent(
-    run: names.RunName, attempt: int, version: Deployed, project: str, bucket: str, now: datetime, request: str
+    run: names.RunName,
+    attempt: int,
+    version: Deployed,
+    project: str,
+    bucket: str,
+    now: datetime,
+    request: str,
+    intervals: Intervals = NORMAL,
 ) -> Intent:
     """Return the intent of an attempt that launches now. `request`: the idempotency key of the event behind it."""
     job, launch = version.job, version.launch
@@ -58,7 +63,7 @@ def intent(
         version=version.key,
         at=now,
         launch=launch_at,
-        launch_until=min(launch_at + LAUNCH_FOR, deadline),
+        launch_until=min(launch_at + intervals.launch_for, deadline),
         deadline=deadline,
         time_limit_s=job.time_limit_s,
         margin_s=job.margin_s,

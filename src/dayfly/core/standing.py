@@ -6,13 +6,10 @@ A short visit to a run (flows/visit.py) and the whole walk (core/advance.py) bot
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from dayfly.core.facts import Server
 from dayfly.core.step import State
-
-KILL_AFTER = timedelta(minutes=1)
-"""The kill schedule fires this long after the deadline, so that normally the agent or the server's own switch ends it first."""
 
 
 @dataclass(frozen=True)

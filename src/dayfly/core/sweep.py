@@ -6,15 +6,13 @@ Servers without the project's tag are not listed. cloud/fleet.py checks the tag 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
 from dayfly.core.facts import BadRunTags, NotStored, Server, Unreadable
+from dayfly.core.intervals import NORMAL, Intervals
 from dayfly.core.records import Elected, Election, Intent, NoServer
-from dayfly.core.standing import KILL_AFTER, must_arm
-
-WITHOUT_INTENT = timedelta(minutes=15)
-"""Grace period for a server that has no intent record. No launch takes longer."""
+from dayfly.core.standing import must_arm
 
 
 @dataclass(frozen=True)
@@ -40,12 +38,12 @@ def by_tags(server: Server, now: datetime) -> ServerDecision:
     return ServerDecision("leave", "within its deadline")
 
 
-def kill_at(server: Server, now: datetime) -> datetime | None:
+def kill_at(server: Server, now: datetime, intervals: Intervals = NORMAL) -> datetime | None:
     """Return when the kill schedule of a server fires, by its deadline tag; None for a server that needs none now."""
     deadline = server.deadline
     if deadline is None or server.state == "shutting-down" or not must_arm(server, deadline, armed=False, now=now):
         return None
-    return deadline + KILL_AFTER
+    return deadline + intervals.kill_after
 
 
 def by_records(
@@ -53,6 +51,7 @@ def by_records(
     intent: Intent | NotStored | Unreadable,
     election: Election | NotStored | Unreadable,
     now: datetime,
+    intervals: Intervals = NORMAL,
 ) -> ServerDecision:
     """Decide from the run's records, for a server whose tags are valid."""
     match election:
@@ -60,7 +59,7 @@ def by_records(
             return ServerDecision("end", f"surplus: {elected} was elected for this attempt")
         case NoServer():
             return ServerDecision("end", "surplus: no server was elected for this attempt")
-    if isinstance(intent, NotStored) and now - server.launched > WITHOUT_INTENT:
+    if isinstance(intent, NotStored) and now - server.launched > intervals.without_intent:
         return ServerDecision("end", "its run has no intent for this attempt")
     if isinstance(election, NotStored):
         return ServerDecision("leave", "its election is open")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dayfly.core.intervals import NORMAL, Intervals
 from dayfly.core.step import State
 from dayfly.core.ticks import Zones
 
@@ -40,3 +41,4 @@ class Actor:
     who: str
     acts_in: frozenset[State]
     zones: Zones
+    intervals: Intervals = NORMAL

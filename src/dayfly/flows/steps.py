@@ -80,7 +80,9 @@ def _decide(found: Decide, facts: Facts, _actor: Actor, _now: datetime) -> Flow[
 
 def _intend(found: Intend, facts: Facts, actor: Actor, now: datetime) -> Flow[Taken]:
     version = _version(facts, found.version)
-    intent = request.intent(facts.run, found.attempt, version, actor.project, actor.bucket, now, found.request)
+    intent = request.intent(
+        facts.run, found.attempt, version, actor.project, actor.bucket, now, found.request, actor.intervals
+    )
     if (yield from _write(facts, found, intent)):
         return replace(facts, attempts=(*facts.attempts, Attempt(number=found.attempt, intent=intent)))
     return Outdated()

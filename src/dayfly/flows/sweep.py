@@ -66,7 +66,7 @@ def _sweep(actor: Actor, keep_s: int) -> Flow[SweepResult]:
     for server in servers:
         if not server.gone and server.id not in {*result.ended, *result.elected, *result.gone}:
             yield from _isolated(server.id, _by_records(server, actor, result), result)
-            yield from _isolated(server.id, _arm(server, result), result)
+            yield from _isolated(server.id, _arm(server, actor, result), result)
     now = yield from ask(Now())
     last = yield from _last_sweep(now)
     yield from _isolated("ticks", _catch_up(now, last, frozenset(running), actor, result), result)
@@ -140,14 +140,14 @@ def _by_records(server: Server, actor: Actor, result: SweepResult) -> Flow[None]
         return
     intent = yield from read.record(Intent, names.attempt_key(*run_tags, Intent.file))
     elected = yield from read.election(*run_tags)
-    decision = sweep.by_records(server, intent, elected, now)
+    decision = sweep.by_records(server, intent, elected, now, actor.intervals)
     if decision.action == "end":
         yield from _end(server, decision.reason, actor, result)
 
 
-def _arm(server: Server, result: SweepResult) -> Flow[None]:
+def _arm(server: Server, actor: Actor, result: SweepResult) -> Flow[None]:
     """Give a server that goes on a kill schedule, unless it has one. Its tags suffice, so an unreadable record leaves no server unarmed."""
-    at = sweep.kill_at(server, (yield from ask(Now())))
+    at = sweep.kill_at(server, (yield from ask(Now())), actor.intervals)
     if server.id not in result.ended and at is not None:
         yield from ask(Arm(server.id, at))
 

@@ -25,8 +25,6 @@ from dayfly.flows.walk import walk
 
 MAX_LOOKBACK = timedelta(days=2)
 """How far back to look after sweeper downtime. Older ticks stay without a claim, and `runs` shows them as missed."""
-GRACE = timedelta(minutes=2)
-"""A tick has this long to be delivered, and a delivery in progress this long beyond start_within."""
 MAX_TICKS_PER_SWEEP = 500
 _PAGE = 1000
 
@@ -55,7 +53,7 @@ def find(
 
     `since`: the last whole sweep. `known`: timetables by version, as an earlier sweep read them. `running`: names of open runs.
     """
-    start = max(now - MAX_LOOKBACK, since - GRACE)
+    start = max(now - MAX_LOOKBACK, since - actor.intervals.delivery)
     found = Undelivered()
     expected: list[Expected] = []
     keys = yield from ask(List(names.VERSIONS))
@@ -91,7 +89,7 @@ def catch_up(each: Expected, actor: Actor) -> Flow[bool]:
         )
         yield from launch(wanted, actor)
         return False
-    if now - each.run.tick <= start_within + GRACE:
+    if now - each.run.tick <= start_within + actor.intervals.delivery:
         return False
     missed = claim.not_delivered(each.run, each.version, each.timetable, now)
     first = yield from ask(PutNew(names.claim_key(each.run), encode(missed)))
@@ -115,9 +113,9 @@ def _expected(
     job: str, period: ticks.Period, timetable: Timetable, start: datetime, now: datetime, actor: Actor
 ) -> Flow[list[Expected]]:
     """Return the ticks of a version that should have been delivered by now, and were not too old at `start`."""
-    first = max(period.start, start - ticks.start_within(timetable) - GRACE)
+    first = max(period.start, start - ticks.start_within(timetable) - actor.intervals.delivery)
     try:
-        due = list(ticks.due(timetable, first, min(period.end, now - GRACE), actor.zones))
+        due = list(ticks.due(timetable, first, min(period.end, now - actor.intervals.delivery), actor.zones))
     except (ValueError, LookupError, OSError):  # a time zone is read from a file
         yield from read.noted(Unreadable(period.key, Flaw.NO_SCHEDULE))
         return []

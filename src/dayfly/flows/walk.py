@@ -45,7 +45,7 @@ def walk_from(facts: Facts, actor: Actor, seen: tuple[Server, ...] = ()) -> Flow
     taken: Counter[tuple[object, ...]] = Counter()
     while taken.total() < MAX_STEPS:
         now = yield from ask(Now())
-        step = advance.next_step(facts, now)
+        step = advance.next_step(facts, now, actor.intervals)
         blocking = advance.blocking_run(facts, step)
         if blocking is not None and (yield from _walk_slot_holder(blocking, actor)):
             taken["slot", blocking] += 1

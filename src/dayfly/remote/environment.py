@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from dayfly.cloud.clients import Aws
 from dayfly.cloud.context import Log
 from dayfly.cloud.interpreter import Interpreter
-from dayfly.core import names
+from dayfly.core import intervals, names
 from dayfly.core.step import State
 from dayfly.flows.actor import Actor
 
@@ -56,4 +56,5 @@ def actor(environment: Mapping[str, str], who: str, acts_in: frozenset[State]) -
         who=who,
         acts_in=acts_in,
         zones=ZoneInfo,
+        intervals=intervals.from_json(environment.get(names.ENV_INTERVALS, "")),
     )
