@@ -1,4 +1,4 @@
-"""Visits a run: while its server simply runs, four calls show that there is nothing to do. Otherwise the run is walked.
+"""Visits a run: while its server simply runs, at most four calls show that there is nothing to do. Otherwise the run is walked.
 
 A visit concludes nothing but "nothing to do", so it may read the bucket before it asks EC2. Every step is taken by a walk.
 """
@@ -12,7 +12,7 @@ from dayfly.core import names
 from dayfly.core.facts import NotShown, Server
 from dayfly.core.records import Cancel, Closed, Elected, Sent
 from dayfly.core.standing import standing
-from dayfly.core.step import State, Wait
+from dayfly.core.step import State
 from dayfly.flows import read
 from dayfly.flows.actor import Actor
 from dayfly.flows.calls import FindServer, Flow, IsArmed, Now, ask
@@ -24,9 +24,7 @@ from dayfly.flows.walk import WalkResult, walk
 class OnServer:
     """The run is on its elected server, and there is nothing to do now."""
 
-    run: names.RunName
     server: Server
-    step: Wait
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ def _glance(
     found = standing(server, deadline, armed=armed, sent=True, cancelled=False, now=now)
     if found.state != State.RUNNING:
         return _Unsure()
-    return OnServer(run, server, Wait(reason=found.reason, attempt=number))
+    return OnServer(server)
 
 
 def _find(name: str, shown: Mapping[str, Server]) -> Flow[Server | NotShown]:
