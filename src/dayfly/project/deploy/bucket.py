@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 
+from dayfly.core import permissions
 from dayfly.errors import FileError, RightsError, Unclear, UnfinishedError, Vanished
 from dayfly.flows.calls import (
     AbortSomeUploads,
@@ -20,7 +21,7 @@ from dayfly.flows.calls import (
     ask,
 )
 from dayfly.project.deploy.scope import Scope
-from dayfly.project.stack import permissions, template
+from dayfly.project.stack import template
 from dayfly.project.waiting import ask_until
 
 ABORT_UPLOADS_AFTER_DAYS = 2

@@ -12,10 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dayfly.core import names
+from dayfly.core import names, permissions
 from dayfly.core.model import Image
 from dayfly.core.sweeper_event import ENDS, KIND, SOURCE
-from dayfly.project.stack import permissions
 
 RUNTIME = "python3.13"
 SWEEP_EVERY = "rate(5 minutes)"
