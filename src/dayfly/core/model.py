@@ -7,16 +7,50 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from dayfly.core import names
 
 Market = Literal["on-demand", "spot", "spot-first"]
 Overlap = Literal["skip", "allow"]
 Architecture = Literal["arm64", "x86_64"]
+
+
+_ADDED = "added later"
+
+
+def added(default: Any = MISSING, *, factory: Callable[[], Any] | None = None) -> Any:
+    """Return a field that the first job versions do not have: its default is what they mean.
+
+    A version that has the default keeps the digest, and so the key, that it had before the field existed.
+    """
+    if factory is not None:
+        return field(default_factory=factory, metadata={_ADDED: True})
+    return field(default=default, metadata={_ADDED: True})
+
+
+def _content(value: Any) -> Any:
+    """Return a value as JSON takes it, without fields that were added later and have their default."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: _content(getattr(value, each.name)) for each in fields(value) if _counts(each, value)}
+    if isinstance(value, Mapping):
+        return {key: _content(each) for key, each in value.items()}
+    if isinstance(value, tuple):
+        return [_content(each) for each in value]
+    return value
+
+
+def _counts(one: Field[Any], value: Any) -> bool:
+    """Return whether a field is part of the digest."""
+    if _ADDED not in one.metadata:
+        return True
+    default = one.default
+    if one.default_factory is not MISSING:
+        default = one.default_factory()
+    return bool(getattr(value, one.name) != default)
 
 
 LONGEST = timedelta(days=366)
@@ -136,7 +170,7 @@ class Deployed:
     effective_from: datetime
     job: Job
     code: Code | None
-    agent: Agent | None
+    agent: Agent | None = added(None)
     launch: LaunchSettings
     tags: Mapping[str, str]
     deployed_by: str
@@ -144,12 +178,10 @@ class Deployed:
     @property
     def digest(self) -> str:
         """Return the hex SHA-256 of all that decides how the job runs: not who deployed it, when, or from which commit."""
-        content = asdict(self)
+        content = _content(self)
         del content["effective_from"], content["deployed_by"]
         if content["code"]:
             del content["code"]["commit"], content["code"]["dirty"]
-        if content["agent"] is None:
-            del content["agent"]  # the keys of such versions are older than this field
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     @property

@@ -25,4 +25,4 @@ def read_version(body: bytes) -> Version:
     content = read_json(body)
     if content.get("removed"):
         return typed(Removed, content)
-    return typed(Deployed, {"agent": None, **content})  # versions without an agent are older than this field
+    return typed(Deployed, content)
