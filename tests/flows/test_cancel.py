@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dayfly.core import names
-from dayfly.core.step import State
+from dayfly.core.states import State
 from dayfly.flows.walk import walk
 from model.cloud import ModelCloud, acting_as, cloud_with
 from model.steps import RUN, cancel, closed, sweep, tick

@@ -9,7 +9,7 @@ import pytest
 from dayfly.core import names
 from dayfly.core.record_json import encode
 from dayfly.core.records import Opened
-from dayfly.core.step import State
+from dayfly.core.states import State
 from dayfly.flows import calls
 from dayfly.flows.launch import Rejected, launch
 from dayfly.flows.walk import walk

@@ -11,7 +11,7 @@ from dayfly.core import names
 from dayfly.core.event import LaunchAt, Retry
 from dayfly.core.record_json import encode
 from dayfly.core.records import FleetError, Opened, Slot
-from dayfly.core.step import FIRST_STATES, TABLE, State
+from dayfly.core.states import FIRST_STATES, TABLE, State
 from dayfly.errors import DayflyError
 from dayfly.flows import calls
 from dayfly.flows.launch import launch

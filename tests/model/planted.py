@@ -75,13 +75,13 @@ BUGS = (
     ),
     Bug(
         "`latest` always moved",
-        "core/advance.py",
+        "core/effects.py",
         "            return (facts.run.tick, attempt.number) > (run_name(current.run).tick, current.attempt)\n",
         "            return current.run != str(facts.run)\n",
     ),
     Bug(
         "no disarm",
-        "core/advance.py",
+        "core/effects.py",
         "    return sorted(disarmable & attempt.armed)\n",
         "    return []\n",
     ),
@@ -148,7 +148,7 @@ BUGS = (
     ),
     Bug(
         "a retry of a removed job takes no slot",
-        "core/advance.py",
+        "core/effects.py",
         "    rules: Deployed | NotStored | Unreadable = facts.version(key)\n",
         "    rules: Deployed | NotStored | Unreadable = NotStored()\n",
     ),

@@ -8,7 +8,7 @@ from typing import Any
 
 from dayfly.core import names
 from dayfly.core.advance import next_step
-from dayfly.core.step import State
+from dayfly.core.states import State
 from dayfly.flows.gather import gather
 from model.cloud import OUTSIDE, ModelCloud
 

@@ -17,7 +17,7 @@ from dayfly.core import names
 from dayfly.core.facts import Attempt, Facts, NotStored, Unreadable
 from dayfly.core.model import Project
 from dayfly.core.records import Elected, Started
-from dayfly.core.step import State
+from dayfly.core.states import State
 from dayfly.errors import DayflyError, Unclear
 from dayfly.flows import calls
 from dayfly.flows.walk import WalkResult, walk

@@ -1,7 +1,8 @@
 """`next_step(facts, now)` chooses the next step of a run, with its reason. Pure functions.
 
 Launcher, sweeper and CLI all take these steps, so each step must be safe to do twice, safe to lose, and safe beside another
-process that does it at the same time. The table of states is core/step.py; how a step is done is flows/steps.py.
+process that does it at the same time. The table of states is core/states.py; what follows from a close is
+core/effects.py; how a step is done is flows/steps.py.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from dayfly.core import claim as claims
-from dayfly.core import election, receipt, step, ticks
+from dayfly.core import effects, election, step
 from dayfly.core.facts import (
     UNKNOWN_HOLDER,
     Attempt,
@@ -23,7 +24,7 @@ from dayfly.core.facts import (
 )
 from dayfly.core.intervals import NORMAL, Intervals
 from dayfly.core.model import Deployed
-from dayfly.core.names import RunName, out_prefix, run_name
+from dayfly.core.names import RunName, run_name
 from dayfly.core.records import (
     Absent,
     Cause,
@@ -32,15 +33,14 @@ from dayfly.core.records import (
     Decision,
     Elected,
     Ended,
-    Latest,
     NoServer,
     Opened,
     Outcome,
     Slot,
-    Source,
 )
 from dayfly.core.standing import must_arm, standing
-from dayfly.core.step import State, Step
+from dayfly.core.states import State
+from dayfly.core.step import Step
 
 REMOVAL_LASTS = timedelta(minutes=15)
 """The sweep that marked a run as being removed lives no longer. Only after that another one may continue the removal."""
@@ -61,7 +61,7 @@ def next_step(facts: Facts, now: datetime, intervals: Intervals = NORMAL) -> Ste
         case Claim(decision=Decision.RUN) as claim:
             return _claimed(facts, claim, now, intervals)
         case Claim(decision=decision, why=why):
-            return _finish(facts, 0, decision, f"{decision}: {why}")
+            return effects.finish(facts, 0, decision, f"{decision}: {why}")
     return _before_claim(facts, now)
 
 
@@ -70,7 +70,7 @@ def _claimed(facts: Facts, claim: Claim, now: datetime, intervals: Intervals) ->
         case NoAttempt():
             return step.Intend(version=claim.version, request=claim.request, reason="claimed, to run", attempt=1)
         case Attempt(closed=Closed() as closed) as attempt:
-            return _after_close(facts, claim, attempt, closed, now)
+            return effects.after_close(facts, claim, attempt, closed, now)
         case Attempt(election=Elected() as elected) as attempt:
             return _after_election(facts, claim, attempt, elected, now, intervals)
         case Attempt(election=NoServer() as no_server) as attempt:
@@ -110,17 +110,12 @@ def _before_claim(facts: Facts, now: datetime) -> Step:
 
 def _undecided(facts: Facts, opened: Opened, now: datetime) -> Step:
     version = claims.version_for(facts, opened, now)
-    if isinstance(version, Deployed) and _needs_slot(version):
-        for free in _free_unreadable_slot(facts, 0):
+    if isinstance(version, Deployed) and effects.needs_slot(version):
+        for free in effects.free_unreadable_slot(facts, 0):
             return free
         if not facts.holder:
             return step.TakeSlot(reason="runs of this job do not overlap")
     return step.Decide(claim=claims.decide(facts, opened, now), reason="open, without a claim")
-
-
-def _needs_slot(version: Deployed) -> bool:
-    """Return whether runs need the job's slot: the lock that keeps runs of a job from overlapping."""
-    return version.job.overlap == "skip"
 
 
 # --- before the election ------------------------------------------------------------------------------------------------
@@ -207,7 +202,7 @@ def _close(facts: Facts, attempt: Attempt, elected: Elected | NoServer, reason: 
     outputs_at = ""
     match attempt.ended, facts.version(attempt.intent.version):
         case Ended(outcome=Outcome.SUCCEEDED), Deployed(job=job):
-            declared, outputs_at = job.outputs, _outputs_prefix(facts, attempt)
+            declared, outputs_at = job.outputs, effects.outputs_prefix(facts, attempt)
     return step.Close(
         closing=attempt,
         election=elected,
@@ -230,11 +225,11 @@ def _broken(facts: Facts, unreadable: Unreadable, now: datetime, intervals: Inte
             return _until_gone(facts, unreadable, server, now, intervals)
     match facts.attempt:
         case NoAttempt():
-            return _finish(facts, 0, Outcome.FAILED, str(unreadable))
+            return effects.finish(facts, 0, Outcome.FAILED, str(unreadable))
         case Attempt(closed=Closed() as closed) as attempt:
             if not attempt.receipt:
-                return _write_receipt(facts, attempt, closed)
-            return _finish(facts, attempt.number, closed.outcome, str(unreadable))
+                return effects.write_receipt(facts, attempt, closed)
+            return effects.finish(facts, attempt.number, closed.outcome, str(unreadable))
         case Attempt() as attempt:
             return _close_unknown(facts, attempt, unreadable, now, intervals)
 
@@ -267,113 +262,3 @@ def _close_unknown(facts: Facts, attempt: Attempt, unreadable: Unreadable, now: 
     if attempt.servers:
         return close
     return _not_shown(attempt, "a server of this attempt", max(since), close, now, intervals)
-
-
-# --- after the close ----------------------------------------------------------------------------------------------------
-
-
-def _after_close(facts: Facts, claim: Claim, attempt: Attempt, closed: Closed, now: datetime) -> Step:
-    number, reason = attempt.number, f"closed: {closed.outcome}"
-    if not attempt.receipt:
-        return _write_receipt(facts, attempt, closed)
-    match attempt.ended:
-        case Ended() as ended if _becomes_latest(facts, claim, attempt, closed):
-            latest = _latest(facts, attempt, ended, now)
-            return step.MoveLatest(latest=latest, before=facts.latest, reason="a newer good result", attempt=number)
-    match facts.opened:
-        case WithEtag(record=Opened(retry=retry) as opened) if retry == number + 1:
-            return _retry(facts, opened, attempt, now)
-    return _finish(facts, number, closed.outcome, reason)
-
-
-def _write_receipt(facts: Facts, attempt: Attempt, closed: Closed) -> Step:
-    document = receipt.build(facts, attempt, closed)
-    return step.WriteReceipt(receipt=document, reason=f"closed: {closed.outcome}", attempt=attempt.number)
-
-
-def _becomes_latest(facts: Facts, claim: Claim, attempt: Attempt, closed: Closed) -> bool:
-    """Return whether this result becomes the job's `latest`: it succeeded and is newer than the current one."""
-    if closed.outcome != Outcome.SUCCEEDED:
-        return False
-    if claim.source == Source.HAND and not claim.publish:
-        return False
-    match facts.latest:
-        case WithEtag(record=Latest() as current):
-            return (facts.run.tick, attempt.number) > (run_name(current.run).tick, current.attempt)
-    return True
-
-
-def _outputs_prefix(facts: Facts, attempt: Attempt) -> str:
-    return f"{out_prefix(facts.run, attempt.number, attempt.intent.role_id, attempt.elected_id)}output/"
-
-
-def _latest(facts: Facts, attempt: Attempt, ended: Ended, now: datetime) -> Latest:
-    return Latest(
-        run=str(facts.run),
-        attempt=attempt.number,
-        at=now,
-        prefix=_outputs_prefix(facts, attempt),
-        outputs=ended.outputs,
-    )
-
-
-def _retry(facts: Facts, opened: Opened, last: Attempt, now: datetime) -> Step:
-    """Return the step that begins another attempt, with the version in force now or, for `same_code`, the last attempt's."""
-    number, key = last.number + 1, last.intent.version
-    newest = ticks.in_force(facts.versions, now)
-    # Whether runs may overlap is in the version in force; when the job was removed, in the one that the last attempt ran.
-    rules: Deployed | NotStored | Unreadable = facts.version(key)
-    if isinstance(newest, Deployed):
-        rules = newest
-        if not opened.same_code:
-            key = newest.key
-    if isinstance(rules, Deployed) and _needs_slot(rules):
-        for free in _free_unreadable_slot(facts, number):
-            return free
-        if not facts.holder:
-            return step.TakeSlot(reason="a retry of a job whose runs do not overlap", attempt=number)
-        if facts.holder != str(facts.run):
-            return step.WaitForSlot(reason=f"the slot is held by {facts.holder}", attempt=number)
-    if not isinstance(facts.version(key), Deployed):
-        return _finish(facts, last.number, Outcome.FAILED, f"the version {key} for attempt {number} cannot be read")
-    return step.Intend(version=key, request=opened.request, reason="a retry was requested", attempt=number)
-
-
-def _finish(facts: Facts, attempt: int, outcome: str, reason: str) -> Step:
-    """Return the next of a run's last steps: free the slot, mark it done, remove kill schedules, and at last the open key."""
-    match facts.slot:
-        case WithEtag(record=Slot(holder=holder)) as slot if holder == str(facts.run):
-            return step.FreeSlot(slot=slot, reason=reason, attempt=attempt)
-    for free in _free_unreadable_slot(facts, attempt):
-        return free
-    if not any(name.attempt == attempt for name in facts.done):
-        return step.MarkDone(outcome=outcome, reason=reason, attempt=attempt)
-    disarmable = tuple(server for each in facts.attempts for server in _to_disarm(each))
-    if disarmable:
-        return step.Disarm(servers=disarmable, reason=f"{disarmable[0]} is gone", attempt=attempt)
-    match facts.opened:
-        case WithEtag() as opened:
-            return step.RemoveOpen(opened=opened, reason="nothing is left to do", attempt=attempt)
-        case NotStored():
-            return step.Finished(reason=reason, attempt=attempt)
-
-
-def _free_unreadable_slot(facts: Facts, attempt: int) -> tuple[Step, ...]:
-    """Return the step that frees a slot which cannot be read. Its holder is open, so none holds it if no other run is open."""
-    match facts.slot:
-        case WithEtag(record=Unreadable() as unreadable) as slot if not facts.others_open:
-            reason = f"{unreadable}; no other run of the job is open"
-            return (step.FreeSlot(slot=slot, reason=reason, attempt=attempt),)
-    return ()
-
-
-def _to_disarm(attempt: Attempt) -> list[str]:
-    """Return the servers that need no kill schedule any more: EC2 shows them as terminated, now or when the attempt closed.
-
-    Every other server keeps it, also one that EC2 does not show: it may be alive.
-    """
-    disarmable = {server.id for server in attempt.servers if server.gone}
-    match attempt.closed:
-        case Closed(terminated=True):
-            disarmable.add(attempt.elected_id)
-    return sorted(disarmable & attempt.armed)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dayfly.core.facts import Server
-from dayfly.core.step import State
+from dayfly.core.states import State
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dayfly.core.intervals import NORMAL, Intervals
-from dayfly.core.step import State
+from dayfly.core.states import State
 from dayfly.core.ticks import Zones
 
 SWEEPER_STATES = frozenset(State)

@@ -12,7 +12,7 @@ from dayfly.core import names
 from dayfly.core.facts import NotShown, Server
 from dayfly.core.records import Cancel, Closed, Elected, Sent
 from dayfly.core.standing import standing
-from dayfly.core.step import State
+from dayfly.core.states import State
 from dayfly.flows import read
 from dayfly.flows.actor import Actor
 from dayfly.flows.calls import FindServer, Flow, IsArmed, Now, ask

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from dayfly.core import advance
 from dayfly.core.facts import Facts, Server
 from dayfly.core.names import RunName
-from dayfly.core.step import TABLE, Step
+from dayfly.core.states import TABLE
+from dayfly.core.step import Step
 from dayfly.flows.actor import Actor
 from dayfly.flows.calls import Flow, Log, Now, ask
 from dayfly.flows.gather import gather

@@ -15,7 +15,7 @@ from dayfly.cloud.clients import Aws
 from dayfly.cloud.context import Log
 from dayfly.cloud.interpreter import Interpreter
 from dayfly.core import intervals, names
-from dayfly.core.step import State
+from dayfly.core.states import State
 from dayfly.flows.actor import Actor
 
 

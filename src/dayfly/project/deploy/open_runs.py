@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from dayfly.core import names
 from dayfly.core.record_json import encode
 from dayfly.core.records import Cancel, Slot
-from dayfly.core.step import State
+from dayfly.core.states import State
 from dayfly.errors import Vanished
 from dayfly.flows import read
 from dayfly.flows.actor import DESTROY_STATES, Actor

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dayfly.core import names
 from dayfly.core.record_json import encode
 from dayfly.core.records import Cancel, Closed
-from dayfly.core.step import State
+from dayfly.core.states import State
 from dayfly.errors import NotFoundError, UnfinishedError
 from dayfly.flows.actor import Actor
 from dayfly.flows.calls import Flow, Now, PutNew, ask

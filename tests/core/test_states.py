@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dayfly.core.step import TABLE, Row, State
+from dayfly.core.states import TABLE, Row, State
 
 
 def test_one_walk_repeats_few_steps_that_act_on_ec2():
