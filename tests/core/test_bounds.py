@@ -11,7 +11,7 @@ import pytest
 from dayfly.cli.demo_result import BOUND_S
 from dayfly.core import names
 from dayfly.core.intervals import NORMAL
-from dayfly.project.stack.template import SWEEP_EVERY
+from dayfly.project.stack.functions import SWEEP_EVERY
 from dayfly.remote.boot import switch
 from model.cloud import TICK, ModelCloud, cloud_with
 from model.steps import sweep, tick

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dayfly.core.model import Image
-from dayfly.project.stack import template
+from dayfly.project.stack.given import StackInput
 
 DEBIAN = Image(
     name="debian-13",
@@ -14,7 +14,7 @@ DEBIAN = Image(
     root_device="/dev/xvda",
     owner="136693071363",
 )
-GIVEN = template.StackInput(
+GIVEN = StackInput(
     project="lake",
     bucket="dayfly-lake-123456789012-eu-west-1",
     tags={"CostCenter": "lake"},

@@ -12,6 +12,7 @@ import pytest
 
 from dayfly.core import names
 from dayfly.project.stack import template
+from dayfly.project.stack.given import StackInput
 from project.stack_input import DEBIAN, GIVEN
 
 OWN_NETWORK = replace(
@@ -19,7 +20,7 @@ OWN_NETWORK = replace(
 )
 
 
-def role(name: str, given: template.StackInput = GIVEN) -> list[dict]:
+def role(name: str, given: StackInput = GIVEN) -> list[dict]:
     return template.build(given)["Resources"][name]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
 
 

@@ -13,7 +13,7 @@ from dayfly.cli.options import json_option
 from dayfly.core import names
 from dayfly.errors import FileError
 from dayfly.project import formatting
-from dayfly.project.file import config, values
+from dayfly.project.file import config, project_values
 
 REGION = "eu-west-1"
 _IGNORED = ".dayfly/"
@@ -107,7 +107,7 @@ def _exists() -> FileError:
 
 def _name_of(folder: Path) -> str:
     """Return a project name made from the folder's name."""
-    return values.project_name_from(folder.name) or _DEFAULT_NAME
+    return project_values.project_name_from(folder.name) or _DEFAULT_NAME
 
 
 def _ignore(folder: Path) -> bool:

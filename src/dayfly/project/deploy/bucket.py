@@ -21,7 +21,7 @@ from dayfly.flows.calls import (
     ask,
 )
 from dayfly.project.deploy.scope import Scope
-from dayfly.project.stack import template
+from dayfly.project.stack.given import all_tags
 from dayfly.project.waiting import ask_until
 
 ABORT_UPLOADS_AFTER_DAYS = 2
@@ -49,7 +49,7 @@ def make_bucket(scope: Scope, tags: Mapping[str, str]) -> Flow[None]:
     yield from ask(
         SetUpBucket(
             policy=permissions.bucket_policy(scope.bucket),
-            tags=template.all_tags(scope.project, tags),
+            tags=all_tags(scope.project, tags),
             abort_uploads_after_days=ABORT_UPLOADS_AFTER_DAYS,
         )
     )

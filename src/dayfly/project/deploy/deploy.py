@@ -28,7 +28,7 @@ from dayfly.project.deploy.packages import Folder, Packages, Say, build_packages
 from dayfly.project.deploy.schedules import sync_schedules
 from dayfly.project.deploy.scope import Scope
 from dayfly.project.deploy.versions import deployed, write_changes
-from dayfly.project.stack import template
+from dayfly.project.stack import given, template
 from dayfly.project.stack.change import StackWanted, apply_stack, is_current
 
 _UNKNOWN = LaunchSettings(template="", template_version="", role_id="", image="", root_device="", subnets=())
@@ -108,7 +108,7 @@ def make_plan(
         for name, job in project.jobs.items()
     }
     zone = {job.timezone: zones(job.timezone) for job in project.jobs.values()}
-    tags = template.all_tags(project.name, project.tags)
+    tags = given.all_tags(project.name, project.tags)
     return Prepared(
         plan=plan.Plan(
             changes=plan.job_changes(found.versions, wanted),
@@ -172,9 +172,9 @@ def _stack_change(stack: Stack | NoStack, digest: str) -> plan.StackChange:
     return "" if is_current(stack, digest) else "changes"
 
 
-def _stack_input(scope: Scope, project: Project, found: Found, packages: Packages) -> template.StackInput:
+def _stack_input(scope: Scope, project: Project, found: Found, packages: Packages) -> given.StackInput:
     images = {each.image.logical_id: each.image for each in found.images.values()}
-    return template.StackInput(
+    return given.StackInput(
         project=project.name,
         bucket=scope.bucket,
         tags=project.tags,

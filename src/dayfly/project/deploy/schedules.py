@@ -9,7 +9,7 @@ from dayfly.core import names
 from dayfly.core.model import JobSchedule
 from dayfly.flows.calls import CreateSchedule, DeleteSchedule, Flow, GetSchedule, ListSchedules, UpdateSchedule, ask
 from dayfly.project.deploy.scope import Scope
-from dayfly.project.stack.template import SWEEPER_SCHEDULE
+from dayfly.project.stack.functions import SWEEPER_SCHEDULE
 
 _RETRIES = 10
 

@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from dayfly.core import names
-from dayfly.project.file import durations, keys, values
+from dayfly.project.file import durations, job_values, keys
 
 Schema = dict[str, Any]
 
@@ -25,7 +25,7 @@ _TYPES: dict[str, Schema] = {
     "table": {"type": "object", "additionalProperties": _STRING},
     "bool": {"type": "boolean"},
     "duration": {"type": "string", "pattern": f"^{durations.FORM}$", "minLength": 1},
-    "size": {"type": "string", "pattern": f"^{values.DISK_FORM}$"},
+    "size": {"type": "string", "pattern": f"^{job_values.DISK_FORM}$"},
     "ARN": {"type": "string", "pattern": "^arn:"},
 }
 """JSON schema of each type that keys.py names."""

@@ -1,0 +1,45 @@
+"""What the template depends on, and what all of its resources have: tags, and references to each other. No resources here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dayfly.core import names
+from dayfly.core.model import Image
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackInput:
+    """Everything that the template depends on.
+
+    `user_data` is base64; the zips are keys in the bucket. `vpc`: where the stack creates a security group; None if
+    `security_groups` are given.
+    """
+
+    project: str
+    bucket: str
+    tags: Mapping[str, str]
+    permissions_boundary: str | None
+    keep_s: int
+    images: tuple[Image, ...]
+    user_data: str
+    launcher_zip: str
+    sweeper_zip: str
+    vpc: str | None
+    security_groups: tuple[str, ...]
+    public_ip: bool
+
+
+def all_tags(project: str, given: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags of everything that a deploy creates: the user's, and the tag by which dayfly finds the project."""
+    return {**given, names.TAG_PROJECT: project}
+
+
+def tag_list(given: StackInput) -> list[dict[str, str]]:
+    pairs = all_tags(given.project, given.tags)
+    return [{"Key": key, "Value": value} for key, value in sorted(pairs.items())]
+
+
+def attribute(resource: str, attribute: str) -> dict[str, list[str]]:
+    return {"Fn::GetAtt": [resource, attribute]}

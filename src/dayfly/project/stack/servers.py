@@ -1,0 +1,51 @@
+"""What a server is launched from: launch templates, and the security group that servers use if the file names none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dayfly.core.model import Image
+from dayfly.project.stack.given import StackInput, attribute, tag_list
+
+
+def security_group(given: StackInput) -> dict[str, Any]:
+    return {
+        "Type": "AWS::EC2::SecurityGroup",
+        "Properties": {
+            "GroupDescription": f"dayfly {given.project}: no inbound traffic",
+            "VpcId": given.vpc,
+            "SecurityGroupEgress": [{"IpProtocol": "-1", "CidrIp": "0.0.0.0/0", "Description": "all outbound traffic"}],
+            "Tags": tag_list(given),
+        },
+    }
+
+
+def launch_template(given: StackInput, image: Image) -> dict[str, Any]:
+    groups: list[Any] = list(given.security_groups) or [attribute("SecurityGroup", "GroupId")]
+    interface = {
+        "DeviceIndex": 0,
+        "AssociatePublicIpAddress": given.public_ip,
+        "DeleteOnTermination": True,
+        "Groups": groups,
+    }
+    data = {
+        "ImageId": image.image_id,
+        "IamInstanceProfile": {"Arn": attribute("ServerProfile", "Arn")},
+        # Power-off terminates the server: the guarantee depends on it.
+        "InstanceInitiatedShutdownBehavior": "terminate",
+        # A recovered server would boot again without its user data.
+        "MaintenanceOptions": {"AutoRecovery": "disabled"},
+        "MetadataOptions": {
+            "HttpEndpoint": "enabled",
+            "HttpTokens": "required",
+            "HttpPutResponseHopLimit": 1,
+            "InstanceMetadataTags": "enabled",
+        },
+        "NetworkInterfaces": [interface],
+        "UserData": given.user_data,
+    }
+    tags = {"ResourceType": "launch-template", "Tags": tag_list(given)}
+    return {
+        "Type": "AWS::EC2::LaunchTemplate",
+        "Properties": {"LaunchTemplateData": data, "TagSpecifications": [tags]},
+    }
