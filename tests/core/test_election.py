@@ -8,8 +8,9 @@ import pytest
 
 from dayfly.core import election
 from dayfly.core.facts import Server
+from dayfly.core.reasons import Cause
 from dayfly.core.record_json import decode_election, encode
-from dayfly.core.records import Cause, FleetError, Intent, NoServer, SpotRefused
+from dayfly.core.records import FleetError, Intent, NoServer, SpotRefused
 from dayfly.core.step import AskEc2
 
 NOW = datetime(2026, 11, 24, 22, 41, tzinfo=UTC)

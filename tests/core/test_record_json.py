@@ -10,14 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dayfly.core import records
+from dayfly.core import reasons
+from dayfly.core.reasons import Flaw
 from dayfly.core.record_json import BadRecord, decode, encode, moment
-from dayfly.core.records import Cancel, Ended, Flaw, Heartbeat, Intent, Opened, Slot
+from dayfly.core.records import Cancel, Ended, Heartbeat, Intent, Opened, Slot
 from dayfly.core.versions import read_version, write_version
 from model.cloud import TICK, version
 
 KINDS = (Opened, Slot, Intent, Ended, Heartbeat)
-ENDED = json.loads(encode(Ended(at=TICK, outcome=records.Outcome.FAILED, reason="exit 3", exit=3)))
+ENDED = json.loads(encode(Ended(at=TICK, outcome=reasons.Outcome.FAILED, reason="exit 3", exit=3)))
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),

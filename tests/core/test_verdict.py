@@ -10,7 +10,8 @@ import pytest
 from dayfly.core import verdict
 from dayfly.core.election import elect, elect_none
 from dayfly.core.facts import NOT_STORED, Attempt, NotStored, Server
-from dayfly.core.records import Cancel, Cause, Ended, FleetError, Intent
+from dayfly.core.reasons import Cause
+from dayfly.core.records import Cancel, Ended, FleetError, Intent
 from dayfly.core.step import Close
 
 NOW = datetime(2026, 11, 24, 22, 41, tzinfo=UTC)

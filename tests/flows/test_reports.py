@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dayfly.core import names
-from dayfly.core.records import AgentReason
+from dayfly.core.reasons import AgentReason
 from model.cloud import ROLE, ModelCloud, cloud_with, version
 from model.steps import RUN, closed, sweep, tick
 

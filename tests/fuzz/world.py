@@ -15,7 +15,7 @@ import pytest
 
 from dayfly.core import names
 from dayfly.core.event import LaunchAt
-from dayfly.core.records import Outcome
+from dayfly.core.reasons import Outcome
 from dayfly.flows.gather import attempt_numbers
 from dayfly.flows.launch import launch
 from dayfly.flows.sweep import sweep_project

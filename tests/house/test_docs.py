@@ -17,7 +17,7 @@ import click
 import pytest
 
 from dayfly.cli.main import dayfly_command
-from dayfly.core import event, names, records
+from dayfly.core import event, names, reasons, records
 from dayfly.core.election import refusal_reason
 from dayfly.project.file import config, keys
 from dayfly.project.runs import state
@@ -129,7 +129,7 @@ def test_reasons_of_refused_launches_are_documented():
 
 def test_outcomes_reasons_and_states_of_runs_are_documented():
     text = section("docs/job.md", "## How a run can end")
-    words = [*records.Outcome, *filter(None, records.ClaimReason), *records.EndReason, *state.LIVE]
+    words = [*reasons.Outcome, *filter(None, reasons.ClaimReason), *reasons.EndReason, *state.LIVE]
     assert [word for word in words if not re.search(rf"(`|\| |\*\*){word}(`| \||\*\*)", text)] == []
 
 

@@ -15,7 +15,8 @@ from dayfly.cli.options import json_option, local_option
 from dayfly.core import names
 from dayfly.core.facts import Attempt, Facts, NoAttempt
 from dayfly.core.model import Project
-from dayfly.core.records import Closed, Ended, Outcome, Output
+from dayfly.core.reasons import Outcome
+from dayfly.core.records import Closed, Ended, Output
 from dayfly.errors import FileError, NotFoundError
 from dayfly.flows.gather import gather
 from dayfly.project import formatting

@@ -25,19 +25,8 @@ from dayfly.core.facts import (
 from dayfly.core.intervals import NORMAL, Intervals
 from dayfly.core.model import Deployed
 from dayfly.core.names import RunName, run_name
-from dayfly.core.records import (
-    Absent,
-    Cause,
-    Claim,
-    Closed,
-    Decision,
-    Elected,
-    Ended,
-    NoServer,
-    Opened,
-    Outcome,
-    Slot,
-)
+from dayfly.core.reasons import Cause, Decision, Outcome
+from dayfly.core.records import Absent, Claim, Closed, Elected, Ended, NoServer, Opened, Slot
 from dayfly.core.standing import must_arm, standing
 from dayfly.core.states import State
 from dayfly.core.step import Step

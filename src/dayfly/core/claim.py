@@ -13,7 +13,8 @@ from dayfly.core import ticks
 from dayfly.core.facts import Facts, Unreadable, WithEtag
 from dayfly.core.model import Deployed, Removed, Timetable, Version
 from dayfly.core.names import RunName, utc_text
-from dayfly.core.records import Claim, ClaimReason, Decision, Opened, Source
+from dayfly.core.reasons import ClaimReason, Decision, Source
+from dayfly.core.records import Claim, Opened
 from dayfly.core.ticks import Zones
 
 EARLY = timedelta(seconds=60)

@@ -11,7 +11,8 @@ from dayfly.core import receipt, step, ticks
 from dayfly.core.facts import Attempt, Facts, NotStored, Unreadable, WithEtag
 from dayfly.core.model import Deployed
 from dayfly.core.names import out_prefix, run_name
-from dayfly.core.records import Claim, Closed, Ended, Latest, Opened, Outcome, Slot, Source
+from dayfly.core.reasons import Outcome, Source
+from dayfly.core.records import Claim, Closed, Ended, Latest, Opened, Slot
 from dayfly.core.step import Step
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from dayfly.core.facts import Server
-from dayfly.core.records import Cause, Elected, EndReason, FleetError, Intent, NoServer, SpotRefused
+from dayfly.core.reasons import Cause, EndReason
+from dayfly.core.records import Elected, FleetError, Intent, NoServer, SpotRefused
 from dayfly.core.step import AskEc2
 
 _QUOTA = {

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from dayfly.core import names, texts
-from dayfly.core.records import Source
+from dayfly.core.reasons import Source
 from dayfly.errors import FileError
 
 FIELDS = {"job", "tick", "source", "request", "by", "env", "publish", "retry", "same_code"}

@@ -13,17 +13,16 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from dayfly.core import names
 from dayfly.core.model import LONGEST_LIFETIME, Deployed, Removed, Version
+from dayfly.core.reasons import Decision, Flaw
 from dayfly.core.records import (
     Absent,
     Cancel,
     Claim,
     Closed,
-    Decision,
     Elected,
     Election,
     Ended,
     EndOrder,
-    Flaw,
     FleetError,
     Intent,
     Latest,

@@ -13,19 +13,8 @@ from typing import Any
 
 from dayfly.core import names
 from dayfly.core.model import LONGEST, LONGEST_LIFETIME, Deployed, Job, Removed, Timetable
-from dayfly.core.records import (
-    Claim,
-    Decision,
-    Elected,
-    Ended,
-    Intent,
-    Latest,
-    Opened,
-    Outcome,
-    Output,
-    Requested,
-    Slot,
-)
+from dayfly.core.reasons import Decision, Outcome
+from dayfly.core.records import Claim, Elected, Ended, Intent, Latest, Opened, Output, Requested, Slot
 
 _SERVER = re.compile(r"i-[0-9a-f]{1,17}")
 _MOST_ATTEMPTS = 1_000_000

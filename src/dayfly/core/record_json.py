@@ -17,8 +17,9 @@ from enum import StrEnum
 from typing import Any, Literal, NoReturn, TypeVar
 
 from dayfly.core import names
+from dayfly.core.reasons import Flaw
 from dayfly.core.record_checks import check
-from dayfly.core.records import Elected, Election, Flaw, NoServer
+from dayfly.core.records import Elected, Election, NoServer
 
 R = TypeVar("R")
 

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from dayfly.core.patterns import matches
-from dayfly.core.records import AgentReason, Ended, Log, Outcome, Output, Started
+from dayfly.core.reasons import AgentReason, Outcome
+from dayfly.core.records import Ended, Log, Output, Started
 
 _REASON = re.compile(r"exit [0-9]{1,3}|killed by signal [0-9]{1,3}")
 _DETAIL, _LINE, _WORD = 2000, 500, 100

@@ -11,7 +11,8 @@ from typing import Any
 
 from dayfly.core import names
 from dayfly.core.facts import NOT_STORED, Server, Unreadable
-from dayfly.core.records import Closed, EndOrder, EndReason, FleetError, Intent, Outcome, SpotRefused
+from dayfly.core.reasons import EndReason, Outcome
+from dayfly.core.records import Closed, EndOrder, FleetError, Intent, SpotRefused
 
 UNKNOWN = "unknown"
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from dayfly.core import report
 from dayfly.core.facts import NOT_STORED, Attempt, NotShown, NotStored, Server, Unreadable
-from dayfly.core.records import Cancel, Cause, Closed, Elected, Ended, EndOrder, EndReason, NoServer, Outcome, Started
+from dayfly.core.reasons import Cause, EndReason, Outcome
+from dayfly.core.records import Cancel, Closed, Elected, Ended, EndOrder, NoServer, Started
 from dayfly.core.step import Close
 
 SWITCH_LINE = "dayfly switch: powering off:"

@@ -14,6 +14,7 @@ from dayfly.core import claim as claims
 from dayfly.core import names, report, unreadable
 from dayfly.core.facts import NOT_STORED, Attempt, Facts, NotShown, NotStored, Server, Unreadable, WithEtag
 from dayfly.core.model import Version
+from dayfly.core.reasons import Flaw
 from dayfly.core.records import (
     Absent,
     Cancel,
@@ -23,7 +24,6 @@ from dayfly.core.records import (
     Election,
     Ended,
     EndOrder,
-    Flaw,
     Intent,
     Latest,
     Opened,

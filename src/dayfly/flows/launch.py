@@ -14,8 +14,9 @@ from dayfly.core import claim, names, ticks
 from dayfly.core.event import LaunchAt, LaunchNow, LaunchRequest, Retry
 from dayfly.core.facts import Facts, NoAttempt, NotStored, Unreadable, WithEtag
 from dayfly.core.model import Deployed
+from dayfly.core.reasons import Source
 from dayfly.core.record_json import encode
-from dayfly.core.records import Claim, Elected, Opened, Requested, Sent, Source
+from dayfly.core.records import Claim, Elected, Opened, Requested, Sent
 from dayfly.errors import NotFoundError
 from dayfly.flows import read
 from dayfly.flows.actor import Actor

@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 from dayfly.core import names
 from dayfly.core.facts import NOT_STORED, NotStored, Unreadable, WithEtag
 from dayfly.core.model import Version
+from dayfly.core.reasons import Flaw
 from dayfly.core.record_checks import belongs
 from dayfly.core.record_json import BadRecord, decode, decode_election, read_json
-from dayfly.core.records import Elected, Election, Ended, Flaw, Started
+from dayfly.core.records import Elected, Election, Ended, Started
 from dayfly.core.versions import read_version
 from dayfly.errors import DayflyError
 from dayfly.flows.calls import LARGEST_RECORD, Call, Flow, Get, ListFrom, Log, Stored, TooLarge, ask

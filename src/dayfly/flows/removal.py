@@ -10,7 +10,8 @@ from datetime import datetime
 
 from dayfly.core import names
 from dayfly.core.facts import Unreadable
-from dayfly.core.records import Claim, Intent, Latest, Opened, Source
+from dayfly.core.reasons import Source
+from dayfly.core.records import Claim, Intent, Latest, Opened
 from dayfly.flows import read
 from dayfly.flows.calls import DeleteMany, Flow, List, ask
 

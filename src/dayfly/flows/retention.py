@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 
 from dayfly.core import names
 from dayfly.core.facts import Unreadable
+from dayfly.core.reasons import Flaw
 from dayfly.core.record_json import encode
-from dayfly.core.records import Flaw, Latest
+from dayfly.core.records import Latest
 from dayfly.flows import read
 from dayfly.flows.calls import Delete, Flow, List, PutNew, ask
 from dayfly.flows.removal import removal_mark, remove_records

@@ -15,8 +15,9 @@ from typing import Any
 from dayfly.core import election, names, request, unreadable, verdict
 from dayfly.core.facts import NOT_STORED, Attempt, Facts, Launched, NotStored, RefusedLaunch, Replayed, Server, WithEtag
 from dayfly.core.model import Deployed
+from dayfly.core.reasons import Decision
 from dayfly.core.record_json import encode
-from dayfly.core.records import Absent, Closed, Decision, Elected, EndOrder, Intent, NoServer, Sent, Slot, SpotRefused
+from dayfly.core.records import Absent, Closed, Elected, EndOrder, Intent, NoServer, Sent, Slot, SpotRefused
 from dayfly.core.step import (
     Arm,
     AskEc2,

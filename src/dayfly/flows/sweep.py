@@ -15,8 +15,9 @@ from typing import TypeVar
 from dayfly.core import names, sweep
 from dayfly.core.facts import NOT_STORED, BadRunTags, NotStored, RunTags, Server, Unreadable
 from dayfly.core.model import Timetable
+from dayfly.core.reasons import Flaw
 from dayfly.core.record_json import encode
-from dayfly.core.records import Elected, EndOrder, Flaw, Heartbeat, Intent
+from dayfly.core.records import Elected, EndOrder, Heartbeat, Intent
 from dayfly.errors import Unclear
 from dayfly.flows import read, undelivered
 from dayfly.flows.actor import Actor

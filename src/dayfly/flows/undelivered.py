@@ -15,8 +15,8 @@ from dayfly.core import claim, names, ticks
 from dayfly.core.event import LaunchAt
 from dayfly.core.facts import Unreadable
 from dayfly.core.model import Deployed, Timetable
+from dayfly.core.reasons import Flaw, Source
 from dayfly.core.record_json import encode
-from dayfly.core.records import Flaw, Source
 from dayfly.flows import read
 from dayfly.flows.actor import Actor
 from dayfly.flows.calls import Flow, List, ListFrom, Log, Now, PutNew, ask

@@ -9,7 +9,8 @@ from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 from dayfly.core import names
-from dayfly.core.records import Latest, Outcome
+from dayfly.core.reasons import Outcome
+from dayfly.core.records import Latest
 from dayfly.errors import NotFoundError
 from dayfly.flows import read
 from dayfly.flows.calls import Flow

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from dayfly.core.facts import Attempt, Facts
-from dayfly.core.records import Cause, Claim, Closed, Ended, EndReason, NoServer, Outcome
+from dayfly.core.reasons import Cause, EndReason, Outcome
+from dayfly.core.records import Claim, Closed, Ended, NoServer
 from dayfly.project import formatting
 from dayfly.project.file import durations
 from dayfly.project.runs.state import state

@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 
 from dayfly.core import names
 from dayfly.core.facts import Attempt, Facts, NotStored
+from dayfly.core.reasons import Source
 from dayfly.core.record_json import moment
-from dayfly.core.records import Claim, Closed, Elected, Source
+from dayfly.core.records import Claim, Closed, Elected
 from dayfly.project.runs import state
 
 T = TypeVar("T")

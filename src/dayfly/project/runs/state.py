@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from dayfly.core.facts import Attempt, Facts, NoAttempt, NotStored, WithEtag
-from dayfly.core.records import Claim, Closed, Decision, Ended, Opened, Source, Started
+from dayfly.core.reasons import Decision, Source
+from dayfly.core.records import Claim, Closed, Ended, Opened, Started
 
 LIVE = ("waiting", "starting", "running", "saving")
 """The states of a run that is not over. The others are outcomes."""

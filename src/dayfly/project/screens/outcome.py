@@ -10,7 +10,8 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 from dayfly.core.facts import Attempt, Facts, NoAttempt, NotStored
-from dayfly.core.records import Claim, Closed, Decision, Elected, Ended, Outcome, Started
+from dayfly.core.reasons import Decision, Outcome
+from dayfly.core.records import Claim, Closed, Elected, Ended, Started
 from dayfly.project import formatting
 from dayfly.project.runs import reasons, state
 from dayfly.project.runs.references import unique_name

@@ -11,19 +11,8 @@ from datetime import datetime, timedelta, tzinfo
 
 from dayfly.core.facts import Attempt, Facts, NotStored
 from dayfly.core.model import Deployed
-from dayfly.core.records import (
-    Cancel,
-    Claim,
-    Closed,
-    Elected,
-    Ended,
-    EndOrder,
-    NoServer,
-    Outcome,
-    Source,
-    SpotRefused,
-    Started,
-)
+from dayfly.core.reasons import Outcome, Source
+from dayfly.core.records import Cancel, Claim, Closed, Elected, Ended, EndOrder, NoServer, SpotRefused, Started
 from dayfly.project import formatting
 from dayfly.project.file import durations
 from dayfly.project.runs import reasons, state

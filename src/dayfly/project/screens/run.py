@@ -9,7 +9,8 @@ from typing import Any
 from dayfly.core import names, receipt
 from dayfly.core.facts import Attempt, Facts, NoAttempt, NotShown, NotStored, Server, Unreadable
 from dayfly.core.model import Code, Deployed
-from dayfly.core.records import Claim, Closed, Elected, Ended, Heartbeat, Latest, NoServer, Source
+from dayfly.core.reasons import Source
+from dayfly.core.records import Claim, Closed, Elected, Ended, Heartbeat, Latest, NoServer
 from dayfly.project import formatting
 from dayfly.project.runs import reasons, state
 from dayfly.project.runs.details import RunDetails
