@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from dayfly.core import election
+from dayfly.core import election, refusals
 from dayfly.core.facts import Server
 from dayfly.core.reasons import Cause
 from dayfly.core.record_json import decode_election, encode
@@ -76,7 +76,7 @@ def test_what_ec2_does_not_say_is_none():
 
 
 @pytest.mark.parametrize(
-    "code", ["InvalidLaunchTemplateId.NotFound", "InvalidBlockDeviceMapping", "InvalidSubnetID.NotFound"]
+    "code", ["InvalidLaunchTemplateId.Malformed", "InvalidBlockDeviceMapping", "InvalidSubnetID.NotFound"]
 )
 def test_request_that_ec2_calls_wrong_is_not_a_lack_of_capacity(code):
-    assert election.refusal_reason((FleetError(code=code, message=""),)) == "unknown"
+    assert refusals.reason((FleetError(code=code, message=""),)) == "unknown"

@@ -134,19 +134,39 @@ def interleave(
     on_demand=st.booleans(),
     exit_code=st.sampled_from([0, 3]),
     forgets_tokens=st.booleans(),
+    token_busy_s=st.sampled_from([0, 60]),
 )
-def test_tick_delivered_three_times_has_one_job_and_one_end(seed, losing, spot, on_demand, exit_code, forgets_tokens):
+def test_tick_delivered_three_times_has_one_job_and_one_end(
+    seed, losing, spot, on_demand, exit_code, forgets_tokens, token_busy_s
+):
     full = (FleetError(code="InsufficientInstanceCapacity", message=""),)
     refuse = {}
     if not spot:
         refuse["spot"] = full
     if not on_demand:
         refuse["on-demand"] = full
-    cloud = cloud_with(refuse=refuse, forgets_tokens=forgets_tokens)
+    cloud = cloud_with(refuse=refuse, forgets_tokens=forgets_tokens, token_busy_s=token_busy_s)
     actors = [delivery(cloud, 1), delivery(cloud, 2), delivery(cloud, 3), sweeper(cloud), sweeper(cloud)]
     interleave(cloud, actors, Random(seed), losing, exit_code)
     finish_by_sweeps(cloud)
     assert_all_over(cloud, ticks=1)
+
+
+@settings(max_examples=120, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_two_callers_at_once_launch_one_server_in_one_market(seed):
+    """EC2 answers the second call of a token with IdempotentCallInProgress: no refusal, so on-demand is not asked."""
+    chance = Random(seed)
+    cloud = cloud_with(token_busy_s=60)
+    actors = [delivery(cloud, 1), delivery(cloud, 2)]
+    while any(not actor.over for actor in actors):
+        chance.choice([actor for actor in actors if not actor.over]).step()
+    cloud.pass_time(61)
+    cloud.run(sweep_project(acting_as("sweeper"), KEEP_S))
+    [server] = cloud.servers.values()
+    assert server.market == "spot"
+    assert set(cloud.kill_schedules) == {server.id} == set(sent_a_job(cloud))
+    assert names.attempt_key(RUN, 1, "spot-refused") not in cloud.objects
 
 
 @settings(max_examples=120, deadline=None)

@@ -84,6 +84,37 @@ def test_replayed_server_is_elected_before_ec2_lists_it():
     assert cloud.go_of(server) is not None
 
 
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("IdempotentCallInProgress", ""),
+        ("InvalidLaunchTemplateId.VersionNotFound", ""),
+        ("InvalidLaunchTemplateName.NotFoundException", ""),
+        ("InvalidGroup.NotFound", ""),
+        ("InvalidSecurityGroupID.NotFound", ""),
+        ("InvalidParameterValue", "Value (dayfly-pi) for parameter iamInstanceProfile.name is invalid."),
+    ],
+)
+def test_what_ec2_does_not_see_yet_is_asked_for_again(code, message):
+    cloud = cloud_with(not_yet=(FleetError(code=code, message=message),))
+    with pytest.raises(Unclear, match=code):
+        tick(cloud)
+    assert names.attempt_key(RUN, 1, "spot-refused") not in cloud.objects
+    cloud.not_yet = ()
+    cloud.pass_time(60)
+    sweep(cloud)
+    [server] = cloud.servers.values()
+    assert server.market == "spot"
+    assert cloud.go_of(server.id) is not None
+
+
+def test_a_wrong_parameter_is_a_refusal():
+    wrong = FleetError(code="InvalidParameterValue", message="Value (x) for parameter instanceType is invalid.")
+    cloud = cloud_with(refuse={"spot": (wrong,), "on-demand": (wrong,)})
+    tick(cloud)
+    assert closed(cloud)["outcome"] == "failed"
+
+
 def test_ec2_is_not_asked_after_launch_until():
     cloud = cloud_with(faults={number_of(cloud_with(), "CreateFleet"): "before"})
     with pytest.raises(Unclear):

@@ -17,8 +17,7 @@ import click
 import pytest
 
 from dayfly.cli.main import dayfly_command
-from dayfly.core import event, names, reasons, records
-from dayfly.core.election import refusal_reason
+from dayfly.core import event, names, reasons, records, refusals
 from dayfly.project.file import config, keys
 from dayfly.project.runs import state
 
@@ -124,7 +123,7 @@ def test_variables_of_a_job_are_documented():
 def test_reasons_of_refused_launches_are_documented():
     text = section("docs/job.md", "## How a run can end")
     for code in ("InvalidAMIID.NotFound", "UnauthorizedOperation", "VcpuLimitExceeded", "InsufficientInstanceCapacity"):
-        assert f"`{refusal_reason((records.FleetError(code=code, message=''),))}`" in text
+        assert f"`{refusals.reason((records.FleetError(code=code, message=''),))}`" in text
 
 
 def test_outcomes_reasons_and_states_of_runs_are_documented():

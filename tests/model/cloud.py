@@ -30,6 +30,7 @@ START = datetime(2026, 11, 24, 22, 40, 30, tzinfo=UTC)
 TICK = datetime(2026, 11, 24, 22, 41, tzinfo=UTC)
 OUTSIDE = "a change from outside"
 PROJECT, BUCKET, REGION, ROLE = "pi", "dayfly-pi-000000000000-eu-west-1", "eu-west-1", "AROAMODEL"
+IN_PROGRESS = (FleetError(code="IdempotentCallInProgress", message="an earlier call is in progress"),)
 TWO_MINUTES = ("41-42 22 24 11 *",)
 """A schedule of two ticks, TICK and the minute after it. That of `job` has one."""
 
@@ -92,6 +93,9 @@ class ModelCloud:
     shutdown_s: float = 0  # how long a shutdown takes; on EC2 tens of seconds
     shutting_down: dict[str, datetime] = field(default_factory=dict)
     forgets_tokens: bool = False  # AWS does not promise how long it remembers a client token
+    token_busy_s: float = 0  # how long a launch is in progress: until then the same token is refused
+    first_sent: dict[str, datetime] = field(default_factory=dict)  # client tokens
+    not_yet: tuple[FleetError, ...] = ()  # how EC2 refuses a request that names what it does not see yet
 
     observe: Callable[[str], object] = bool
     """Called before and after each call takes effect, with the reason; see model/transitions.py."""
@@ -190,6 +194,11 @@ class ModelCloud:
 
     def create_fleet(self, call: calls.CreateFleet) -> FleetAnswer:
         request, token = json.dumps(call.request, sort_keys=True), call.request["ClientToken"]
+        if self.not_yet:
+            return RefusedLaunch(errors=self.not_yet)
+        answered = self.first_sent.setdefault(token, self.now) + timedelta(seconds=self.token_busy_s)
+        if token in self.fleets and self.now < answered:
+            return RefusedLaunch(errors=IN_PROGRESS)
         if token in self.fleets and not self.forgets_tokens:
             known, ids, errors = self.fleets[token]
             if known != request:

@@ -62,6 +62,12 @@ BUGS = (
         "    match (yield from ask(calls.CreateFleet(rebuilt))):\n",
     ),
     Bug(
+        "a launch in progress is a refusal",
+        "core/refusals.py",
+        '_IN_PROGRESS = {"IdempotentCallInProgress"}\n',
+        "_IN_PROGRESS: set[str] = set()\n",
+    ),
+    Bug(
         "slot freed without its etag",
         "flows/steps.py",
         "calls.Delete(names.slot_key(facts.run.job), found.slot.etag)",

@@ -96,6 +96,7 @@ class World:
             losing=self.chance.choice([0, 0, 0.005, 0.02, 0.06]),
             shutdown_s=self.chance.choice([0, 0, 20, 40, 90]),
             forgets_tokens=self.chance.random() < 0.15,
+            token_busy_s=self.chance.choice([0, 0, 5, 60]),
         )
         self.crashing = self.chance.choice([0, 0.002, 0.01, 0.03])
         self.jobs = [self._job(name) for name in ("pi", "tau")[: self.chance.choice([1, 1, 2])]]
@@ -329,7 +330,7 @@ class World:
         """Sweep, without faults, until every run is over. Then a run by hand of each job must start, and end."""
         cloud = self.cloud
         self.actors.clear()
-        cloud.losing, cloud.refuse, cloud.empty_replay = 0, {}, False
+        cloud.losing, cloud.refuse, cloud.empty_replay, cloud.token_busy_s = 0, {}, False, 0
         for job in self.jobs:
             self._deploy(job, 0)
         cloud.pass_time(2)

@@ -7,45 +7,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from dayfly.core import refusals
 from dayfly.core.facts import Server
 from dayfly.core.reasons import Cause, EndReason
 from dayfly.core.records import Elected, FleetError, Intent, NoServer, SpotRefused
 from dayfly.core.step import AskEc2
-
-_QUOTA = {
-    "MaxSpotInstanceCountExceeded",
-    "VcpuLimitExceeded",
-    "InstanceLimitExceeded",
-    "MaxSpotFleetRequestCountExceeded",
-}
-_RIGHTS = {
-    "UnauthorizedOperation",
-    "AccessDenied",
-    "AccessDeniedException",
-    "AuthFailure",
-    "OptInRequired",
-    "Blocked",
-    "PendingVerification",
-    "AuthFailure.ServiceLinkedRoleCreationNotPermitted",
-}
-_CAPACITY = {
-    "InsufficientInstanceCapacity",
-    "InsufficientHostCapacity",
-    "InsufficientReservedInstanceCapacity",
-    "ReservationCapacityExceeded",
-    "UnfulfillableCapacity",
-    "InsufficientFreeAddressesInSubnet",
-    "SpotMaxPriceTooLow",
-    "Unsupported",
-}
-_IMAGE = {"InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidAMIID.Malformed"}
-_REASONS = (
-    (_IMAGE, EndReason.IMAGE_GONE),
-    (_RIGHTS, EndReason.NO_RIGHTS),
-    (_QUOTA, EndReason.QUOTA),
-    (_CAPACITY, EndReason.NO_CAPACITY),
-)
-"""Checked in this order. The first reason that applies is the one whose remedy is surest."""
 
 
 def elect(server: Server, intent: Intent, now: datetime) -> Elected:
@@ -70,7 +36,7 @@ def elect_none(cause: Cause, errors: tuple[FleetError, ...], now: datetime) -> N
         case Cause.UNANSWERED:
             reason, detail = EndReason.UNKNOWN, "EC2 gave no clear answer in time; it is not asked again"
         case Cause.REFUSED:
-            reason, detail = refusal_reason(errors), errors_text(errors)
+            reason, detail = refusals.reason(errors), refusals.text(errors)
     return NoServer(at=now, cause=cause, reason=reason, detail=detail, errors=errors)
 
 
@@ -83,20 +49,5 @@ def after_refusal(asked: AskEc2, errors: tuple[FleetError, ...], now: datetime) 
         return SpotRefused(at=now, errors=errors)
     all_errors = (*asked.spot_errors, *errors)
     return NoServer(
-        at=now, cause=Cause.REFUSED, reason=refusal_reason(errors), detail=errors_text(all_errors), errors=all_errors
+        at=now, cause=Cause.REFUSED, reason=refusals.reason(errors), detail=refusals.text(all_errors), errors=all_errors
     )
-
-
-def refusal_reason(errors: tuple[FleetError, ...]) -> EndReason:
-    """Return the reason for a definite refusal with these errors."""
-    codes = {error.code for error in errors}
-    for known, reason in _REASONS:
-        if codes & known:
-            return reason
-    return EndReason.UNKNOWN
-
-
-def errors_text(errors: tuple[FleetError, ...]) -> str:
-    """Return the errors as text without repeats: `c8g.large eu-west-1a: InsufficientInstanceCapacity; ...`."""
-    texts = [f"{error.pool}: {error.code}".removeprefix(": ") for error in errors]
-    return "; ".join(dict.fromkeys(texts))

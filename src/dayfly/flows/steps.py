@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from dayfly.core import election, names, request, unreadable, verdict
+from dayfly.core import election, names, refusals, request, unreadable, verdict
 from dayfly.core.facts import NOT_STORED, Attempt, Facts, Launched, NotStored, RefusedLaunch, Replayed, Server, WithEtag
 from dayfly.core.model import Deployed
 from dayfly.core.reasons import Decision
 from dayfly.core.record_json import encode
-from dayfly.core.records import Absent, Closed, Elected, EndOrder, Intent, NoServer, Sent, Slot, SpotRefused
+from dayfly.core.records import Absent, Closed, Elected, EndOrder, FleetError, Intent, NoServer, Sent, Slot, SpotRefused
 from dayfly.core.step import (
     Arm,
     AskEc2,
@@ -97,10 +97,18 @@ def _ask_ec2(found: AskEc2, facts: Facts, _actor: Actor, now: datetime) -> Flow[
             servers = yield from _replayed(fleet, found.request)
             return facts.with_newest(servers=servers)
         case RefusedLaunch(errors=errors):
+            _raise_undecided(errors)
             refused = election.after_refusal(found, errors, now)
             if (yield from _write(facts, found, refused)):
                 return _with_refusal(facts, refused)
     return Outdated()
+
+
+def _raise_undecided(errors: tuple[FleetError, ...]) -> None:
+    """Raise Unclear for errors that are no refusal. The same request is repeated later, but not in this walk."""
+    undecided = refusals.undecided(errors)
+    if undecided:
+        raise Unclear(f"EC2 has not decided yet: {refusals.text(undecided)}", hint="try again in a minute")
 
 
 def _with_refusal(facts: Facts, refused: SpotRefused | NoServer) -> Facts:

@@ -12,7 +12,8 @@ from dayfly.flows.calls.call import Call
 
 @dataclass(frozen=True)
 class CreateFleet(Call[FleetAnswer]):
-    """Ask EC2 for one server with the stored request. A definite refusal is an answer; an unclear answer raises Unclear."""
+    """Ask EC2 for one server with the stored request. An answer with errors and no server is a RefusedLaunch, whatever its codes
+    say (core/refusals.py); an answer that is throttled or lost raises Unclear."""
 
     request: Mapping[str, Any]
 
