@@ -28,6 +28,15 @@ def image(ec2: Any, architecture: str = "x86_64") -> str:
     return str(found[0]["ImageId"])
 
 
+def subnets(ec2: Any, kind: str) -> list[str]:
+    """Return the default subnets whose zone offers a type."""
+    asked = [{"Name": "instance-type", "Values": [kind]}]
+    offers = ec2.describe_instance_type_offerings(LocationType="availability-zone", Filters=asked)
+    zones = [one["Location"] for one in offers["InstanceTypeOfferings"]]
+    found = ec2.describe_subnets(Filters=[{"Name": "availability-zone", "Values": zones}])["Subnets"]
+    return sorted(one["SubnetId"] for one in found)
+
+
 def run(ec2: Any, script: str = "", **more: Any) -> str:
     """Launch one instance with this user data and return its id."""
     parameters = {

@@ -135,8 +135,10 @@ def fleet_of_spot(target: Target) -> None:
     "EC2 API Reference, FleetLaunchTemplateOverridesRequest",
 )
 def fleet_overrides(target: Target) -> None:
-    subnets = target.client("ec2").describe_subnets()["Subnets"]
-    subnet = max(subnets, key=lambda one: str(one["AvailabilityZone"]))
+    ec2, asked = target.client("ec2"), [{"Name": "instance-type", "Values": ["t3.micro"]}]
+    offers = ec2.describe_instance_type_offerings(LocationType="availability-zone", Filters=asked)
+    zone = max(one["Location"] for one in offers["InstanceTypeOfferings"])
+    (subnet,) = ec2.describe_subnets(Filters=[{"Name": "availability-zone", "Values": [zone]}])["Subnets"]
     configuration = {
         "LaunchTemplateSpecification": {"LaunchTemplateId": target.template(), "Version": "1"},
         "Overrides": [{"InstanceType": "t3.micro", "SubnetId": subnet["SubnetId"]}],

@@ -101,7 +101,7 @@ def test_spot_prices_are_stable_and_below_on_demand(cloud: Running) -> None:
     ec2 = cloud.client("ec2")
     parameters = {"InstanceTypes": ["c8g.large"], "ProductDescriptions": ["Linux/UNIX"]}
     first = ec2.describe_spot_price_history(**parameters)["SpotPriceHistory"]
-    assert len(first) == 3
+    assert len(first) == 2
     again = ec2.describe_spot_price_history(**parameters)["SpotPriceHistory"]
     assert [one["SpotPrice"] for one in again] == [one["SpotPrice"] for one in first]
     assert all(0.02 < float(one["SpotPrice"]) < 0.04 for one in first)

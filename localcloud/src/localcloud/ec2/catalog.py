@@ -1,11 +1,13 @@
-"""Describes what can be launched and where: images, instance types, prices, regions, zones, VPCs, subnets, security groups."""
+"""Describes what can be launched and where: images, regions, zones, VPCs, subnets, security groups.
 
-import datetime
+Instance types are described in describe_types.py.
+"""
+
 from dataclasses import dataclass
 from typing import Any
 
-from localcloud.ec2 import codec, types
-from localcloud.ec2.context import Handler, Request, iso, tag_list
+from localcloud.ec2 import codec
+from localcloud.ec2.context import Handler, Request, tag_list
 from localcloud.ec2.errors import Ec2Error
 from localcloud.ec2.filters import Getters, page, select
 from localcloud.ec2.network import REGIONS
@@ -97,81 +99,6 @@ def describe_images(request: Request) -> Record:
     }
     shown_page, next_token = page(select(found, params.get("Filters"), getters, tags=lambda _: tags), params)
     return {"Images": [_image(image, tags) for image in shown_page], "NextToken": next_token}
-
-
-def describe_types(request: Request) -> Record:
-    """DescribeInstanceTypes."""
-    params = request.params
-    request.caller.require("ec2:DescribeInstanceTypes")
-    known = types.table()
-    names = params.get("InstanceTypes") or list(known)
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        text = f"The following supplied instance types do not exist: [{', '.join(unknown)}]"
-        raise Ec2Error("InvalidInstanceType", text)
-    chosen = [known[name] for name in names]
-    getters: Getters[types.InstanceType] = {
-        "instance-type": lambda instance_type: instance_type.name,
-        "processor-info.supported-architecture": lambda instance_type: instance_type.architecture,
-        "vcpu-info.default-vcpus": lambda instance_type: instance_type.cpus,
-        "memory-info.size-in-mib": lambda instance_type: instance_type.memory,
-        "current-generation": lambda _: True,
-        "bare-metal": lambda _: False,
-        "supported-usage-class": lambda _: ["on-demand", "spot"],
-        "burstable-performance-supported": lambda instance_type: instance_type.name.startswith("t"),
-        "instance-storage-supported": lambda _: False,
-    }
-    shown_page, next_token = page(select(chosen, params.get("Filters"), getters), params)
-    return {"InstanceTypes": [_type(instance_type) for instance_type in shown_page], "NextToken": next_token}
-
-
-def describe_offerings(request: Request) -> Record:
-    """DescribeInstanceTypeOfferings: every zone offers every type."""
-    params = request.params
-    request.caller.require("ec2:DescribeInstanceTypeOfferings")
-    location_type = params.get("LocationType") or "region"
-    zones = request.context.network.zones(request.region)
-    places = {
-        "region": [request.region],
-        "availability-zone": [name for name, _ in zones],
-        "availability-zone-id": [identifier for _, identifier in zones],
-    }
-    if location_type not in places:
-        raise Ec2Error("InvalidParameterValue", f"The location type {location_type} is not valid")
-    lines: list[Record] = []
-    for name in types.table():
-        for place in places[location_type]:
-            lines.append({"InstanceType": name, "LocationType": location_type, "Location": place})
-    getters: Getters[Record] = {
-        "instance-type": lambda line: line["InstanceType"],
-        "location": lambda line: line["Location"],
-    }
-    shown_page, next_token = page(select(lines, params.get("Filters"), getters), params)
-    return {"InstanceTypeOfferings": shown_page, "NextToken": next_token}
-
-
-def describe_spot_prices(request: Request) -> Record:
-    """DescribeSpotPriceHistory: one illustrative price per type and zone, which never changes."""
-    params = request.params
-    request.caller.require("ec2:DescribeSpotPriceHistory")
-    chosen = [types.named(name) for name in params.get("InstanceTypes") or types.table()]
-    products = params.get("ProductDescriptions") or ["Linux/UNIX"]
-    since = str(params.get("StartTime") or iso(request.context.clock.now() - datetime.timedelta(hours=1)))
-    zones = request.context.network.zones(request.region)
-    if params.get("AvailabilityZone"):
-        zones = [zone for zone in zones if zone[0] == params["AvailabilityZone"]]
-    lines = []
-    if any(product.startswith("Linux/UNIX") for product in products):
-        for instance_type in chosen:
-            lines += [_spot_price(instance_type, zone, zone_id, since) for zone, zone_id in zones]
-    getters: Getters[Record] = {
-        "availability-zone": lambda line: line["AvailabilityZone"],
-        "instance-type": lambda line: line["InstanceType"],
-        "product-description": lambda line: line["ProductDescription"],
-        "spot-price": lambda line: line["SpotPrice"],
-    }
-    shown_page, next_token = page(select(lines, params.get("Filters"), getters), params, min_results=1)
-    return {"SpotPriceHistory": shown_page, "NextToken": next_token or ""}
 
 
 def describe_regions(request: Request) -> Record:
@@ -303,17 +230,6 @@ def _describe_ministack(request: Request, source: _MiniStackRecords, getters: Ge
     return {source.member: shown, "NextToken": next_token}
 
 
-def _spot_price(instance_type: types.InstanceType, zone: str, zone_id: str, since: str) -> Record:
-    return {
-        "AvailabilityZone": zone,
-        "AvailabilityZoneId": zone_id,
-        "InstanceType": instance_type.name,
-        "ProductDescription": "Linux/UNIX",
-        "SpotPrice": f"{types.spot_dollars(instance_type, zone):.6f}",
-        "Timestamp": since,
-    }
-
-
 def _image(image: images.Image, tags: dict[str, str]) -> Record:
     disk = {"DeleteOnTermination": True, "Encrypted": False, "VolumeSize": image.size, "VolumeType": "gp3"}
     return {
@@ -341,35 +257,8 @@ def _image(image: images.Image, tags: dict[str, str]) -> Record:
     }
 
 
-def _type(instance_type: types.InstanceType) -> Record:
-    return {
-        "InstanceType": instance_type.name,
-        "CurrentGeneration": True,
-        "FreeTierEligible": False,
-        "SupportedUsageClasses": ["on-demand", "spot"],
-        "SupportedRootDeviceTypes": ["ebs"],
-        "SupportedVirtualizationTypes": ["hvm"],
-        "BareMetal": False,
-        "Hypervisor": "nitro",
-        "ProcessorInfo": {"SupportedArchitectures": [instance_type.architecture]},
-        "VCpuInfo": {
-            "DefaultVCpus": instance_type.cpus,
-            "DefaultCores": instance_type.cores,
-            "DefaultThreadsPerCore": instance_type.threads_per_core,
-        },
-        "MemoryInfo": {"SizeInMiB": instance_type.memory},
-        "InstanceStorageSupported": False,
-        "BurstablePerformanceSupported": instance_type.name.startswith("t"),
-        "HibernationSupported": False,
-        "AutoRecoverySupported": True,
-    }
-
-
 HANDLERS: dict[str, Handler] = {
     "DescribeImages": describe_images,
-    "DescribeInstanceTypes": describe_types,
-    "DescribeInstanceTypeOfferings": describe_offerings,
-    "DescribeSpotPriceHistory": describe_spot_prices,
     "DescribeRegions": describe_regions,
     "DescribeAvailabilityZones": describe_zones,
     "DescribeSubnets": describe_subnets,

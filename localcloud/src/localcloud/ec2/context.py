@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from localcloud.cloud.clock import Clock
 from localcloud.ec2.authorize import Caller
 from localcloud.ec2.capacity import Capacity
+from localcloud.ec2.conditions import Conditions
 from localcloud.ec2.network import Network
 from localcloud.ec2.records import Instance, RecordStore, RegionRecords
 
@@ -44,6 +45,7 @@ class Context:
     store: RecordStore
     network: Network
     capacity: Capacity
+    conditions: Conditions
     clock: Clock
     supervisor: Supervisor
     guest_facts: dict[str, str]

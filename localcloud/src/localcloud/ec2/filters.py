@@ -41,16 +41,24 @@ def reject_ids_with_max_results(params: dict[str, Any], ids_parameter: str) -> N
         raise Ec2Error("InvalidParameterCombination", text)
 
 
-def page(things: Sequence[Thing], params: dict[str, Any], min_results: int = 5) -> tuple[list[Thing], str | None]:
+def page(
+    things: Sequence[Thing],
+    params: dict[str, Any],
+    min_results: int = 5,
+    max_results: int = 1000,
+    default: int | None = None,
+) -> tuple[list[Thing], str | None]:
     """Return the page that MaxResults and NextToken request, and the token of the next page or None.
 
-    Raises Ec2Error if MaxResults is below `min_results` or above 1000.
+    `default` is the size of a page when the request does not say one; None shows the rest. Raises Ec2Error if MaxResults is
+    below `min_results` or above `max_results`.
     """
     start = _page_start(params.get("NextToken"))
     size = params.get("MaxResults")
-    if size is None:
+    if size is None and default is None:
         return list(things[start:]), None
-    if not min_results <= size <= 1000:
+    size = default if size is None else size
+    if not min_results <= size <= max_results:
         raise Ec2Error("InvalidParameterValue", f"Value ( {size} ) for parameter maxResults is invalid.")
     end = start + size
     if end >= len(things):

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from localcloud.ec2 import fleet_options, templates, types
+from localcloud.ec2 import fleet_options, offers, templates, types
+from localcloud.ec2.conditions import FLEET
 from localcloud.ec2.context import Request
 from localcloud.ec2.errors import Ec2Error, invalid, missing
 from localcloud.ec2.launch_authorization import authorize_launch
@@ -69,6 +70,13 @@ def pools(request: Request, market: str) -> list[Pool]:
     return found
 
 
+def refusing(request: Request, found: list[Pool]) -> list[Pool]:
+    """Return the pools whose zone does not offer their type, if these make AWS refuse the whole fleet; else none."""
+    if request.context.conditions.now.unoffered != FLEET:
+        return []
+    return [pool for pool in found if isinstance(pool.launch, Ec2Error) and pool.launch.code == offers.FLEET_CODE]
+
+
 def ordered(params: dict[str, Any], market: str, unordered: list[Pool]) -> list[Pool]:
     """Return the pools in the order in which a launch tries them; equal ones keep the order of the request."""
     strategy = fleet_options.market_options(params, market).get("AllocationStrategy", "lowest-price")
@@ -107,7 +115,7 @@ def _pool(
         authorize_launch(request, launch, "CreateFleet")
     except Ec2Error as error:
         return Pool(specification, shown, error)
-    return Pool(specification, shown, launch)
+    return Pool(specification, shown, offers.fleet_error(launch) or launch)
 
 
 def _launch_data(request: Request, data: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:

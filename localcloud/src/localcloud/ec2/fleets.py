@@ -50,7 +50,8 @@ def create(request: Request) -> dict[str, Any]:
         request.records.fleets[fleet.id] = fleet
         token.remember(request, fleet.answer)
 
-    if not _launch(request, fleet.id, fleet_pools.ordered(params, market, pools), total, record):
+    tried = fleet_pools.refusing(request, pools) or fleet_pools.ordered(params, market, pools)
+    if not _launch(request, fleet.id, tried, total, record):
         request.save()
     request.context.capacity.check_call("CreateFleet", request.region, after=True)
     return fleet.answer

@@ -108,7 +108,7 @@ def _instance(request: Request, launch: LaunchRequest, reservation: str, address
         reservation=reservation,
         image=launch.image.id,
         instance_type=launch.instance_type.name,
-        architecture=launch.instance_type.architecture,
+        architecture=launch.image.architecture,
         state=PENDING,
         launched=now,
         zone=launch.subnet.zone,

@@ -6,12 +6,13 @@ Nothing here launches an instance or asks for capacity.
 import base64
 import binascii
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from localcloud.ec2 import codec, supported, types
 from localcloud.ec2.authorize import Caller, Resource
-from localcloud.ec2.context import Context, Request
+from localcloud.ec2.context import Request
 from localcloud.ec2.errors import Ec2Error, invalid, missing, not_supported
 from localcloud.ec2.network import Subnet, check_address
 from localcloud.ec2.records import ON_DEMAND, SPOT
@@ -126,7 +127,7 @@ def resolve(request: Request, data: dict[str, Any], market: str) -> LaunchReques
     instance_type = types.named(data.get("InstanceType", "m1.small"))
     _check_architecture(instance_type, image)
     interface = supported.network_interface(data)
-    subnet = _subnet(context, region, data, interface)
+    subnet = _subnet(request, data, interface, lambda one: types.sells(one.zone_id, instance_type, market))
     supported.check_spot(data, market)
     spot = (data.get("InstanceMarketOptions") or {}).get("SpotOptions") or {}
     supported.check_max_price(spot.get("MaxPrice"), "SpotOptions.MaxPrice", instance_type, subnet.zone)
@@ -190,9 +191,9 @@ def _image(request: Request, data: dict[str, Any]) -> images.Image:
 
 
 def _check_architecture(instance_type: types.InstanceType, image: images.Image) -> None:
-    if instance_type.architecture != image.architecture:
+    if image.architecture not in instance_type.architectures:
         text = (
-            f"The architecture '{instance_type.architecture}' of the specified instance type does not match "
+            f"The architecture '{','.join(instance_type.architectures)}' of the specified instance type does not match "
             f"the architecture '{image.architecture}' of the specified AMI. Specify an instance type and an AMI that "
             "have matching architectures, and try again."
         )
@@ -217,17 +218,21 @@ def _parameter(request: Request, name: str) -> str:
     return kept
 
 
-def _subnet(context: Context, region: str, data: dict[str, Any], interface: dict[str, Any]) -> Subnet:
+def _subnet(
+    request: Request, data: dict[str, Any], interface: dict[str, Any], is_suitable: Callable[[Subnet], bool]
+) -> Subnet:
+    """Return the subnet that the launch names, or a default one; a suitable one unless the launch names a zone."""
+    network, region = request.context.network, request.region
     placement = data.get("Placement") or {}
     zone = placement.get("AvailabilityZone", "")
     zone_id = placement.get("AvailabilityZoneId")
     if zone_id:
-        names = {identifier: name for name, identifier in context.network.zones(region)}
+        names = {identifier: name for name, identifier in network.zones(region)}
         zone = names.get(zone_id, zone_id)
     identifier = data.get("SubnetId") or interface.get("SubnetId")
     if not identifier:
-        return context.network.default_subnet(region, zone)
-    subnet = context.network.subnet(region, identifier)
+        return network.default_subnet(region, zone, is_suitable)
+    subnet = network.subnet(region, identifier)
     if zone and zone != subnet.zone:
         raise Ec2Error("InvalidParameterValue", f"The subnet {identifier} is not in the availability zone {zone}")
     return subnet

@@ -4,7 +4,7 @@ MiniStack makes and changes them; only their tags are written here.
 """
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -87,15 +87,16 @@ class Network:
                 return _subnet(record)
         raise Ec2Error("InvalidSubnetID.NotFound", f"The subnet ID '{identifier}' does not exist")
 
-    def default_subnet(self, region: str, zone: str = "") -> Subnet:
-        """Return the default subnet of a zone, or of the region's first zone. Raises Ec2Error."""
+    def default_subnet(self, region: str, zone: str, is_suitable: Callable[[Subnet], bool]) -> Subnet:
+        """Return the default subnet of a zone, or if `zone` is "" the first suitable one, or just the first. Raises Ec2Error."""
         if zone and zone not in dict(self.zones(region)):
             raise Ec2Error("InvalidParameterValue", f"Invalid availability zone: [{zone}]")
-        for record in sorted(self.records(region, "subnets"), key=lambda record: str(record["AvailabilityZone"])):
-            is_wanted = not zone or record["AvailabilityZone"] == zone
-            if record.get("DefaultForAz") and is_wanted:
-                return _subnet(record)
-        raise Ec2Error("MissingInput", "No subnets found for the default VPC. Please specify a subnet.")
+        records = sorted(self.records(region, "subnets"), key=lambda record: str(record["AvailabilityZone"]))
+        found = [_subnet(record) for record in records if record.get("DefaultForAz")]
+        found = [subnet for subnet in found if zone in ("", subnet.zone)]
+        if not found:
+            raise Ec2Error("MissingInput", "No subnets found for the default VPC. Please specify a subnet.")
+        return next(filter(is_suitable, found), found[0])
 
     def vpc_cidrs(self, region: str, identifier: str) -> tuple[str, ...]:
         """Return the IPv4 blocks of a VPC, the primary one first; () for a VPC that is gone."""

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from localcloud.ec2 import templates
+from localcloud.ec2 import offers, templates
 from localcloud.ec2.authorize import Resource, request_tags
 from localcloud.ec2.context import Handler, Request
 from localcloud.ec2.errors import Ec2Error, dry_run, missing
@@ -94,7 +94,8 @@ def _token_zone(params: dict[str, Any], launch: LaunchRequest) -> str:
 
 
 def _check_pool(request: Request, launch: LaunchRequest) -> None:
-    """Raise the error that a capacity rule has for this pool, with the HTTP status of RunInstances."""
+    """Raise the error of a zone that does not offer the type, or that a capacity rule has for this pool."""
+    offers.check(request, launch)
     error = request.context.capacity.pool_error(
         request.region, launch.subnet.zone, launch.instance_type.name, launch.market
     )

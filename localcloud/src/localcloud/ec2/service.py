@@ -17,6 +17,7 @@ from localcloud.ec2 import (
     cloudformation,
     codec,
     describe_instances,
+    describe_types,
     fleets,
     instances,
     rendering,
@@ -26,6 +27,7 @@ from localcloud.ec2 import (
     types,
 )
 from localcloud.ec2.capacity import Capacity
+from localcloud.ec2.conditions import Conditions
 from localcloud.ec2.context import Context, Handler, Request
 from localcloud.ec2.errors import Ec2Error, dry_run
 from localcloud.ec2.events import InstanceEvents
@@ -49,6 +51,7 @@ HANDLERS: dict[str, Handler] = {
     **attributes.HANDLERS,
     **tags.HANDLERS,
     **catalog.HANDLERS,
+    **describe_types.HANDLERS,
 }
 
 # MiniStack keeps the networks, so it answers these actions; their Describe actions are answered here. MiniStack's other
@@ -94,6 +97,7 @@ class Ec2:
         self._identity = Identity(cloud.account, self._store, self._network)
         self._metadata = MetadataService(self._identity.facts, self._identity.credentials)
         self._capacity = Capacity()
+        self._conditions = Conditions()
         self._backend: GuestBackend | None = None
         self._max_guests = MAX_GUESTS if cloud.max_guests is None else cloud.max_guests
         self._max_life = float(cloud.max_life or MAX_LIFE)
@@ -118,6 +122,7 @@ class Ec2:
             store=self._store,
             network=self._network,
             capacity=self._capacity,
+            conditions=self._conditions,
             clock=self._cloud.clock,
             supervisor=self._supervisor,
             guest_facts=self._backend.facts() | {"guests": self._backend.kind},
@@ -201,11 +206,13 @@ class Ec2:
             return 500, dict(_XML), codec.render_error(fault, identifier)
 
     async def control(self, method: str, path: str, body: bytes) -> Response:
-        """Answer `/_localcloud/ec2/capacity` (see capacity.py), `.../interrupt` and `.../rebalance` (see spot.py)."""
+        """Answer the controls below `/_localcloud/ec2/`: see capacity.py, conditions.py and spot.py."""
         try:
             document = json.loads(body or b"{}")
             if path.endswith("/capacity"):
                 return self._control_capacity(method, document)
+            if path.endswith("/conditions"):
+                return self._control_conditions(method, document)
             control = {"interrupt": self._spot.interrupt, "rebalance": self._spot.rebalance}.get(
                 path.rpartition("/")[2]
             )
@@ -224,6 +231,13 @@ class Ec2:
         elif method == "DELETE":
             self._capacity.replace({"rules": []})
         return _json(200, {"rules": self._capacity.listing()})
+
+    def _control_conditions(self, method: str, document: Any) -> Response:
+        if method in ("POST", "PUT"):
+            self._conditions.change(document)
+        elif method == "DELETE":
+            self._conditions.reset()
+        return _json(200, self._conditions.listing())
 
     def _act(self, action: str, params: dict[str, str], key: str) -> dict[str, Any]:
         if self._context is None or self._supervisor is None:
