@@ -115,6 +115,18 @@ def test_profile_that_does_not_exist_is_said_with_a_next_step(monkeypatch, tmp_p
     assert raised.value.hint == "aws configure list-profiles"
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "url"),
+    [
+        (None, "https://dayfly-pi.s3.eu-south-2.amazonaws.com/functions/a.json"),
+        ("http://127.0.0.1:9", "http://127.0.0.1:9/dayfly-pi/functions/a.json"),
+    ],
+)
+def test_url_of_a_template_has_no_signature(endpoint, url):
+    aws = Aws(region="eu-south-2", endpoint=endpoint, keys=("AKIAX", "x"))
+    assert answered(aws.client("s3"), calls.ObjectUrl("functions/a.json"), bucket="dayfly-pi") == url
+
+
 def test_link_to_a_bundle_names_the_region_of_the_bucket(monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAX")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")

@@ -33,6 +33,7 @@ ACCOUNT_ANSWERS = {
     calls.DeleteSomeObjects: "delete_some_objects",
     calls.AbortSomeUploads: "abort_some_uploads",
     calls.DeleteBucket: "delete_bucket",
+    calls.ObjectUrl: "object_url",
     calls.Upload: "upload",
     calls.FindStack: "find_stack",
     calls.CreateStack: "create_stack",
@@ -183,6 +184,9 @@ class ModelAccount(ModelCloud):
         self.bucket_owner = self.bucket_settings = None
         return True
 
+    def object_url(self, call: calls.ObjectUrl) -> str:
+        return f"https://model/{call.key}"
+
     def upload(self, call: calls.Upload) -> bool:
         if call.key in self.objects:
             return False
@@ -240,7 +244,10 @@ class ModelAccount(ModelCloud):
         assert request["StackName"] == STACK
         assert request["Capabilities"] == ["CAPABILITY_IAM"]
         if "TemplateURL" in request:
-            key = request["TemplateURL"].removeprefix("https://model/").split("?")[0]
+            key = request["TemplateURL"].removeprefix("https://model/")
+            # CloudFormation reads it with the caller's rights: no signature helps.
+            if key not in self.objects:
+                raise Refused("ValidationError: S3 error: Access Denied")
             text = self.objects[key].decode()
         else:
             text = request["TemplateBody"]

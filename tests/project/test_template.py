@@ -11,13 +11,23 @@ from pathlib import Path
 import pytest
 
 from dayfly.core import names
+from dayfly.project.deploy.packages import PACKAGE, build_user_data
 from dayfly.project.stack import template
+from dayfly.project.stack.change import INLINE_BYTES
 from dayfly.project.stack.given import StackInput
 from project.stack_input import DEBIAN, GIVEN
 
 OWN_NETWORK = replace(
     GIVEN, vpc=None, security_groups=("sg-0123456789abcdef0",), public_ip=False, permissions_boundary=None
 )
+
+LARGE = replace(
+    GIVEN,
+    tags={f"CostCenter{number}": "accounting-department" for number in range(5)},
+    images=tuple(replace(DEBIAN, name=f"ami-{number:017x}", image_id=f"ami-{number:017x}") for number in range(6)),
+    user_data=build_user_data(PACKAGE),
+)
+"""Six images and five tags: more than most projects have."""
 
 
 def role(name: str, given: StackInput = GIVEN) -> list[dict]:
@@ -35,6 +45,12 @@ def test_cfn_lint_finds_nothing(given, tmp_path):
     lint = Path(sys.executable).parent / "cfn-lint"
     said = subprocess.run([str(lint), str(path)], capture_output=True, text=True, check=False)
     assert said.returncode == 0, said.stdout
+
+
+def test_template_of_a_large_project_fits_into_the_request():
+    text = template.text(template.build(LARGE))
+    assert text.count(LARGE.user_data) == 1
+    assert len(text.encode()) < INLINE_BYTES
 
 
 def test_order_of_images_does_not_change_the_template():

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from system.conftest import BackgroundCommands, Folder
-from system.projects import BUCKET, project, run
+from system.projects import BUCKET, project, run, toml
 
 MARK = f"61{time.time_ns() % 10**9}"
 IGNORES_TERM = f"trap '' TERM; (trap '' TERM; setsid sh -c \"trap '' TERM; sleep {MARK}\" &) ; sleep {MARK}"
@@ -189,6 +189,15 @@ def test_deploy_of_code_changes_no_stack(cloud):
     assert [job["change"] for job in document["plan"]["jobs"]] == ["changed"]
     assert run(cloud)["log"] == ["new"]
     assert cloud.dayfly("deploy", "--local", "--plan").returncode == 0
+
+
+def test_template_too_large_for_a_request_is_read_from_the_bucket(cloud):
+    tags = {f"CostCenter{number}": "x" * 40 for number in range(40)}
+    cloud.write("tags = " + toml(tags) + "\n" + project("large", "echo hello"))
+    cloud.dayfly("deploy", "--local", "--yes")
+    found = cloud.client("s3").list_objects_v2(Bucket=BUCKET.format("large"), Prefix="functions/template-")
+    assert found["KeyCount"] == 1
+    assert run(cloud)["log"] == ["hello"]
 
 
 def test_deploy_without_a_terminal_needs_yes(cloud):

@@ -112,6 +112,13 @@ def delete(context: Context, _call: calls.DeleteBucket) -> bool:
     return True
 
 
+def object_url(context: Context, call: calls.ObjectUrl) -> str:
+    """Return an object's URL. botocore makes it for a signed link, of which all but the signature is kept. No request is sent."""
+    target = {"Bucket": context.bucket, "Key": call.key}
+    link: str = _s3(context).generate_presigned_url("get_object", Params=target)
+    return link.partition("?")[0]
+
+
 def upload(context: Context, call: calls.Upload) -> bool:
     """Upload a file unless its key exists, and return whether it was uploaded. The key contains the content's hash."""
     try:

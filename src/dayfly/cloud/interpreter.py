@@ -67,6 +67,7 @@ ANSWERS: dict[type[calls.Call[Any]], Callable[[Context, Any], Any]] = {
     calls.DeleteSomeObjects: bucket.delete_some,
     calls.AbortSomeUploads: bucket.abort_some,
     calls.DeleteBucket: bucket.delete,
+    calls.ObjectUrl: bucket.object_url,
     calls.Upload: bucket.upload,
     calls.Download: bucket.download,
     calls.FindStack: stack.find,

@@ -28,6 +28,7 @@ from dayfly.flows.calls.bucket import (
     Downloaded,
     FindBucket,
     MeasureBucket,
+    ObjectUrl,
     SetUpBucket,
     Upload,
 )
@@ -108,6 +109,7 @@ __all__ = [
     "MeasureBucket",
     "NoStack",
     "Now",
+    "ObjectUrl",
     "Put",
     "PutMatch",
     "PutNew",

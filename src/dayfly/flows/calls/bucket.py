@@ -62,6 +62,13 @@ class DeleteBucket(Call[bool]):
 
 
 @dataclass(frozen=True)
+class ObjectUrl(Call[str]):
+    """Give the plain URL of an object, without a signature: whoever opens it needs the right to read the object."""
+
+    key: str
+
+
+@dataclass(frozen=True)
 class Upload(Call[bool]):
     """Store the file at `path` under a key that names its content. False when the key already exists."""
 

@@ -17,8 +17,8 @@ from dayfly.flows.calls import (
     FindStack,
     Flow,
     NoStack,
+    ObjectUrl,
     PutNew,
-    SignGet,
     Stack,
     StackEvent,
     StackEvents,
@@ -130,8 +130,8 @@ def _request(wanted: StackWanted) -> Flow[dict[str, Any]]:
         return {**request, "TemplateBody": wanted.text}
     key = f"{names.FUNCTIONS}template-{wanted.digest[:16]}.json"
     yield from ask(PutNew(key, body))
-    link = yield from ask(SignGet(key, 3600))
-    return {**request, "TemplateURL": link}
+    # Not a signed link: CloudFormation reads the template with the rights of whoever deploys, and may refuse a signature.
+    return {**request, "TemplateURL": (yield from ask(ObjectUrl(key)))}
 
 
 def _finished(wanted: StackWanted, poll_s: float) -> Flow[Stack]:

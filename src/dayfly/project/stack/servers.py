@@ -7,6 +7,9 @@ from typing import Any
 from dayfly.core.model import Image
 from dayfly.project.stack.given import StackInput, attribute, tag_list
 
+USER_DATA = ("Servers", "All", "UserData")
+"""Where the template's mappings hold the user data. It is the same for all servers and by far the longest value."""
+
 
 def security_group(given: StackInput) -> dict[str, Any]:
     return {
@@ -18,6 +21,12 @@ def security_group(given: StackInput) -> dict[str, Any]:
             "Tags": tag_list(given),
         },
     }
+
+
+def mappings(given: StackInput) -> dict[str, Any]:
+    """Return the template's mappings: the user data, once, however many launch templates use it."""
+    table, row, name = USER_DATA
+    return {table: {row: {name: given.user_data}}}
 
 
 def launch_template(given: StackInput, image: Image) -> dict[str, Any]:
@@ -42,7 +51,7 @@ def launch_template(given: StackInput, image: Image) -> dict[str, Any]:
             "InstanceMetadataTags": "enabled",
         },
         "NetworkInterfaces": [interface],
-        "UserData": given.user_data,
+        "UserData": {"Fn::FindInMap": list(USER_DATA)},
     }
     tags = {"ResourceType": "launch-template", "Tags": tag_list(given)}
     return {

@@ -15,7 +15,7 @@ from dayfly.project.stack.alarms import alarms, queue_and_topic
 from dayfly.project.stack.functions import functions, schedules, state_changes
 from dayfly.project.stack.given import StackInput, attribute
 from dayfly.project.stack.roles import roles
-from dayfly.project.stack.servers import launch_template, security_group
+from dayfly.project.stack.servers import launch_template, mappings, security_group
 
 
 def build(given: StackInput) -> dict[str, Any]:
@@ -44,6 +44,7 @@ def build(given: StackInput) -> dict[str, Any]:
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": f"dayfly project {given.project}: periodic jobs on servers that live for one run",
+        "Mappings": mappings(given),
         "Resources": resources,
         "Outputs": outputs,
     }
