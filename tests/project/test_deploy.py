@@ -336,7 +336,7 @@ def test_unclear_answers_while_waiting_do_not_end_a_deploy():
 
 
 def test_stack_that_never_settles_is_reported_as_left(monkeypatch):
-    monkeypatch.setattr("model.account.STACK_TAKES_S", 10_000)
+    monkeypatch.setattr("model.cloudformation.STACK_TAKES_S", 10_000)
     account = ModelAccount()
     with pytest.raises(UnfinishedError, match="still CREATE_IN_PROGRESS after 15 minutes"):
         deploy(account)
