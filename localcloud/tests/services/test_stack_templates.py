@@ -98,3 +98,18 @@ def test_recreated_rule_of_a_stack_restarts_its_rate(cloud: Running) -> None:
     assert ticks(url) == 0
     cloud.advance(200)
     assert ticks(url) == 1
+
+
+def test_role_that_trusts_an_absent_role_fails_its_stack(cloud: Running) -> None:
+    cfn = cloud.client("cloudformation")
+    principal = {"AWS": "arn:aws:iam::000000000000:role/no-such-server"}
+    trust = {"Statement": [{"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}]}
+    role = {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": trust}}
+    body = json.dumps({"Resources": {"Job": role}})
+    cfn.create_stack(StackName="trusting", TemplateBody=body, Capabilities=["CAPABILITY_IAM"])
+    with pytest.raises(WaiterError):
+        cfn.get_waiter("stack_create_complete").wait(StackName="trusting", WaiterConfig=FAST)
+    events = cfn.describe_stack_events(StackName="trusting")["StackEvents"]
+    [reason] = [e["ResourceStatusReason"] for e in events if e["ResourceStatus"] == "CREATE_FAILED"]
+    assert 'Invalid principal in policy: "AWS":"arn:aws:iam::000000000000:role/no-such-server"' in reason
+    cfn.delete_stack(StackName="trusting")

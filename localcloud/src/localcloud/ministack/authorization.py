@@ -8,7 +8,9 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
+from xml.sax.saxutils import escape
 
+from localcloud.cloud.facts import Response
 from localcloud.ministack.requests import account, app, service
 
 Keys = dict[str, Any]
@@ -229,6 +231,12 @@ def wrap_s3_keys(wrap: Callable[[Callable[..., Keys]], Callable[..., Keys]]) -> 
 def wrap_s3_actions(wrap: Callable[[Callable[..., list[Any]]], Callable[..., list[Any]]]) -> None:
     """Replace MiniStack's function for the further (action, ARN) pairs of an S3 request by `wrap(that function)`."""
     _actions().s3_additional_checks = wrap(_actions().s3_additional_checks)
+
+
+def error(service_name: str, status: int, code: str, message: str) -> Response:
+    """Return an error of a service that answers in the form of IAM, such as "sts"."""
+    found: Response = service("iam")._error(status, code, escape(message), ns=service_name)
+    return found
 
 
 def _question(context: Any) -> Question:

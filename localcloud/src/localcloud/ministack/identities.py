@@ -18,6 +18,20 @@ def role(name: str, account: str | None = None) -> Record | None:
     return found
 
 
+def role_by_arn(arn: str) -> Record | None:
+    """Return MiniStack's own record of the role with this ARN, in the account that the ARN names; or None."""
+    parts = arn.split(":", 5)
+    if len(parts) < 6 or not parts[5].startswith("role/"):
+        return None
+    return role(parts[5].rpartition("/")[2], account=parts[4])
+
+
+def user(name: str) -> Record | None:
+    """Return MiniStack's own record of a user of the current account, or None."""
+    found: Record | None = service("iam")._users.get(name)
+    return found
+
+
 def instance_profile(name: str = "", arn: str = "") -> Record | None:
     """Return MiniStack's own record of an instance profile by name or by ARN, in the current account; or None."""
     found: Record | None = service("iam")._lookup_instance_profile(name=name, arn=arn)
@@ -47,6 +61,17 @@ def add_session(access_key: str, session: Record) -> None:
 def end_session(access_key: str) -> None:
     """Forget a session; its key is unknown from then on."""
     service("sts")._sessions.pop(access_key, None)
+
+
+def is_role_session(access_key: str) -> bool:
+    """Return whether a key belongs to a session of a role."""
+    return (session(access_key) or {}).get("PrincipalType") == "AssumedRole"
+
+
+def session(access_key: str) -> Record | None:
+    """Return MiniStack's own record of a session by its access key, or None."""
+    found: Record | None = service("sts")._sessions.get(access_key)
+    return found
 
 
 def sessions() -> Iterable[Record]:

@@ -74,7 +74,15 @@ REQUIRED: dict[str, tuple[str, ...]] = {
         "_tick_scheduled_rules",
         "start_scheduler",
     ),
-    "ministack.services.iam": ("_create_instance_profile", "_instance_profiles", "_lookup_instance_profile", "_roles"),
+    "ministack.services.iam": (
+        "_create_instance_profile",
+        "_error",
+        "_instance_profiles",
+        "_lookup_instance_profile",
+        "_roles",
+        "_users",
+    ),
+    "ministack.services.kms": ("_resolve_key",),
     "ministack.services.lambda_svc": (
         "_LAMBDA_STATE_TRANSITION_DELAY",
         "_emit_lambda_logs",
@@ -103,7 +111,15 @@ REQUIRED: dict[str, tuple[str, ...]] = {
         "access_point_policy_for_arn",
     ),
     "ministack.services.scheduler": ("start_scheduler",),
-    "ministack.services.ssm": ("_get_parameters_by_path", "_parameters", "_public_parameter", "json_response"),
+    "ministack.services.secretsmanager": ("_resolve",),
+    "ministack.services.ssm": (
+        "_get_parameters_by_path",
+        "_lookup_parameter",
+        "_parameters",
+        "_public_parameter",
+        "_split_selector",
+        "json_response",
+    ),
     "ministack.services.sts": ("_sessions", "is_root_access_key", "register_session"),
     "ministack.services.tagging": ("_COLLECTORS", "_REMOVERS", "_ResourceNotFound", "_WRITERS", "resource_tags"),
 }

@@ -30,7 +30,7 @@ from localcloud.services.events import targets
 from localcloud.services.events.rules import Rules
 from localcloud.services.functions.events import EventQueue
 from localcloud.services.functions.execution import Functions
-from localcloud.services.iam import authorization, roles
+from localcloud.services.iam import assume, authorization, customer_keys, principals, roles
 from localcloud.services.s3 import handler as s3
 from localcloud.services.scheduler.api import Api
 from localcloud.services.scheduler.engine import Engine
@@ -61,6 +61,9 @@ class Server:
         self._store = Store(cloud.state, cloud.port, {"scheduler": schedules})
         self._store.restore()
         authorization.install(cloud.access_key)
+        assume.install()
+        customer_keys.install()
+        principals.install()
         self._races = s3.install(cloud.state)
         self._controls = Controls(clock, self._races)
         self._functions = Functions(cloud)

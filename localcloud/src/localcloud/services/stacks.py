@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from localcloud.ministack import functions, identities, objects, stacks
+from localcloud.services.iam.principals import unknown_principal
 from localcloud.services.scheduler.api import Api
 from localcloud.services.scheduler.checks import Refused
 from localcloud.services.scheduler.store import DEFAULT_GROUP
@@ -43,6 +44,7 @@ def _replace(schedules: Api) -> None:
     stacks.set_resource_type("AWS::Scheduler::ScheduleGroup", _schedule_group(schedules))
     stacks.set_resource_type("AWS::IAM::InstanceProfile", _instance_profile())
     stacks.set_resource_type("AWS::S3::Bucket", stacks.resource_type("AWS::S3::Bucket") | {"delete": _delete_bucket})
+    _before("AWS::IAM::Role", _check_trust)
     _after("AWS::IAM::Role", _set_boundary)
     _after("AWS::Lambda::Function", _complete_function)
 
@@ -58,6 +60,36 @@ def _after(kind: str, finish: Callable[[str, Props], None]) -> None:
             "update": _then(handlers["update"], finish, props_at=2),
         },
     )
+
+
+def _before(kind: str, check: Callable[[Props], None]) -> None:
+    """Call `check` with the properties of each resource of that type before it is created or updated."""
+    handlers = stacks.resource_type(kind)
+    stacks.set_resource_type(
+        kind,
+        handlers
+        | {
+            "create": _checked(handlers["create"], check, props_at=1),
+            "update": _checked(handlers["update"], check, props_at=2),
+        },
+    )
+
+
+def _checked(act: Callable[..., Made], check: Callable[[Props], None], props_at: int) -> Callable[..., Made]:
+    """Return `check` followed by `act`; `props_at` as in `_then`."""
+
+    def acted(*arguments: Any, **named: Any) -> Made:
+        check(arguments[props_at])
+        return act(*arguments, **named)
+
+    return acted
+
+
+def _check_trust(props: Props) -> None:
+    """Refuse a role whose trust policy names a role that does not exist."""
+    wrong = unknown_principal(props.get("AssumeRolePolicyDocument"))
+    if wrong:
+        raise _failure(wrong, "Iam", 400)
 
 
 def _then(act: Callable[..., Made], finish: Callable[[str, Props], None], props_at: int) -> Callable[..., Made]:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from localcloud.ministack import authorization as ministack
-from localcloud.ministack import requests
+from localcloud.ministack import identities, requests
 from localcloud.ministack.authorization import BadCredentials, Denied, Keys, Principal, Question, Refused, Verdict
 from localcloud.services.iam import policy
 from localcloud.services.iam.policy import Decision, Request
@@ -65,6 +65,31 @@ def pass_role(headers: Any, query: Any, role_arn: str, service: str) -> str | No
         return None
     who = refused.principal if isinstance(refused, Denied) else ""
     return f"User: {who or 'The caller'} is not authorized to perform: iam:PassRole on resource: {role_arn}"
+
+
+def authorize_by_trust(access_key: str, role_arn: str, keys: Keys) -> BadCredentials | str | None:
+    """Authorize sts:AssumeRole for the sender of the current request; return None or the ARN of who may not.
+
+    The role's trust policy must allow it. The caller's own policies must too, unless the trust policy names the caller
+    itself within its account ("IAM User Guide", Policy evaluation logic). The administrator has all permissions.
+    """
+    failure = ministack.authenticate(access_key, "sts")
+    if failure is not None:
+        return failure
+    who = ministack.principal(access_key)
+    if isinstance(who, BadCredentials):
+        return who
+    role = identities.role_by_arn(role_arn)
+    if role is None:
+        return who.arn
+    request = _request(_question(who, "sts:AssumeRole", role_arn, requests.region(), keys))
+    trust = policy.parse(role.get("AssumeRolePolicyDocument"))
+    decision = Decision.ALLOW
+    if who.policies is not None:
+        decision, _ = policy.decide(request, who.policies, who.limits)
+    same_account = who.account == role_arn.split(":")[4]
+    decision, _ = policy.combine(request, decision, trust, who.arn, same_account, required=True, limits=who.limits)
+    return None if decision is Decision.ALLOW else who.arn
 
 
 def trusts(document: Any, service: str, role_arn: str, keys: Keys) -> bool:
@@ -181,7 +206,7 @@ def _request(question: Question) -> Request:
     owner = _account_of(question.resource) or question.account
     keys = {
         **question.keys,
-        "aws:principalarn": question.principal,
+        "aws:principalarn": _principal_arn(question),
         "aws:principalaccount": question.account,
         "aws:principaltype": question.kind,
         "aws:currenttime": datetime.fromtimestamp(now, UTC).isoformat(),
@@ -195,6 +220,15 @@ def _request(question: Question) -> Request:
     if organization := ministack.organization(question.account):
         keys.setdefault("aws:principalorgid", organization)
     return Request(question.action, question.resource, keys)
+
+
+def _principal_arn(question: Question) -> str:
+    """Return the ARN of the user or role that sends a request: a session's is that of its role, with its path."""
+    if question.kind != "AssumedRole":
+        return question.principal
+    name = question.principal.split("/")[1]
+    role = identities.role(name, question.account) or {}
+    return str(role.get("Arn") or f"arn:aws:iam::{question.account}:role/{name}")
 
 
 def _account_of(arn: str) -> str:

@@ -206,7 +206,7 @@ def grant(principal: Any, caller: str, service: str = "") -> Grant:
         return Grant.NONE
     if service and names_service(principal, service):
         return Grant.CALLER
-    return max((_grant(one, caller) for one in _texts(principal.get("AWS"))), default=Grant.NONE)
+    return max((_grant(one, caller) for one in texts(principal.get("AWS"))), default=Grant.NONE)
 
 
 def names_service(principal: Any, service: str) -> bool:
@@ -222,7 +222,7 @@ def names_provider(principal: Any, provider: str) -> bool:
 def _names(kind: str, principal: Any, wanted: str) -> bool:
     if principal == "*":
         return True
-    return isinstance(principal, dict) and wanted.lower() in (one.lower() for one in _texts(principal.get(kind)))
+    return isinstance(principal, dict) and wanted.lower() in (one.lower() for one in texts(principal.get(kind)))
 
 
 def _grant(named: str, caller: str) -> Grant:
@@ -285,10 +285,10 @@ def _statement(found: dict[str, Any], variables: bool) -> Statement:
     return Statement(
         sid=str(found.get("Sid", "")),
         effect=found["Effect"],
-        actions=_texts(found.get("Action")),
-        not_actions=_texts(found.get("NotAction")),
-        resources=_texts(found.get("Resource")),
-        not_resources=_texts(found.get("NotResource")),
+        actions=texts(found.get("Action")),
+        not_actions=texts(found.get("NotAction")),
+        resources=texts(found.get("Resource")),
+        not_resources=texts(found.get("NotResource")),
         conditions=tuple(_conditions(found.get("Condition"))),
         principal=found.get("Principal"),
         variables=variables and "${" in json.dumps(elements),
@@ -302,7 +302,7 @@ def _conditions(found: Any) -> Iterable[Condition]:
         if not isinstance(keys, dict):
             continue
         for key, values in keys.items():
-            yield Condition(parse_operator(how), key.lower(), _texts(values))
+            yield Condition(parse_operator(how), key.lower(), texts(values))
 
 
 def _has_effect(found: dict[str, Any]) -> bool:
@@ -315,7 +315,7 @@ def _listed(found: Any) -> list[Any]:
     return [found]
 
 
-def _texts(found: Any) -> tuple[str, ...]:
+def texts(found: Any) -> tuple[str, ...]:
     """Return one value or several as texts; booleans as JSON writes them."""
     if found is None:
         return ()

@@ -72,6 +72,10 @@ def _parameters(body: bytes, region: str, account: str) -> str | None:
 
 
 def _parameter(name: str, region: str, account: str) -> str:
+    """Return the ARN of a parameter that a request gives by name or ARN, with a version (":3") or without."""
+    if name.startswith("arn:"):
+        return ":".join(name.split(":")[:6])
+    name = name.partition(":")[0]
     owner = "" if name.startswith(_PUBLIC) else account
     return f"arn:aws:ssm:{region}:{owner}:parameter/{name.lstrip('/')}"
 

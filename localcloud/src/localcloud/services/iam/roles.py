@@ -82,8 +82,18 @@ def expire_earlier(seconds: float) -> None:
     Sessions of guests and functions are left alone, because they use the machine's clock.
     """
     for session in identities.sessions():
-        if _FOR_SERVICE not in session and isinstance(session.get("Expiration"), int | float):
+        if not _is_for_service(session) and isinstance(session.get("Expiration"), int | float):
             session["Expiration"] -= seconds
+
+
+def _is_for_service(session: dict[str, Any]) -> bool:
+    """Return whether a session was made for a service, or assumed by one that was, at first or at second hand."""
+    while _FOR_SERVICE not in session:
+        source = identities.session(session.get("SourceAccessKeyId", ""))
+        if source is None:
+            return False
+        session = source
+    return True
 
 
 def _find(role_arn: str) -> dict[str, Any] | None:
