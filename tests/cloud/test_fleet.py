@@ -42,6 +42,29 @@ def test_errors_without_a_server_are_a_refusal():
     assert [each.code for each in answer.errors] == ["InsufficientInstanceCapacity"]
 
 
+def test_refusal_is_kept_without_encoded_messages_and_names_of_people():
+    said = (
+        "You are not authorized to perform this operation. User: arn:aws:iam::111122223333:user/anna is not authorized to perform:"
+        " ec2:RunInstances. Encoded authorization failure message: " + "x_-9" * 300
+    )
+    for answer in (
+        answered(Client(create_fleet=error("UnauthorizedOperation", said)), calls.CreateFleet(REQUEST)),
+        launch(Instances=[], Errors=[{"ErrorCode": "UnauthorizedOperation", "ErrorMessage": said}]),
+    ):
+        [one] = answer.errors
+        assert "ec2:RunInstances" in one.message
+        assert "anna" not in one.message
+        assert "x_-9" not in one.message
+
+
+def test_why_ec2_ended_a_server_is_read():
+    there = shown("pi", "terminated")
+    reason = {"Code": "Client.InternalError", "Message": "Client.InternalError: Client error on launch"}
+    there["Reservations"][0]["Instances"][0]["StateReason"] = reason
+    server = answered(Client(describe_instances=there), calls.FindServer("i-1"))
+    assert (server.reason_code, server.reason_text) == (reason["Code"], reason["Message"])
+
+
 def test_zone_in_the_answer_is_kept():
     one = {"InstanceIds": ["i-1"], "InstanceType": "c8g.large", "Lifecycle": "spot", "AvailabilityZone": "eu-west-1a"}
     answer = launch(Errors=[], Instances=[one])

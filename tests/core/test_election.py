@@ -80,3 +80,40 @@ def test_what_ec2_does_not_say_is_none():
 )
 def test_request_that_ec2_calls_wrong_is_not_a_lack_of_capacity(code):
     assert refusals.reason((FleetError(code=code, message=""),)) == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "reason"),
+    [
+        ("SsmAccessDenied", "", "no-rights"),
+        ("InvalidFleetConfiguration", "", "not-offered"),
+        ("MaxFleetCountExceeded", "", "quota"),
+        ("InvalidParameterCombination", "The specified instance type is not eligible for Free Tier.", "free-plan"),
+        ("InvalidParameterCombination", "The parameter x is not recognized.", "unknown"),
+    ],
+)
+def test_refusal_of_a_fresh_account_has_a_reason(code, message, reason):
+    assert refusals.reason((FleetError(code=code, message=message),)) == reason
+
+
+def test_what_ec2_said_is_one_line_for_pools_that_said_the_same():
+    said = "We do not have sufficient {} capacity in the zone you requested."
+    full = [
+        FleetError(code=FULL.code, message=said.format(kind), pool=f"spot {kind} eu-west-1a")
+        for kind in ("c8g.large", "c7g.large")
+    ]
+    quota = FleetError(code="VcpuLimitExceeded", message="You have requested more vCPU capacity.")
+    assert refusals.lines((*full, quota)) == (
+        f"spot c8g.large eu-west-1a, spot c7g.large eu-west-1a: {FULL.code}: {said.format('c8g.large')}",
+        "VcpuLimitExceeded: You have requested more vCPU capacity.",
+    )
+
+
+def test_two_permissions_that_are_missing_are_both_named():
+    errors = [FleetError(code="UnauthorizedOperation", message=f"ec2:{one} is denied") for one in ("Run", "Tag")]
+    assert len(refusals.lines(errors)) == 2
+
+
+def test_many_pools_are_counted():
+    errors = [FleetError(code=FULL.code, message="none", pool=f"spot c8g.large subnet-{n}") for n in range(9)]
+    assert refusals.text(errors).endswith("spot c8g.large subnet-5 and 3 more: InsufficientInstanceCapacity: none")

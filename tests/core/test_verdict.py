@@ -11,7 +11,7 @@ from dayfly.core import verdict
 from dayfly.core.election import elect, elect_none
 from dayfly.core.facts import NOT_STORED, Attempt, NotStored, Server
 from dayfly.core.reasons import Cause
-from dayfly.core.records import Cancel, Ended, FleetError, Intent
+from dayfly.core.records import Cancel, Ended, FleetError, Intent, Started
 from dayfly.core.step import Close
 
 NOW = datetime(2026, 11, 24, 22, 41, tzinfo=UTC)
@@ -37,9 +37,18 @@ def closed(
     election=None,
     console=(),
     reason_code="",
+    reason_text="",
+    started=NOT_STORED,
 ):
-    shown = replace(SERVER, reason_code=reason_code)
-    attempt = Attempt(number=1, intent=INTENT, election=elect(shown, INTENT, NOW), ended=ended, servers=(shown,))
+    shown = replace(SERVER, reason_code=reason_code, reason_text=reason_text)
+    attempt = Attempt(
+        number=1,
+        intent=INTENT,
+        election=elect(shown, INTENT, NOW),
+        started=started,
+        ended=ended,
+        servers=(shown,),
+    )
     step = Close(
         closing=attempt, election=election or attempt.election, cancel=cancel, console_of="", reason="", attempt=1
     )
@@ -76,3 +85,24 @@ def test_newest_switch_line_on_console_says_what_ended_server():
     lines = (f"{verdict.SWITCH_LINE} second boot", f"{verdict.SWITCH_LINE} the agent is gone")
     end = closed(console=lines, reason_code="Client.InstanceInitiatedShutdown")
     assert (end.reason, end.ended_by) == ("lost", "switch: the agent is gone")
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("Client.InternalError", "disk-key"),
+        ("Client.InvalidKMSKey.InvalidState", "disk-key"),
+        ("Client.InvalidSnapshot.NotFound", "image-gone"),
+        ("Client.VolumeLimitExceeded", "quota"),
+        ("Server.InsufficientInstanceCapacity", "no-capacity"),
+    ],
+)
+def test_server_that_died_before_it_booted_keeps_what_ec2_said(code, reason):
+    end = closed(reason_code=code, reason_text=f"{code}: Client error on launch")
+    assert (end.reason, end.ec2_code, end.ec2_message) == (reason, code, "Client error on launch")
+    assert end.ended_by == f"EC2: {code}: Client error on launch"
+    assert f"{code}: Client error on launch" in end.detail
+
+
+def test_server_that_ran_the_job_did_not_die_of_its_disks_key():
+    assert closed(reason_code="Client.InternalError", started=Started(at=NOW)).reason == "lost"

@@ -166,3 +166,39 @@ def test_receipt_has_zone_and_image_as_ec2_shows_them():
     cloud.run_agent(server)
     sweep(cloud)
     assert cloud.json(names.attempt_key(RUN, 1, "receipt"))["server"]["image"] == "ami-0model"
+
+
+def test_receipt_has_all_that_ec2_said():
+    quota = FleetError(code="VcpuLimitExceeded", message="You have requested more vCPU capacity than your limit.")
+    cloud = cloud_with(refuse={"spot": NO_CAPACITY, "on-demand": (quota,)})
+    tick(cloud)
+    receipt = cloud.json(names.attempt_key(RUN, 1, "receipt"))
+    assert [(each["code"], each["message"]) for each in receipt["refused"]] == [
+        ("InsufficientInstanceCapacity", "none"),
+        ("VcpuLimitExceeded", "You have requested more vCPU capacity than your limit."),
+    ]
+    assert receipt["detail"].endswith("VcpuLimitExceeded: You have requested more vCPU capacity than your limit.")
+
+
+def test_receipt_keeps_why_ec2_ended_the_server_and_its_console():
+    cloud = cloud_with()
+    tick(cloud)
+    [server] = cloud.servers
+    cloud.consoles[server] = ("dayfly switch: armed",)
+    cloud.terminate(server, "Client.InternalError")
+    cloud.servers[server] = replace(cloud.servers[server], reason_text="Client.InternalError: Client error on launch")
+    sweep(cloud)
+    receipt = cloud.json(names.attempt_key(RUN, 1, "receipt"))
+    assert receipt["reason"] == "disk-key"
+    assert receipt["server"]["ec2_code"] == "Client.InternalError"
+    assert receipt["server"]["ec2_message"] == "Client error on launch"
+    assert receipt["console"] == ["dayfly switch: armed"]
+
+
+def test_receipt_of_a_server_says_why_spot_was_refused():
+    cloud = cloud_with(refuse={"spot": NO_CAPACITY})
+    tick(cloud)
+    cloud.run_agent(next(iter(cloud.servers)))
+    sweep(cloud)
+    receipt = cloud.json(names.attempt_key(RUN, 1, "receipt"))
+    assert [each["code"] for each in receipt["refused"]] == ["InsufficientInstanceCapacity"]

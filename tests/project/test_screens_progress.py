@@ -197,7 +197,7 @@ def test_lost_server_says_what_ended_it():
     )
 
 
-def test_no_capacity_names_the_pools_and_exits_5():
+def test_what_ec2_said_is_shown_once_with_the_remedy():
     errors = (FleetError(code="InsufficientInstanceCapacity", message="none", pool="spot c8g.large eu-west-1a"),)
     none = NoServer(
         at=at(2),
@@ -222,18 +222,65 @@ def test_no_capacity_names_the_pools_and_exits_5():
     )
     assert progress_lines(facts, UTC, tenths=False)[2:] == (
         "  22:41:01       +1s  no spot      InsufficientInstanceCapacity in 1 pool; on-demand is next",
-        "  22:41:02       +2s  no server    EC2 had no capacity in any of the pools asked:"
-        " spot c8g.large eu-west-1a: InsufficientInstanceCapacity",
+        "  22:41:02       +2s  no server    EC2 had no capacity in any of the pools asked",
     )
+    assert outcome_lines(facts, UTC, receipt_stored=True) == (
+        "failed     pi@2026-11-24T22:41:00Z: EC2 had no capacity in any of the pools asked",
+        "EC2 said   spot c8g.large eu-west-1a: InsufficientInstanceCapacity: none",
+        "do         name more types in `servers`, or smaller ones, or more subnets",
+        "kept       nothing; `latest` is unchanged",
+        "next       dayfly retry pi@2026-11-24T22:41Z",
+    )
+    assert outcome_of(facts, local=False).document()["ec2_said"] == [
+        "spot c8g.large eu-west-1a: InsufficientInstanceCapacity: none"
+    ]
     assert outcome_of(facts, local=False).exit_code == 5
-    odd = replace(none, reason="unknown", detail="NewCodeOfTheirs")
+    new = (FleetError(code="NewCodeOfTheirs", message="Never seen."),)
+    odd = replace(none, reason="unknown", detail="NewCodeOfTheirs: Never seen.", errors=new)
     facts = replace(
         facts,
         attempts=(replace(facts.attempts[0], election=odd, closed=replace(shut, reason="unknown", detail=odd.detail)),),
     )
-    assert outcome_of(facts, local=False).why == "EC2 refused the launch: NewCodeOfTheirs"
+    assert outcome_of(facts, local=False).why == "EC2 refused the launch"
+    assert outcome_of(facts, local=False).said == ("NewCodeOfTheirs: Never seen.",)
     facts = replace(facts, attempts=(attempt(election=none, closed=shut, receipt=True),))
     assert outcome_lines(facts, UTC, receipt_stored=True)[-1] == "next       dayfly retry pi@2026-11-24T22:41Z"
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "do"),
+    [
+        ("SsmAccessDenied", "no-rights", "ssm:GetParameters"),
+        ("UnauthorizedOperation", "no-rights", "permissions boundary"),
+        ("MaxFleetCountExceeded", "quota", "EC2 Fleet"),
+        ("MaxSpotInstanceCountExceeded", "quota", 'market = "on-demand"'),
+        ("InvalidFleetConfiguration", "not-offered", "dayfly deploy"),
+        ("InvalidParameterCombination", "free-plan", "t4g.small"),
+    ],
+)
+def test_refusal_has_a_remedy(code, reason, do):
+    none = NoServer(
+        at=at(2), cause="refused", reason=reason, detail=code, errors=(FleetError(code=code, message="no"),)
+    )
+    shut = closed(outcome="failed", reason=reason, detail=code, server=None, gone=None, ended_by="there was no server")
+    facts = replace(WHOLE, attempts=(attempt(election=none, closed=shut, receipt=True),))
+    assert do in outcome_of(facts, local=False).do
+
+
+def test_server_that_died_of_its_disks_key_says_what_ec2_said():
+    shut = closed(
+        outcome="failed",
+        reason="disk-key",
+        detail="EC2 ended its server before it booted: Client.InternalError: Client error on launch",
+        ended_by="EC2: Client.InternalError: Client error on launch",
+        ec2_code="Client.InternalError",
+        ec2_message="Client error on launch",
+    )
+    facts = replace(WHOLE, attempts=(attempt(closed=shut, receipt=True),))
+    lines = outcome_lines(facts, UTC, receipt_stored=True)
+    assert lines[1] == "EC2 said   Client.InternalError: Client error on launch"
+    assert lines[2].startswith("do         let the launcher's role and EC2 use the key: kms:CreateGrant")
+    assert outcome_of(facts, local=False).exit_code == 3
 
 
 def test_cancelled_run_shows_when_and_by_whom():

@@ -17,13 +17,13 @@ from dayfly.cloud.context import Context
 from dayfly.core import names
 from dayfly.core.facts import FleetAnswer, Launched, NotShown, RefusedLaunch, Replayed, Server
 from dayfly.core.records import FleetError
+from dayfly.core.scrubbing import scrub
 from dayfly.errors import Refused, Unclear
 from dayfly.flows import calls
 
 _OWN_LINE = re.compile(r"dayfly (?:switch|agent): ")
 """The start of a console line of the switch or the agent. systemd's lines about their units have no colon after the name."""
 _LINE_LENGTH, _LINES = 300, 20
-_MESSAGE_LENGTH = 500
 REPLAYED = {"IdempotentParameterMismatch", "IdempotentInstanceTerminated"}
 """Errors that mean: this client token was used before. A server may exist, so they are not refusals."""
 
@@ -51,7 +51,7 @@ def create(context: Context, call: calls.CreateFleet) -> FleetAnswer:
 
 
 def _fleet_error(code: str, message: str, pool: str = "") -> FleetError:
-    return FleetError(code=code, message=message[:_MESSAGE_LENGTH], pool=pool)
+    return FleetError(code=code, message=scrub(message), pool=pool)
 
 
 def _pool_error(error: Mapping[str, Any]) -> FleetError:
@@ -131,6 +131,7 @@ def _server(one: Mapping[str, Any]) -> Server:
         image=one.get("ImageId", ""),
         tags=_pairs(one.get("Tags", [])),
         reason_code=one.get("StateReason", {}).get("Code", ""),
+        reason_text=scrub(one.get("StateReason", {}).get("Message", "")),
         transition=one.get("StateTransitionReason", ""),
     )
 

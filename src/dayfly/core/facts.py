@@ -58,7 +58,7 @@ class BadRunTags:
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """A server as EC2 shows it. `reason_code` is EC2's StateReason code, e.g. Client.UserInitiatedShutdown.
+    """A server as EC2 shows it. `reason_code` is EC2's StateReason code, e.g. Client.UserInitiatedShutdown; `reason_text` its message.
 
     `event_at`: when EC2's event says that it entered this state, if one was received.
     """
@@ -72,6 +72,7 @@ class Server:
     image: str
     tags: Mapping[str, str]
     reason_code: str = ""
+    reason_text: str = ""
     transition: str = ""
     event_at: datetime | None = None
 
@@ -135,6 +136,7 @@ class NotShown:
     gone: ClassVar[bool] = False
     state: ClassVar[str] = ""
     reason_code: ClassVar[str] = ""
+    reason_text: ClassVar[str] = ""
 
 
 @dataclass(frozen=True)

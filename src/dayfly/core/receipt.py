@@ -13,7 +13,7 @@ from dayfly.core import names
 from dayfly.core.facts import INTENT, Attempt, Facts, NotStored, Unreadable
 from dayfly.core.model import Agent, Code, Deployed
 from dayfly.core.record_json import moment_text
-from dayfly.core.records import Claim, Closed, Elected, Election, Ended, Started
+from dayfly.core.records import Claim, Closed, Elected, Election, Ended, NoServer, Started
 
 
 def build(facts: Facts, attempt: Attempt, closed: Closed) -> dict[str, Any]:
@@ -32,6 +32,8 @@ def build(facts: Facts, attempt: Attempt, closed: Closed) -> dict[str, Any]:
         "exit": closed.exit,
         "code": _code(attempt, facts.version(attempt.intent.version)),
         "server": _server(attempt, closed),
+        "refused": refused(attempt),
+        "console": list(closed.console),
         "times": times(facts, attempt),
         "deadline": names.utc_text(attempt.intent.deadline) if intended else None,
         **_of_ended(attempt.ended),
@@ -89,8 +91,17 @@ def _times_of(
 def _server(attempt: Attempt, closed: Closed) -> dict[str, Any] | None:
     match attempt.election:
         case Elected(server=server) as elected:
-            return {"id": server, **_shape(attempt, elected), "ended_by": closed.ended_by}
+            said = {"ec2_code": closed.ec2_code or None, "ec2_message": closed.ec2_message or None}
+            return {"id": server, **_shape(attempt, elected), "ended_by": closed.ended_by, **said}
     return None
+
+
+def refused(attempt: Attempt) -> list[dict[str, str]]:
+    """Return all that EC2 said when it refused a server: for each pool, or with an empty pool for the whole request."""
+    match attempt.election:
+        case NoServer(errors=errors) if errors:
+            return [asdict(error) for error in errors]
+    return [asdict(error) for error in attempt.spot_errors]
 
 
 def _shape(attempt: Attempt, elected: Elected) -> dict[str, str | None]:

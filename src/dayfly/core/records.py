@@ -244,6 +244,7 @@ class Closed:
 
     `terminated`: EC2 showed the server as terminated. False when it no longer showed it, or when there was none.
     `gone`: when EC2 says that the server ended, in its answer or its event; null if it does not say. `at` is when that was seen.
+    `ec2_code`, `ec2_message`: why the server ended, as EC2 said while it still showed it.
     """
 
     file: ClassVar[str] = "closed"
@@ -258,6 +259,8 @@ class Closed:
     terminated: bool = False
     exit: int | None = None
     console: tuple[str, ...] = ()
+    ec2_code: str = ""
+    ec2_message: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,40 +23,44 @@ _NOT_VISIBLE_YET = {
 _YOUNG_PROFILE = "iaminstanceprofile"
 """EC2 calls an instance profile that it does not see yet a wrong parameter; only the message names it."""
 
-_QUOTA = {
-    "MaxSpotInstanceCountExceeded",
-    "VcpuLimitExceeded",
-    "InstanceLimitExceeded",
-    "MaxSpotFleetRequestCountExceeded",
+_BY_REASON = {
+    EndReason.IMAGE_GONE: ("InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidAMIID.Malformed"),
+    EndReason.NO_RIGHTS: (
+        "UnauthorizedOperation",
+        "AccessDenied",
+        "AccessDeniedException",
+        "SsmAccessDenied",  # of the parameter that names the image
+        "AuthFailure",
+        "OptInRequired",
+        "Blocked",
+        "PendingVerification",
+        "AuthFailure.ServiceLinkedRoleCreationNotPermitted",
+    ),
+    EndReason.FREE_PLAN: (),  # EC2 has no code of its own for it
+    EndReason.QUOTA: (
+        "MaxSpotInstanceCountExceeded",
+        "VcpuLimitExceeded",
+        "InstanceLimitExceeded",
+        "MaxSpotFleetRequestCountExceeded",
+        "MaxFleetCountExceeded",
+    ),
+    EndReason.NO_CAPACITY: (
+        "InsufficientInstanceCapacity",
+        "InsufficientHostCapacity",
+        "InsufficientReservedInstanceCapacity",
+        "ReservationCapacityExceeded",
+        "UnfulfillableCapacity",
+        "InsufficientFreeAddressesInSubnet",
+        "SpotMaxPriceTooLow",
+        "Unsupported",
+    ),
+    EndReason.NOT_OFFERED: ("InvalidFleetConfiguration", "InvalidInstanceType"),
 }
-_RIGHTS = {
-    "UnauthorizedOperation",
-    "AccessDenied",
-    "AccessDeniedException",
-    "AuthFailure",
-    "OptInRequired",
-    "Blocked",
-    "PendingVerification",
-    "AuthFailure.ServiceLinkedRoleCreationNotPermitted",
-}
-_CAPACITY = {
-    "InsufficientInstanceCapacity",
-    "InsufficientHostCapacity",
-    "InsufficientReservedInstanceCapacity",
-    "ReservationCapacityExceeded",
-    "UnfulfillableCapacity",
-    "InsufficientFreeAddressesInSubnet",
-    "SpotMaxPriceTooLow",
-    "Unsupported",
-}
-_IMAGE = {"InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidAMIID.Malformed"}
-_REASONS = (
-    (_IMAGE, EndReason.IMAGE_GONE),
-    (_RIGHTS, EndReason.NO_RIGHTS),
-    (_QUOTA, EndReason.QUOTA),
-    (_CAPACITY, EndReason.NO_CAPACITY),
-)
 """Checked in this order. The first reason that applies is the one whose remedy is surest."""
+_BY_CODE = {code: reason for reason, codes in _BY_REASON.items() for code in codes}
+_OF_POOLS = {EndReason.NO_CAPACITY, EndReason.NOT_OFFERED, EndReason.QUOTA}
+"""Reasons whose messages differ between pools only in the names of type and zone."""
+_MOST_POOLS = 6
 
 
 def undecided(errors: Iterable[FleetError]) -> tuple[FleetError, ...]:
@@ -72,14 +76,39 @@ def _is_undecided(error: FleetError) -> bool:
 
 def reason(errors: Iterable[FleetError]) -> EndReason:
     """Return the reason for a definite refusal with these errors."""
-    codes = {error.code for error in errors}
-    for known, found in _REASONS:
-        if codes & known:
-            return found
+    found = {_reason_of(error) for error in errors}
+    for known in _BY_REASON:
+        if known in found:
+            return known
     return EndReason.UNKNOWN
 
 
+def _reason_of(error: FleetError) -> EndReason:
+    if error.code == "InvalidParameterCombination" and "free tier" in error.message.lower():
+        return EndReason.FREE_PLAN
+    return _BY_CODE.get(error.code, EndReason.UNKNOWN)
+
+
+def lines(errors: Iterable[FleetError]) -> tuple[str, ...]:
+    """Return what EC2 said without repeats: `c8g.large eu-west-1a, c7g.large eu-west-1a: CODE: message`."""
+    said: dict[tuple[str, str], list[FleetError]] = {}
+    for error in errors:
+        message = error.message
+        if _reason_of(error) in _OF_POOLS:
+            message = ""
+        said.setdefault((error.code, message), []).append(error)
+    return tuple(_line(code, same) for (code, _), same in said.items())
+
+
+def _line(code: str, errors: list[FleetError]) -> str:
+    """Return one line for errors with this code, with the message of the first."""
+    pools = list(dict.fromkeys(error.pool for error in errors if error.pool))
+    shown = ", ".join(pools[:_MOST_POOLS])
+    if len(pools) > _MOST_POOLS:
+        shown += f" and {len(pools) - _MOST_POOLS} more"
+    return ": ".join(part for part in (shown, code, errors[0].message) if part)
+
+
 def text(errors: Iterable[FleetError]) -> str:
-    """Return the errors as text without repeats: `c8g.large eu-west-1a: InsufficientInstanceCapacity; ...`."""
-    texts = [f"{error.pool}: {error.code}".removeprefix(": ") for error in errors]
-    return "; ".join(dict.fromkeys(texts))
+    """Return what EC2 said as one text."""
+    return "; ".join(lines(errors))

@@ -19,6 +19,17 @@ SWITCH_LINE = "dayfly switch: powering off:"
 """What a server's switch (remote/agent/boothook.sh) writes to the console before it powers the server off."""
 
 
+_DIED = {
+    # A server with an encrypted disk dies like this when EC2 may not use the key.
+    "Client.InternalError": EndReason.DISK_KEY,
+    "Client.InvalidSnapshot.NotFound": EndReason.IMAGE_GONE,
+    "Client.VolumeLimitExceeded": EndReason.QUOTA,
+    "Server.InsufficientInstanceCapacity": EndReason.NO_CAPACITY,
+}
+"""Why EC2 ends a server before it boots, by its StateReason code."""
+_KEY_CODES = "Client.InvalidKMSKey"
+
+
 class _End(NamedTuple):
     outcome: Outcome
     reason: str
@@ -49,6 +60,8 @@ def close(step: Close, console: tuple[str, ...], stored: Mapping[str, int], now:
                 terminated=attempt.server.gone,
                 exit=_exit_of(attempt.ended),
                 console=console,
+                ec2_code=attempt.server.reason_code,
+                ec2_message=_only_message(attempt.server),
             )
 
 
@@ -107,11 +120,31 @@ def _without_agent_report(attempt: Attempt, console: tuple[str, ...]) -> _End:
         return _End(Outcome.FAILED, EndReason.UNKNOWN, detail)
     if server.reason_code in ("Server.SpotInstanceTermination", "Server.SpotInstanceShutdown"):
         return _End(Outcome.FAILED, EndReason.INTERRUPTED, "EC2 took the spot server back")
+    if isinstance(attempt.started, NotStored) and _died_of(server.reason_code):
+        detail = f"EC2 ended its server before it booted: {_said(server)}"
+        return _End(Outcome.FAILED, _died_of(server.reason_code), detail)
     began = "the job had not started"
     if isinstance(attempt.started, Started):
         began = "the job had started"
     detail = f"{went} ({_ended_by(attempt, NOT_STORED, console)}); {began}"
     return _End(Outcome.FAILED, EndReason.LOST, detail)
+
+
+def _said(server: Server | NotShown) -> str:
+    """Return why EC2 ended the server, in its words: `Client.InternalError: Client error on launch`."""
+    return ": ".join(part for part in (server.reason_code, _only_message(server)) if part)
+
+
+def _only_message(server: Server | NotShown) -> str:
+    """Return EC2's message without the code, with which it often begins."""
+    return server.reason_text.removeprefix(server.reason_code).removeprefix(": ")
+
+
+def _died_of(code: str) -> str:
+    """Return the reason for which EC2 ends a server before it boots; empty if this code does not say that."""
+    if code.startswith(_KEY_CODES):
+        return EndReason.DISK_KEY
+    return _DIED.get(code, "")
 
 
 def _ended_by(attempt: Attempt, cancel: Cancel | NotStored | Unreadable, console: tuple[str, ...]) -> str:
@@ -132,7 +165,7 @@ def _by_ec2(attempt: Attempt, server: Server, cancel: Cancel | NotStored | Unrea
     if server.reason_code == "Client.InstanceInitiatedShutdown":
         return _ended_by_itself(attempt, console)
     if server.reason_code:
-        return f"EC2: {server.reason_code}"
+        return f"EC2: {_said(server)}"
     return "unknown: EC2 gives no reason"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from dayfly.core import refusals
 from dayfly.core.facts import Attempt, Facts
 from dayfly.core.reasons import Cause, EndReason, Outcome
 from dayfly.core.records import Claim, Closed, Ended, NoServer
@@ -17,11 +18,36 @@ _SENTENCES: Mapping[str, str] = {
     "stalled": "the command hung",
     "unknown": "how it ended is unknown",
 }
+_REMEDIES: Mapping[str, str] = {
+    "no-capacity": "name more types in `servers`, or smaller ones, or more subnets",
+    "quota": "ask for a higher quota: AWS console, Service Quotas, EC2; or name smaller types in `servers`",
+    "no-rights": "let the launcher's role do this: look at its permissions boundary and the organization's policies",
+    "image-gone": "name another image in `image`, then dayfly deploy",
+    "not-offered": "dayfly deploy finds out again which zones offer the types; or name others in `servers`",
+    "free-plan": 'servers = ["t4g.small"], then dayfly deploy; or change the account to the paid plan',
+    "disk-key": "let the launcher's role and EC2 use the key: kms:CreateGrant, kms:Decrypt, kms:GenerateDataKeyWithoutPlaintext",
+}
+"""What to do, by the reason."""
+_REMEDIES_BY_CODE: Mapping[str, str] = {
+    "MaxSpotInstanceCountExceeded": 'ask for a higher spot quota: AWS console, Service Quotas, EC2; or market = "on-demand"',
+    "MaxFleetCountExceeded": "ask for more fleets: AWS console, Service Quotas, EC2 Fleet; a fleet goes with its servers",
+    "SsmAccessDenied": "let the launcher's role read the image's parameter: ssm:GetParameters; or name an ami-... in `image`",
+    "AuthFailure.ServiceLinkedRoleCreationNotPermitted": (
+        "aws iam create-service-linked-role --aws-service-name spot.amazonaws.com"
+    ),
+    "PendingVerification": "wait until AWS has verified the account, usually some minutes",
+    "OptInRequired": "finish the sign-up of the account in the AWS console",
+    "Blocked": "ask AWS support: the account is blocked",
+}
+"""What to do, by EC2's error code, where that says more than the reason."""
 _SENTENCES_WITH_DETAIL: Mapping[str, str] = {
     "no-capacity": "EC2 had no capacity in any of the pools asked",
     "quota": "a quota of this account is too small for the server",
     "no-rights": "EC2 refused the launch: a permission is missing",
     "image-gone": "its image does not exist",
+    "not-offered": "none of its zones offers the server types",
+    "free-plan": "the account's free plan does not include the server type",
+    "disk-key": "EC2 ended the server before it booted, as it does when it may not use the key of its disk",
     "no-network": "the server could not download what it needs to run the job",
     "no-agent": "the server could not start dayfly's agent",
     "setup": "the server could not be prepared for the command",
@@ -29,6 +55,8 @@ _SENTENCES_WITH_DETAIL: Mapping[str, str] = {
     "disk-full": "the server's disk was full",
     "not-saved": "not everything that the command wrote could be stored",
 }
+_SAID_OF_SERVERS = frozenset(_REMEDIES)
+"""Reasons for which `ec2_said` shows what EC2 said, so a sentence does not repeat it."""
 
 
 def outcome_words(outcome: str) -> str:
@@ -87,13 +115,40 @@ def explain(
 
 
 def explain_no_server(none: NoServer) -> str:
-    """Return why an attempt that was not cancelled has no server."""
-    if none.cause == Cause.REFUSED and none.reason == EndReason.UNKNOWN and none.detail:
-        return f"EC2 refused the launch: {none.detail}"
-    return _explain_failure(none.reason, none.detail, ())
+    """Return why an attempt that was not cancelled has no server. What EC2 said is in `ec2_said`."""
+    if none.cause == Cause.UNANSWERED:
+        return none.detail
+    if none.reason == EndReason.UNKNOWN:
+        return "EC2 refused the launch"
+    return _explain_failure(none.reason, "", ())
+
+
+def ec2_said(attempt: Attempt) -> tuple[str, ...]:
+    """Return what EC2 said when it gave no server, or ended it before it booted; empty if it did neither."""
+    match attempt.election, attempt.closed:
+        case NoServer(errors=errors), _:
+            return refusals.lines(errors)
+        case _, Closed(reason=reason) as closed if reason in _SAID_OF_SERVERS:
+            return (formatting.with_detail(closed.ec2_code, closed.ec2_message),)
+    return ()
+
+
+def remedy(attempt: Attempt) -> str:
+    """Return what to do about a launch that EC2 refused; empty if there is nothing to do but to retry."""
+    match attempt.election, attempt.closed:
+        case NoServer(errors=errors, reason=reason), _:
+            for error in reversed(errors):
+                if error.code in _REMEDIES_BY_CODE and refusals.reason((error,)) == reason:
+                    return _REMEDIES_BY_CODE[error.code]
+            return _REMEDIES.get(reason, "")
+        case _, Closed(reason=reason):
+            return _REMEDIES.get(reason, "")
+    return ""
 
 
 def _explain_failure(reason: str, detail: str, missing: Sequence[str]) -> str:
+    if reason in _SAID_OF_SERVERS:
+        return _SENTENCES_WITH_DETAIL[reason]
     if reason.startswith("exit ") and detail:
         return f"the command exited with {reason.removeprefix('exit ')} ({detail})"
     if reason.startswith("exit "):

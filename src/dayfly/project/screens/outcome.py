@@ -20,9 +20,19 @@ from dayfly.project.screens import progress
 _LAST_LINES = 10
 _RETRY_REASONS = {"no-capacity", "interrupted", "lost", "unknown", "no-network", "no-agent"}
 """A retry can succeed without any change."""
-_ACCOUNT_REASONS = {"quota", "no-rights", "image-gone"}
+_ACCOUNT_REASONS = {"quota", "no-rights", "image-gone", "disk-key"}
 """A retry can succeed once something in the AWS account is fixed."""
-_EXIT_CODES = {"no-rights": 3, "no-capacity": 5, "quota": 5, "image-gone": 5}
+_DEPLOY_REASONS = {"not-offered", "free-plan"}
+"""A retry can succeed after a deploy. There is no log."""
+_EXIT_CODES = {
+    "no-rights": 3,
+    "disk-key": 3,
+    "no-capacity": 5,
+    "quota": 5,
+    "image-gone": 5,
+    "not-offered": 5,
+    "free-plan": 5,
+}
 _WIDTH = 10
 RECEIPT_PENDING = "not written yet; the sweeper writes it in seconds, at most 5 min"
 
@@ -32,7 +42,8 @@ class RunOutcome:
     """How a run ended, by its newest attempt, or with `over` False its current state. Texts are clauses without a full stop.
 
     `outcome`: also one of state.LIVE. `kept`: what is stored of a run that is over. `ended_by`: what ended the server; empty if
-    that was the agent at the end of the job, or if there was no server. `next`: the next useful command.
+    that was the agent at the end of the job, or if there was no server. `next`: the next useful command. `said`: by EC2, when it
+    gave no server. `do`: what to do about that.
     """
 
     run: str
@@ -43,6 +54,8 @@ class RunOutcome:
     kept: str
     ended_by: str
     next: str
+    said: tuple[str, ...] = ()
+    do: str = ""
 
     @property
     def succeeded(self) -> bool:
@@ -63,7 +76,8 @@ class RunOutcome:
 
     def document(self) -> dict[str, Any]:
         """Return the outcome as JSON."""
-        return {"run": self.run, "outcome": self.outcome, "reason": self.reason or None, "why": self.why or None}
+        end = {"run": self.run, "outcome": self.outcome, "reason": self.reason or None, "why": self.why or None}
+        return {**end, "ec2_said": list(self.said), "do": self.do or None}
 
 
 def outcome_of(facts: Facts, *, local: bool) -> RunOutcome:
@@ -117,7 +131,15 @@ def _ended(facts: Facts, attempt: Attempt, closed: Closed, *, local: bool) -> Ru
         kept=_kept(attempt),
         ended_by=ended_by,
         next=_next(facts, attempt, closed, local=local),
+        said=reasons.ec2_said(attempt),
+        do=_remedy(attempt, closed),
     )
+
+
+def _remedy(attempt: Attempt, closed: Closed) -> str:
+    if closed.outcome != Outcome.FAILED:
+        return ""
+    return reasons.remedy(attempt)
 
 
 def _kept(attempt: Attempt) -> str:
@@ -144,6 +166,8 @@ def _next(facts: Facts, attempt: Attempt, closed: Closed, *, local: bool) -> str
         return retry
     if closed.reason in _ACCOUNT_REASONS:
         return f"once that is fixed: {retry}"
+    if closed.reason in _DEPLOY_REASONS:
+        return f"after a fix: {formatting.dayfly('deploy', local=local)}, then {retry}"
     if local:
         return f"{logs}      after a fix: {formatting.dayfly('run', facts.run.job, '--wait', local=True)}"
     return f"{logs}      after a fix: dayfly deploy, then {retry}"
@@ -167,12 +191,22 @@ def outcome_lines(facts: Facts, zone: tzinfo, *, receipt_stored: bool, local: bo
     if outcome.succeeded:
         lines.append(title)
     else:
-        lines += [*last_lines(attempt), title]
+        lines += [*last_lines(attempt), title, *said_lines(outcome, _WIDTH)]
         lines.append(_labelled("kept", f"{outcome.kept or 'nothing'}; `latest` is unchanged"))
         lines += _server_lines(attempt, outcome, zone)
     if not receipt_stored:
         lines.append(_labelled("receipt", RECEIPT_PENDING))
     return (*lines, following)
+
+
+def said_lines(outcome: RunOutcome, width: int) -> list[str]:
+    """Return what EC2 said, each line once, and what to do about it."""
+    lines = [formatting.labelled("", line, width=width) for line in outcome.said]
+    if lines:
+        lines[0] = formatting.labelled("EC2 said", outcome.said[0], width=width)
+    if outcome.do:
+        lines.append(formatting.labelled("do", outcome.do, width=width))
+    return lines
 
 
 def last_lines(attempt: Attempt, count: int = _LAST_LINES) -> tuple[str, ...]:

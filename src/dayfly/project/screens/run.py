@@ -15,7 +15,7 @@ from dayfly.project import formatting
 from dayfly.project.runs import reasons, state
 from dayfly.project.runs.details import RunDetails
 from dayfly.project.runs.references import unique_name
-from dayfly.project.screens.outcome import RECEIPT_PENDING, RunOutcome, last_lines, outcome_of
+from dayfly.project.screens.outcome import RECEIPT_PENDING, RunOutcome, last_lines, outcome_of, said_lines
 from dayfly.project.screens.progress import progress_lines
 
 LATEST_END = timedelta(minutes=7)
@@ -59,6 +59,7 @@ def show_document(details: RunDetails, *, local: bool = False) -> dict[str, Any]
                 "deadline": names.utc_text(attempt.intent.deadline),
                 "server": _server_document(attempt),
                 "attempt": attempt.number,
+                "refused": receipt.refused(attempt),
             }
         case Mapping() as stored, _:
             content = dict(stored)
@@ -67,6 +68,8 @@ def show_document(details: RunDetails, *, local: bool = False) -> dict[str, Any]
         "reason": outcome.reason or None,
         "over": outcome.over,
         "why": outcome.why or None,
+        "ec2_said": list(outcome.said),
+        "do": outcome.do or None,
         "claim": None,
         "log_last": None,
         "latest": None,
@@ -110,7 +113,7 @@ def _server_document(attempt: Attempt) -> dict[str, Any] | None:
 
 def _attempt(details: RunDetails, attempt: Attempt, outcome: RunOutcome, zone: tzinfo) -> list[str]:
     if outcome.over:
-        return [*_log(attempt), *_results(details, attempt, outcome)]
+        return [*said_lines(outcome, _WIDTH), *_log(attempt), *_results(details, attempt, outcome)]
     return _live_server(details, attempt, zone)
 
 
