@@ -29,6 +29,10 @@ _TEXTS = {
     "InstanceLimitExceeded": "You have requested more instances than your current instance limit allows.",
     "Unsupported": "Your requested instance type ({type}) is not supported in your requested Availability Zone ({zone}).",
     "RequestLimitExceeded": "Request limit exceeded.",
+    "IdempotentCallInProgress": "A request with the same client token is in progress.",
+    "MaxFleetCountExceeded": "You have reached the maximum number of fleets for this account.",
+    "InvalidFleetConfiguration": "Your requested instance type ({type}) is not supported in your requested Availability Zone"
+    " ({zone}).",
     "InternalError": "An internal error has occurred",
 }
 

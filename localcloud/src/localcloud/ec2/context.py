@@ -6,7 +6,7 @@ No action of the API lives here.
 import datetime
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from localcloud.cloud.clock import Clock
@@ -39,7 +39,11 @@ class Supervisor(Protocol):
 
 @dataclass(frozen=True)
 class Context:
-    """The EC2 of one account. `guest_facts`: what runs in a guest (kind, python, architecture)."""
+    """The EC2 of one account.
+
+    `guest_facts`: what runs in a guest (kind, python, architecture). `in_flight`: (region, key) of the client tokens whose calls are
+    not answered yet.
+    """
 
     account: str
     store: RecordStore
@@ -49,16 +53,18 @@ class Context:
     clock: Clock
     supervisor: Supervisor
     guest_facts: dict[str, str]
+    in_flight: set[tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class Request:
-    """One request: its action, its parsed parameters, and who sent it."""
+    """One request: its action, its parsed parameters, and who sent it. `tokens`: (region, key) of those that it used."""
 
     context: Context
     caller: Caller
     action: str
     params: dict[str, Any]
+    tokens: set[tuple[str, str]] = field(default_factory=set)
 
     @property
     def region(self) -> str:

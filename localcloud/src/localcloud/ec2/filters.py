@@ -54,10 +54,9 @@ def page(
     below `min_results` or above `max_results`.
     """
     start = _page_start(params.get("NextToken"))
-    size = params.get("MaxResults")
-    if size is None and default is None:
+    size = params.get("MaxResults", default)
+    if size is None:
         return list(things[start:]), None
-    size = default if size is None else size
     if not min_results <= size <= max_results:
         raise Ec2Error("InvalidParameterValue", f"Value ( {size} ) for parameter maxResults is invalid.")
     end = start + size

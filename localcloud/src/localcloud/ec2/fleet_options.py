@@ -128,5 +128,8 @@ def _check_override(override: dict[str, Any]) -> None:
     require_supported(override, _OVERRIDE, "The override's")
     if "MaxPrice" in override:
         dollars(override["MaxPrice"], "MaxPrice")
+    priority = override.get("Priority", 0.0)
+    if priority < 0 or priority % 1:
+        raise invalid(priority, "Priority", "It must be a whole number, 0 or more.")
     if not override.get("WeightedCapacity", 1) > 0:
         raise invalid(override["WeightedCapacity"], "WeightedCapacity")

@@ -48,6 +48,11 @@ class Pool:
         return self.launch
 
     @property
+    def is_valid(self) -> bool:
+        """Whether the request can be launched if there is room."""
+        return not isinstance(self.launch, Ec2Error)
+
+    @property
     def price(self) -> float:
         """Dollars per hour of one instance; 0.0 for a pool with an error."""
         if isinstance(self.launch, Ec2Error):
@@ -67,7 +72,15 @@ def pools(request: Request, market: str) -> list[Pool]:
         specification, data = _template(request, configuration.get("LaunchTemplateSpecification") or {})
         for override in configuration.get("Overrides") or [{}]:
             found.append(_pool(request, market, specification, data, override))
+    _check_duplicates(found)
     return found
+
+
+def _check_duplicates(found: list[Pool]) -> None:
+    """Raise Ec2Error if two pools have the same type and zone, also in two subnets of that zone."""
+    places = [(pool.override["InstanceType"], pool.override.get("AvailabilityZone")) for pool in found if pool.is_valid]
+    if len(set(places)) < len(places):
+        raise Ec2Error("InvalidFleetConfig", "The fleet configuration contains duplicate instance pools.")
 
 
 def refusing(request: Request, found: list[Pool]) -> list[Pool]:

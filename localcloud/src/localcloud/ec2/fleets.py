@@ -21,6 +21,7 @@ from localcloud.ec2.records import SHUTTING_DOWN, TERMINATED, Fleet, Instance
 from localcloud.ec2.tokens import client_token
 
 _NOT_IN_DESCRIBE = ("AvailabilityZone", "AvailabilityZoneId", "SubnetId")
+_UNTRIED = "Unable to fulfill capacity due to your request configuration. Please adjust your request and try again."
 
 _RecordOutcome = Callable[[list[dict[str, Any]], list[dict[str, Any]]], None]
 """Puts (launched, errors), in the shapes of the answer, into the records."""
@@ -151,11 +152,18 @@ def _authorize(request: Request, tags: dict[str, str], is_replay: bool) -> None:
 
 
 def _launch(request: Request, fleet: str, pools: list[Pool], total: int, record: _RecordOutcome) -> bool:
-    """Launch in the first pool that has room, and record the errors of the pools before it. False if no pool has room."""
+    """Launch in the first pool that has room, and record the errors of the pools before it. False if no pool has room.
+
+    Only so many pools are tried as the conditions say; the others get an error all the same.
+    """
     errors: list[dict[str, Any]] = []
     market = fleet_options.target(request.params)[1]
+    left = request.context.conditions.now.pools_tried
     for pool in pools:
         try:
+            if pool.is_valid and left == 0:
+                raise Ec2Error("UnfulfillableCapacity", _UNTRIED)
+            left -= pool.is_valid
             _launch_in(request, fleet, pool, total, errors, record)
         except Ec2Error as error:
             errors.append(

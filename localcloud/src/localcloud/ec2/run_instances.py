@@ -123,7 +123,10 @@ def _authorize_replay(request: Request, answer: dict[str, Any]) -> None:
 def _replay(request: Request, answer: dict[str, Any]) -> dict[str, Any]:
     found = request.records.existing(answer["instances"])
     if len(found) < len(answer["instances"]) or any(instance.state == TERMINATED for instance in found):
-        text = "The request had a client token of a previous request for which the instance has been terminated."
+        text = (
+            "The client token you have provided is associated with a terminated instance. "
+            "Please use a different client token."
+        )
         raise Ec2Error("IdempotentInstanceTerminated", text)
     return reservation(request, found)
 

@@ -98,6 +98,7 @@ class Ec2:
         self._metadata = MetadataService(self._identity.facts, self._identity.credentials)
         self._capacity = Capacity()
         self._conditions = Conditions()
+        self._in_flight: set[tuple[str, str]] = set()
         self._backend: GuestBackend | None = None
         self._max_guests = MAX_GUESTS if cloud.max_guests is None else cloud.max_guests
         self._max_life = float(cloud.max_life or MAX_LIFE)
@@ -123,6 +124,7 @@ class Ec2:
             network=self._network,
             capacity=self._capacity,
             conditions=self._conditions,
+            in_flight=self._in_flight,
             clock=self._cloud.clock,
             supervisor=self._supervisor,
             guest_facts=self._backend.facts() | {"guests": self._backend.kind},
@@ -196,14 +198,25 @@ class Ec2:
                 self._check_ministack_action(action, params)
                 return None
             key = requests.access_key(headers, query)
-            answer = self._act(action, params, key)
-            return 200, dict(_XML), codec.render(action, answer, identifier)
+            answer, tokens = self._act(action, params, key)
+            rendered = codec.render(action, answer, identifier)
+            if tokens and self._conditions.now.answer_seconds:
+                await self._take_time(tokens)
+            return 200, dict(_XML), rendered
         except Ec2Error as error:
             return error.status, dict(_XML), codec.render_error(error, identifier)
         except Exception:
             _log.exception("%s failed", action)
             fault = Ec2Error("InternalError", "An internal error has occurred", 500)
             return 500, dict(_XML), codec.render_error(fault, identifier)
+
+    async def _take_time(self, tokens: set[tuple[str, str]]) -> None:
+        """Wait as long as the conditions say that a launch takes; its tokens are in flight until then."""
+        self._in_flight |= tokens
+        try:
+            await asyncio.sleep(self._conditions.now.answer_seconds)
+        finally:
+            self._in_flight -= tokens
 
     async def control(self, method: str, path: str, body: bytes) -> Response:
         """Answer the controls below `/_localcloud/ec2/`: see capacity.py, conditions.py and spot.py."""
@@ -239,7 +252,8 @@ class Ec2:
             self._conditions.reset()
         return _json(200, self._conditions.listing())
 
-    def _act(self, action: str, params: dict[str, str], key: str) -> dict[str, Any]:
+    def _act(self, action: str, params: dict[str, str], key: str) -> tuple[dict[str, Any], set[tuple[str, str]]]:
+        """Return (answer, (region, key) of each client token that the request used). Raises Ec2Error."""
         if self._context is None or self._supervisor is None:
             raise Ec2Error("Unavailable", "The service is starting.", 503)
         now = self._cloud.clock.now().timestamp()
@@ -252,7 +266,7 @@ class Ec2:
             caller.require(f"ec2:{action}")
             raise dry_run()
         with self._store.lock:
-            return HANDLERS[action](request)
+            return HANDLERS[action](request), request.tokens
 
     def _check_ministack_action(self, action: str, params: dict[str, str]) -> None:
         """Raise Ec2Error if MiniStack does not perform the action here; also for a dry run, and for a network in use."""

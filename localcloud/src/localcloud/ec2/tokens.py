@@ -29,8 +29,11 @@ class ClientToken:
     def answer(self, request: Request) -> dict[str, Any] | None:
         """Return the answer that this token got before, or None if it launched nothing.
 
-        Raises Ec2Error (IdempotentParameterMismatch) if the parameters differ.
+        Raises Ec2Error: IdempotentParameterMismatch if the parameters differ, IdempotentCallInProgress while that call is not
+        answered.
         """
+        if (request.region, self.key) in request.context.in_flight:
+            raise Ec2Error("IdempotentCallInProgress", "A request with the same client token is in progress.")
         known = request.records.tokens.get(self.key)
         if known is None:
             return None
@@ -45,6 +48,7 @@ class ClientToken:
         if self.key:
             at = request.context.clock.now().timestamp()
             request.records.tokens[self.key] = {"digest": self.digest, "answer": answer, "at": at}
+            request.tokens.add((request.region, self.key))
 
 
 def client_token(action: str, params: dict[str, Any], zone: str = "") -> ClientToken:
