@@ -24,6 +24,26 @@ def test_version_from_before_the_agent_travelled_keeps_its_key():
     assert found.key == "jobs/pi/8204439969~2026-11-24T22:40:30Z~b9fc8b2d66d71ee2.json"
 
 
+def test_version_from_before_permissions_keeps_its_key():
+    content = json.loads(write_version(version()))
+    for name in ("reads", "writes", "secrets", "policy"):
+        del content["job"][name]
+    del content["launch"]["job_role"]
+    found = read_version(json.dumps(content).encode())
+    assert found == version()
+    assert found.key == "jobs/pi/8204439969~2026-11-24T22:40:30Z~fcbe3cc61a24968b.json"
+
+
+def test_version_with_permissions_survives_its_json():
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": "athena:GetDatabase", "Resource": "*"}],
+    }
+    one = version(reads=("job:pi",), writes=("s3://a-b/",), secrets={"A": "ssm:/a"}, policy=policy)
+    assert read_version(write_version(one)) == one
+    assert one.digest != version().digest
+
+
 def test_another_agent_is_another_version():
     other = replace(version(), agent=Agent(key="agents/other.zip", sha256="other", size=5))
     assert other.digest != version().digest != WITHOUT_AGENT.digest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from dayfly.core import names
 from dayfly.core.record_json import encode
 from dayfly.core.records import Opened
 from dayfly.core.states import State
+from dayfly.errors import Unclear
 from dayfly.flows import calls
 from dayfly.flows.launch import Rejected, launch
 from dayfly.flows.walk import walk
@@ -47,6 +49,45 @@ def test_launch_request_tags_the_server_with_its_deadline():
     assert server.tags[names.TAG_ROLE] == ROLE
     assert server.tags[names.TAG_BUCKET] == BUCKET
     assert server.tags["CostCenter"] == "lake"
+
+
+def test_go_names_the_last_good_results_that_the_job_reads():
+    cloud = cloud_with(
+        version(
+            schedule=("* * * * *",), reads=("job:pi", "job:other", "s3://acme-raw/"), secrets={"DB": "ssm:/lake/db"}
+        )
+    )
+    tick(cloud)
+    [first] = cloud.servers
+    assert (cloud.go_of(first)["inputs"], cloud.go_of(first)["secrets"]) == ([], {"DB": "ssm:/lake/db"})
+    cloud.run_agent(first)
+    sweep(cloud)
+    cloud.now = TICK + timedelta(minutes=1)
+    tick(cloud, tick=cloud.now)
+    [_, second] = cloud.servers
+    ended = f"out/pi/2026-11-24T22:41:00Z/1/{ROLE}:{first}/ended.json"
+    assert cloud.go_of(second)["inputs"] == [{"job": "pi", "run": str(RUN), "ended": ended}]
+    assert ended in cloud.objects
+
+
+def test_unreadable_latest_sends_no_job_that_would_think_it_is_the_first():
+    cloud = cloud_with(version(reads=("job:other",)))
+    cloud.objects["latest/other.json"] = b"{"
+    with pytest.raises(Unclear, match="the last result of other is unknown"):
+        tick(cloud)
+    [server] = cloud.servers
+    assert cloud.go_of(server) is None
+
+
+def test_go_names_the_role_of_the_job_or_none():
+    cloud = cloud_with()
+    tick(cloud)
+    assert cloud.go_of(*cloud.servers)["job_role"] is None
+    one = version()
+    arn = "arn:aws:iam::123456789012:role/dayfly-pi-JobRole"
+    cloud = cloud_with(replace(one, launch=replace(one.launch, job_role=arn)))
+    tick(cloud)
+    assert cloud.go_of(*cloud.servers)["job_role"] == arn
 
 
 def test_go_has_the_job_its_prefix_and_a_link_to_the_bundle():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dayfly.core.model import Image
-from dayfly.project.stack.given import StackInput
+from dayfly.project.stack.given import ServerKind, StackInput
 
 DEBIAN = Image(
     name="debian-13",
@@ -20,10 +20,10 @@ GIVEN = StackInput(
     tags={"CostCenter": "lake"},
     permissions_boundary="arn:aws:iam::123456789012:policy/dev",
     keep_s=90 * 86_400,
-    images=(
-        DEBIAN,
-        replace(DEBIAN, architecture="x86_64"),
-        replace(DEBIAN, name="ami-0123456789abcdef0", image_id="ami-0123456789abcdef0"),
+    kinds=(
+        ServerKind(image=DEBIAN),
+        ServerKind(image=replace(DEBIAN, architecture="x86_64")),
+        ServerKind(image=replace(DEBIAN, name="ami-0123456789abcdef0", image_id="ami-0123456789abcdef0")),
     ),
     user_data="aGVsbG8=",
     launcher_zip="functions/a.zip",

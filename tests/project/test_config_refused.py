@@ -55,7 +55,7 @@ def test_unknown_key_is_refused_with_nearest_spelling() -> None:
     assert found.remedies == ("did you mean time_limit? All keys of a job: dayfly check --keys",)
 
 
-@pytest.mark.parametrize("key", ["notify", "retries", "heartbeat"])
+@pytest.mark.parametrize("key", ["notify", "catchup", "heartbeat"])
 def test_unknown_key_without_near_spelling_names_the_list(key: str) -> None:
     assert only(with_job_key(f'{key} = "x"')).remedies == ("All keys of a job: dayfly check --keys",)
     assert only(f'{key} = "x"\n{LEAST}').message == "unknown key"

@@ -13,6 +13,7 @@ from model.cloud import BUCKET
 from model.deploying import SCOPE, deploy, deploy_flow, file, plan_of, repeat, versions
 from model.stepper import Stepper
 
+READS = 'reads = ["s3://acme-raw/events/"]'
 TWO_JOBS = '[jobs.daily]\ncommand = "true"\nservers = ["c8g.large"]\nschedule = "0 7 * * *"\n'
 
 
@@ -77,6 +78,29 @@ def test_deploy_of_new_functions_updates_the_stack():
     deploy(account, functions="functions2")
     assert (account.stack.status, account.stack.version) == ("UPDATE_COMPLETE", 2)
     assert "v2" in versions(account)["pi"].launch.template
+
+
+def test_permissions_of_a_job_change_its_roles_and_its_launch():
+    account = ModelAccount()
+    deploy(account)
+    before = versions(account)["pi"].launch
+    deploy(account, file(READS))
+    launch = versions(account)["pi"].launch
+    assert launch.role_id.startswith("ServerRole")
+    assert launch.job_role.startswith("JobRole")
+    assert (before.job_role, before.role_id == launch.role_id) == ("", False)
+    assert before.template.split()[0] != launch.template.split()[0]
+    assert is_deployed(account, file(READS))
+
+
+def test_roles_of_the_version_in_force_stay_until_the_next_change():
+    account = ModelAccount()
+    deploy(account)
+    deploy(account, file(READS))
+    assert "ServerRole" in account.stack.template["Resources"]  # a tick may have started a server with it just before
+    deploy(account, file(READS), functions="functions2")
+    assert "ServerRole" not in account.stack.template["Resources"]
+    assert is_deployed(account, file(READS), functions="functions2")
 
 
 def test_job_that_left_the_file_loses_its_schedule_and_keeps_its_history():

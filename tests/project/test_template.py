@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from dayfly.core import names
+from dayfly.core.permissions import MOST_SETS, PermissionSet
 from dayfly.project.deploy.packages import PACKAGE, build_user_data
 from dayfly.project.stack import template
 from dayfly.project.stack.change import INLINE_BYTES
-from dayfly.project.stack.given import StackInput
+from dayfly.project.stack.given import ServerKind, StackInput
+from project.rendering import render
 from project.stack_input import DEBIAN, GIVEN
 
 OWN_NETWORK = replace(
@@ -24,10 +26,27 @@ OWN_NETWORK = replace(
 LARGE = replace(
     GIVEN,
     tags={f"CostCenter{number}": "accounting-department" for number in range(5)},
-    images=tuple(replace(DEBIAN, name=f"ami-{number:017x}", image_id=f"ami-{number:017x}") for number in range(6)),
+    kinds=tuple(
+        ServerKind(image=replace(DEBIAN, name=f"ami-{number:017x}", image_id=f"ami-{number:017x}"))
+        for number in range(6)
+    ),
     user_data=build_user_data(PACKAGE),
 )
 """Six images and five tags: more than most projects have."""
+
+
+def granted(number: int) -> PermissionSet:
+    """Return one of several permission sets that have everything."""
+    return PermissionSet(
+        reads=(f"s3://acme-raw/events-{number}/", "job:ingest"), writes=("s3://acme-lake/",), secrets=("ssm:/lake/db",)
+    )
+
+
+def with_sets(count: int) -> StackInput:
+    return replace(GIVEN, kinds=tuple(ServerKind(image=DEBIAN, permissions=granted(number)) for number in range(count)))
+
+
+RIGHTS = with_sets(2)
 
 
 def role(name: str, given: StackInput = GIVEN) -> list[dict]:
@@ -38,7 +57,7 @@ def actions(statements: list[dict]) -> set[str]:
     return {action for statement in statements for action in statement["Action"]}
 
 
-@pytest.mark.parametrize("given", [GIVEN, OWN_NETWORK], ids=["default network", "own network"])
+@pytest.mark.parametrize("given", [GIVEN, OWN_NETWORK, RIGHTS], ids=["default network", "own network", "permissions"])
 def test_cfn_lint_finds_nothing(given, tmp_path):
     path = tmp_path / "stack.json"
     path.write_text(template.text(template.build(given)))
@@ -53,8 +72,8 @@ def test_template_of_a_large_project_fits_into_the_request():
     assert len(text.encode()) < INLINE_BYTES
 
 
-def test_order_of_images_does_not_change_the_template():
-    turned = replace(GIVEN, images=GIVEN.images[::-1])
+def test_order_of_kinds_does_not_change_the_template():
+    turned = replace(GIVEN, kinds=GIVEN.kinds[::-1])
     assert template.digest(template.build(GIVEN)) == template.digest(template.build(turned))
 
 
@@ -86,6 +105,48 @@ def test_no_role_can_change_a_template_a_role_or_a_function():
         ]
         assert not changing
         assert "ec2:CreateLaunchTemplateVersion" not in actions(role(name))
+
+
+def test_project_without_permissions_has_one_server_role_and_no_job_role():
+    resources = template.build(GIVEN)["Resources"]
+    assert [name for name in resources if "Server" in name] == ["ServerRole", "ServerProfile"]
+    assert not [name for name in resources if name.startswith(("JobRole", "Assume"))]
+
+
+def test_each_permission_set_has_its_roles_and_templates():
+    built = template.build(with_sets(3))
+    for number in range(3):
+        own = granted(number).id
+        trusted = built["Resources"][f"JobRole{own}"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+        assert [each["Principal"] for each in trusted] == [{"AWS": {"Fn::GetAtt": [f"ServerRole{own}", "Arn"]}}]
+        assume = built["Resources"][f"Assume{own}"]["Properties"]
+        assert assume["Roles"] == [{"Ref": f"ServerRole{own}"}]
+        [statement] = assume["PolicyDocument"]["Statement"]
+        assert statement["Resource"] == [{"Fn::GetAtt": [f"JobRole{own}", "Arn"]}]
+        data = built["Resources"][f"{DEBIAN.logical_id}{own}"]["Properties"]["LaunchTemplateData"]
+        assert data["IamInstanceProfile"] == {"Arn": {"Fn::GetAtt": [f"ServerProfile{own}", "Arn"]}}
+        assert {f"ServerRole{own}Id", f"JobRole{own}Arn", f"{DEBIAN.logical_id}{own}Id"} <= set(built["Outputs"])
+
+
+def test_launcher_passes_the_servers_roles_and_no_others():
+    statements = template.build(with_sets(3))["Resources"]["LauncherRole"]["Properties"]["Policies"][0]
+    passed = [
+        resource["Fn::GetAtt"][0]
+        for each in statements["PolicyDocument"]["Statement"]
+        if each["Action"] == ["iam:PassRole"]
+        for resource in each["Resource"]
+    ]
+    assert sorted(passed) == sorted([*(f"ServerRole{granted(number).id}" for number in range(3)), "KillRole"])
+
+
+def test_template_with_as_many_permission_sets_as_allowed_is_not_too_large():
+    built = template.build(replace(with_sets(2 * MOST_SETS), project="x" * 24))
+    assert len(template.text(built)) < 500_000  # CloudFormation reads 1 MB from S3
+    assert len(built["Resources"]) < 500
+    assert len(built["Outputs"]) < 200
+    for name in ("LauncherRole", "SweeperRole"):
+        policy = render(built)[name]["Policies"][0]["PolicyDocument"]
+        assert len(json.dumps(policy, separators=(",", ":"))) < 10_240
 
 
 def test_power_off_terminates_and_metadata_is_imdsv2_only():

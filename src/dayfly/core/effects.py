@@ -10,7 +10,7 @@ from datetime import datetime
 from dayfly.core import receipt, step, ticks
 from dayfly.core.facts import Attempt, Facts, NotStored, Unreadable, WithEtag
 from dayfly.core.model import Deployed
-from dayfly.core.names import out_prefix, run_name
+from dayfly.core.names import out_prefix, output_prefix, run_name
 from dayfly.core.reasons import Outcome, Source
 from dayfly.core.records import Claim, Closed, Ended, Latest, Opened, Slot
 from dayfly.core.step import Step
@@ -53,7 +53,7 @@ def _becomes_latest(facts: Facts, claim: Claim, attempt: Attempt, closed: Closed
 
 
 def outputs_prefix(facts: Facts, attempt: Attempt) -> str:
-    return f"{out_prefix(facts.run, attempt.number, attempt.intent.role_id, attempt.elected_id)}output/"
+    return output_prefix(out_prefix(facts.run, attempt.number, attempt.intent.role_id, attempt.elected_id))
 
 
 def _latest(facts: Facts, attempt: Attempt, ended: Ended, now: datetime) -> Latest:

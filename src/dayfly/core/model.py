@@ -78,7 +78,11 @@ class Timetable:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One job, with every default filled in. Durations are whole seconds. `disk_gb` is what EC2 takes as GiB."""
+    """One job, with every default filled in. Durations are whole seconds. `disk_gb` is what EC2 takes as GiB.
+
+    `reads`: `s3://BUCKET/PREFIX`, or `job:NAME` for the last good result of a job. `secrets`: where each variable's value is stored,
+    never the value. `policy`: the document of the file that dayfly.toml names.
+    """
 
     name: str
     command: str | tuple[str, ...]
@@ -98,6 +102,10 @@ class Job:
     env: Mapping[str, str]
     overlap: Overlap
     start_within_s: int
+    reads: tuple[str, ...] = added(())
+    writes: tuple[str, ...] = added(())
+    secrets: Mapping[str, str] = added(factory=dict)
+    policy: Mapping[str, Any] | None = added(None)
 
     @property
     def lifetime_s(self) -> int:
@@ -149,7 +157,10 @@ class Agent:
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchSettings:
-    """What a launch request takes from the stack: launch template, role, image and subnets."""
+    """What a launch request takes from the stack: launch template, role, image and subnets.
+
+    `role_id`: the unique id of the server's role. `job_role`: the ARN of the role whose credentials the command gets; empty: it gets none.
+    """
 
     template: str
     template_version: str
@@ -157,6 +168,7 @@ class LaunchSettings:
     image: str
     root_device: str
     subnets: tuple[str, ...]
+    job_role: str = added("")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -132,6 +132,7 @@ OPEN = "open/"
 DONE = "done/"
 SLOTS = "slots/"
 HEARTBEAT = "heartbeat.json"
+_OUTPUT = "output/"
 REQUESTS = "requests/"
 BUNDLES = "bundles/"
 FUNCTIONS = "functions/"
@@ -200,6 +201,16 @@ def started_key(prefix: str) -> str:
 
 def ended_key(prefix: str) -> str:
     return f"{prefix}ended.json"
+
+
+def output_prefix(prefix: str) -> str:
+    """Return what the keys of a server's outputs begin with; their paths follow."""
+    return f"{prefix}{_OUTPUT}"
+
+
+def prefix_of_output(prefix: str) -> str:
+    """Return the prefix of all that the server wrote whose outputs are below `prefix`."""
+    return prefix.removesuffix(_OUTPUT)
 
 
 def log_key(prefix: str, number: int) -> str:

@@ -5,14 +5,14 @@ A request is stored before it is sent, and sent as stored: EC2 rejects a client 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from dayfly.core import names
 from dayfly.core.intervals import NORMAL, Intervals
 from dayfly.core.model import Agent, Code, Deployed, LaunchSettings
-from dayfly.core.records import Intent
+from dayfly.core.records import Intent, Latest
 
 MARKETS = {"on-demand": ("on-demand",), "spot": ("spot",), "spot-first": ("spot", "on-demand")}
 _OPTIONS = {
@@ -115,10 +115,11 @@ def go(
     day: str,
     region: str,
     env: Mapping[str, str],
+    inputs: Sequence[Input] = (),
 ) -> dict[str, Any]:
     """Return the content of go.json: all that a server needs to run the job.
 
-    `links`: a short-lived URL for each of `keys_to_sign`. `env`: variables of this run only.
+    `links`: a short-lived URL for each of `keys_to_sign`. `env`: variables of this run only. `inputs`: the results that the job reads.
     """
     job = version.job
     agent, bundle = None, None
@@ -143,7 +144,23 @@ def go(
         "deadline": names.utc_text(intended.deadline),
         "agent": agent,
         "bundle": bundle,
+        "job_role": version.launch.job_role or None,
+        "secrets": dict(job.secrets),
+        "inputs": [each._asdict() for each in inputs],
     }
+
+
+class Input(NamedTuple):
+    """The result of another run that a job reads. `ended`: the key of the ended.json that names its outputs."""
+
+    job: str
+    run: str
+    ended: str
+
+
+def input_of(job: str, latest: Latest) -> Input:
+    """Return the last good result of a job as an input. Its outputs may be many, so only the key of their list is sent."""
+    return Input(job=job, run=latest.run, ended=names.ended_key(names.prefix_of_output(latest.prefix)))
 
 
 def keys_to_sign(version: Deployed) -> tuple[str, ...]:

@@ -12,12 +12,35 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from dayfly.core import election, names, refusals, request, unreadable, verdict
-from dayfly.core.facts import NOT_STORED, Attempt, Facts, Launched, NotStored, RefusedLaunch, Replayed, Server, WithEtag
+from dayfly.core import election, names, permissions, refusals, request, unreadable, verdict
+from dayfly.core.facts import (
+    NOT_STORED,
+    Attempt,
+    Facts,
+    Launched,
+    NotStored,
+    RefusedLaunch,
+    Replayed,
+    Server,
+    Unreadable,
+    WithEtag,
+)
 from dayfly.core.model import Deployed
 from dayfly.core.reasons import Decision
 from dayfly.core.record_json import encode
-from dayfly.core.records import Absent, Closed, Elected, EndOrder, FleetError, Intent, NoServer, Sent, Slot, SpotRefused
+from dayfly.core.records import (
+    Absent,
+    Closed,
+    Elected,
+    EndOrder,
+    FleetError,
+    Intent,
+    Latest,
+    NoServer,
+    Sent,
+    Slot,
+    SpotRefused,
+)
 from dayfly.core.step import (
     Arm,
     AskEc2,
@@ -41,7 +64,7 @@ from dayfly.core.step import (
     WriteReceipt,
 )
 from dayfly.errors import Unclear
-from dayfly.flows import calls
+from dayfly.flows import calls, read
 from dayfly.flows.actor import Actor
 from dayfly.flows.calls import Flow, ask
 from dayfly.flows.removal import removal_mark, remove_records
@@ -156,10 +179,26 @@ def _send_job(found: SendJob, facts: Facts, actor: Actor, now: datetime) -> Flow
     for key in request.keys_to_sign(version):
         links[key] = yield from ask(calls.SignGet(key, LINK_SECONDS))
     day = facts.run.tick.astimezone(actor.zones(version.job.timezone)).date().isoformat()
-    body = request.go(facts.run, version, intent, server.id, links, day, actor.region, found.env)
+    inputs = yield from _inputs(version)
+    body = request.go(facts.run, version, intent, server.id, links, day, actor.region, found.env, inputs)
     yield from ask(calls.PutNew(names.go_key(intent.role_id, server.id), _json(body)))
     yield from _write(facts, found, Sent(at=now, server=server.id))
     return facts.with_newest(go_sent=True)
+
+
+def _inputs(version: Deployed) -> Flow[tuple[request.Input, ...]]:
+    """Return the last good results of the jobs that this version reads. A job without one yields nothing.
+
+    Raises Unclear if `latest` cannot be read: the job would take that for a first run.
+    """
+    found = []
+    for job in permissions.jobs_read(version.job.reads):
+        match (yield from read.record(Latest, names.latest_key(job))):
+            case Latest() as latest:
+                found.append(request.input_of(job, latest))
+            case Unreadable() as unreadable:
+                raise Unclear(f"{unreadable}, so the last result of {job} is unknown", hint=f"dayfly runs {job}")
+    return tuple(found)
 
 
 def _end(found: End, facts: Facts, actor: Actor, now: datetime) -> Flow[Taken]:

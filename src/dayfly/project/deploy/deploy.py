@@ -6,11 +6,12 @@ schedules. So a job's new version exists before a schedule can start a run of it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from dayfly.core.model import Deployed, LaunchSettings, Project, Version
+from dayfly.core import permissions
+from dayfly.core.model import Deployed, Job, LaunchSettings, Project, Version
 from dayfly.core.ticks import Zones
 from dayfly.flows.calls import CreateLinkedRole, FindStack, Flow, Log, NoStack, Now, Sleep, Stack, Upload, ask
 from dayfly.project.deploy import plan
@@ -91,8 +92,11 @@ def make_plan(
     scope: Scope, project: Project, found: Found, packages: Packages, zones: Zones, now: datetime
 ) -> Prepared:
     """Compare the file with the account, and return the planned deploy."""
-    resources = template.build(_stack_input(scope, project, found, packages))
-    digest = template.digest(resources)
+    kinds = _kinds(project.jobs.values(), found)
+    # The stack keeps what versions in force use until the new ones are. Its digest leaves that out: it is no change of the file.
+    kept = _kinds((each.job for each in found.versions.values() if isinstance(each, Deployed)), found)
+    digest = template.digest(template.build(_stack_input(scope, project, found, packages, kinds)))
+    resources = template.build(_stack_input(scope, project, found, packages, {**kept, **kinds}))
     since = plan.effective_from(now, found.versions)
     wanted = {
         name: Deployed(
@@ -101,7 +105,7 @@ def make_plan(
             job=job,
             code=packages.code(name),
             agent=packages.agent,
-            launch=_launch(found.stack, found.images[name], found.network),
+            launch=_launch(found.stack, job, found.images[name], found.network),
             tags=project.tags,
             deployed_by=scope.who,
         )
@@ -172,15 +176,24 @@ def _stack_change(stack: Stack | NoStack, digest: str) -> plan.StackChange:
     return "" if is_current(stack, digest) else "changes"
 
 
-def _stack_input(scope: Scope, project: Project, found: Found, packages: Packages) -> given.StackInput:
-    images = {each.image.logical_id: each.image for each in found.images.values()}
+def _kinds(jobs: Iterable[Job], found: Found) -> dict[str, given.ServerKind]:
+    """Return the kinds of servers of these jobs, as far as a job of the file uses the image too."""
+    images = {(each.image.name, each.image.architecture): each for each in found.images.values()}
+    used = [(job, images.get((job.image, job.architecture))) for job in jobs]
+    kinds = [_kind(job, image) for job, image in used if image is not None]
+    return {kind.logical_id: kind for kind in kinds}
+
+
+def _stack_input(
+    scope: Scope, project: Project, found: Found, packages: Packages, kinds: Mapping[str, given.ServerKind]
+) -> given.StackInput:
     return given.StackInput(
         project=project.name,
         bucket=scope.bucket,
         tags=project.tags,
         permissions_boundary=project.permissions_boundary,
         keep_s=project.keep_s,
-        images=tuple(images.values()),
+        kinds=tuple(kinds.values()),
         user_data=packages.user_data,
         launcher_zip=function_key(packages.functions["launcher"]),
         sweeper_zip=function_key(packages.functions["sweeper"]),
@@ -190,15 +203,21 @@ def _stack_input(scope: Scope, project: Project, found: Found, packages: Package
     )
 
 
-def _launch(stack: Stack | NoStack, found: FoundImage, network: FoundNetwork) -> LaunchSettings:
-    """Return the stack's current values that launch a server with this image."""
+def _kind(job: Job, found: FoundImage) -> given.ServerKind:
+    return given.ServerKind(image=found.image, permissions=permissions.set_of(job))
+
+
+def _launch(stack: Stack | NoStack, job: Job, found: FoundImage, network: FoundNetwork) -> LaunchSettings:
+    """Return the stack's current values that launch a server with this image and the permissions of this job."""
     if isinstance(stack, NoStack):
         return _UNKNOWN
-    logical = found.image.logical_id
+    kind = _kind(job, found)
+    logical = kind.logical_id
     return LaunchSettings(
         template=stack.outputs.get(f"{logical}Id", ""),
         template_version=stack.outputs.get(f"{logical}Version", ""),
-        role_id=stack.outputs.get("ServerRoleId", ""),
+        role_id=stack.outputs.get(f"{given.server_role(kind.permissions)}Id", ""),
+        job_role=stack.outputs.get(f"{given.job_role(kind.permissions)}Arn", ""),
         image=found.image.name,
         root_device=found.image.root_device,
         subnets=network.subnets,
@@ -209,6 +228,6 @@ def _with_launch(prepared: Prepared, stack: Stack) -> dict[str, Deployed]:
     """Return the wanted versions with the launch values of the changed stack."""
     found = prepared.found
     return {
-        name: replace(version, launch=_launch(stack, found.images[name], found.network))
+        name: replace(version, launch=_launch(stack, version.job, found.images[name], found.network))
         for name, version in prepared.wanted.items()
     }

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 from dayfly.core import names, schedule
 from dayfly.core.model import Architecture, Job, Market, Overlap
-from dayfly.project.file import instance_types, job_values, keys, toml_lines, values
+from dayfly.project.file import instance_types, job_values, keys, rights, toml_lines, values
 from dayfly.project.file.reading import EMPTY, NO_STRINGS, Reading, Tables, Zones, quoted
 
 MARGIN_LEAST_S = 600
@@ -28,12 +28,16 @@ def read_jobs(reading: Reading, tables: Mapping[str, Any]) -> dict[str, Job]:
             ("jobs",), "the file has no job", '[jobs.hello], with command = "echo hello" and servers = ["c8g.large"]'
         )
     # Read [defaults] alone once, so that an invalid default is reported even if every job overrides it.
-    _job(reading, "defaults", Tables(reading, ((("defaults",), defaults),)), complete=False)
-    found = {name: _one_job(reading, name, content, defaults) for name, content in jobs.items()}
-    return {name: job for name, job in found.items() if job is not None}
+    _job(reading, "defaults", Tables(reading, ((("defaults",), defaults),)), jobs, complete=False)
+    found = {name: _one_job(reading, name, content, defaults, jobs) for name, content in jobs.items()}
+    read = {name: job for name, job in found.items() if job is not None}
+    rights.check_sets(reading, read)
+    return read
 
 
-def _one_job(reading: Reading, name: str, content: Any, defaults: Mapping[str, Any]) -> Job | None:
+def _one_job(
+    reading: Reading, name: str, content: Any, defaults: Mapping[str, Any], jobs: Collection[str]
+) -> Job | None:
     path = ("jobs", name)
     if not isinstance(content, dict):
         remedy = f"[jobs.{quoted(name)}] with its keys"
@@ -48,11 +52,11 @@ def _one_job(reading: Reading, name: str, content: Any, defaults: Mapping[str, A
         why = "the names of dayfly's own schedules begin like that"
         reading.note(path, f'"{name}" begins with {name.split("-")[0]}-', "another name", why=why)
     reading.known(path, content, "job")
-    return _job(reading, name, Tables(reading, ((path, content), (("defaults",), defaults))), complete=True)
+    return _job(reading, name, Tables(reading, ((path, content), (("defaults",), defaults))), jobs, complete=True)
 
 
-def _job(reading: Reading, name: str, tables: Tables, *, complete: bool) -> Job:
-    """Return the job in these tables. `complete` is False for [defaults] alone, where no key is required."""
+def _job(reading: Reading, name: str, tables: Tables, jobs: Collection[str], *, complete: bool) -> Job:
+    """Return the job in these tables. `jobs`: the names of all. `complete` is False for [defaults] alone, where no key is required."""
     take = tables.take
     types = take(
         "servers",
@@ -65,7 +69,7 @@ def _job(reading: Reading, name: str, tables: Tables, *, complete: bool) -> Job:
     _schedules(reading, tables.place("schedule"), expressions, zone)
     market, overlap = (values.one_of(*keys.choices("job", name)) for name in ("market", "overlap"))
     margin = values.duration(reading.margin_least, why=_WHY_MARGIN)
-    return Job(
+    job = Job(
         name=name,
         command=take("command", job_values.command, _NO_COMMAND, required='command = "python main.py"' * complete),
         servers=types,
@@ -86,7 +90,12 @@ def _job(reading: Reading, name: str, tables: Tables, *, complete: bool) -> Job:
         start_within_s=take(
             "start_within", values.duration(60, _DAY, why="AWS delivers a tick within a minute to a day"), 3600
         ),
+        reads=take("reads", lambda value: values.strings(value, rights.read_place), NO_STRINGS),
+        writes=take("writes", lambda value: values.strings(value, rights.write_place), NO_STRINGS),
+        secrets=rights.merged_secrets(tables),
     )
+    rights.check_rights(reading, tables, job, jobs)
+    return job
 
 
 def _environment(tables: Tables) -> dict[str, str]:

@@ -49,13 +49,16 @@ ALL = (
     Key("job", "python", "string", '"auto"', "dependencies: auto (uv.lock, requirements.txt or pyproject.toml), one such file, or none"),
     Key("job", "setup", "string", "none", "shell commands run as root before the command, for what a bundle cannot hold"),
     Key("job", "env", "table", "{}", "environment variables of the command; not for secrets"),
+    Key("job", "secrets", "table", "{}", "variables whose values are read on the server: ssm:/PATH or secretsmanager:NAME#KEY"),
+    Key("job", "reads", "list", "[]", "s3://BUCKET/PREFIX/ that the command may read, or job:NAME: its last good result"),
+    Key("job", "writes", "list", "[]", "s3://BUCKET/PREFIX/ that the command may write, beside its outputs"),
     Key("job", "overlap", "string", '"skip"', "if the last run is not over when a tick is due: skip the tick, or allow both", _OVERLAPS),
     Key("job", "start_within", "duration", '"1h"', "a tick that is delivered later than this is missed"),
 )  # fmt: skip
 
 TABLES = {
     "network": "[network.REGION]: where servers start; the default is the default VPC",
-    "defaults": "[defaults]: any key of a job, for all jobs; a job's own value wins, env is merged",
+    "defaults": "[defaults]: any key of a job, for all jobs; a job's own value wins, env and secrets are merged",
     "jobs": "[jobs.NAME]: one job; NAME is letters, digits and -, and is used in every command",
 }
 

@@ -5,6 +5,7 @@ The stack's content is built in template.py. Nothing here knows jobs.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -40,7 +41,10 @@ _SUCCEEDED = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
 
 @dataclass(frozen=True, kw_only=True)
 class StackWanted:
-    """The stack that a deploy wants: its template as text, the template's digest, and the tags of all its resources."""
+    """The stack that a deploy wants: its template as text, the digest of what the file asks for, and the tags of all its resources.
+
+    The template may also hold what only runs of before need.
+    """
 
     name: str
     text: str
@@ -128,7 +132,7 @@ def _request(wanted: StackWanted) -> Flow[dict[str, Any]]:
     body = wanted.text.encode()
     if len(body) <= INLINE_BYTES:
         return {**request, "TemplateBody": wanted.text}
-    key = f"{names.FUNCTIONS}template-{wanted.digest[:16]}.json"
+    key = f"{names.FUNCTIONS}template-{hashlib.sha256(body).hexdigest()[:16]}.json"
     yield from ask(PutNew(key, body))
     # Not a signed link: CloudFormation reads the template with the rights of whoever deploys, and may refuse a signature.
     return {**request, "TemplateURL": (yield from ask(ObjectUrl(key)))}

@@ -7,6 +7,20 @@ from dataclasses import dataclass
 
 from dayfly.core import names
 from dayfly.core.model import Image
+from dayfly.core.permissions import NOTHING, PermissionSet
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerKind:
+    """What servers are alike in: their image, and what their jobs may do. Each has a launch template; a permission set has its roles."""
+
+    image: Image
+    permissions: PermissionSet = NOTHING
+
+    @property
+    def logical_id(self) -> str:
+        """Return the logical id of its launch template in the stack."""
+        return f"{self.image.logical_id}{self.permissions.id}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,13 +36,34 @@ class StackInput:
     tags: Mapping[str, str]
     permissions_boundary: str | None
     keep_s: int
-    images: tuple[Image, ...]
+    kinds: tuple[ServerKind, ...]
     user_data: str
     launcher_zip: str
     sweeper_zip: str
     vpc: str | None
     security_groups: tuple[str, ...]
     public_ip: bool
+
+    @property
+    def sets(self) -> tuple[PermissionSet, ...]:
+        """Return the permission sets of all kinds of servers, each once."""
+        by_id = {kind.permissions.id: kind.permissions for kind in self.kinds}
+        return tuple(by_id[each] for each in sorted(by_id))
+
+
+def server_role(granted: PermissionSet) -> str:
+    """Return the logical id of the role of the servers with this permission set."""
+    return f"ServerRole{granted.id}"
+
+
+def server_profile(granted: PermissionSet) -> str:
+    """Return the logical id of the instance profile of that role."""
+    return f"ServerProfile{granted.id}"
+
+
+def job_role(granted: PermissionSet) -> str:
+    """Return the logical id of the role of the jobs with this permission set."""
+    return f"JobRole{granted.id}"
 
 
 def all_tags(project: str, given: Mapping[str, str]) -> dict[str, str]:

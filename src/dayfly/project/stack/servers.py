@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dayfly.core.model import Image
-from dayfly.project.stack.given import StackInput, attribute, tag_list
+from dayfly.project.stack.given import ServerKind, StackInput, attribute, server_profile, tag_list
 
 USER_DATA = ("Servers", "All", "UserData")
 """Where the template's mappings hold the user data. It is the same for all servers and by far the longest value."""
@@ -29,7 +28,7 @@ def mappings(given: StackInput) -> dict[str, Any]:
     return {table: {row: {name: given.user_data}}}
 
 
-def launch_template(given: StackInput, image: Image) -> dict[str, Any]:
+def launch_template(given: StackInput, kind: ServerKind) -> dict[str, Any]:
     groups: list[Any] = list(given.security_groups) or [attribute("SecurityGroup", "GroupId")]
     interface = {
         "DeviceIndex": 0,
@@ -38,8 +37,8 @@ def launch_template(given: StackInput, image: Image) -> dict[str, Any]:
         "Groups": groups,
     }
     data = {
-        "ImageId": image.image_id,
-        "IamInstanceProfile": {"Arn": attribute("ServerProfile", "Arn")},
+        "ImageId": kind.image.image_id,
+        "IamInstanceProfile": {"Arn": attribute(server_profile(kind.permissions), "Arn")},
         # Power-off terminates the server: the guarantee depends on it.
         "InstanceInitiatedShutdownBehavior": "terminate",
         # A recovered server would boot again without its user data.
