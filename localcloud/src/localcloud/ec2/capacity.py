@@ -25,12 +25,13 @@ _TEXTS = {
     "UnfulfillableCapacity": "Unable to fulfill capacity due to your request configuration.",
     "MaxSpotInstanceCountExceeded": "Max spot instance count exceeded",
     "VcpuLimitExceeded": "You have requested more vCPU capacity than your current vCPU limit of 0 allows for the instance"
-    " bucket that the specified instance type belongs to.",
+    " bucket that the specified instance type belongs to. Please visit http://aws.amazon.com/contact-us/ec2-request to request"
+    " an adjustment to this limit.",
     "InstanceLimitExceeded": "You have requested more instances than your current instance limit allows.",
     "Unsupported": "Your requested instance type ({type}) is not supported in your requested Availability Zone ({zone}).",
     "RequestLimitExceeded": "Request limit exceeded.",
     "IdempotentCallInProgress": "A request with the same client token is in progress.",
-    "MaxFleetCountExceeded": "You have reached the maximum number of fleets for this account.",
+    "MaxFleetCountExceeded": "You've reached your quota for maximum Fleet Requests for this account.",
     "InvalidFleetConfiguration": "Your requested instance type ({type}) is not supported in your requested Availability Zone"
     " ({zone}).",
     "InternalError": "An internal error has occurred",

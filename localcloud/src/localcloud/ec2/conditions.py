@@ -8,14 +8,24 @@
     answer_seconds  how long a call with a client token takes to answer; a second call with the same token, sent meanwhile,
                     is IdempotentCallInProgress
 
+    visible_after   for how many seconds a launch does not see a template, version, security group or instance profile that was
+                    just made
+    plan            "paid", or "free": an account of the free plan, which launches only types that are eligible for Free Tier
+    quotas          virtual CPUs by code of Service Quotas, such as {"L-1216C47A": 5}; the others keep their default
+    image_rights    the actions that resolving an image's SSM parameter needs; public projects differ about it
+
 What a launch does about a condition does not live here.
 """
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from localcloud.ec2.quotas import QUOTAS
+
 FLEET, POOL = "fleet", "pool"
+PAID, FREE = "paid", "free"
+_SSM_READS = ("ssm:GetParameter", "ssm:GetParameters")
 _MOST_SECONDS = 3600
 _SECONDS = f"a number of seconds from 0 to {_MOST_SECONDS}"
 
@@ -27,6 +37,10 @@ class Values:
     unoffered: str = POOL
     pools_tried: int = 3
     answer_seconds: float = 0.0
+    visible_after: float = 0.0
+    plan: str = PAID
+    quotas: Mapping[str, float] = field(default_factory=dict)
+    image_rights: tuple[str, ...] = ("ssm:GetParameters",)
 
 
 def _is_count(value: Any) -> bool:
@@ -34,13 +48,29 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_seconds(value: Any) -> bool:
-    return type(value) in (int, float) and 0 <= value <= _MOST_SECONDS
+    return _is_number(value) and value <= _MOST_SECONDS
+
+
+def _are_quotas(value: Any) -> bool:
+    return isinstance(value, dict) and set(value) <= set(QUOTAS) and all(map(_is_number, value.values()))
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and value >= 0
+
+
+def _are_rights(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and set(value) <= set(_SSM_READS)
 
 
 _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "unoffered": (lambda value: value in (FLEET, POOL), f'"{FLEET}" or "{POOL}"'),
     "pools_tried": (_is_count, "a whole number above 0"),
     "answer_seconds": (_is_seconds, _SECONDS),
+    "visible_after": (_is_seconds, _SECONDS),
+    "plan": (lambda value: value in (PAID, FREE), f'"{PAID}" or "{FREE}"'),
+    "quotas": (_are_quotas, f"an object of numbers by code; there are {', '.join(QUOTAS)}"),
+    "image_rights": (_are_rights, f"a list of {' and '.join(_SSM_READS)}"),
 }
 
 
@@ -65,6 +95,10 @@ class Conditions:
     def reset(self) -> None:
         """Return to the defaults."""
         self.now = Values()
+
+    def quota(self, code: str) -> float:
+        """Return the value of a quota, in virtual CPUs."""
+        return self.now.quotas.get(code, QUOTAS[code].value)
 
     def listing(self) -> dict[str, Any]:
         """Return the conditions as JSON."""

@@ -42,7 +42,7 @@ class Context:
     """The EC2 of one account.
 
     `guest_facts`: what runs in a guest (kind, python, architecture). `in_flight`: (region, key) of the client tokens whose calls are
-    not answered yet.
+    not answered yet. `groups_known`: since when each security group is known, by (region, id).
     """
 
     account: str
@@ -54,6 +54,7 @@ class Context:
     supervisor: Supervisor
     guest_facts: dict[str, str]
     in_flight: set[tuple[str, str]]
+    groups_known: dict[tuple[str, str], float]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from localcloud.ec2.conditions import FLEET
 from localcloud.ec2.context import Request
 from localcloud.ec2.errors import Ec2Error, invalid, missing
 from localcloud.ec2.launch_authorization import authorize_launch
-from localcloud.ec2.launch_requests import LaunchRequest, merged, resolve
+from localcloud.ec2.launch_requests import SSM_DENIED, LaunchRequest, merged, resolve
 from localcloud.ec2.records import ON_DEMAND, SPOT
 from localcloud.ec2.supported import check_max_price
 
@@ -102,10 +102,9 @@ def ordered(params: dict[str, Any], market: str, unordered: list[Pool]) -> list[
 
 def _template(request: Request, wanted: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return (specification as answers show it, launch data) of a configuration's template."""
-    template = templates.find(request.records, wanted)
     if not wanted.get("Version"):
         raise missing("LaunchTemplateSpecification.Version")
-    number = templates.version(template, wanted["Version"])
+    template, number = templates.for_launch(request, wanted, wanted["Version"])
     data = dict(template.versions[number]["data"])
     if wanted.get("LaunchTemplateSpecificationUserData"):
         data["UserData"] = wanted["LaunchTemplateSpecificationUserData"]
@@ -127,6 +126,8 @@ def _pool(
             check_max_price(override.get("MaxPrice"), "MaxPrice", launch.instance_type, launch.subnet.zone)
         authorize_launch(request, launch, "CreateFleet")
     except Ec2Error as error:
+        if error.code == SSM_DENIED:
+            raise
         return Pool(specification, shown, error)
     return Pool(specification, shown, offers.fleet_error(launch) or launch)
 

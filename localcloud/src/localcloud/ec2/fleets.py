@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from localcloud.ec2 import fleet_options, fleet_pools, instances, templates
+from localcloud.ec2 import fleet_options, fleet_pools, instances, limits, templates
 from localcloud.ec2.authorize import Resource, request_tags, resource_tags
 from localcloud.ec2.context import Handler, Request, iso, tag_list
 from localcloud.ec2.errors import Ec2Error, dry_run, missing, not_supported
@@ -191,6 +191,7 @@ def _launch_in(
     if error is not None:
         raise error
     count = math.ceil(total / fleet_options.weight(pool.override))
+    limits.check(request, launch, count)
     fleet_options.check_total_price(fleet_options.max_total_price(request.params), count * pool.price)
 
     def record_launch(made: list[Instance]) -> None:

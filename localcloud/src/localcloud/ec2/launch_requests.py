@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from localcloud.ec2 import codec, supported, types
-from localcloud.ec2.authorize import Caller, Resource
+from localcloud.ec2 import codec, supported, types, visibility
+from localcloud.ec2.authorize import Resource
 from localcloud.ec2.context import Request
 from localcloud.ec2.errors import Ec2Error, invalid, missing, not_supported
 from localcloud.ec2.network import Subnet, check_address
@@ -22,6 +22,8 @@ from localcloud.services import images
 
 USER_DATA_LIMIT = 16384
 """Bytes of user data before base64."""
+SSM_DENIED = "SsmAccessDenied"
+"""The code for an image's SSM parameter that the caller may not read; it fails the whole call, also of a fleet."""
 MAX_TAGS = 50
 """Tags of one resource."""
 _METADATA_KEY = re.compile(r"^[A-Za-z0-9+\-=.,_:@]{1,256}$")
@@ -133,6 +135,7 @@ def resolve(request: Request, data: dict[str, Any], market: str) -> LaunchReques
     supported.check_max_price(spot.get("MaxPrice"), "SpotOptions.MaxPrice", instance_type, subnet.zone)
     group_ids = [*data.get("SecurityGroupIds", ()), *interface.get("Groups", ())]
     groups = context.network.groups(region, group_ids, data.get("SecurityGroups", ()), subnet.vpc)
+    visibility.check_groups(request, groups)
     if data.get("KeyName"):
         # No action here makes key pairs, so there are none.
         raise Ec2Error("InvalidKeyPair.NotFound", f"The key pair '{data['KeyName']}' does not exist")
@@ -148,7 +151,7 @@ def resolve(request: Request, data: dict[str, Any], market: str) -> LaunchReques
         groups=groups,
         market=market,
         shutdown=shutdown,
-        profile=_profile(request.caller, data),
+        profile=_profile(request, data),
         metadata=metadata,
         volume=root_volume(image, data),
         tags=tags,
@@ -206,9 +209,12 @@ def _parameter(request: Request, name: str) -> str:
     region, account = request.region, request.caller.account
     public = images.parameters(region)
     owner = "" if plain.startswith("/aws/service/") else account
-    request.caller.require(
-        "ssm:GetParameters", [Resource(f"arn:aws:ssm:{region}:{owner}:parameter/{plain.lstrip('/')}")]
-    )
+    arn = f"arn:aws:ssm:{region}:{owner}:parameter/{plain.lstrip('/')}"
+    try:
+        for action in request.context.conditions.now.image_rights:
+            request.caller.require(action, [Resource(arn)])
+    except Ec2Error as error:
+        raise Ec2Error(SSM_DENIED, "Access denied to SSM") from error
     if plain in public:
         return public[plain]
     with requests.scope(account, region):
@@ -250,14 +256,15 @@ def _shutdown(data: dict[str, Any], market: str) -> str:
     return behavior or "stop"
 
 
-def _profile(caller: Caller, data: dict[str, Any]) -> Profile | None:
+def _profile(request: Request, data: dict[str, Any]) -> Profile | None:
+    caller = request.caller
     wanted = data.get("IamInstanceProfile") or {}
     name, arn = wanted.get("Name", ""), wanted.get("Arn", "")
     if not name and not arn:
         return None
     with requests.scope(caller.account, caller.region):
         found = identities.instance_profile(name=name, arn=arn)
-        if found is None:
+        if found is None or not visibility.is_visible(request, found["CreateDate"]):
             part = "name" if name else "arn"
             raise invalid(name or arn, f"iamInstanceProfile.{part}", f"Invalid IAM Instance Profile {part}")
         role_name = next(iter(found.get("Roles") or ()), "")

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from localcloud.ec2 import offers, templates
+from localcloud.ec2 import limits, offers, templates
 from localcloud.ec2.authorize import Resource, request_tags
 from localcloud.ec2.context import Handler, Request
 from localcloud.ec2.errors import Ec2Error, dry_run, missing
@@ -45,11 +45,12 @@ def run_instances(request: Request) -> dict[str, Any]:
     request.save()
     capacity = request.context.capacity
     capacity.check_call("RunInstances", request.region, after=False)
-    _check_pool(request, launch)
+    _check_pool(request, launch, count[0])
 
     def record(made: list[Instance]) -> None:
         token.remember(request, {"instances": [instance.id for instance in made]})
 
+    count = count[0], min(count[1], limits.room(request, launch))
     made = start_instances(request, launch, count, record)
     capacity.check_call("RunInstances", request.region, after=True)
     return reservation(request, made)
@@ -71,8 +72,7 @@ def _launch_request(request: Request) -> LaunchRequest:
     specification = params.get("LaunchTemplate")
     if not specification:
         return resolve(request, data, market_of(data))
-    template = templates.find(request.records, specification)
-    number = templates.version(template, specification.get("Version") or "$Default")
+    template, number = templates.for_launch(request, specification, specification.get("Version") or "$Default")
     data = merged(template.versions[number]["data"], data)
     launch = resolve(request, data, market_of(data))
     return replace(launch, template=template.id, template_version=number)
@@ -93,9 +93,10 @@ def _token_zone(params: dict[str, Any], launch: LaunchRequest) -> str:
     return ""
 
 
-def _check_pool(request: Request, launch: LaunchRequest) -> None:
-    """Raise the error of a zone that does not offer the type, or that a capacity rule has for this pool."""
+def _check_pool(request: Request, launch: LaunchRequest, count: int) -> None:
+    """Raise the error of a type that is not offered here or not to this account, or that a capacity rule has for this pool."""
     offers.check(request, launch)
+    limits.check(request, launch, count)
     error = request.context.capacity.pool_error(
         request.region, launch.subnet.zone, launch.instance_type.name, launch.market
     )

@@ -25,6 +25,7 @@ from localcloud.ec2 import (
     tags,
     templates,
     types,
+    visibility,
 )
 from localcloud.ec2.capacity import Capacity
 from localcloud.ec2.conditions import Conditions
@@ -125,6 +126,7 @@ class Ec2:
             capacity=self._capacity,
             conditions=self._conditions,
             in_flight=self._in_flight,
+            groups_known={},
             clock=self._cloud.clock,
             supervisor=self._supervisor,
             guest_facts=self._backend.facts() | {"guests": self._backend.kind},
@@ -261,6 +263,7 @@ class Ec2:
             self._forgot_at = now
             self._supervisor.forget_old()
         caller = authorize.Caller(key, requests.region(), requests.account())
+        visibility.note_groups(self._context, caller.region)
         request = Request(self._context, caller, action, codec.parse(action, params))
         if action in _LISTINGS and request.params.get("DryRun"):
             caller.require(f"ec2:{action}")

@@ -7,7 +7,7 @@ import base64
 import re
 from typing import Any
 
-from localcloud.ec2 import codec
+from localcloud.ec2 import codec, visibility
 from localcloud.ec2.authorize import Resource, request_tags, resource_tags
 from localcloud.ec2.context import Context, Handler, Request, iso, new_id, tag_list
 from localcloud.ec2.errors import Ec2Error, dry_run, invalid, missing
@@ -153,23 +153,45 @@ def find(records: RegionRecords, specification: dict[str, Any]) -> Template:
         raise Ec2Error("MissingParameter", "Either a launch template ID or a launch template name must be specified.")
     if identifier:
         if identifier not in records.templates:
-            text = f"The specified launch template, with template ID {identifier}, does not exist."
-            raise Ec2Error("InvalidLaunchTemplateId.NotFound", text)
+            raise _not_found(specification)
         return records.templates[identifier]
     for template in records.templates.values():
         if template.name == name:
             return template
-    text = f"The specified launch template, with template name {name}, does not exist."
-    raise Ec2Error("InvalidLaunchTemplateName.NotFoundException", text)
+    raise _not_found(specification)
+
+
+def _not_found(specification: dict[str, Any]) -> Ec2Error:
+    identifier = specification.get("LaunchTemplateId")
+    if identifier:
+        text = f"The specified launch template, with template ID {identifier}, does not exist."
+        return Ec2Error("InvalidLaunchTemplateId.NotFound", text)
+    text = f"The specified launch template, with template name {specification['LaunchTemplateName']}, does not exist."
+    return Ec2Error("InvalidLaunchTemplateName.NotFoundException", text)
+
+
+def for_launch(request: Request, specification: dict[str, Any], wanted: str) -> tuple[Template, str]:
+    """Return the template and the number of the version that a launch names. Raises Ec2Error if it does not see them (yet)."""
+    template = find(request.records, specification)
+    if not visibility.is_visible(request, template.created):
+        raise _not_found(specification)
+    number = version(template, wanted)
+    if not visibility.is_visible(request, template.versions[number]["created"]):
+        raise _version_not_found(template, wanted)
+    return template, number
 
 
 def version(template: Template, wanted: str) -> str:
     """Return the number of a version: `$Latest`, `$Default` or a number. Raises Ec2Error."""
     number = {"$Latest": str(template.latest), "$Default": str(template.default)}.get(str(wanted), str(wanted))
     if number not in template.versions:
-        text = f"Could not find the specified version {wanted} for the launch template with ID {template.id}."
-        raise Ec2Error("InvalidLaunchTemplateId.VersionNotFound", text)
+        raise _version_not_found(template, wanted)
     return number
+
+
+def _version_not_found(template: Template, wanted: str) -> Ec2Error:
+    text = f"Could not find the specified version {wanted} for the launch template with ID {template.id}."
+    return Ec2Error("InvalidLaunchTemplateId.VersionNotFound", text)
 
 
 def checked_data(document: Any) -> dict[str, Any]:
