@@ -67,9 +67,25 @@ def test_schedule_without_a_group_is_not_created():
 
 
 def test_subnets_are_asked_by_filter():
-    ec2 = Client(describe_subnets=[{"Subnets": [{"SubnetId": "subnet-1", "VpcId": "vpc-1"}]}])
-    assert answered(ec2, calls.FindSubnets(("subnet-1", "subnet-2"))) == (calls.Subnet(id="subnet-1", vpc="vpc-1"),)
+    ec2 = Client(
+        describe_subnets=[{"Subnets": [{"SubnetId": "subnet-1", "VpcId": "vpc-1", "AvailabilityZoneId": "euw1-az1"}]}]
+    )
+    found = answered(ec2, calls.FindSubnets(("subnet-1", "subnet-2")))
+    assert found == (calls.Subnet(id="subnet-1", vpc="vpc-1", zone="euw1-az1"),)
     assert ec2.requests[0][1]["Filters"] == [{"Name": "subnet-id", "Values": ["subnet-1", "subnet-2"]}]
+
+
+def test_offers_are_asked_by_type_and_zone_id():
+    offered = {"InstanceType": "c8g.large", "LocationType": "availability-zone-id", "Location": "euw1-az1"}
+    ec2 = Client(describe_instance_type_offerings=[{"InstanceTypeOfferings": [offered]}])
+    types = tuple(f"c8g.{number}xlarge" for number in range(201))
+    found = answered(ec2, calls.FindOffers(types))
+    assert found[0] == calls.Offer(type="c8g.large", zone="euw1-az1")
+    asked = [request["Filters"][0]["Values"] for _, request in ec2.requests]
+    assert [len(each) for each in asked] == [200, 1], "EC2 takes 200 values in a filter"
+    assert {request["LocationType"] for _, request in ec2.requests} == {"availability-zone-id"}
+    assert answered(ec2, calls.ListTypes()) == ("c8g.large",)
+    assert ec2.requests[-1][1] == {"LocationType": "region"}
 
 
 @pytest.mark.parametrize("code", ["InvalidAMIID.NotFound", "InvalidAMIID.Malformed", "InvalidAMIID.Unavailable"])

@@ -44,6 +44,8 @@ ACCOUNT_ANSWERS = {
     calls.UpdateSchedule: "update_schedule",
     calls.DeleteSchedule: "delete_schedule",
     calls.FindSubnets: "find_subnets",
+    calls.FindOffers: "find_offers",
+    calls.ListTypes: "list_types",
     calls.FindParameter: "find_parameter",
     calls.FindImage: "find_image",
     calls.HasLinkedRole: "has_linked_role",
@@ -87,10 +89,17 @@ class ModelAccount(CloudFormation):
         }
     )
     subnets: tuple[calls.Subnet, ...] = (
-        calls.Subnet(id="subnet-00000000000000001", vpc="vpc-default"),
-        calls.Subnet(id="subnet-00000000000000002", vpc="vpc-default"),
+        calls.Subnet(id="subnet-00000000000000001", vpc="vpc-default", zone="euw1-az1"),
+        calls.Subnet(id="subnet-00000000000000002", vpc="vpc-default", zone="euw1-az2"),
     )
     default_subnets: tuple[str, ...] = ("subnet-00000000000000001", "subnet-00000000000000002")
+    offers: dict[str, tuple[str, ...]] = field(
+        default_factory=lambda: {
+            name: ("euw1-az1", "euw1-az2")
+            for name in ("c8g.large", "c8g.xlarge", "c7g.large", "t4g.small", "m7i.large")
+        }
+    )
+    """The zones that offer each type."""
     spot_role: bool = False
     invoked: list[str] = field(default_factory=list)
     launcher_answers: list[calls.Invoked] = field(default_factory=list)
@@ -204,6 +213,13 @@ class ModelAccount(CloudFormation):
     def find_subnets(self, call: calls.FindSubnets) -> tuple[calls.Subnet, ...]:
         wanted = call.ids or self.default_subnets
         return tuple(one for one in self.subnets if one.id in wanted)
+
+    def find_offers(self, call: calls.FindOffers) -> tuple[calls.Offer, ...]:
+        """As EC2 does with a filter, leave out types that do not exist."""
+        return tuple(calls.Offer(type=one, zone=zone) for one in call.types for zone in self.offers.get(one, ()))
+
+    def list_types(self, _call: calls.ListTypes) -> tuple[str, ...]:
+        return tuple(self.offers)
 
     def find_parameter(self, call: calls.FindParameter) -> str | None:
         return self.parameters.get(call.name)

@@ -171,7 +171,7 @@ def test_unknown_subnet_is_named():
 
 def test_subnets_of_two_vpcs_are_refused():
     account = ModelAccount()
-    account.subnets = (*account.subnets, calls.Subnet(id="subnet-00000000000000003", vpc="vpc-2"))
+    account.subnets = (*account.subnets, calls.Subnet(id="subnet-00000000000000003", vpc="vpc-2", zone="euw1-az3"))
     with pytest.raises(FileError, match="in 2 VPCs"):
         deploy(account, file('[network.eu-west-1]\nsubnets = ["subnet-00000000000000001", "subnet-00000000000000003"]'))
 

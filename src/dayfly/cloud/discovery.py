@@ -1,4 +1,5 @@
-"""Answer the calls about things in the account that dayfly uses and does not create: subnets, images, public parameters, and AWS's roles.
+"""Answer the calls about things in the account that dayfly uses and does not create: subnets, server types, images, public
+parameters, and AWS's roles.
 
 project/deploy decides which of them are acceptable.
 """
@@ -13,6 +14,9 @@ from dayfly.cloud.clients import code_of
 from dayfly.cloud.context import Context
 from dayfly.flows import calls
 
+_MOST_VALUES = 200
+"""EC2 takes no more values in one filter."""
+
 
 def subnets(context: Context, call: calls.FindSubnets) -> tuple[calls.Subnet, ...]:
     """Return these subnets, or the default ones if no id is given. Without the filter, one unknown id fails the whole request."""
@@ -21,7 +25,29 @@ def subnets(context: Context, call: calls.FindSubnets) -> tuple[calls.Subnet, ..
         wanted = {"Name": "default-for-az", "Values": ["true"]}
     pages = context.aws.client("ec2").get_paginator("describe_subnets").paginate(Filters=[wanted])
     found = [each for page in pages for each in page["Subnets"]]
-    return tuple(calls.Subnet(id=each["SubnetId"], vpc=each["VpcId"]) for each in found)
+    return tuple(
+        calls.Subnet(id=each["SubnetId"], vpc=each["VpcId"], zone=each["AvailabilityZoneId"]) for each in found
+    )
+
+
+def offers(context: Context, call: calls.FindOffers) -> tuple[calls.Offer, ...]:
+    """Return the zones that offer these types. With a filter EC2 leaves out a type that it does not know; there is no error."""
+    found: list[calls.Offer] = []
+    for start in range(0, len(call.types), _MOST_VALUES):
+        wanted = {"Name": "instance-type", "Values": list(call.types[start : start + _MOST_VALUES])}
+        shown = _offerings(context, LocationType="availability-zone-id", Filters=[wanted])
+        found += (calls.Offer(type=each["InstanceType"], zone=each["Location"]) for each in shown)
+    return tuple(found)
+
+
+def types(context: Context, _call: calls.ListTypes) -> tuple[str, ...]:
+    """Return all types that the region offers."""
+    return tuple(each["InstanceType"] for each in _offerings(context, LocationType="region"))
+
+
+def _offerings(context: Context, **request: Any) -> list[dict[str, Any]]:
+    pages = context.aws.client("ec2").get_paginator("describe_instance_type_offerings").paginate(**request)
+    return [each for page in pages for each in page["InstanceTypeOfferings"]]
 
 
 def parameter(context: Context, call: calls.FindParameter) -> str | None:

@@ -81,6 +81,8 @@ ANSWERS: dict[type[calls.Call[Any]], Callable[[Context, Any], Any]] = {
     calls.UpdateSchedule: schedules.update,
     calls.DeleteSchedule: schedules.delete,
     calls.FindSubnets: discovery.subnets,
+    calls.FindOffers: discovery.offers,
+    calls.ListTypes: discovery.types,
     calls.FindParameter: discovery.parameter,
     calls.FindImage: discovery.image,
     calls.HasLinkedRole: discovery.has_linked_role,

@@ -156,10 +156,19 @@ class Agent:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pool:
+    """A server type in a subnet whose zone offers it."""
+
+    type: str
+    subnet: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class LaunchSettings:
-    """What a launch request takes from the stack: launch template, role, image and subnets.
+    """What a launch request takes from the stack and the account: launch template, roles, image, subnets and pools.
 
     `role_id`: the unique id of the server's role. `job_role`: the ARN of the role whose credentials the command gets; empty: it gets none.
+    `pools`: those that existed at the deploy, in the order of the job's `servers`. Empty in versions from before they were looked up.
     """
 
     template: str
@@ -169,6 +178,13 @@ class LaunchSettings:
     root_device: str
     subnets: tuple[str, ...]
     job_role: str = added("")
+    pools: tuple[Pool, ...] = added(())
+
+    def pools_of(self, servers: tuple[str, ...]) -> tuple[Pool, ...]:
+        """Return the pools for these server types: all pairs with a subnet if none were looked up."""
+        if self.pools:
+            return self.pools
+        return tuple(Pool(type=server, subnet=subnet) for server in servers for subnet in self.subnets)
 
 
 @dataclass(frozen=True, kw_only=True)

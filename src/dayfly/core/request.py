@@ -16,14 +16,14 @@ from dayfly.core.records import Intent, Latest
 
 MARKETS = {"on-demand": ("on-demand",), "spot": ("spot",), "spot-first": ("spot", "on-demand")}
 _OPTIONS = {
-    # lowest-price, the API's default for spot, picks the pools that are interrupted soonest; AWS advises against it.
+    # `servers` is an order of preference: each override has a priority. For spot EC2 looks at the capacity first.
     "spot": {
         "SpotOptions": {
-            "AllocationStrategy": "price-capacity-optimized",
+            "AllocationStrategy": "capacity-optimized-prioritized",
             "InstanceInterruptionBehavior": "terminate",
         }
     },
-    "on-demand": {"OnDemandOptions": {"AllocationStrategy": "lowest-price"}},
+    "on-demand": {"OnDemandOptions": {"AllocationStrategy": "prioritized"}},
 }
 TAGGED_RESOURCES = ("fleet", "instance", "volume", "network-interface")
 
@@ -77,15 +77,21 @@ def intent(
 def _fleet(
     launch: LaunchSettings, servers: tuple[str, ...], disk_gb: int, market: str, tags: Mapping[str, str], token: str
 ) -> dict[str, Any]:
-    """Return the CreateFleet request (type instant) for one server, of any of these types, in any subnet."""
+    """Return the CreateFleet request (type instant) for one server, of the first of these types that a pool has."""
     disk = {
         "DeviceName": launch.root_device,
         "Ebs": {"VolumeSize": disk_gb, "VolumeType": "gp3", "DeleteOnTermination": True, "Encrypted": True},
     }
+    pools = launch.pools_of(servers)
+    order = {server: float(number) for number, server in enumerate(dict.fromkeys(pool.type for pool in pools))}
     overrides = [
-        {"InstanceType": server, "SubnetId": subnet, "BlockDeviceMappings": [disk]}
-        for server in servers
-        for subnet in launch.subnets
+        {
+            "InstanceType": pool.type,
+            "SubnetId": pool.subnet,
+            "Priority": order[pool.type],
+            "BlockDeviceMappings": [disk],
+        }
+        for pool in pools
     ]
     template = {"LaunchTemplateId": launch.template, "Version": launch.template_version}
     return {

@@ -11,10 +11,19 @@ from dayfly.flows.calls.call import Call
 
 @dataclass(frozen=True, kw_only=True)
 class Subnet:
-    """A subnet and the VPC that it belongs to."""
+    """A subnet, the VPC that it belongs to, and the id of its zone, such as `euw1-az1`."""
 
     id: str
     vpc: str
+    zone: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """A zone, by its id, offers a server type."""
+
+    type: str
+    zone: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +50,18 @@ class FindSubnets(Call[tuple[Subnet, ...]]):
     """Find these subnets; missing ones are left out. Without ids, find the default subnet of each zone."""
 
     ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FindOffers(Call[tuple[Offer, ...]]):
+    """Find the zones of the region that offer these server types. A type that does not exist is in no offer."""
+
+    types: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ListTypes(Call[tuple[str, ...]]):
+    """List all server types that the region offers."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dayfly.core import permissions
-from dayfly.core.model import Deployed, Job, LaunchSettings, Project, Version
+from dayfly.core.model import Deployed, Job, LaunchSettings, Pool, Project, Version
 from dayfly.core.ticks import Zones
 from dayfly.flows.calls import CreateLinkedRole, FindStack, Flow, Log, NoStack, Now, Sleep, Stack, Upload, ask
 from dayfly.project.deploy import plan
@@ -22,6 +22,7 @@ from dayfly.project.deploy.discovery import (
     FoundNetwork,
     find_image,
     find_network,
+    find_pools,
     lacks_spot_role,
 )
 from dayfly.project.deploy.functions import start_functions
@@ -37,10 +38,11 @@ _UNKNOWN = LaunchSettings(template="", template_version="", role_id="", image=""
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What a deploy finds in the account: images and versions by job, network, stack."""
+    """What a deploy finds in the account: images, pools and versions by job, network, stack."""
 
     images: Mapping[str, FoundImage]
     network: FoundNetwork
+    pools: Mapping[str, tuple[Pool, ...]]
     stack: Stack | NoStack
     versions: Mapping[str, Version]
     lacks_spot_role: bool
@@ -72,9 +74,11 @@ def look(scope: Scope, project: Project) -> Flow[Found]:
     images = {}
     for job in project.jobs.values():
         images[job.name] = yield from find_image(scope.region, job.image, job.architecture)
+    network = yield from find_network(scope.region, project.networks.get(scope.region))
     return Found(
         images=images,
-        network=(yield from find_network(scope.region, project.networks.get(scope.region))),
+        network=network,
+        pools=(yield from find_pools(scope.region, project, network)),
         stack=(yield from ask(FindStack(scope.stack))),
         versions=(yield from deployed(scope)),
         lacks_spot_role=(yield from lacks_spot_role(project)),
@@ -105,7 +109,7 @@ def make_plan(
             job=job,
             code=packages.code(name),
             agent=packages.agent,
-            launch=_launch(found.stack, job, found.images[name], found.network),
+            launch=_launch(found, found.stack, job),
             tags=project.tags,
             deployed_by=scope.who,
         )
@@ -207,20 +211,22 @@ def _kind(job: Job, found: FoundImage) -> given.ServerKind:
     return given.ServerKind(image=found.image, permissions=permissions.set_of(job))
 
 
-def _launch(stack: Stack | NoStack, job: Job, found: FoundImage, network: FoundNetwork) -> LaunchSettings:
-    """Return the stack's current values that launch a server with this image and the permissions of this job."""
+def _launch(found: Found, stack: Stack | NoStack, job: Job) -> LaunchSettings:
+    """Return the stack's current values that launch a server with the image and the permissions of this job, and its pools."""
     if isinstance(stack, NoStack):
         return _UNKNOWN
-    kind = _kind(job, found)
+    image = found.images[job.name].image
+    kind = _kind(job, found.images[job.name])
     logical = kind.logical_id
     return LaunchSettings(
         template=stack.outputs.get(f"{logical}Id", ""),
         template_version=stack.outputs.get(f"{logical}Version", ""),
         role_id=stack.outputs.get(f"{given.server_role(kind.permissions)}Id", ""),
         job_role=stack.outputs.get(f"{given.job_role(kind.permissions)}Arn", ""),
-        image=found.image.name,
-        root_device=found.image.root_device,
-        subnets=network.subnets,
+        image=image.name,
+        root_device=image.root_device,
+        subnets=found.network.subnets,
+        pools=found.pools[job.name],
     )
 
 
@@ -228,6 +234,5 @@ def _with_launch(prepared: Prepared, stack: Stack) -> dict[str, Deployed]:
     """Return the wanted versions with the launch values of the changed stack."""
     found = prepared.found
     return {
-        name: replace(version, launch=_launch(stack, version.job, found.images[name], found.network))
-        for name, version in prepared.wanted.items()
+        name: replace(version, launch=_launch(found, stack, version.job)) for name, version in prepared.wanted.items()
     }

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dayfly.core.model import Architecture, Image, Network, Project
+from dayfly.core.model import Architecture, Image, Job, Network, Pool, Project
 from dayfly.errors import FileError, SupplyError
-from dayfly.flows.calls import Ec2Image, FindImage, FindParameter, FindSubnets, Flow, HasLinkedRole, ask
+from dayfly.flows.calls import (
+    Ec2Image,
+    FindImage,
+    FindOffers,
+    FindParameter,
+    FindSubnets,
+    Flow,
+    HasLinkedRole,
+    ListTypes,
+    ask,
+)
+from dayfly.project.file import catalogue
 
 SPOT = "spot.amazonaws.com"
 """The service whose service-linked role an account needs before its first spot server."""
@@ -16,10 +28,11 @@ _DEBIAN_WORDS = {"arm64": "arm64", "x86_64": "amd64"}
 
 @dataclass(frozen=True, kw_only=True)
 class FoundNetwork:
-    """The network that servers start in. `vpc` is set if the stack has to create a security group in it."""
+    """The network that servers start in: its subnets, and the zone of each. `vpc` is set if the stack has to create a security group."""
 
     vpc: str | None
     subnets: tuple[str, ...]
+    zones: Mapping[str, str]
     security_groups: tuple[str, ...]
     public_ip: bool
 
@@ -54,9 +67,48 @@ def find_network(region: str, wanted: Network | None) -> Flow[FoundNetwork]:
     return FoundNetwork(
         vpc=None if given.security_groups else vpcs[0],
         subnets=tuple(sorted(subnet.id for subnet in found)),
+        zones={subnet.id: subnet.zone for subnet in found},
         security_groups=given.security_groups,
         public_ip=given.public_ip,
     )
+
+
+def find_pools(region: str, project: Project, network: FoundNetwork) -> Flow[dict[str, tuple[Pool, ...]]]:
+    """Return for each job the pools that exist: its server types, in its order, in each subnet whose zone offers them.
+
+    Raises FileError for a type that no such zone offers. EC2 may refuse a whole request that names a pool which does not exist.
+    """
+    types = sorted({server for job in project.jobs.values() for server in job.servers})
+    offers = {(offer.type, offer.zone) for offer in (yield from ask(FindOffers(tuple(types))))}
+    found = {}
+    for job in project.jobs.values():
+        for server in job.servers:
+            zones = sorted(zone for one, zone in offers if one == server)
+            if not zones:
+                raise (yield from _not_offered(region, job, server))
+            if not set(zones) & set(network.zones.values()):
+                raise FileError(
+                    f"jobs.{job.name}.servers: {server} is offered in {', '.join(zones)}, where no subnet of this project is",
+                    hint=f"add a subnet there: [network.{region}] subnets = [...]; or name another type",
+                )
+        found[job.name] = tuple(
+            Pool(type=server, subnet=subnet)
+            for server in job.servers
+            for subnet in network.subnets
+            if (server, network.zones[subnet]) in offers
+        )
+    return found
+
+
+def _not_offered(region: str, job: Job, server: str) -> Flow[FileError]:
+    """Return the error for a type that the region does not offer, with the nearest names that it does."""
+    known = yield from ask(ListTypes())
+    same = [name for name in known if name in catalogue.types() and catalogue.architecture(name) == job.architecture]
+    near = catalogue.nearest(server, same)
+    hint = "name a type that the region offers"
+    if near:
+        hint = f"the nearest names that it does offer: {', '.join(near)}"
+    return FileError(f"jobs.{job.name}.servers: {region} does not offer the type {server}", hint=hint)
 
 
 def find_image(region: str, name: str, architecture: Architecture) -> Flow[FoundImage]:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from dayfly.core import names, schedule
 from dayfly.core.model import Architecture, Job, Market, Overlap
-from dayfly.project.file import instance_types, job_values, keys, rights, toml_lines, values
+from dayfly.project.file import catalogue, job_values, keys, rights, toml_lines, values
 from dayfly.project.file.reading import EMPTY, NO_STRINGS, Reading, Tables, Zones, quoted
 
 MARGIN_LEAST_S = 600
@@ -111,7 +111,7 @@ def _environment(tables: Tables) -> dict[str, str]:
 def _architecture(reading: Reading, place: toml_lines.Path, types: Sequence[str]) -> Architecture:
     kinds: dict[Architecture, list[str]] = {}
     for name in types:
-        kinds.setdefault(instance_types.architecture(name), []).append(name)
+        kinds.setdefault(catalogue.architecture(name), []).append(name)
     if len(kinds) > 1:
         sides = [f"{', '.join(of_kind)} ({kind})" for kind, of_kind in kinds.items()]
         remedies = [f"servers = [{', '.join(map(values.shown, of_kind))}]" for of_kind in kinds.values()]

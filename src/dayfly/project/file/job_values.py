@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from dayfly.core import texts
-from dayfly.project.file import instance_types, values
+from dayfly.project.file import catalogue, instance_types, values
 
 _ZONE = re.compile(r"[A-Z][A-Za-z0-9_+-]*(?:/[A-Z0-9][A-Za-z0-9_+-]*)*")
 ZONE_FORM = 'an IANA name like "Europe/Berlin", or "UTC"'
@@ -44,10 +44,15 @@ def server_type(value: Any) -> str:
     try:
         linux = instance_types.runs_linux(text)
     except ValueError:
-        raise values.Invalid(f'"{text}" is not an EC2 type', 'a name like "c8g.large"') from None
+        near = catalogue.nearest(text.lower(), catalogue.types()) or ("c8g.large",)
+        raise values.Invalid(f'"{text}" is not an EC2 type', *map(values.shown, near)) from None
     if not linux:
         raise values.Invalid(
             f'"{text}" only runs macOS', why="an Apple server is rented for at least 24 hours, not for one run"
+        )
+    if text not in catalogue.types() and not catalogue.may_be_newer(text):
+        raise values.Invalid(
+            f'"{text}" is not an EC2 type', *map(values.shown, catalogue.nearest(text, catalogue.types()))
         )
     return text
 

@@ -36,7 +36,7 @@ ALL = (
     Key("network", "security_groups", "list", "one without inbound rules", "for example the one that your database accepts"),
     Key("network", "public_ip", "bool", "true", "false needs a NAT or an S3 endpoint, and a route for the job's own traffic"),
     Key("job", "command", "string or list", "required", "a string is run by `sh -eu -c`, a list without a shell"),
-    Key("job", "servers", "list", "required", "EC2 types of one architecture; each run gets one server, of whichever type has capacity"),
+    Key("job", "servers", "list", "required", "EC2 types of one architecture, best first; each run gets one, the first with capacity"),
     Key("job", "schedule", "string or list", "none: by hand only", "5 crontab fields, or EventBridge's cron(...), rate(...) or at(...)"),
     Key("job", "timezone", "string", '"UTC"', "IANA name: the time zone of the schedule and of DAYFLY_DAY"),
     Key("job", "market", "string", '"on-demand"', "on-demand, spot, or spot-first (on-demand if no subnet has spot)", _MARKETS),

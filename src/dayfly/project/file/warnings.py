@@ -1,4 +1,5 @@
-"""Find what is valid in a dayfly.toml but surprising: ticks that a clock change drops or repeats in the next year, and times in the past.
+"""Find what is valid in a dayfly.toml but surprising: ticks that a clock change drops or repeats in the next year, times in the past,
+and server types that the catalogue does not have.
 
 Errors are found in config.py.
 """
@@ -7,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from dayfly.core import schedule
 from dayfly.core.cron import Cron
 from dayfly.core.model import Job, Project
 from dayfly.core.schedule import At, Schedule
+from dayfly.project.file import catalogue
 from dayfly.project.file.problems import Problem
 
 _AHEAD = timedelta(days=366)
@@ -40,6 +42,7 @@ def find_warnings(project: Project, now: datetime, zones: Callable[[str], ZoneIn
         parsed = schedule.parse(job.schedule, zone)
         found += _past(job, parsed, now)
         found += _changing(job, parsed, changes[job.timezone], now)
+        found += _unknown_types(job)
     return tuple(found)
 
 
@@ -72,6 +75,14 @@ def _offset(moment: datetime, zone: ZoneInfo) -> timedelta:
     offset = moment.astimezone(zone).utcoffset()
     assert offset is not None  # a ZoneInfo always has one
     return offset
+
+
+def _unknown_types(job: Job) -> Iterator[Problem]:
+    day = catalogue.known_on()
+    for server in job.servers:
+        if server not in catalogue.types():
+            message = f"{server} was not known as an EC2 type on {_day(day)} {day.year}; it may be newer"
+            yield Problem(f"jobs.{job.name}.servers", None, message, remedies=("dayfly deploy asks AWS for it",))
 
 
 def _past(job: Job, parsed: Schedule, now: datetime) -> Iterator[Problem]:
@@ -130,5 +141,5 @@ def _inside(entry: Cron | At, change: Change) -> Iterator[datetime]:
         local += _MINUTE
 
 
-def _day(local: datetime) -> str:
+def _day(local: date) -> str:
     return f"{local.day} {local:%b}"
