@@ -85,7 +85,7 @@ PANIC = "[ $boot = 2 ] && shutdown -h now && exit\nsysctl -w kernel.panic=2\nech
 REACHES = r"""
 code() { curl -sS -m 20 -o /dev/null -w '%{http_code}' "$1" 2>/dev/null; }
 router=$(ip route show default | cut -d' ' -f3)
-echo "reached $(code http://$router:HOST/) $(code http://169.254.169.254:HOST/) $(code http://192.0.2.1/)"   "and $(code http://169.254.169.254:CLOUD/_localcloud/ec2/capacity)"
+echo "reached $(code http://$router:HOST/) $(code http://169.254.169.254:HOST/) $(code http://192.0.2.1/)"   "and $(code http://169.254.0.3:CLOUD/_localcloud/ec2/capacity)"
 """
 
 

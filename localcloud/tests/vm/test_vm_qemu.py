@@ -53,14 +53,19 @@ def test_without_namespaces_only_metadata_and_cloud_are_reachable() -> None:
     assert "dhcpstart=169.254.0.10" in net
     assert "restrict=on" in net
     assert "guestfwd=tcp:169.254.169.254:80-cmd:/usr/bin/python3 -c 'go(1,, 2)' '/state dir' m" in net
-    assert net.endswith("guestfwd=tcp:169.254.169.254:4566-cmd:carry e")
+    assert net.endswith("guestfwd=tcp:169.254.0.3:4566-cmd:carry e")
     assert "spawn=allow" in answer["-sandbox"][0]
     assert "restrict=off" in line(qemu.Link(4566, FORWARDERS, internet=True))["-netdev"][0]
 
 
 @pytest.mark.parametrize(
     ("address", "own"),
-    [("172.31.0.10", "169.254.0.10"), ("10.0.169.254", "169.254.1.1"), ("10.1.0.1", "169.254.1.1")],
+    [
+        ("172.31.0.10", "169.254.0.10"),
+        ("10.0.169.254", "169.254.1.1"),
+        ("10.1.0.1", "169.254.1.1"),
+        ("10.1.0.3", "169.254.1.1"),
+    ],
 )
 def test_link_local_address_is_never_a_reserved_one(address: str, own: str) -> None:
     assert qemu.link_local(address) == own
@@ -89,7 +94,7 @@ def test_kernel_command_line_fits_and_is_one_shell_argument() -> None:
     assert "resize2fs" in words
     assert "resize2fs" not in qemu.kernel_command_line("root=/dev/nvme0n1 rw", 65535, grow=False)
     assert words.count('"') == 2
-    assert "AWS_ENDPOINT_URL=http://169.254.169.254:65535 " in words
+    assert "AWS_ENDPOINT_URL=http://169.254.0.3:65535 " in words
 
 
 def test_guest_size_is_limited_by_this_machine() -> None:

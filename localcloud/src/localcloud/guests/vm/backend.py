@@ -20,7 +20,7 @@ from localcloud.guests.guest import VM, BootPlan, Events, Hardware
 from localcloud.guests.sockets import ENDPOINT, METADATA, GuestSockets, ServeMetadata
 from localcloud.guests.vm import accelerator, image, qemu
 from localcloud.guests.vm.machine import VmGuest
-from localcloud.guests.vm.network import METADATA as METADATA_ADDRESS
+from localcloud.guests.vm.network import ENDPOINT as ENDPOINT_ADDRESS
 
 _GIB = 1024**3
 # Asks for more memory than any machine has, so `Capacity.allot` returns the most that a guest can get.
@@ -93,7 +93,7 @@ class VmBackend:
             yield "guests reach their metadata and the endpoint; nothing else of this machine or the internet"
         else:
             yield "no namespaces here: guests' own addresses are 169.254.x.y; they still reach only metadata and the endpoint"
-        yield f"AWS_ENDPOINT_URL is http://{METADATA_ADDRESS}:{self.port} in a guest; the cloud's own URL works there too, slower"
+        yield f"AWS_ENDPOINT_URL is http://{ENDPOINT_ADDRESS}:{self.port} in a guest; the cloud's own URL works there too, slower"
         yield "no instance store, no second volume or network card, no IPv6"
 
     def _link(self, plan: BootPlan) -> tuple[qemu.Link, GuestSockets]:

@@ -13,6 +13,8 @@ from typing import Any, NoReturn
 from localcloud.guests import syscalls
 
 METADATA = "169.254.169.254"
+ENDPOINT = "169.254.0.3"
+"""The cloud has an address of its own, so that a guest can refuse its users the metadata service and nothing else, as on EC2."""
 
 
 def main() -> NoReturn:
@@ -55,17 +57,17 @@ def _make_network(stream: socket.socket, port: int) -> None:
     for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
         with open(f"/proc/self/{name}", "w") as out:
             out.write(text)
-    syscalls.loopback_up(METADATA)
-    listeners = [_listen(80), _listen(port)]
+    syscalls.loopback_up(METADATA, ENDPOINT)
+    listeners = [_listen(METADATA, 80), _listen(ENDPOINT, port)]
     line = json.dumps({"launcher": "sockets"}).encode() + b"\n"
     socket.send_fds(stream, [line], [listener.fileno() for listener in listeners])
     for listener in listeners:
         listener.close()
 
 
-def _listen(port: int) -> socket.socket:
+def _listen(address: str, port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((METADATA, port))
+    listener.bind((address, port))
     listener.listen(128)
     return listener

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from localcloud.guests.guest import Hardware
 from localcloud.guests.vm.accelerator import KVM, TCG
-from localcloud.guests.vm.network import METADATA
+from localcloud.guests.vm.network import ENDPOINT, METADATA
 
 MIN_MEMORY = 512
 """MiB that a guest needs to boot."""
@@ -31,8 +31,8 @@ panics with "int3" at its boot, one boot in a dozen on a busy machine. One threa
 and takes a quarter more time to boot (linux-kernel list, July 2023, "qemu-x86_64 booting with 8.0.0 stil see int3")."""
 _CPU = {TCG: "Nehalem", KVM: "host"}
 """Under TCG an old model, because newer instructions are slow to emulate and guests use them when they find them."""
-# Addresses of QEMU's user network itself: the network, the host and the name server; and the metadata service.
-_RESERVED = (METADATA, "169.254.0.0", "169.254.0.1", "169.254.0.2")
+# Addresses of QEMU's user network itself: the network, the host and the name server; the metadata service and the cloud.
+_RESERVED = (METADATA, ENDPOINT, "169.254.0.0", "169.254.0.1", "169.254.0.2")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Capacity:
 
 @dataclass(frozen=True)
 class Link:
-    """How a guest reaches its metadata and the endpoint at METADATA:`port`.
+    """How a guest reaches its metadata and the endpoint at ENDPOINT:`port`.
 
     `forwarders` is empty if QEMU runs in a network namespace that has both; otherwise it has the commands that forward one
     connection to each. `internet`: whether the guest also reaches this machine's network.
@@ -142,8 +142,9 @@ def netdev(hostname: str, address: str, hardware: Hardware, link: Link) -> str:
     ]
     if link.forwarders:
         options.append("restrict=off" if link.internet else "restrict=on")
-        for port, forwarder in zip((80, link.port), link.forwarders, strict=True):
-            options.append(_escape(f"guestfwd=tcp:{METADATA}:{port}-cmd:{shlex.join(forwarder)}"))
+        places = (f"{METADATA}:80", f"{ENDPOINT}:{link.port}")
+        for place, forwarder in zip(places, link.forwarders, strict=True):
+            options.append(_escape(f"guestfwd=tcp:{place}-cmd:{shlex.join(forwarder)}"))
     return ",".join(options)
 
 
@@ -158,7 +159,7 @@ def link_local(address: str) -> str:
 def kernel_command_line(image_arguments: str, endpoint_port: int, grow: bool) -> str:
     """Return the guest kernel's command line: the image's own, the endpoint's URL for all programs, and a first program.
 
-    In a VM 127.0.0.1 is the guest, so programs get the endpoint at the metadata's address. A URL that was signed outside is
+    In a VM 127.0.0.1 is the guest, so programs get the endpoint at an address of its own. A URL that was signed outside is
     valid only for 127.0.0.1, though, so the first program, a shell, installs a systemd socket there, which
     systemd-socket-proxyd forwards when it is first used. Both units have no default dependencies, because a boothook runs
     before sysinit.target and must not wait for it. With `grow` the shell first grows the file system to its disk, as
@@ -167,7 +168,7 @@ def kernel_command_line(image_arguments: str, endpoint_port: int, grow: bool) ->
     socket = f"[Unit]\\nDefaultDependencies=no\\n[Socket]\\nListenStream=127.0.0.1:{endpoint_port}\\n"
     service = (
         "[Unit]\\nDefaultDependencies=no\\n[Service]\\n"
-        f"ExecStart=/usr/lib/systemd/systemd-socket-proxyd {METADATA}:{endpoint_port}\\n"
+        f"ExecStart=/usr/lib/systemd/systemd-socket-proxyd {ENDPOINT}:{endpoint_port}\\n"
     )
     steps = [
         "mount -t tmpfs -o mode=755,size=20%,nosuid,nodev tmpfs /run",
@@ -188,7 +189,7 @@ def kernel_command_line(image_arguments: str, endpoint_port: int, grow: bool) ->
             "umount /dev /proc",
             *steps,
         ]
-    environment = f"systemd.setenv=AWS_ENDPOINT_URL=http://{METADATA}:{endpoint_port}"
+    environment = f"systemd.setenv=AWS_ENDPOINT_URL=http://{ENDPOINT}:{endpoint_port}"
     return f'{image_arguments} {environment} init=/bin/sh -- -c "{"; ".join(steps)}"'
 
 
