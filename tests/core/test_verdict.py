@@ -10,7 +10,7 @@ import pytest
 from dayfly.core import verdict
 from dayfly.core.election import elect, elect_none
 from dayfly.core.facts import NOT_STORED, Attempt, NotStored, Server
-from dayfly.core.reasons import Cause
+from dayfly.core.reasons import Cause, Outcome
 from dayfly.core.records import Cancel, Ended, FleetError, Intent, Started
 from dayfly.core.step import Close
 
@@ -64,6 +64,14 @@ def test_success_without_exit_0_and_every_output_is_not_saved(exit_code, missing
 def test_a_job_killed_after_a_cancel_is_cancelled():
     end = closed(Ended(at=NOW, outcome="failed", reason="killed", signal=15), Cancel(at=NOW, by="ben"))
     assert end.outcome == "cancelled"
+
+
+def test_a_cancel_that_the_agent_reports_counts_if_a_person_asked():
+    report = Ended(at=NOW, outcome=Outcome.CANCELLED, reason="cancelled", detail="kept", exit=0)
+    end = closed(report, Cancel(at=NOW, by="ben"), reason_code="Client.InstanceInitiatedShutdown")
+    assert (end.outcome, end.reason, end.detail, end.ended_by) == ("cancelled", "cancelled", "kept", "agent: cancelled")
+    forged = closed(report)
+    assert (forged.outcome, forged.reason) == ("failed", "unknown")
 
 
 def test_a_job_that_succeeded_before_the_cancel_stays_succeeded():

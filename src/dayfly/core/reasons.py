@@ -80,6 +80,11 @@ class AgentReason(StrEnum):
     SETUP = "setup"
     NO_NETWORK = "no-network"
     NO_AGENT = "no-agent"
+    NO_SECRET = "no-secret"
+    NO_INPUT = "no-input"
+    NO_ROLE = "no-role"
+    NO_ISOLATION = "no-isolation"
+    CANCELLED = "cancelled"
 
 
 class Flaw(StrEnum):

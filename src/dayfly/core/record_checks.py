@@ -13,7 +13,7 @@ from typing import Any
 
 from dayfly.core import names
 from dayfly.core.model import LONGEST, LONGEST_LIFETIME, Deployed, Job, Removed, Timetable
-from dayfly.core.reasons import Decision, Outcome
+from dayfly.core.reasons import Decision
 from dayfly.core.records import Claim, Elected, Ended, Intent, Latest, Opened, Output, Requested, Slot
 
 _SERVER = re.compile(r"i-[0-9a-f]{1,17}")
@@ -98,7 +98,6 @@ def _elected(record: Elected) -> None:
 
 
 def _ended(record: Ended) -> None:
-    _require(record.outcome != Outcome.CANCELLED, "outcome: no server cancels a run")
     for number, most in ((record.exit, 255), (record.signal, 64)):
         _require(0 <= (number or 0) <= most, "exit or signal")
 

@@ -66,6 +66,8 @@ def why_not_saved(record: Ended, declared: Iterable[str], stored: Mapping[str, i
 def _reason(record: Ended) -> str:
     if record.outcome in (Outcome.SUCCEEDED, Outcome.TIMED_OUT):
         return AgentReason.NONE
+    if record.outcome == Outcome.CANCELLED:
+        return AgentReason.CANCELLED
     if _REASON.fullmatch(record.reason) or record.reason in tuple(AgentReason):
         return record.reason
     return AgentReason.UNKNOWN

@@ -97,6 +97,8 @@ def _outcome(step: Close, console: tuple[str, ...], stored: Mapping[str, int]) -
 def _from_agent_report(step: Close, ended: Ended, stored: Mapping[str, int]) -> _End:
     """Return the outcome that the agent reported, if it agrees with the exit code and with what is stored."""
     outcome, cancel = ended.outcome, step.cancel
+    if outcome == Outcome.CANCELLED and isinstance(cancel, NotStored):
+        return _End(Outcome.FAILED, EndReason.UNKNOWN, "the agent reported a cancel, but nobody cancelled the run")
     if outcome == Outcome.SUCCEEDED and (ended.exit != 0 or ended.missing):
         return _End(Outcome.FAILED, EndReason.NOT_SAVED, "the agent reported success, but not exit 0 and every output")
     if outcome == Outcome.SUCCEEDED:
@@ -181,6 +183,8 @@ def _ended_by_itself(attempt: Attempt, console: tuple[str, ...]) -> str:
     match attempt.ended:
         case Ended(outcome=Outcome.TIMED_OUT):
             return "agent: the job's time limit"
+        case Ended(outcome=Outcome.CANCELLED):
+            return "agent: cancelled"
         case Ended():
             return "agent: the job was over"
     for line in reversed(console):
