@@ -33,7 +33,11 @@ def test_every_key_of_a_job_is_read() -> None:
     job = read(EXAMPLE).jobs["ingest"]
     assert job.servers == ("c8g.4xlarge", "m8g.4xlarge")
     assert (job.schedule, job.timezone) == (("30 4 * * MON-FRI",), "Europe/Berlin")
-    assert (job.disk_gb, job.setup, dict(job.env)) == (50, "apt-get install -y pigz", {"MODE": "full"})
+    assert (job.disk_gb, job.setup, dict(job.env)) == (
+        50,
+        "apt-get update && apt-get install -y pigz",
+        {"MODE": "full"},
+    )
     assert read(EXAMPLE).networks == {
         "eu-west-1": Network(
             subnets=("subnet-0a1b2c3d4e5f60718", "subnet-0b2c3d4e5f6071829"),

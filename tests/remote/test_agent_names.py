@@ -31,10 +31,11 @@ def test_shared_name_equals_core(word: str) -> None:
 def test_keys_equal_core() -> None:
     assert names.go_key("AROAX", "i-1") == core.go_key("AROAX", "i-1")
     assert agent_names.log_key(PREFIX, 12) == core.log_key(PREFIX, 12)
+    assert agent_names.cancel_key(PREFIX) == names.go_key("AROAX", "i-1").replace("go.json", "cancel.json")
 
 
 def test_job_gets_exactly_the_documented_variables() -> None:
-    assert tuple(agent_names.job_variables(GO, "z")) == core.JOB_VARIABLES
+    assert tuple(agent_names.job_variables(GO, "z", "last", "scratch")) == core.JOB_VARIABLES
 
 
 def test_times_are_formatted_as_in_core() -> None:
@@ -90,6 +91,7 @@ def test_patterns_match_as_in_a_shell(path: str, pattern: str, fits: bool, tmp_p
         (GOOD, FOUND._replace(missing=["b"]), [], False, ("failed", "output-missing")),
         (GOOD, FOUND, ["a: 403"], False, ("failed", "not-saved")),
         (GOOD._replace(timed_out=True), FOUND, [], False, ("timed-out", "")),
+        (GOOD._replace(cancelled=True, exit=0), FOUND, [], False, ("cancelled", "cancelled")),
         (GOOD._replace(exit=3), FOUND._replace(missing=["b"]), ["a"], False, ("failed", "exit 3")),
         (GOOD._replace(exit=1, disk_full=True), FOUND, [], False, ("failed", "disk-full")),
         (GOOD._replace(disk_full=True), FOUND, [], False, ("succeeded", "")),

@@ -1,6 +1,7 @@
-"""A metadata service and an S3 on loopback for one server, which check signatures and write-once rules.
+"""A metadata service, an S3, and what a server asks of STS, SSM and Secrets Manager, on loopback for one server.
 
-Signatures are checked with botocore's signer. A function of the request injects faults. Nothing here knows dayfly.
+Write-once rules are checked, and signatures with botocore's signer. A function of the request injects faults. Nothing here
+knows dayfly.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from botocore.auth import S3SigV4Auth
+from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
@@ -40,6 +41,11 @@ class Aws:
         self.seen: list[str] = []
         self.wrong: list[str] = []
         self.delay = 0.0
+        self.parameters: dict[str, str] = {}
+        self.secrets: dict[str, str] = {}
+        self.roles: set[str] = set()
+        self.session_s = 3600
+        self.cut = 0  # so many bytes of a download arrive before its connection breaks, once
         self._lock = threading.Lock()
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._http.daemon_threads = True
@@ -110,6 +116,8 @@ def _handler(aws: Aws) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - one smal
                 self.metadata(method, self.path[len("/meta/latest/") :])
             elif fault == "ExpiredToken":
                 self.error(400, fault)
+            elif self.path == "/":
+                self.api(method, body.read_bytes())
             elif fault == "late":
                 self.answer = lambda *_args, **_named: None  # type: ignore[method-assign]
                 self.s3(method, body)
@@ -157,7 +165,7 @@ def _handler(aws: Aws) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - one smal
             query = parse_qs(parts.query, keep_blank_values=True)
             once = self.headers.get("If-None-Match") == "*"
             if method == "GET":
-                self.answer(200, aws.read(key)) if key in aws.objects else self.error(403, "AccessDenied")
+                self.get(key)
             elif "uploads" in query:
                 upload = hashlib.sha256(f"{key}{time.monotonic_ns()}".encode()).hexdigest()
                 (aws.root / upload).mkdir()
@@ -176,6 +184,48 @@ def _handler(aws: Aws) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - one smal
                 aws.take(key, body)
                 self.answer(200, ETag=f'"{self.digest}"')
 
+        def get(self, key: str) -> None:
+            if key not in aws.objects:
+                self.error(403, "AccessDenied")
+                return
+            start = int(re.sub(r"\D", "", self.headers.get("Range") or "0"))
+            content, cut = aws.read(key)[start:], aws.cut
+            status = 206 if start else 200
+            if not cut or "output/" not in key:
+                self.answer(status, content)
+                return
+            aws.cut = 0
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content[:cut])
+            self.close_connection = True
+
+        def api(self, method: str, body: bytes) -> None:
+            """Answer STS, SSM and Secrets Manager as AWS does, to signed requests."""
+            target, form = self.headers.get("X-Amz-Target", ""), parse_qs(body.decode())
+            service = {"Amaz": "ssm", "secr": "secretsmanager"}.get(target[:4], "sts")
+            if not self.signed(method, service):
+                aws.wrong.append(f"{method} {service}")
+                self.error(403, "SignatureDoesNotMatch")
+            elif service == "sts" and form["RoleArn"][0] in aws.roles:
+                self.answer(200, _session(aws, form["RoleSessionName"][0]).encode())
+            elif service == "sts":
+                self.error(403, "AccessDenied")
+            else:
+                self.value(target, json.loads(body))
+
+        def value(self, target: str, asked: dict[str, object]) -> None:
+            name = str(asked.get("Name") or asked.get("SecretId"))
+            if target == "AmazonSSM.GetParameter" and asked["WithDecryption"] and name in aws.parameters:
+                self.answer(200, json.dumps({"Parameter": {"Name": name, "Value": aws.parameters[name]}}).encode())
+            elif target == "secretsmanager.GetSecretValue" and name in aws.secrets:
+                self.answer(200, json.dumps({"Name": name, "SecretString": aws.secrets[name]}).encode())
+            elif target == "AmazonSSM.GetParameter":
+                self.answer(400, b'{"__type": "ParameterNotFound"}')
+            else:
+                self.answer(400, b'{"__type": "AccessDeniedException", "Message": "not authorized"}')
+
         def complete(self, key: str, folder: Path, body: Path) -> None:
             if not folder.exists():
                 self.error(404, "NoSuchUpload")
@@ -189,7 +239,7 @@ def _handler(aws: Aws) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - one smal
             aws.take(key, whole)
             self.answer(200, b"<CompleteMultipartUploadResult/>")
 
-        def signed(self, method: str) -> bool:
+        def signed(self, method: str, service: str = "s3") -> bool:
             """Return whether botocore computes the same signature for the request."""
             claimed = self.headers.get("Authorization") or ""
             names = re.search(r"SignedHeaders=([^,]+)", claimed)
@@ -198,11 +248,21 @@ def _handler(aws: Aws) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - one smal
             headers = {name: self.headers[name] for name in names.group(1).split(";") if name != "host"}
             request = AWSRequest(method, f"http://{self.headers['Host']}{self.path}", headers)
             request.context["timestamp"] = self.headers["x-amz-date"]
-            signer = S3SigV4Auth(Credentials(KEY, SECRET, TOKEN), "s3", REGION)
+            kind = S3SigV4Auth if service == "s3" else SigV4Auth
+            signer = kind(Credentials(KEY, SECRET, TOKEN), service, REGION)
             text = signer.string_to_sign(request, signer.canonical_request(request))
             return claimed.endswith("Signature=" + signer.signature(text, request))
 
     return Handler
+
+
+def _session(aws: Aws, name: str) -> str:
+    """Return STS's answer; the key has the number of the session."""
+    number = sum(line == "POST /" for line in aws.seen)
+    ends = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + aws.session_s))
+    given = {"AccessKeyId": f"ASIAJOB{number}", "SecretAccessKey": "job/+secret", "SessionToken": f"{name}=="}
+    fields = "".join(f"<{key}>{value}</{key}>" for key, value in {**given, "Expiration": ends}.items())
+    return f"<AssumeRoleResponse><AssumeRoleResult><Credentials>{fields}</Credentials></AssumeRoleResult></AssumeRoleResponse>"
 
 
 def _facts(aws: Aws) -> dict[str, str]:

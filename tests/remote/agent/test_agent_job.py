@@ -102,6 +102,8 @@ def test_job_environment_is_complete_and_clean(server: Server) -> None:
         "DAYFLY_JOB": "pi",
         "DAYFLY_ATTEMPT": "1",
         "DAYFLY_REGION": "eu-west-1",
+        "DAYFLY_LAST": f"{server.home}/last",
+        "DAYFLY_SCRATCH": f"{server.home}/scratch",
     }
     left = time.mktime(time.strptime(env["DAYFLY_TERM_AT"], "%Y-%m-%dT%H:%M:%SZ")) - time.timezone - time.time()
     assert 40 < left <= 60
@@ -158,7 +160,9 @@ def test_daemon_is_ended_before_outputs_are_collected(server: Server) -> None:
 
 
 def test_job_that_exits_on_term_is_still_timed_out(server: Server) -> None:
-    server.go("trap 'echo saved > out; exit 0' TERM; while true; do sleep 0.1; done", time_limit_s=1, outputs=["out"])
+    server.go(
+        "trap 'echo saved > out; exit 0' TERM; while true; do sleep 0.1 || :; done", time_limit_s=1, outputs=["out"]
+    )
     server.agent(grace=20.0)
     ended = server.ended(10)
     assert (ended["outcome"], ended["exit"]) == ("timed-out", 0)

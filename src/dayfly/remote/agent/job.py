@@ -13,7 +13,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 from dayfly.remote.agent.names import job_variables
 from dayfly.remote.agent.process_tree import Exit, ProcessTree
@@ -22,6 +22,7 @@ from dayfly.remote.boot import names
 USER = "dayfly"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _LEAST_FREE = 1 << 20
+_LIMIT, _CANCEL = "limit", "cancel"
 
 
 class User(NamedTuple):
@@ -33,6 +34,14 @@ class User(NamedTuple):
     gid: int | None = None
 
 
+class Folders(NamedTuple):
+    """The job's folders: its working directory, the results of other jobs, and room for temporary files."""
+
+    work: str
+    last: str
+    scratch: str
+
+
 class Result(NamedTuple):
     """How a command ended. Times are seconds since 1970; `exit` and `signal` are both None if its exit was not seen."""
 
@@ -41,6 +50,7 @@ class Result(NamedTuple):
     exit: int | None = None
     signal: int | None = None
     timed_out: bool = False
+    cancelled: bool = False
     peak_mb: int = 0
     disk_full: bool = False
     oom_kills: int = 0
@@ -75,28 +85,34 @@ def chown(folder: str, to: User) -> None:
 
 
 def environment(
-    go: Mapping[str, Any], folder: str, who: User, environ: Mapping[str, str], guest: bool
+    go: Mapping[str, Any],
+    folders: Folders,
+    who: User,
+    environ: Mapping[str, str],
+    guest: bool,
+    given: Mapping[str, str],
 ) -> dict[str, str]:
-    """Return the command's whole environment. DAYFLY_TERM_AT counts from now.
+    """Return the whole environment of `setup` or the command. DAYFLY_TERM_AT counts from now.
 
-    `environ` is the agent's own; only its AWS endpoints (and in a process guest PATH) are passed on.
+    `environ` is the agent's own; only its AWS endpoint (and in a process guest PATH) is passed on. `given`: secrets, credentials.
     """
     path = _PATH
     if guest:
         path = environ.get("PATH", _PATH)
     clean = {
-        "PATH": f"{folder}/.dayfly/bin:{folder}/bin:{path}",
-        "PYTHONPATH": f"{folder}/.dayfly/site",
+        "PATH": f"{folders.work}/.dayfly/bin:{folders.work}/bin:{path}",
+        "PYTHONPATH": f"{folders.work}/.dayfly/site",
         "HOME": who.home,
         "USER": who.name,
         "LOGNAME": who.name,
         "LANG": "C.UTF-8",
     }
-    for name in (names.ENDPOINT, names.METADATA_ENDPOINT):
-        if environ.get(name):
-            clean[name] = environ[name]
+    if environ.get(names.ENDPOINT):
+        clean[names.ENDPOINT] = environ[names.ENDPOINT]
     clean.update({str(name): str(value) for name, value in (go.get("env") or {}).items()})
-    clean.update(job_variables(go, names.utc_text(time.time() + float(go["time_limit_s"]))))
+    clean.update(given)
+    term_at = names.utc_text(time.time() + float(go["time_limit_s"]))
+    clean.update(job_variables(go, term_at, folders.last, folders.scratch))
     return clean
 
 
@@ -116,8 +132,9 @@ def run(
     limit: float,
     grace: float,
     tree: ProcessTree,
+    cancelled: Callable[[], bool],
 ) -> Result:
-    """Run a command until it ends or `limit` (seconds) is reached, then end every process it started.
+    """Run a command until it ends, `limit` (seconds) is reached or the run is cancelled; then end every process it started.
 
     `output` is the file descriptor for stdout and stderr; `grace` the seconds between TERM and KILL. A command that cannot be
     started has exit 126 or 127, as in a shell.
@@ -136,7 +153,7 @@ def run(
         if isinstance(problem, PermissionError):
             code = 126
         return Result(began, time.time(), code, detail=text)
-    gone, timed_out, full = _wait(process.pid, folder, until, grace, tree)
+    gone, end_by, full = _wait(process.pid, folder, until, grace, tree, cancelled)
     gone.update(tree.kill())
     process.returncode = 0  # the process tree reaped it, not the Popen object
     end = gone.get(process.pid, Exit(None, None, 0))
@@ -144,7 +161,8 @@ def run(
     if now is not None and kills is not None:
         killed = now - kills
     peak = max([one.peak_mb for one in gone.values()], default=0)
-    return Result(began, time.time(), end.code, end.signal, timed_out, peak, full, killed)
+    timed_out, stopped = end_by == _LIMIT, end_by == _CANCEL
+    return Result(began, time.time(), end.code, end.signal, timed_out, stopped, peak, full, killed)
 
 
 def _start(argv: list[str], env: Mapping[str, str], folder: str, who: User, output: int) -> subprocess.Popen[bytes]:
@@ -163,10 +181,12 @@ def _start(argv: list[str], env: Mapping[str, str], folder: str, who: User, outp
     )
 
 
-def _wait(pid: int, folder: str, until: float, grace: float, tree: ProcessTree) -> tuple[dict[int, Exit], bool, bool]:
-    """Wait until the command ends, or until its limit and the grace are over.
+def _wait(
+    pid: int, folder: str, until: float, grace: float, tree: ProcessTree, cancelled: Callable[[], bool]
+) -> tuple[dict[int, Exit], str, bool]:
+    """Wait until the command ends, or until its limit or a cancel and then the grace are over.
 
-    Returns the processes reaped, whether the limit was reached, and whether a disk was full.
+    Returns the processes reaped, what ended the command (empty: itself), and whether a disk was full.
     """
     gone: dict[int, Exit] = {}
     full, looked, pause = False, 0.0, 0.01
@@ -176,16 +196,21 @@ def _wait(pid: int, folder: str, until: float, grace: float, tree: ProcessTree) 
         if now - looked >= 1 or pid in gone:
             full, looked = full or _disk_full(folder), now
         if pid in gone:
-            return gone, False, full
+            return gone, "", full
         if now >= until:
+            end_by = _LIMIT
+            break
+        if cancelled():
+            end_by = _CANCEL
             break
         time.sleep(min(pause, max(0.001, until - now)))
         pause = min(0.1, pause * 1.5)
     tree.send(signal.SIGTERM)
-    while time.monotonic() < until + grace and tree.alive():
+    until = time.monotonic() + grace
+    while time.monotonic() < until and tree.alive():
         time.sleep(0.1)
         gone.update(tree.reap())
-    return gone, True, full
+    return gone, end_by, full
 
 
 def _disk_full(folder: str) -> bool:

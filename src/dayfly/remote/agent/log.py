@@ -1,4 +1,4 @@
-"""Store what the job prints in S3, in numbered pieces, exact to the byte.
+"""Store what the job prints in S3, in numbered pieces, exact to the byte but for its secrets, which are masked.
 
 Pieces wait on the disk, so that a job that prints faster than S3 stores is not blocked and does not fill the agent's memory.
 """
@@ -9,9 +9,11 @@ import os
 import threading
 import time
 from collections import deque
+from collections.abc import Iterable
 from typing import Any, BinaryIO
 
 from dayfly.remote.agent import names
+from dayfly.remote.agent.masking import Masker
 from dayfly.remote.agent.s3 import Bucket, Changed, Refused, Slice
 from dayfly.remote.boot.names import say
 
@@ -37,11 +39,16 @@ class Log:
         self._waiting: deque[tuple[str, int]] = deque()
         self._ended = False
         self._tail = b""
+        self._masker = Masker(())
         self.bytes = self.pieces = self._newlines = 0
         self.problem = ""
         self._threads = [threading.Thread(target=part, daemon=True) for part in (self._read, self._upload_all)]
         for thread in self._threads:
             thread.start()
+
+    def mask(self, secrets: Iterable[str]) -> None:
+        """Replace these texts by `***` from now on. Call it before a process is given one of them."""
+        self._masker = Masker(secrets)
 
     def finish(self) -> None:
         """Close the pipe and wait until everything is stored or `problem` is set. Call it when the job's processes are gone."""
@@ -67,9 +74,13 @@ class Log:
         while True:
             block = os.read(self._read_end, _BLOCK)
             if not block:
+                self._keep(self._masker.flush())
                 return
-            while not self._append(block):
-                time.sleep(0.2)  # the disk is full: the job blocks on its pipe until pieces are uploaded
+            self._keep(self._masker.feed(block))
+
+    def _keep(self, block: bytes) -> None:
+        while block and not self._append(block):
+            time.sleep(0.2)  # the disk is full: the job blocks on its pipe until pieces are uploaded
 
     def _append(self, block: bytes) -> bool:
         """Write a block to the open piece. If the disk refuses, returns False and writes nothing of it."""

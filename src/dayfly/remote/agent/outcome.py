@@ -27,10 +27,21 @@ class Verdict(NamedTuple):
 class NotStarted(Exception):
     """The command was never started. `reason` is one of those of ended.json; `detail` explains it to people."""
 
+    outcome = "failed"
+
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
         self.reason = reason
         self.detail = detail
+
+
+class Cancelled(NotStarted):
+    """A person cancelled the run before its command started."""
+
+    outcome = "cancelled"
+
+    def __init__(self) -> None:
+        super().__init__("cancelled", "before its command started")
 
 
 def decide(
@@ -38,9 +49,11 @@ def decide(
 ) -> Verdict:
     """Return the outcome with its one reason. `result` is None if the command was not started; `limit` is in seconds."""
     if problem is not None:
-        return Verdict("failed", problem.reason, problem.detail)
+        return Verdict(problem.outcome, problem.reason, problem.detail)
     if result is None:
         return Verdict("failed", "unknown", "the command was not started")
+    if result.cancelled:
+        return Verdict("cancelled", "cancelled", "its command was ended; what it had written is kept")
     if result.timed_out:
         return Verdict("timed-out", "", f"the time limit of {limit:g} s was reached")
     if result.exit != 0:

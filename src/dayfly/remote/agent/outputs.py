@@ -25,6 +25,9 @@ class Matches(NamedTuple):
     refused: list[str]  # matches that link outside the job's folder
 
 
+NONE = Matches([], [], [])
+
+
 def find(folder: str, patterns: list[str]) -> Matches:
     """Return the regular files that match (also through links inside the folder), sorted and without duplicates."""
     hits: dict[str, list[str]] = {pattern: [] for pattern in patterns}

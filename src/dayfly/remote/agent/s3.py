@@ -1,10 +1,11 @@
-"""Write objects of the bucket, also large files, by requests that are retried until a deadline. boot/s3.py signs and sends them.
+"""Write and read objects of the bucket, also large files, by requests retried until a deadline. boot/s3.py signs and sends them.
 
 Every write carries `If-None-Match: *`, so nothing is overwritten. Nothing here knows of runs or keys.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 import time
@@ -19,7 +20,8 @@ from dayfly.remote.boot.names import say
 PART = 8 << 20
 _MOST_PARTS = 10_000
 _BLOCK = 256 << 10
-_STALE = ("ExpiredToken", "InvalidToken", "InvalidAccessKeyId")
+STALE = ("ExpiredToken", "ExpiredTokenException", "InvalidToken", "InvalidAccessKeyId", "UnrecognizedClientException")
+"""Codes of requests that succeed with new credentials."""
 
 
 class Refused(Exception):
@@ -28,6 +30,7 @@ class Refused(Exception):
     def __init__(self, key: str, code: str, text: str) -> None:
         super().__init__(f"{key}: {code}: {text}")
         self.code = code
+        self.text = text
 
 
 class Changed(Exception):
@@ -91,6 +94,68 @@ class Bucket:
                 raise _refused(key, answer)
             unclear = True  # the upload no longer exists: an earlier attempt completed it, or it must be repeated
 
+    def read(self, key: str) -> bytes:
+        """Return the content of an object, at most 4 MiB of it. Raises Refused."""
+        answer = self._request("GET", key)
+        if answer.status != 200:
+            raise _refused(key, answer)
+        return answer.body
+
+    def download(self, key: str, size: int, path: str) -> tuple[int, str]:
+        """Write an object to a file; a broken download goes on where it broke. Returns the size and the SHA-256 in hex.
+
+        At most one block more than `size` is written. Raises Refused, OSError.
+        """
+        digest, count, pause = hashlib.sha256(), 0, 0.2
+        with open(path, "wb") as file:
+            while True:
+                try:
+                    for block in self._blocks(key, count):
+                        file.write(block)
+                        digest.update(block)
+                        count += len(block)
+                        if count > size:
+                            break
+                    return count, digest.hexdigest()
+                except web.FAILURES as problem:
+                    if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:
+                        raise
+                    code = f"{type(problem).__name__}: {problem}"
+                if time.monotonic() + pause > self.until:
+                    raise Refused(key, "Unreachable", code)
+                say(f"GET {key}: {code}; retry in {pause:.1f} s")
+                time.sleep(pause)
+                pause = min(10.0, pause * 2)
+
+    def _blocks(self, key: str, start: int) -> Iterator[bytes]:
+        """Yield an object's content from a byte on. Raises Refused for an answer that a retry does not change, or FAILURES."""
+        path = self._signed.path + quote(key, safe="/-_.~")
+        headers = {"x-amz-content-sha256": _digest(b""), "range": f"bytes={start}-"}
+        if not start:
+            del headers["range"]  # S3 refuses a range of an empty object
+        self._signed.sign("GET", path, "", headers)
+        try:
+            got = self._signed.site.open("GET", path, headers)
+            if got.status == 416:
+                return  # the object ends here
+            if got.status != (200, 206)[start > 0]:
+                answer = Answer(got.status, {}, got.read(2000), False)
+                if got.status < 400 or not _retry(got.status, _code(answer), False):
+                    raise _refused(key, answer)
+                self._signed.credentials(_code(answer) in STALE)
+                raise OSError(f"status {got.status}: {_code(answer)}")
+            while True:
+                block = got.read(_BLOCK)
+                if not block and got.length:
+                    raise OSError(f"cut off {got.length} bytes before the end")
+                if not block:
+                    return
+                yield block
+                if time.monotonic() > self.until:
+                    raise OSError("it takes too long")
+        finally:
+            self._signed.site.close()
+
     def _multipart(self, key: str, whole: Slice) -> Answer:
         """Do a multipart upload and return the answer to its completion. The bucket's lifecycle rule removes failed ones."""
         opened = self._request("POST", key, "uploads=")
@@ -124,7 +189,7 @@ class Bucket:
                 code = _code(answer)
                 if not _retry(answer.status, code, once and not query):
                     return answer._replace(unclear=unclear)
-                if code in _STALE:
+                if code in STALE:
                     self._signed.credentials(True)
                 unclear = unclear or answer.status in (200, 500, 503)
             except web.FAILURES as problem:
@@ -166,7 +231,7 @@ def _retry(status: int, code: str, conflict: bool) -> bool:
         status >= 500
         or status == 429
         or (status == 409 and conflict)
-        or code in (*_STALE, "RequestTimeout")
+        or code in (*STALE, "RequestTimeout")
         or (status == 200 and code != "200")
     )
 

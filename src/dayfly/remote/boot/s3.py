@@ -18,13 +18,15 @@ _NOTHING = hashlib.sha256().hexdigest()
 class Bucket:
     """One bucket, asked as the server's role."""
 
+    service = "s3"
+
     def __init__(
         self, name: str, region: str, credentials: Callable[[bool], Credentials], endpoint: str | None
     ) -> None:
-        self._site = web.Site(endpoint or f"https://{name}.s3.{region}.amazonaws.com", 60)
-        self._path = "/"
+        self.site = web.Site(endpoint or f"https://{name}.s3.{region}.amazonaws.com", 60)
+        self.path = "/"
         if endpoint:
-            self._path += name + "/"
+            self.path += name + "/"
         self._region = region
         self.credentials = credentials
 
@@ -45,23 +47,23 @@ class Bucket:
         headers = {"content-length": str(size), "x-amz-content-sha256": digest}
         if once:
             headers["if-none-match"] = "*"
-        path = self._path + quote(key, safe="/-_.~")
-        self._sign(method, path, query, headers)
+        path = self.path + quote(key, safe="/-_.~")
+        self.sign(method, path, query, headers)
         if query:
             path += "?" + query
-        return self._site.exchange(method, path, headers, body)
+        return self.site.exchange(method, path, headers, body)
 
-    def _sign(self, method: str, path: str, query: str, headers: dict[str, str]) -> None:
+    def sign(self, method: str, path: str, query: str, headers: dict[str, str]) -> None:
         """Add an AWS signature (version 4) to `headers`."""
         who = self.credentials(False)
         now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        headers.update({"host": self._site.host, "x-amz-date": now, "x-amz-security-token": who.token})
+        headers.update({"host": self.site.host, "x-amz-date": now, "x-amz-security-token": who.token})
         names = sorted(headers)
         lines = "".join(f"{name}:{headers[name]}\n" for name in names)
         request = "\n".join(
-            (method, self._site.prefix + path, query, lines, ";".join(names), headers["x-amz-content-sha256"])
+            (method, self.site.prefix + path, query, lines, ";".join(names), headers["x-amz-content-sha256"])
         )
-        scope = f"{now[:8]}/{self._region}/s3/aws4_request"
+        scope = f"{now[:8]}/{self._region}/{self.service}/aws4_request"
         text = f"AWS4-HMAC-SHA256\n{now}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
         key = ("AWS4" + who.secret).encode()
         for word in scope.split("/"):
