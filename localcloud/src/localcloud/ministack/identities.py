@@ -6,15 +6,15 @@ Which policies apply to an identity, and what they allow, is decided in services
 from collections.abc import Iterable
 from typing import Any
 
-from localcloud.ministack.requests import service
+from localcloud.ministack.requests import account, service
 
 Record = dict[str, Any]
 
 
-def role(name: str, account: str | None = None) -> Record | None:
+def role(name: str, owner: str | None = None) -> Record | None:
     """Return MiniStack's own record of a role, in the current request's account unless another is given; or None."""
     roles = service("iam")._roles
-    found: Record | None = roles.get(name) if account is None else roles.get_scoped(account, None, name)
+    found: Record | None = roles.get(name) if owner is None else roles.get_scoped(owner, None, name)
     return found
 
 
@@ -23,7 +23,13 @@ def role_by_arn(arn: str) -> Record | None:
     parts = arn.split(":", 5)
     if len(parts) < 6 or not parts[5].startswith("role/"):
         return None
-    return role(parts[5].rpartition("/")[2], account=parts[4])
+    return role(parts[5].rpartition("/")[2], owner=parts[4])
+
+
+def policy_exists(arn: str) -> bool:
+    """Return whether a managed policy exists: one of AWS, or one of the current account."""
+    found: bool = service("iam").policy_known(arn, account())
+    return found
 
 
 def user(name: str) -> Record | None:

@@ -51,6 +51,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
         "s3_additional_checks",
         "s3_service_context",
     ),
+    "ministack.services.cloudwatch": ("_alarms",),
     "ministack.services.cloudwatch_logs": ("_append_log_events", "_log_groups", "_make_group_arn"),
     "ministack.services.ec2": (
         "_az_id_for_zone_name",
@@ -69,6 +70,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
         "_parse_rate_seconds",
         "_pattern_event_view",
         "_put_events",
+        "_rule_key",
         "_rule_last_fired",
         "_rules",
         "_tick_scheduled_rules",
@@ -79,8 +81,10 @@ REQUIRED: dict[str, tuple[str, ...]] = {
         "_error",
         "_instance_profiles",
         "_lookup_instance_profile",
+        "_policies",
         "_roles",
         "_users",
+        "policy_known",
     ),
     "ministack.services.kms": ("_resolve_key",),
     "ministack.services.lambda_svc": (
@@ -112,6 +116,8 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     ),
     "ministack.services.scheduler": ("start_scheduler",),
     "ministack.services.secretsmanager": ("_resolve",),
+    "ministack.services.sns": ("_topics",),
+    "ministack.services.sqs": ("_queue_name_to_url",),
     "ministack.services.ssm": (
         "_get_parameters_by_path",
         "_lookup_parameter",
@@ -126,7 +132,15 @@ REQUIRED: dict[str, tuple[str, ...]] = {
 # Checked when the first stack is asked for: these modules take half a second to import.
 LATE: dict[str, tuple[str, ...]] = {
     "ministack.services.cloudformation": ("_stacks",),
+    "ministack.services.cloudformation.handlers": ("_resolve_stack", "_roll_back_operation"),
+    "ministack.services.cloudformation.helpers": ("_error",),
     "ministack.services.cloudformation.provisioners": ("_RESOURCE_HANDLERS", "_physical_name"),
+    "ministack.services.cloudformation.stacks": (
+        "_delete_resource",
+        "_provision_resource",
+        "_roll_back_operation",
+        "_update_resource",
+    ),
 }
 
 

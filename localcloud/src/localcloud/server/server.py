@@ -25,16 +25,21 @@ from localcloud.ministack.requests import Handler
 from localcloud.ministack.store import Store
 from localcloud.server.callers import started_here
 from localcloud.server.controls import Controls
-from localcloud.services import parameters, stacks
+from localcloud.services import parameters
 from localcloud.services.events import targets
 from localcloud.services.events.rules import Rules
+from localcloud.services.functions import runtimes
 from localcloud.services.functions.events import EventQueue
 from localcloud.services.functions.execution import Functions
 from localcloud.services.iam import assume, authorization, customer_keys, principals, roles
 from localcloud.services.s3 import handler as s3
+from localcloud.services.s3.names import BucketNames
 from localcloud.services.scheduler.api import Api
 from localcloud.services.scheduler.engine import Engine
 from localcloud.services.scheduler.store import Schedules
+from localcloud.services.stacks import requests as stack_requests
+from localcloud.services.stacks import resource_types
+from localcloud.services.stacks.failures import Failures
 
 Facts = dict[str, Any]
 Message = MutableMapping[str, Any]
@@ -64,8 +69,10 @@ class Server:
         assume.install()
         customer_keys.install()
         principals.install()
-        self._races = s3.install(cloud.state)
-        self._controls = Controls(clock, self._races)
+        names, failures = BucketNames(clock), Failures()
+        self._races = s3.install(cloud.state, names)
+        self._controls = Controls(clock, self._races, names, failures)
+        runtimes.install()
         self._functions = Functions(cloud)
         self._event_queue = EventQueue(cloud)
         self._engine = Engine(cloud, schedules)
@@ -73,7 +80,8 @@ class Server:
         self._follow(clock)
         api = Api(cloud, schedules)
         api.install()
-        stacks.install(api)
+        resource_types.install(api, names, failures)
+        stack_requests.install(cloud.port)
         parameters.install()
         targets.install(cloud)
         self._ec2 = attach(cloud)

@@ -100,7 +100,7 @@ def _find(role_arn: str) -> dict[str, Any] | None:
     parts = role_arn.split(":")
     if len(parts) < 6:
         return None
-    return identities.role(_name(role_arn), account=parts[4])
+    return identities.role(_name(role_arn), owner=parts[4])
 
 
 def _trusts(role: dict[str, Any], role_arn: str, service: str, keys: dict[str, str] | None) -> bool:

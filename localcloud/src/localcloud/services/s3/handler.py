@@ -11,11 +11,12 @@ from localcloud.ministack.objects import Answer
 from localcloud.ministack.requests import Handler
 from localcloud.services.iam.authorization import authorize
 from localcloud.services.s3 import disk, permissions, rules
+from localcloud.services.s3.names import BucketNames
 from localcloud.services.s3.races import Races, check_conflicts, place_of
 from localcloud.services.s3.uploads import Uploads
 
 
-def install(state: Path) -> Races:
+def install(state: Path, names: BucketNames) -> Races:
     """Put everything below into MiniStack; once, before the first request. `state` is the cloud's directory."""
     permissions.install()
     objects.wrap_copy(_check_copy)
@@ -28,7 +29,7 @@ def install(state: Path) -> Races:
     # The wrapper that is added last sees a request first.
     handler = _hide_absent(_read_parts(_check_parts(permissions.check_bucket_policy(requests.handler("s3")))))
     handler = disk.undo_unstored(check_conflicts(races, handler))
-    requests.replace_handler("s3", _refuse_malformed(uploads.keep(handler)))
+    requests.replace_handler("s3", _refuse_malformed(names.watch(uploads.keep(handler))))
     return races
 
 

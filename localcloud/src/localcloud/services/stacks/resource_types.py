@@ -5,15 +5,16 @@ templates are EC2's.
 """
 
 import contextlib
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from localcloud.ministack import functions, identities, objects, stacks
-from localcloud.services.iam.principals import unknown_principal
+from localcloud.services.s3.names import BucketNames
 from localcloud.services.scheduler.api import Api
 from localcloud.services.scheduler.checks import Refused
 from localcloud.services.scheduler.store import DEFAULT_GROUP
+from localcloud.services.stacks.failures import Failures
+from localcloud.services.stacks.refusals import check, check_new, failure, reason_of
 
 Made = tuple[str, dict[str, Any]]
 """The physical id and the attributes of a resource."""
@@ -33,18 +34,34 @@ _SCHEDULE = (
 )
 
 
-def install(schedules: Api) -> None:
+def install(schedules: Api, buckets: BucketNames, failures: Failures) -> None:
     """Put the types below into MiniStack's table of resource types, when the first stack is asked for."""
     stacks.install()
-    stacks.before_first_stack(lambda: _replace(schedules))
+    stacks.before_first_stack(lambda: _replace(schedules, buckets))
+    stacks.before_first_stack(lambda: stacks.before_operations(_checks(buckets, failures)))
+    stacks.before_first_stack(stacks.keep_what_a_rollback_leaves)
 
 
-def _replace(schedules: Api) -> None:
+def _checks(buckets: BucketNames, failures: Failures) -> stacks.Operation:
+    """Return the check before each operation on a resource: what a test lets fail, then what AWS refuses."""
+
+    def checked(operation: str, kind: str, stack: str, logical_id: str, props: Props) -> None:
+        failures.check(operation, stack, logical_id)
+        if operation == "create":
+            check_new(kind, props, buckets)
+        elif operation == "update":
+            check(kind, props)
+
+    return checked
+
+
+def _replace(schedules: Api, buckets: BucketNames) -> None:
     stacks.set_resource_type("AWS::Scheduler::Schedule", _schedule(schedules))
     stacks.set_resource_type("AWS::Scheduler::ScheduleGroup", _schedule_group(schedules))
     stacks.set_resource_type("AWS::IAM::InstanceProfile", _instance_profile())
-    stacks.set_resource_type("AWS::S3::Bucket", stacks.resource_type("AWS::S3::Bucket") | {"delete": _delete_bucket})
-    _before("AWS::IAM::Role", _check_trust)
+    stacks.set_resource_type(
+        "AWS::S3::Bucket", stacks.resource_type("AWS::S3::Bucket") | {"delete": _delete_bucket(buckets)}
+    )
     _after("AWS::IAM::Role", _set_boundary)
     _after("AWS::Lambda::Function", _complete_function)
 
@@ -62,36 +79,6 @@ def _after(kind: str, finish: Callable[[str, Props], None]) -> None:
     )
 
 
-def _before(kind: str, check: Callable[[Props], None]) -> None:
-    """Call `check` with the properties of each resource of that type before it is created or updated."""
-    handlers = stacks.resource_type(kind)
-    stacks.set_resource_type(
-        kind,
-        handlers
-        | {
-            "create": _checked(handlers["create"], check, props_at=1),
-            "update": _checked(handlers["update"], check, props_at=2),
-        },
-    )
-
-
-def _checked(act: Callable[..., Made], check: Callable[[Props], None], props_at: int) -> Callable[..., Made]:
-    """Return `check` followed by `act`; `props_at` as in `_then`."""
-
-    def acted(*arguments: Any, **named: Any) -> Made:
-        check(arguments[props_at])
-        return act(*arguments, **named)
-
-    return acted
-
-
-def _check_trust(props: Props) -> None:
-    """Refuse a role whose trust policy names a role that does not exist."""
-    wrong = unknown_principal(props.get("AssumeRolePolicyDocument"))
-    if wrong:
-        raise _failure(wrong, "Iam", 400)
-
-
 def _then(act: Callable[..., Made], finish: Callable[[str, Props], None], props_at: int) -> Callable[..., Made]:
     """Return `act` followed by `finish`; `props_at` is the position of the properties among the arguments of `act`."""
 
@@ -103,14 +90,16 @@ def _then(act: Callable[..., Made], finish: Callable[[str, Props], None], props_
     return acted
 
 
-def _delete_bucket(physical_id: str, props: Props) -> None:
-    """Fail the stack's deletion when the bucket holds objects."""
-    del props
-    status, _, body = objects.delete_bucket(physical_id)
-    if status >= 400 and status != 404:
-        found = re.search(rb"<Message>(.*?)</Message>", body)
-        message = found[1].decode() if found else "The bucket cannot be deleted"
-        raise _failure(message, "S3", status)
+def _delete_bucket(buckets: BucketNames) -> Callable[[str, Props], None]:
+    def delete(physical_id: str, props: Props) -> None:
+        """Fail the stack's deletion when the bucket holds objects."""
+        del props
+        status, _, body = objects.delete_bucket(physical_id)
+        if status >= 400 and status != 404:
+            raise failure(reason_of(body) or "The bucket cannot be deleted", "S3", status)
+        buckets.deleted(physical_id)
+
+    return delete
 
 
 def _set_boundary(name: str, props: Props) -> None:
@@ -127,7 +116,7 @@ def _complete_function(name: str, props: Props) -> None:
     record = functions.named(name)
     if reason := _unusable(record, props):
         functions.forget(name)
-        raise _failure(reason, "Lambda", 400)
+        raise failure(reason, "Lambda", 400)
     record["config"].pop("DeadLetterConfig", None)
     if props.get("DeadLetterConfig"):
         record["config"]["DeadLetterConfig"] = props["DeadLetterConfig"]
@@ -143,11 +132,6 @@ def _unusable(record: dict[str, Any], props: Props) -> str:
     if identities.role(str(props.get("Role", "")).rpartition("/")[2]) is None:
         return "The role defined for the function cannot be assumed by Lambda."
     return ""
-
-
-def _failure(message: str, service: str, status: int) -> ValueError:
-    """Return the error that fails a resource, worded as CloudFormation does."""
-    return ValueError(f"Resource handler returned message: {message} (Service: {service}, Status Code: {status})")
 
 
 def _instance_profile() -> stacks.ResourceType:

@@ -1,0 +1,1 @@
+"""CloudFormation: what its requests and resources are on AWS where MiniStack's engine does otherwise."""
