@@ -36,15 +36,22 @@ def test_bucket_is_owned_absent_or_denied(answer, state):
 
 
 @pytest.mark.parametrize(
-    ("answer", "made"), [({}, True), (error("BucketAlreadyOwnedByYou"), True), (error("BucketAlreadyExists"), False)]
+    ("answer", "made"),
+    [
+        ({}, "made"),
+        (error("BucketAlreadyOwnedByYou"), "made"),
+        (error("BucketAlreadyExists"), "taken"),
+        (error("OperationAborted", status=409), "busy"),
+    ],
 )
-def test_existing_bucket_counts_only_if_it_is_yours(answer, made):
-    assert answered(Client(create_bucket=answer), calls.CreateBucket()) is made
+def test_bucket_is_made_or_its_name_is_taken_or_busy(answer, made):
+    assert answered(Client(create_bucket=answer), calls.CreateBucket()) == made
 
 
 def test_two_changes_of_a_bucket_at_once_are_unclear():
+    aborted = Client(put_public_access_block=error("OperationAborted", status=409))
     with pytest.raises(Unclear):
-        answered(Client(create_bucket=error("OperationAborted", status=409)), calls.CreateBucket())
+        answered(aborted, calls.SetUpBucket(policy={}, tags={}, abort_uploads_after_days=1))
 
 
 @pytest.mark.parametrize(

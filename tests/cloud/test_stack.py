@@ -110,6 +110,52 @@ def test_function_that_raised_answers_with_its_error():
 
 
 @pytest.mark.parametrize(
+    ("answer", "stopped"),
+    [
+        ({}, False),
+        ({"ReservedConcurrentExecutions": 0}, True),
+        ({"ReservedConcurrentExecutions": 5}, False),
+        (ABSENT, False),
+    ],
+)
+def test_function_without_concurrency_is_stopped(answer, stopped):
+    assert answered(Client(get_function_concurrency=answer), calls.IsStopped("f")) is stopped
+
+
+def test_events_are_those_of_the_newest_change():
+    def event(resource: str, status: str, reason: str = "", kind: str = "AWS::CloudFormation::Stack") -> dict[str, str]:
+        return {
+            "LogicalResourceId": resource,
+            "ResourceStatus": status,
+            "ResourceStatusReason": reason,
+            "ResourceType": kind,
+        }
+
+    newest = [event("Group", "CREATE_FAILED", "no", "AWS::Scheduler::ScheduleGroup")] * 100
+    begin = event("dayfly-pi", "CREATE_IN_PROGRESS", "User Initiated")
+    older = event("dayfly-pi", "DELETE_FAILED")
+    client = Client(
+        describe_stack_events=[{"StackEvents": newest}, {"StackEvents": [begin, older]}, {"StackEvents": [older]}]
+    )
+    found = answered(client, calls.StackEvents("dayfly-pi"))
+    assert len(found) == 101
+    assert found[-1].begins_change
+    assert (found[0].kind, found[0].reason) == ("AWS::Scheduler::ScheduleGroup", "no")
+
+
+def test_resources_to_retain_are_named_in_the_deletion():
+    client = Client(delete_stack={}, continue_update_rollback={})
+    answered(client, calls.DeleteStack("s"))
+    answered(client, calls.DeleteStack("s", ("Sg",)))
+    answered(client, calls.ContinueRollback("s"))
+    assert client.requests == [
+        ("delete_stack", {"StackName": "s"}),
+        ("delete_stack", {"StackName": "s", "RetainResources": ["Sg"]}),
+        ("continue_update_rollback", {"StackName": "s"}),
+    ]
+
+
+@pytest.mark.parametrize(
     ("code", "status", "kind"),
     [
         ("ThrottlingException", 400, Unclear),

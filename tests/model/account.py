@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dayfly.core import names
 from dayfly.core.facts import FleetAnswer
-from dayfly.errors import Refused, RightsError, Vanished
+from dayfly.errors import Refused, RightsError, Unclear, Vanished
 from dayfly.flows import calls
 from model.cloud import ANSWERS, BUCKET, PROJECT
 from model.cloudformation import STACK, CloudFormation
@@ -20,6 +21,8 @@ from model.cloudformation import STACK, CloudFormation
 ACCOUNT = "000000000000"
 PAGE = 3
 """How many objects one request deletes here. On AWS it is a thousand."""
+BUCKET_NAME_BUSY_S = 40
+"""How long S3 refuses the name of a deleted bucket."""
 DEBIAN = "/aws/service/debian/release/13/latest/arm64"
 
 ACCOUNT_ANSWERS = {
@@ -37,6 +40,7 @@ ACCOUNT_ANSWERS = {
     calls.CreateStack: "create_stack",
     calls.UpdateStack: "update_stack",
     calls.DeleteStack: "delete_stack",
+    calls.ContinueRollback: "continue_rollback",
     calls.StackEvents: "stack_events",
     calls.ListSchedules: "list_schedules",
     calls.GetSchedule: "get_schedule",
@@ -51,6 +55,7 @@ ACCOUNT_ANSWERS = {
     calls.HasLinkedRole: "has_linked_role",
     calls.CreateLinkedRole: "make_linked_role",
     calls.Invoke: "invoke",
+    calls.IsStopped: "is_stopped",
     calls.StopFunction: "stop_function",
     calls.StartFunction: "start_function",
 }
@@ -79,6 +84,7 @@ class ModelAccount(CloudFormation):
 
     bucket_owner: str | None = None
     bucket_settings: calls.SetUpBucket | None = None
+    bucket_name_free: datetime = datetime(1970, 1, 1, tzinfo=UTC)
     uploads: set[str] = field(default_factory=set)
     parameters: dict[str, str] = field(default_factory=lambda: {DEBIAN: "ami-debian"})
     images: dict[str, calls.Ec2Image] = field(
@@ -129,9 +135,11 @@ class ModelAccount(CloudFormation):
             return "absent"
         return "owned" if self.bucket_owner == (call.owner or ACCOUNT) else "denied"
 
-    def make_bucket(self, _call: calls.CreateBucket) -> bool:
+    def make_bucket(self, _call: calls.CreateBucket) -> calls.BucketCreation:
+        if self.bucket_owner is None and self.now < self.bucket_name_free:
+            return "busy"
         self.bucket_owner = self.bucket_owner or ACCOUNT
-        return self.bucket_owner == ACCOUNT
+        return "made" if self.bucket_owner == ACCOUNT else "taken"
 
     def set_up_bucket(self, call: calls.SetUpBucket) -> None:
         self.bucket_settings = call
@@ -156,6 +164,7 @@ class ModelAccount(CloudFormation):
         if self.objects or self.uploads:
             return False
         self.bucket_owner = self.bucket_settings = None
+        self.bucket_name_free = self.now + timedelta(seconds=BUCKET_NAME_BUSY_S)
         return True
 
     def object_url(self, call: calls.ObjectUrl) -> str:
@@ -239,13 +248,16 @@ class ModelAccount(CloudFormation):
         if not self._has("Launcher"):
             return None
         if call.function in self.stopped:
-            raise Refused("TooManyRequestsException: Rate Exceeded.")
+            raise Unclear("Invoke: no clear answer (TooManyRequestsException)")
         self.invoked.append(call.body)
         return self.launcher_answers.pop(0)
 
     def stop_function(self, call: calls.StopFunction) -> None:
         if self.has_function(call.function):
             self.stopped.add(call.function)
+
+    def is_stopped(self, call: calls.IsStopped) -> bool:
+        return call.function in self.stopped
 
     def start_function(self, call: calls.StartFunction) -> None:
         self.stopped.discard(call.function)

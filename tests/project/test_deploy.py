@@ -246,16 +246,6 @@ def test_stack_that_another_deploy_changes_is_left_alone():
     assert other.error is None
 
 
-@pytest.mark.parametrize("status", ["UPDATE_ROLLBACK_FAILED", "REVIEW_IN_PROGRESS"])
-def test_stack_in_an_unexpected_state_is_left_alone(status):
-    account = ModelAccount()
-    deploy(account)
-    account.stack.status = status
-    with pytest.raises(UnfinishedError):
-        deploy(account, functions="functions2")
-    assert account.stack.status == status
-
-
 def test_large_template_is_read_from_the_bucket():
     account = ModelAccount()
     many = file("[tags]\n" + "".join(f'CostCenter{number} = "{"x" * 40}"\n' for number in range(40)))

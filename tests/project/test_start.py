@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dayfly.errors import FileError, NotFoundError, RightsError, SupplyError, Unclear
+from dayfly.errors import FileError, NotFoundError, RightsError, SupplyError, Unclear, UnfinishedError
 from dayfly.flows.calls import Invoked
 from dayfly.project.runs.start import TRIES, send_event
 from model.account import ModelAccount
@@ -61,3 +61,11 @@ def test_refusal_keeps_its_exit_code_and_its_hint(code, kind):
 def test_project_that_is_not_deployed_is_refused():
     with pytest.raises(NotFoundError, match="not deployed here"):
         send(ModelAccount())
+
+
+def test_stopped_launcher_is_said_with_the_way_out():
+    cloud = account()
+    cloud.stopped.add("dayfly-pi-launcher")
+    with pytest.raises(UnfinishedError, match="are stopped: a destroy was cut off") as caught:
+        send(cloud)
+    assert caught.value.hint == "dayfly destroy to finish it, or dayfly deploy to start them again"

@@ -22,12 +22,14 @@ from dayfly.errors import FileError
 from dayfly.project import formatting
 from dayfly.project.bundle.job_bundle import Bundle
 from dayfly.project.deploy import deploy
+from dayfly.project.deploy.functions import CUT_OFF
 from dayfly.project.deploy.packages import Folder
 from dayfly.project.deploy.plan import JobChange, Plan, last_effective_from
 
 CHANGES = 10
 """The exit code of `--plan` when a deploy would change something."""
 _SIGNS = {"new": "+", "changed": "~", "gone": "-"}
+_STACK_DONE = {"": "unchanged", "new": "new", "again": "made again", "changes": "changed"}
 _NEWS = {"new": "is new", "changed": "has its new version at the next tick", "gone": "is gone"}
 
 
@@ -148,14 +150,25 @@ def _change_lines(project: Project, prepared: deploy.Prepared) -> list[str]:
     same = [change.name for change in changes if change.kind == "same"]
     if same and not prepared.plan.empty:
         lines.append(f"  = {', '.join(same)}")
-    if prepared.plan.stack == "new":
-        lines.append(f"  + stack {stack}: roles, two functions, queue, topic, alarms, log groups")
-    if prepared.plan.stack == "changes":
-        lines.append(f"  ~ stack {stack}")
+    lines += _stack_lines(stack, prepared)
     if prepared.found.lacks_spot_role:
         lines.append(
             "  + role AWSServiceRoleForEC2Spot of the account: its first spot server fails without it; it costs nothing"
         )
+    return lines
+
+
+def _stack_lines(stack: str, prepared: deploy.Prepared) -> list[str]:
+    lines = {
+        "new": [f"  + stack {stack}: roles, two functions, queue, topic, alarms, log groups"],
+        "again": [
+            f"  ~ stack {stack} is {prepared.found.stack.status}: it is deleted and made again; no result is lost"
+        ],
+        "changes": [f"  ~ stack {stack}"],
+        "": [],
+    }[prepared.plan.stack]
+    if prepared.plan.starts:
+        lines.append(f"  ~ functions stopped, because {CUT_OFF}: they are started again")
     return lines
 
 
@@ -170,7 +183,7 @@ def _done_lines(project: Project, plan: Plan, done: deploy.Done, seconds: float,
         return ["nothing to do: the cloud matches the file", next_line]
     news = [f"{change.name} {_NEWS[change.kind]}" for change in plan.changes if change.kind != "same"]
     return [
-        f"  stack {plan.stack or 'unchanged'} | schedules {len(plan.schedules)} ({done.schedules} changed)"
+        f"  stack {_STACK_DONE[plan.stack]} | schedules {len(plan.schedules)} ({done.schedules} changed)"
         f" | {done.uploaded} files stored",
         f"deployed in {seconds:.0f} s: {', '.join(news) or 'no job changed'}",
         next_line,

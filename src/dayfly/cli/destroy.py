@@ -17,6 +17,7 @@ from dayfly.core.model import Project
 from dayfly.errors import FileError, UnfinishedError
 from dayfly.project import formatting
 from dayfly.project.deploy.destroy import Destroyed, Inventory, destroy, take_inventory
+from dayfly.project.deploy.functions import CUT_OFF
 
 
 @click.command("destroy")
@@ -82,6 +83,8 @@ def _inventory_lines(where: target.Target, project: Project, found: Inventory) -
     lines = [f"This deletes project {project.name}:"]
     for server in found.servers:
         lines.append(f"  now running   {server.run} on {server.id}: terminated, its result lost")
+    if found.stopped:
+        lines.append(f"  functions     stopped already: {CUT_OFF}, and this one goes on")
     if found.has_stack:
         lines.append(f"  deleted       schedules: {found.schedules}; stack {names.stack(project.name)}")
     if found.has_bucket:

@@ -34,8 +34,8 @@ def find(context: Context, call: calls.FindBucket) -> calls.BucketState:
     return "owned"
 
 
-def make(context: Context, _call: calls.CreateBucket) -> bool:
-    """Create the bucket in the context's region. Returns False if another account has a bucket of this name."""
+def make(context: Context, _call: calls.CreateBucket) -> calls.BucketCreation:
+    """Create the bucket in the context's region, unless it exists."""
     request: dict[str, Any] = {"Bucket": context.bucket}
     if context.aws.region != "us-east-1":  # S3 refuses us-east-1 as a LocationConstraint; it is the default
         request["CreateBucketConfiguration"] = {"LocationConstraint": context.aws.region}
@@ -43,11 +43,13 @@ def make(context: Context, _call: calls.CreateBucket) -> bool:
         _s3(context).create_bucket(**request)
     except ClientError as error:
         if code_of(error) == "BucketAlreadyOwnedByYou":
-            return True
+            return "made"
         if code_of(error) == "BucketAlreadyExists":
-            return False
+            return "taken"
+        if code_of(error) == "OperationAborted":
+            return "busy"
         raise
-    return True
+    return "made"
 
 
 def set_up(context: Context, call: calls.SetUpBucket) -> None:

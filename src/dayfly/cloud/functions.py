@@ -1,4 +1,7 @@
-"""Answer the calls about Lambda functions: invoke, stop and start one. project/runs/start.py decides what a function's answer means."""
+"""Answer the calls about Lambda functions: invoke, stop and start one, see whether one is stopped.
+
+project/runs/start.py decides what a function's answer means.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,18 @@ def invoke(context: Context, call: calls.Invoke) -> calls.Invoked | None:
     if "FunctionError" in answer:
         return calls.Invoked(answer={}, error=document.get("errorMessage") or answer["FunctionError"])
     return calls.Invoked(answer=document)
+
+
+def is_stopped(context: Context, call: calls.IsStopped) -> bool:
+    """Return whether no concurrency is reserved for the function: zero, not none."""
+    try:
+        answer = _lambda(context).get_function_concurrency(FunctionName=call.function)
+    except ClientError as error:
+        if code_of(error) == _ABSENT:
+            return False
+        raise
+    reserved: int | None = answer.get("ReservedConcurrentExecutions")
+    return reserved == 0
 
 
 def stop(context: Context, call: calls.StopFunction) -> None:

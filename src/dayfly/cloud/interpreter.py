@@ -74,6 +74,7 @@ ANSWERS: dict[type[calls.Call[Any]], Callable[[Context, Any], Any]] = {
     calls.CreateStack: stack.create,
     calls.UpdateStack: stack.update,
     calls.DeleteStack: stack.delete,
+    calls.ContinueRollback: stack.continue_rollback,
     calls.StackEvents: stack.events,
     calls.ListSchedules: schedules.list_all,
     calls.GetSchedule: schedules.get,
@@ -88,6 +89,7 @@ ANSWERS: dict[type[calls.Call[Any]], Callable[[Context, Any], Any]] = {
     calls.HasLinkedRole: discovery.has_linked_role,
     calls.CreateLinkedRole: discovery.make_linked_role,
     calls.Invoke: functions.invoke,
+    calls.IsStopped: functions.is_stopped,
     calls.StopFunction: functions.stop,
     calls.StartFunction: functions.start,
 }

@@ -53,24 +53,38 @@ def update(context: Context, call: calls.UpdateStack) -> bool:
 
 def delete(context: Context, call: calls.DeleteStack) -> None:
     """Request the deletion of a stack. An unknown name is not an error."""
-    _client(context).delete_stack(StackName=call.name)
+    request: dict[str, Any] = {"StackName": call.name}
+    if call.retain:
+        request["RetainResources"] = list(call.retain)
+    _client(context).delete_stack(**request)
+
+
+def continue_rollback(context: Context, call: calls.ContinueRollback) -> None:
+    """Request that the rollback of an update goes on, after it failed."""
+    _client(context).continue_update_rollback(StackName=call.name)
 
 
 def events(context: Context, call: calls.StackEvents) -> tuple[calls.StackEvent, ...]:
-    """Return the newest events of a stack, newest first: one page, about a hundred."""
+    """Return the events of the stack's newest change, newest first."""
+    found: list[calls.StackEvent] = []
     try:
-        answer = _client(context).describe_stack_events(StackName=call.name)
+        for page in _client(context).get_paginator("describe_stack_events").paginate(StackName=call.name):
+            found += [_event(each) for each in page["StackEvents"]]
+            if any(each.begins_change for each in found):
+                break
     except ClientError as error:
-        if _no_such_stack(error):
-            return ()
-        raise
-    return tuple(
-        calls.StackEvent(
-            resource=each.get("LogicalResourceId", ""),
-            status=each.get("ResourceStatus", ""),
-            reason=each.get("ResourceStatusReason", ""),
-        )
-        for each in answer["StackEvents"]
+        if not _no_such_stack(error):
+            raise
+    return calls.newest_change(found)
+
+
+def _event(each: dict[str, Any]) -> calls.StackEvent:
+    return calls.StackEvent(
+        resource=each.get("LogicalResourceId", ""),
+        status=each.get("ResourceStatus", ""),
+        reason=each.get("ResourceStatusReason", ""),
+        kind=each.get("ResourceType", ""),
+        physical=each.get("PhysicalResourceId", ""),
     )
 
 

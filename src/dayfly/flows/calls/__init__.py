@@ -14,6 +14,7 @@ from dayfly.flows.calls.account import (
     HasLinkedRole,
     Invoke,
     Invoked,
+    IsStopped,
     ListTypes,
     Offer,
     StartFunction,
@@ -22,6 +23,7 @@ from dayfly.flows.calls.account import (
 )
 from dayfly.flows.calls.bucket import (
     AbortSomeUploads,
+    BucketCreation,
     BucketSize,
     BucketState,
     CreateBucket,
@@ -56,6 +58,7 @@ from dayfly.flows.calls.objects import (
 from dayfly.flows.calls.schedules import CreateSchedule, DeleteSchedule, GetSchedule, ListSchedules, UpdateSchedule
 from dayfly.flows.calls.servers import CreateFleet, FindServer, FleetServers, ListServers, ReadConsole, TerminateServer
 from dayfly.flows.calls.stack import (
+    ContinueRollback,
     CreateStack,
     DeleteStack,
     FindStack,
@@ -64,6 +67,7 @@ from dayfly.flows.calls.stack import (
     StackEvent,
     StackEvents,
     UpdateStack,
+    newest_change,
 )
 
 __all__ = [
@@ -71,9 +75,11 @@ __all__ = [
     "PAGE",
     "AbortSomeUploads",
     "Arm",
+    "BucketCreation",
     "BucketSize",
     "BucketState",
     "Call",
+    "ContinueRollback",
     "CreateBucket",
     "CreateFleet",
     "CreateLinkedRole",
@@ -104,6 +110,7 @@ __all__ = [
     "Invoke",
     "Invoked",
     "IsArmed",
+    "IsStopped",
     "List",
     "ListFrom",
     "ListSchedules",
@@ -137,4 +144,5 @@ __all__ = [
     "UpdateStack",
     "Upload",
     "ask",
+    "newest_change",
 ]

@@ -107,6 +107,13 @@ class StartFunction(Call[None]):
 
 
 @dataclass(frozen=True)
+class IsStopped(Call[bool]):
+    """Find out whether a function is stopped. False when there is no such function."""
+
+    function: str
+
+
+@dataclass(frozen=True)
 class Invoke(Call[Invoked | None]):
     """Invoke a function with a JSON document and wait for its answer. None when there is no such function."""
 

@@ -11,6 +11,9 @@ from dayfly.flows.calls.call import Call
 BucketState = Literal["absent", "owned", "denied"]
 """`denied`: there is a bucket of this name, and it belongs to another account or these credentials may not see it."""
 
+BucketCreation = Literal["made", "taken", "busy"]
+"""`taken`: another account has a bucket of this name. `busy`: S3 still deletes the last one of this name, or another command makes it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class BucketSize:
@@ -28,8 +31,8 @@ class FindBucket(Call[BucketState]):
 
 
 @dataclass(frozen=True)
-class CreateBucket(Call[bool]):
-    """Create the project's bucket. False when another account has a bucket of this name."""
+class CreateBucket(Call[BucketCreation]):
+    """Create the project's bucket, unless it exists."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ CloudFormation answers before a change is complete. A flow waits by finding the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -34,11 +34,27 @@ class NoStack:
 
 @dataclass(frozen=True, kw_only=True)
 class StackEvent:
-    """One line of a stack's history. `resource` is a logical id; for the stack itself it is the stack's name."""
+    """One line of a stack's history. `resource` is a logical id; for the stack itself it is the stack's name.
+
+    `kind`: CloudFormation's type, such as AWS::SQS::Queue. `physical`: the name or id in the account; empty before there is one.
+    """
 
     resource: str
     status: str
     reason: str
+    kind: str = ""
+    physical: str = ""
+
+    @property
+    def begins_change(self) -> bool:
+        """Whether somebody asked for a creation, update, deletion or rollback here."""
+        return self.kind == "AWS::CloudFormation::Stack" and self.reason == "User Initiated"
+
+
+def newest_change(events: Sequence[StackEvent]) -> tuple[StackEvent, ...]:
+    """Return the events of the newest change. `events`: newest first."""
+    last = next((index for index, each in enumerate(events) if each.begins_change), len(events))
+    return tuple(events[: last + 1])
 
 
 @dataclass(frozen=True)
@@ -64,13 +80,24 @@ class UpdateStack(Call[bool]):
 
 @dataclass(frozen=True)
 class DeleteStack(Call[None]):
-    """Start to delete the stack of this name. Do nothing if there is none."""
+    """Start to delete the stack of this name. Do nothing if there is none.
+
+    `retain`: logical ids of resources that an earlier deletion could not delete; they stay in the account, outside any stack.
+    """
+
+    name: str
+    retain: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ContinueRollback(Call[None]):
+    """Start again to roll back an update of the stack of this name, whose rollback failed."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class StackEvents(Call[tuple[StackEvent, ...]]):
-    """List the newest events of the stack of this name, newest first. Empty when there is no such stack."""
+    """List the events of the newest change of the stack of this name, newest first. Empty when there is no such stack."""
 
     name: str

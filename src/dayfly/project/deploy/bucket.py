@@ -9,6 +9,7 @@ from dayfly.core import permissions
 from dayfly.errors import FileError, RightsError, Unclear, UnfinishedError, Vanished
 from dayfly.flows.calls import (
     AbortSomeUploads,
+    BucketCreation,
     BucketSize,
     BucketState,
     CreateBucket,
@@ -16,6 +17,7 @@ from dayfly.flows.calls import (
     DeleteSomeObjects,
     FindBucket,
     Flow,
+    Log,
     MeasureBucket,
     SetUpBucket,
     ask,
@@ -25,7 +27,9 @@ from dayfly.project.stack.given import all_tags
 from dayfly.project.waiting import ask_until
 
 ABORT_UPLOADS_AFTER_DAYS = 2
-_VISIBLE_WITHIN_S = 30
+MADE_WITHIN_S = 120
+"""How long to ask again for a bucket that was deleted a moment ago: S3 refuses its name until the deletion is complete."""
+_VISIBLE_WITHIN_S = _SET_UP_WITHIN_S = 30
 _DELETE_TRIES = 3
 
 
@@ -43,16 +47,43 @@ def bucket_exists(scope: Scope) -> Flow[bool]:
 def make_bucket(scope: Scope, tags: Mapping[str, str]) -> Flow[None]:
     """Create the bucket unless it exists, and set it up in either case."""
     if not (yield from bucket_exists(scope)):
-        if not (yield from ask(CreateBucket())):
-            raise FileError(f"bucket {scope.bucket} belongs to another account", hint="rename the project")
+        yield from _create(scope)
         yield from _wait_until_visible(scope)
-    yield from ask(
-        SetUpBucket(
-            policy=permissions.bucket_policy(scope.bucket),
-            tags=all_tags(scope.project, tags),
-            abort_uploads_after_days=ABORT_UPLOADS_AFTER_DAYS,
-        )
+    settings = SetUpBucket(
+        policy=permissions.bucket_policy(scope.bucket),
+        tags=all_tags(scope.project, tags),
+        abort_uploads_after_days=ABORT_UPLOADS_AFTER_DAYS,
     )
+
+    def set_up() -> Flow[bool]:
+        yield from ask(settings)
+        return True
+
+    # S3 refuses a setting while another command changes the bucket.
+    yield from ask_until(bool, set_up, every_s=max(scope.poll_s, 1), within_s=_SET_UP_WITHIN_S)
+
+
+def _create(scope: Scope) -> Flow[None]:
+    """Create the bucket. Raises FileError when its name is taken, UnfinishedError when S3 does not give it back in time."""
+    told: list[str] = []
+
+    def create() -> Flow[BucketCreation]:
+        made = yield from ask(CreateBucket())
+        if made == "busy" and not told:
+            told.append(f"bucket: S3 is not done with the last one of this name; asking again for {MADE_WITHIN_S} s")
+            yield from ask(Log(told[0], {}))
+        return made
+
+    made = yield from ask_until(
+        lambda made: made != "busy", create, every_s=max(scope.poll_s, 1), within_s=MADE_WITHIN_S
+    )
+    if made == "taken":
+        raise FileError(f"bucket {scope.bucket} belongs to another account", hint="rename the project")
+    if made == "busy":
+        raise UnfinishedError(
+            f"S3 has not completed the deletion of the last bucket {scope.bucket}; that can take an hour",
+            hint="dayfly deploy, later",
+        )
 
 
 def _wait_until_visible(scope: Scope) -> Flow[None]:

@@ -25,20 +25,20 @@ from dayfly.project.deploy.discovery import (
     find_pools,
     lacks_spot_role,
 )
-from dayfly.project.deploy.functions import start_functions
+from dayfly.project.deploy.functions import functions_stopped, start_functions
 from dayfly.project.deploy.packages import Folder, Packages, Say, build_packages, function_key
 from dayfly.project.deploy.schedules import sync_schedules
 from dayfly.project.deploy.scope import Scope
 from dayfly.project.deploy.versions import deployed, write_changes
 from dayfly.project.stack import given, template
-from dayfly.project.stack.change import StackWanted, apply_stack, is_current
+from dayfly.project.stack.change import StackWanted, apply_stack, is_current, must_be_made_again
 
 _UNKNOWN = LaunchSettings(template="", template_version="", role_id="", image="", root_device="", subnets=())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What a deploy finds in the account: images, pools and versions by job, network, stack."""
+    """What a deploy finds in the account: images, pools and versions by job, network, stack; whether the functions are stopped."""
 
     images: Mapping[str, FoundImage]
     network: FoundNetwork
@@ -46,6 +46,7 @@ class Found:
     stack: Stack | NoStack
     versions: Mapping[str, Version]
     lacks_spot_role: bool
+    stopped: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +83,7 @@ def look(scope: Scope, project: Project) -> Flow[Found]:
         stack=(yield from ask(FindStack(scope.stack))),
         versions=(yield from deployed(scope)),
         lacks_spot_role=(yield from lacks_spot_role(project)),
+        stopped=(yield from functions_stopped(scope.project)),
     )
 
 
@@ -122,6 +124,7 @@ def make_plan(
             changes=plan.job_changes(found.versions, wanted),
             schedules=plan.schedules(project.jobs, zone),
             stack=_stack_change(found.stack, digest),
+            starts=found.stopped,
         ),
         found=found,
         wanted=wanted,
@@ -177,6 +180,8 @@ def _sleep_until(since: datetime) -> Flow[None]:
 def _stack_change(stack: Stack | NoStack, digest: str) -> plan.StackChange:
     if isinstance(stack, NoStack):
         return "new"
+    if must_be_made_again(stack):
+        return "again"
     return "" if is_current(stack, digest) else "changes"
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dayfly.core.facts import Server
-from dayfly.errors import SupplyError, UnfinishedError
+from dayfly.errors import Refused, SupplyError, UnfinishedError
 from dayfly.flows.calls import BucketSize, FindStack, Flow, ListServers, Log, NoStack, Stack, TerminateServer, ask
 from dayfly.project.deploy.bucket import bucket_exists, delete_bucket, measure_bucket
-from dayfly.project.deploy.functions import stop_functions
+from dayfly.project.deploy.functions import functions_stopped, stop_functions
 from dayfly.project.deploy.open_runs import close_open_runs, open_runs
 from dayfly.project.deploy.schedules import job_schedules, remove_schedules
 from dayfly.project.deploy.scope import Scope
@@ -30,7 +30,7 @@ CLOSED_WITHIN_S = 30
 class Inventory:
     """Everything that a project has in a region now. `objects` and `bytes`: number and total size of the bucket's objects.
 
-    `open_runs`: the runs that are not closed, or hold a slot.
+    `open_runs`: the runs that are not closed, or hold a slot. `stopped`: an earlier destroy stopped the functions and was cut off.
     """
 
     servers: tuple[Server, ...]
@@ -40,6 +40,7 @@ class Inventory:
     objects: int
     bytes: int
     open_runs: tuple[str, ...] = ()
+    stopped: bool = False
 
     @property
     def has_stack(self) -> bool:
@@ -84,6 +85,7 @@ def take_inventory(scope: Scope) -> Flow[Inventory]:
         objects=size.objects,
         bytes=size.bytes,
         open_runs=(yield from open_runs(scope)),
+        stopped=(yield from functions_stopped(scope.project)),
     )
 
 
@@ -139,7 +141,7 @@ def _try_to_delete(stack: Stack, poll_s: float) -> Flow[str]:
     """Delete the stack. Returns why it is left, or an empty string. Does not raise, so that the rest is still deleted."""
     try:
         yield from delete_stack(stack, poll_s)
-    except (SupplyError, UnfinishedError) as error:
+    except (Refused, SupplyError, UnfinishedError) as error:
         return error.message
     yield from ask(Log("stack", {}))
     return ""

@@ -1,11 +1,37 @@
-"""Stop and start the project's two functions, launcher and sweeper. Both can launch servers."""
+"""Stop and start the project's two functions, launcher and sweeper. Both can launch servers.
+
+A destroy stops them first. If it is cut off, they stay stopped: no tick runs and no sweep, until a deploy or another destroy.
+"""
 
 from __future__ import annotations
 
 from dayfly.core import names
-from dayfly.errors import Refused, RightsError
-from dayfly.flows.calls import Flow, Log, StartFunction, StopFunction, ask
+from dayfly.errors import Refused, RightsError, Unclear, UnfinishedError
+from dayfly.flows.calls import Flow, IsStopped, Log, StartFunction, StopFunction, ask
 from dayfly.project.deploy.scope import Scope
+
+CUT_OFF = "a destroy was cut off"
+"""Why functions are stopped."""
+
+
+def functions_stopped(project: str) -> Flow[bool]:
+    """Return whether one of the functions is stopped; False if that cannot be seen."""
+    for function in (names.launcher_function(project), names.sweeper_function(project)):
+        try:
+            if (yield from ask(IsStopped(function))):
+                return True
+        except (Refused, RightsError, Unclear):
+            return False
+    return False
+
+
+def refuse_stopped(project: str) -> Flow[None]:
+    """Raise UnfinishedError if the functions are stopped."""
+    if (yield from functions_stopped(project)):
+        raise UnfinishedError(
+            f"the functions of {project} are stopped: {CUT_OFF}",
+            hint="dayfly destroy to finish it, or dayfly deploy to start them again",
+        )
 
 
 def stop_functions(scope: Scope) -> Flow[None]:

@@ -16,8 +16,8 @@ from dayfly.core.model import Agent, Code, Deployed, Job, JobSchedule, Removed, 
 from dayfly.project.file import durations
 
 Kind = Literal["new", "changed", "gone", "same"]
-StackChange = Literal["", "new", "changes"]
-"""What happens to the stack; empty: nothing."""
+StackChange = Literal["", "new", "again", "changes"]
+"""What happens to the stack; `again`: it is deleted and made again, because its creation or deletion failed; empty: nothing."""
 
 EVENT = '{"job": "%s", "tick": "<aws.scheduler.scheduled-time>", "source": "schedule"}'
 _ORDER: Mapping[Kind, int] = {"new": 0, "changed": 1, "gone": 2, "same": 3}
@@ -36,15 +36,16 @@ class JobChange:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Everything that a deploy would change."""
+    """Everything that a deploy would change. `starts`: the functions, which a destroy that was cut off left stopped."""
 
     changes: tuple[JobChange, ...]
     schedules: tuple[JobSchedule, ...]
     stack: StackChange
+    starts: bool = False
 
     @property
     def empty(self) -> bool:
-        return not self.stack and all(change.kind == "same" for change in self.changes)
+        return not (self.stack or self.starts) and all(change.kind == "same" for change in self.changes)
 
 
 def job_changes(existing: Mapping[str, Version], wanted: Mapping[str, Deployed]) -> tuple[JobChange, ...]:

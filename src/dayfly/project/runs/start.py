@@ -9,6 +9,7 @@ from typing import Any
 from dayfly.core import names
 from dayfly.errors import DayflyError, FileError, NotFoundError, RightsError, SupplyError, Unclear, UnfinishedError
 from dayfly.flows.calls import Flow, Invoke, Invoked, ask
+from dayfly.project.deploy.functions import refuse_stopped
 
 TRIES = 3
 """How often an event is sent if the answer is unclear. Events with the same `request` start only one run."""
@@ -25,7 +26,8 @@ _CLASSES: Mapping[int, type[DayflyError]] = {
 def send_event(project: str, event: Mapping[str, Any]) -> Flow[Mapping[str, Any]]:
     """Send the event, which must have a `request`, and return the launcher's answer.
 
-    Raises the launcher's refusal as its error, NotFoundError if there is no launcher, Unclear if it did not finish.
+    Raises the launcher's refusal as its error, NotFoundError if there is no launcher, UnfinishedError if it is stopped, Unclear if it
+    did not finish.
     """
     call = Invoke(names.launcher_function(project), json.dumps(dict(event)))
     last = ""
@@ -40,6 +42,7 @@ def send_event(project: str, event: Mapping[str, Any]) -> Flow[Mapping[str, Any]
         if not invoked.error:
             return _accepted(invoked)
         last = invoked.error
+    yield from refuse_stopped(project)
     raise Unclear(
         f"the launcher did not finish ({last})", hint="the sweeper continues the run within 5 minutes: dayfly runs"
     )

@@ -1,6 +1,7 @@
-"""Create, update or delete the project's stack, wait for CloudFormation, and find out why a change failed.
+"""Create, update or delete the project's stack, in whatever state it is, and wait for CloudFormation.
 
-The stack's content is built in template.py. Nothing here knows jobs.
+The stack's content is built in template.py, and failures.py says why a change failed. Nothing here knows jobs. docs/stack-states.md
+says what a deploy and a destroy do in each state.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from typing import Any
 from dayfly.core import names
 from dayfly.errors import Refused, SupplyError, UnfinishedError
 from dayfly.flows.calls import (
+    ContinueRollback,
     CreateStack,
     DeleteStack,
     FindStack,
     Flow,
+    Log,
     NoStack,
     ObjectUrl,
     PutNew,
@@ -26,6 +29,7 @@ from dayfly.flows.calls import (
     UpdateStack,
     ask,
 )
+from dayfly.project.stack import failures
 from dayfly.project.waiting import ask_until
 
 DIGEST_TAG = "dayfly:template"
@@ -34,8 +38,13 @@ INLINE_BYTES = 51_200
 """CloudFormation's limit for a template in the request itself; it reads a larger one from the bucket."""
 WITHIN_S = 900
 """How long to wait for CloudFormation."""
+DELETE_TRIES = 2
+"""How often the deletion of a stack is requested before it counts as failed."""
 _UPDATABLE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"}
-_ONLY_DELETABLE = {"CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"}
+_NEVER_RUN = "REVIEW_IN_PROGRESS"
+"""A stack whose change set was never executed: it has no resources, and nothing is in progress."""
+_ONLY_DELETABLE = {"CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED", _NEVER_RUN}
+_ROLLBACK_FAILED = "UPDATE_ROLLBACK_FAILED"
 _SUCCEEDED = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
 
 
@@ -54,7 +63,12 @@ class StackWanted:
 
 def is_busy(stack: Stack | NoStack) -> bool:
     """Return whether CloudFormation is changing the stack now."""
-    return stack.status.endswith("_IN_PROGRESS")
+    return stack.status.endswith("_IN_PROGRESS") and stack.status != _NEVER_RUN
+
+
+def must_be_made_again(stack: Stack | NoStack) -> bool:
+    """Return whether CloudFormation accepts only the deletion of the stack: its creation or deletion failed. It has no working sweeper."""
+    return stack.status in _ONLY_DELETABLE
 
 
 def digest_of(stack: Stack | NoStack) -> str:
@@ -75,10 +89,11 @@ def apply_stack(wanted: StackWanted, poll_s: float) -> Flow[Stack]:
     match stack:
         case NoStack():
             return (yield from _create(wanted, poll_s))
-        case Stack(status=status) if status in _ONLY_DELETABLE:
-            # Its creation or deletion failed, so CloudFormation only accepts a deletion. It has no working sweeper.
-            yield from delete_stack(stack, poll_s)
+        case Stack() if must_be_made_again(stack):
+            yield from _clear_name(stack, poll_s)
             return (yield from _create(wanted, poll_s))
+        case Stack(status=status) if status == _ROLLBACK_FAILED:
+            stack = yield from _roll_back(stack, poll_s)
     if is_busy(stack) and digest_of(stack) == wanted.digest:
         # Another deploy is already making the stack like this.
         return (yield from _finished(wanted, poll_s))
@@ -113,7 +128,7 @@ def _require_updatable(stack: Stack) -> None:
         raise _busy(stack.name, stack.status)
     if stack.status not in _UPDATABLE:
         raise UnfinishedError(
-            f"stack {stack.name} is {stack.status}; its sweeper may still be working, so dayfly does not delete it",
+            f"stack {stack.name} is {stack.status}; dayfly changes no stack in this state",
             hint=f"aws cloudformation describe-stack-events --stack-name {stack.name}",
         )
 
@@ -157,17 +172,77 @@ def _finished(wanted: StackWanted, poll_s: float) -> Flow[Stack]:
             f"stack {name} is still {stack.status} after {WITHIN_S // 60} minutes", hint="dayfly deploy"
         )
     if stack.status not in _SUCCEEDED:
-        raise SupplyError(
-            f"stack {name} failed at {(yield from why_failed(name))}",
-            hint=f"aws cloudformation describe-stack-events --stack-name {name}",
-        )
+        raise failures.failed_change(name, (yield from ask(StackEvents(name))), wanted.text)
     return stack
+
+
+def _roll_back(stack: Stack, poll_s: float) -> Flow[Stack]:
+    """Let CloudFormation go on with a rollback that failed, and return the stack. Raises SupplyError if it fails again."""
+    name = stack.name
+    yield from ask(Log(f"stack was {stack.status}: its rollback goes on first", {}))
+    yield from ask(ContinueRollback(name))
+    found = yield from _wait(name, lambda found: not is_busy(found), poll_s)
+    match found:
+        case Stack(status=status) if status in _UPDATABLE:
+            return found
+        case Stack(status=status) if status == _ROLLBACK_FAILED:
+            why = failures.first_failure((yield from ask(StackEvents(name))))
+            raise SupplyError(
+                f"stack {name} could not be rolled back: {why}",
+                hint=f"aws cloudformation continue-update-rollback --stack-name {name}"
+                " --resources-to-skip RESOURCE, then dayfly deploy",
+            )
+    raise _busy(name, found.status)
+
+
+def _clear_name(stack: Stack, poll_s: float) -> Flow[None]:
+    """Delete a stack that has no use, so that one of this name can be created.
+
+    What cannot be deleted is left behind if it has no name that the new stack needs: the user has been told, and can go on.
+    Raises SupplyError otherwise.
+    """
+    yield from ask(Log(f"stack was {stack.status}: it is deleted first", {}))
+    left = yield from _delete(stack, poll_s)
+    retained: dict[str, StackEvent] = {}
+    while left and failures.can_be_retained(left.values()) and not left.keys() <= retained.keys():
+        retained |= left
+        left = yield from _delete_once(stack, poll_s, retain=tuple(sorted(left)))
+    if left:
+        raise _undeletable(stack, left)
+    if retained:
+        yield from ask(Log(f"left behind, and no longer dayfly's: {failures.described(retained.values())}", {}))
 
 
 def delete_stack(stack: Stack, poll_s: float) -> Flow[None]:
     """Delete the stack and wait until it is gone. Raises SupplyError if CloudFormation could not delete all of it,
     UnfinishedError when it takes too long.
+
+    Nothing is left outside the stack, so that the next destroy finds it again.
     """
+    left = yield from _delete(stack, poll_s)
+    if left:
+        raise _undeletable(stack, left)
+
+
+def _undeletable(stack: Stack, left: Mapping[str, StackEvent]) -> SupplyError:
+    return SupplyError(
+        f"stack {stack.name} could not be deleted: {failures.described(left.values())}",
+        hint="remove what uses it, then dayfly destroy",
+    )
+
+
+def _delete(stack: Stack, poll_s: float) -> Flow[dict[str, StackEvent]]:
+    """Delete the stack, again if that fails: a network interface may outlive its server by a minute. Return what cannot be deleted."""
+    left: dict[str, StackEvent] = {}
+    for _ in range(DELETE_TRIES):
+        left = yield from _delete_once(stack, poll_s)
+        if not left:
+            break
+    return left
+
+
+def _delete_once(stack: Stack, poll_s: float, retain: tuple[str, ...] = ()) -> Flow[dict[str, StackEvent]]:
+    """Request the deletion and wait for its end. Return what could not be deleted. Raises UnfinishedError when it takes too long."""
 
     def is_gone(found: Stack | NoStack) -> bool:
         return found.id != stack.id
@@ -176,18 +251,16 @@ def delete_stack(stack: Stack, poll_s: float) -> Flow[None]:
         return is_gone(found) or found.status == "DELETE_FAILED"
 
     yield from _wait(stack.name, lambda found: is_gone(found) or _is_deletable(found), poll_s)
-    yield from ask(DeleteStack(stack.name))
+    yield from ask(DeleteStack(stack.name, retain))
     found = yield from _wait(stack.name, is_settled, poll_s)
     if is_gone(found):
-        return
-    if found.status == "DELETE_FAILED":
-        raise SupplyError(
-            f"stack {stack.name} could not be deleted: {(yield from why_failed(stack.name))}",
-            hint=f"aws cloudformation describe-stack-events --stack-name {stack.name}",
+        return {}
+    if found.status != "DELETE_FAILED":
+        raise UnfinishedError(
+            f"stack {stack.name} is still {found.status} after {WITHIN_S // 60} minutes", hint="dayfly destroy"
         )
-    raise UnfinishedError(
-        f"stack {stack.name} is still {found.status} after {WITHIN_S // 60} minutes", hint="dayfly destroy"
-    )
+    left = failures.undeleted((yield from ask(StackEvents(stack.name))))
+    return left or {stack.name: StackEvent(resource=stack.name, status=found.status, reason="no event says why")}
 
 
 def _is_deletable(stack: Stack | NoStack) -> bool:
@@ -200,19 +273,3 @@ def _wait(name: str, done: Callable[[Stack | NoStack], bool], poll_s: float) -> 
         return (yield from ask(FindStack(name)))
 
     return (yield from ask_until(done, look, every_s=poll_s, within_s=WITHIN_S))
-
-
-def why_failed(name: str) -> Flow[str]:
-    """Return the first resource that failed in the stack's newest change, and its reason."""
-    return first_failure(name, (yield from ask(StackEvents(name))))
-
-
-def first_failure(name: str, events: tuple[StackEvent, ...]) -> str:
-    """Return `RESOURCE: REASON` of the first failure in the newest change. `events`: the stack's, newest first."""
-    failed = ""
-    for event in events:
-        if event.status.endswith("FAILED") and event.resource != name:
-            failed = f"{event.resource}: {event.reason or 'no reason given'}"
-        if event.resource == name and event.reason == "User Initiated":
-            break
-    return failed or "an unknown resource: no event says why"
