@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from dayfly.core import names
 from dayfly.core.event import LaunchAt, Retry
+from dayfly.core.reasons import Source
 from dayfly.core.record_json import encode
 from dayfly.core.records import Cancel, FleetError
 from dayfly.core.sweeper_event import ServerState, StateChange
@@ -181,6 +182,28 @@ def test_two_ticks_at_once_never_overlap(seed, losing):
     interleave(cloud, actors, Random(seed), losing)
     assert all(len(alive) <= 1 for alive in alive_sets)
     finish_by_sweeps(cloud)
+    assert_all_over(cloud, ticks=2)
+
+
+@settings(max_examples=120, deadline=None)
+@given(seed=st.integers(0, 2**32), losing=st.sampled_from([0, 0.005, 0.03]), claimed=st.booleans())
+def test_missed_tick_run_later_by_two_people_has_one_server(seed, losing, claimed):
+    """Two people ask for a missed tick, one of them twice, while its late delivery and the next tick come and sweeps run."""
+    cloud = cloud_with(version(schedule=TWO_MINUTES, start_within_s=60))
+    cloud.now = TICK + timedelta(seconds=115)
+    if claimed:
+        cloud.run(delivery(cloud, 0).flow)
+    asked = [LaunchAt(job="pi", tick=TICK, source=Source.BACKFILL, request=request) for request in ("b1", "b1", "b2")]
+    actors = [Stepper(cloud, launch(one, acting_as("launcher"))) for one in asked]
+    actors += [delivery(cloud, 1), delivery(cloud, 2, minute=1), sweeper(cloud), sweeper(cloud)]
+    alive_sets: list[frozenset[str]] = []
+    for actor in actors:
+        actor.watch = lambda: alive_sets.append(alive_runs(cloud))
+    interleave(cloud, actors, Random(seed), losing, allowed=(Unclear, NotFoundError))
+    assert all(len(alive) <= 1 for alive in alive_sets), "two runs of a job that does not overlap"
+    finish_by_sweeps(cloud, 20)
+    attempts = [key for key in cloud.objects if key.endswith("/intent.json") and "22:41:00Z" in key]
+    assert len(attempts) <= 1, "a tick that is run later has one attempt"
     assert_all_over(cloud, ticks=2)
 
 

@@ -17,18 +17,15 @@ from dayfly.flows import calls
 from dayfly.flows.launch import launch
 from dayfly.flows.sweep import sweep_project
 from dayfly.flows.walk import walk
+from model import scenarios
 from model.cloud import TICK, TWO_MINUTES, ModelCloud, acting_as, cloud_with, version
+from model.scenarios import later, look, run_agents
 from model.stepper import Stepper
 from model.steps import RUN, cancel, due, retry, sweep, tick
 from model.transitions import LISTED_WITHIN, Transitions
 
 FULL = (FleetError(code="InsufficientInstanceCapacity", message=""),)
 NEXT = TICK + timedelta(minutes=1)
-
-
-def run_agents(cloud: ModelCloud, exit_code: int = 0) -> None:
-    for server in list(cloud.servers):
-        cloud.run_agent(server, exit_code)
 
 
 def whole_run(seen: Transitions) -> None:
@@ -74,11 +71,6 @@ def skipped_and_missed_ticks(seen: Transitions) -> None:
     late = seen.watch(cloud_with(version(start_within_s=60)))
     late.pass_time(61)
     tick(late)
-
-
-def look(cloud: ModelCloud) -> None:
-    """Let the observer see the states as they are now."""
-    cloud.answer(calls.Now())
 
 
 def absent_server(cloud: ModelCloud) -> str:
@@ -301,6 +293,7 @@ def finished_run_is_armed_late_and_retried(seen: Transitions) -> None:
 
 
 SCENARIOS = (
+    *scenarios.RUN_LATER,
     finished_run_is_armed_late_and_retried,
     whole_run,
     whole_run_that_may_overlap,
@@ -346,6 +339,7 @@ def random_run(seen: Transitions, seed: int) -> None:
     requests += [
         LaunchAt(job="pi", tick=NEXT, source="schedule", request="d2"),
         Retry(run=RUN, request="r"),
+        later(),
     ]
     for _ in range(4):
         actors = [Stepper(cloud, launch(chance.choice(requests), acting_as("launcher"))) for _ in range(2)]

@@ -53,6 +53,8 @@ def places(account: Account) -> dict[str, str]:
         "done day": "done/yesterday/x",
         "claim": names.claim_key(LIVE),
         "claim over": names.claim_key(OVER),
+        "backfill": names.backfill_key(LIVE),
+        "backfill over": names.backfill_key(OVER),
         "stray attempt": names.run_prefix(LIVE) + "x/intent.json",
         "high attempt": names.attempt_key(LIVE, 999_999, "intent"),
         **{record: names.attempt_key(LIVE, 1, record) for record in of_live},

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dayfly.core import names
-from dayfly.core.event import Retry
+from dayfly.core.event import LaunchAt, Retry
 from dayfly.flows import calls
 from model.cloud import PROJECT, ROLE
 from model.world_cloud import LOST_TAGS, WorldCloud
@@ -93,6 +93,8 @@ class Invariants:
     def record_is_true(self, key: str, last: str, record: dict[str, Any]) -> None:
         if last == "intent.json":
             self.an_unfinished_run_is_open(_run_of(key))
+        if last == "backfill.json":
+            self.a_second_claim_is_of_a_tick_that_did_not_run(_run_of(key), record)
         if last == "closed.json":
             self.closed_at[key] = self.number
             self.a_closed_outcome_is_true(_run_of(key), _attempt_of(key), record)
@@ -234,8 +236,8 @@ class Invariants:
             f"5: `latest` names {run}, no success",
         )
         need(all(one["key"] in self.cloud.objects for one in new["outputs"]), f"5: `latest` names {run}, half visible")
-        claim = self.claim(run)
-        need(claim["source"] == "schedule" or claim["publish"], f"5: {run} moved `latest` without being asked to")
+        claim = self.second_claim(run) or self.claim(run)
+        need(claim["source"] != "hand" or claim["publish"], f"5: {run} moved `latest` without being asked to")
         if old:
             forward = (run.tick, new["attempt"]) > (names.run_name(old["run"]).tick, old["attempt"])
             need(forward, f"5: `latest` moved from {old['run']} back to {run}")
@@ -259,6 +261,21 @@ class Invariants:
     def an_unfinished_run_is_open(self, run: names.RunName) -> None:
         """`open` comes first, so that a sweep finds every unfinished run by one LIST."""
         need(names.open_key(run) in self.cloud.objects, f"6: {run} has an attempt and is not open")
+
+    def a_second_claim_is_of_a_tick_that_did_not_run(self, run: names.RunName, record: dict[str, Any]) -> None:
+        """Every tick has one decision: a second claim says to run, and follows one that says not to."""
+        need(record["decision"] == "run", f"6: the second claim of {run} says {record['decision']}")
+        need(self.claim(run)["decision"] in ("missed", "skipped"), f"6: {run} was to run and has a second claim")
+        need(not self.attempts(run), f"6: {run} has an attempt and then a second claim")
+
+    def a_backfill_was_made(self, wanted: LaunchAt) -> None:
+        """A backfill that is answered as made is the request of the run, claimed or open; else it says what holds it up."""
+        run = names.RunName(wanted.job, wanted.tick)
+        if run in self.removed:
+            return
+        opened = _json(self.cloud.objects.get(names.open_key(run), b"{}"))
+        made = {each.get("request") for each in (opened, self.claim(run), self.second_claim(run))}
+        need(wanted.request in made, f"6: backfill {wanted.request} of {run} was answered as made and is nowhere")
 
     def no_run_is_forgotten(self, opened: dict[str, Any]) -> None:
         """A run is forgotten only when it has a claim, and its attempts are closed, with receipt and marker."""
@@ -298,6 +315,9 @@ class Invariants:
 
     def claim(self, run: names.RunName) -> dict[str, Any]:
         return _json(self.cloud.objects.get(names.claim_key(run), b"{}"))
+
+    def second_claim(self, run: names.RunName) -> dict[str, Any]:
+        return _json(self.cloud.objects.get(names.backfill_key(run), b"{}"))
 
     def attempts(self, run: names.RunName) -> list[int]:
         return [number for number in range(1, 30) if names.attempt_key(run, number, "intent") in self.cloud.objects]

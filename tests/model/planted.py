@@ -158,6 +158,19 @@ BUGS = (
         "    rules: Deployed | NotStored | Unreadable = facts.version(key)\n",
         "    rules: Deployed | NotStored | Unreadable = NotStored()\n",
     ),
+    Bug(
+        "a tick run later takes no turn",
+        "core/advance.py",
+        "        if facts.asked_for_later and facts.holder != str(facts.run):\n",
+        "        if False:\n",
+        test="tests/flows/test_backfill.py",
+    ),
+    Bug(
+        "the second claim does not count",
+        "flows/read.py",
+        "    for key in (names.backfill_key(run), names.claim_key(run)):\n",
+        "    for key in (names.claim_key(run),):\n",
+    ),
 )
 
 

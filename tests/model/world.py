@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
@@ -16,6 +15,7 @@ from typing import Any
 from dayfly.core import names
 from dayfly.core.event import LaunchAt, LaunchNow, LaunchRequest, Retry
 from dayfly.core.intervals import NORMAL
+from dayfly.core.reasons import Source
 from dayfly.core.sweeper_event import ServerState
 from dayfly.core.versions import write_version
 from dayfly.errors import DayflyError
@@ -29,6 +29,7 @@ from dayfly.project.deploy import plan
 from dayfly.project.runs.cancel import cancel
 from model.cloud import START, acting_as, version
 from model.invariants import Broken, Invariants, need
+from model.job_history import JobHistory, expression
 from model.stepper import Stepper
 from model.world_cloud import FULL, LOST_TAGS, WorldCloud
 
@@ -38,36 +39,6 @@ ACTOR_LIVES = timedelta(minutes=15)
 SHORT_JUMPS, LONG_JUMPS = (1, 5, 20, 70, 310, 700, 1000, 3700), (70, 310, 1000, 3700, 5 * 3600, 20 * 3600, 40 * 3600)
 BUG = re.compile(r": (?!Unclear|Refused|NotFoundError)([A-Z]\w*(?:Error|Exception)): ")
 """An error in a part of a sweep that is no refusal of AWS."""
-
-
-@dataclass
-class JobHistory:
-    """A job of a world: its fixed settings, and for each deploy the period of its schedule in minutes; 0 for none."""
-
-    name: str
-    settings: dict[str, Any]
-    periods: list[tuple[datetime, int]] = field(default_factory=list)
-
-    def ticks(self, until: datetime) -> Iterator[datetime]:
-        """Yield the ticks that are due before `until`, counted here by arithmetic."""
-        ends = [start for start, _ in self.periods[1:]]
-        for (start, period), end in zip(self.periods, [*ends, until], strict=True):
-            if not period:
-                continue
-            midnight = start.replace(hour=0, minute=0, second=0, microsecond=0)
-            number = -((midnight - start) // timedelta(minutes=period))
-            while (tick := midnight + number * timedelta(minutes=period)) < min(end, until):
-                number += 1
-                yield tick
-
-
-def expression(period: int) -> tuple[str, ...]:
-    """Return the schedule with a tick every `period` minutes from midnight on."""
-    if not period:
-        return ()
-    if period < 60:
-        return (f"*/{period} * * * *",)
-    return (f"0 */{period // 60} * * *",)
 
 
 @dataclass
@@ -219,7 +190,7 @@ class World:
         chance = self.chance
         for _ in range(chance.choice([0, 1, 2, 3])):
             request = f"r{chance.randint(1, 5)}"
-            what = chance.choice(["now", "at", "retry", "retry", "retry", "cancel", "walk", "walk"])
+            what = chance.choice(["now", "at", "later", "later", "retry", "retry", "retry", "cancel", "walk", "walk"])
             if what == "now":
                 self._launch(LaunchNow(job=focus.job, request=f"h{request}", publish=chance.random() < 0.5))
             elif what == "at":
@@ -227,12 +198,23 @@ class World:
                 self._launch(
                     LaunchAt(job=focus.job, tick=focus.tick, source="hand", request=f"b{request}", publish=publish)
                 )
+            elif what == "later":
+                self._launch(self._later(focus, request))
             elif what == "retry":
                 self._launch(Retry(run=focus, request=f"{request}{focus}", same_code=chance.random() < 0.3))
             elif what == "cancel":
                 self._start(cancel(focus, acting_as("cli:ben"), "ben", poll_s=5))
             else:
                 self._start(walk(focus, acting_as("cli:ben")))
+
+    def _later(self, focus: names.RunName, request: str) -> LaunchAt:
+        """Return the request for a tick that a person runs later: the run in focus, or any tick that became due."""
+        ticks = [
+            focus.tick,
+            *(tick for job in self.jobs if job.name == focus.job for tick in job.ticks(self.cloud.now)),
+        ]
+        tick = self.chance.choice([focus.tick, self.chance.choice(ticks)])
+        return LaunchAt(job=focus.job, tick=tick, source=Source.BACKFILL, request=f"l{request}{tick}")
 
     def _focus(self) -> names.RunName:
         """Return a run that people look at: an old one or a new one, if there is any."""
@@ -314,8 +296,11 @@ class World:
         if error is not None:
             need(isinstance(error, DayflyError) and not BUG.search(str(error)), f"an error of dayfly itself: {error!r}")
             return
-        if isinstance(one.wanted, Retry):
-            self.invariants.a_retry_was_made(one.wanted)
+        match one.wanted:
+            case Retry():
+                self.invariants.a_retry_was_made(one.wanted)
+            case LaunchAt(source=Source.BACKFILL):
+                self.invariants.a_backfill_was_made(one.wanted)
         if one.sweeps:
             self.invariants.a_sweep_ended_what_was_due(one.due)
         self.invariants.foreign_servers_are_untouched()
@@ -393,6 +378,7 @@ class World:
                 "calls": self.invariants.number,
                 "answers lost": self.cloud.answers_lost,
                 "removals": len(self.invariants.removed),
+                "backfills": sum(key.endswith("/backfill.json") for key in self.cloud.objects),
                 "retries": sum(attempt > 1 for _, attempt in self.invariants.sent.values()),
                 "servers": len(self.cloud.lives),
             }

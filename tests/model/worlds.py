@@ -9,7 +9,18 @@ from dataclasses import dataclass, field
 
 from model.world import World
 
-COUNTED = ("worlds", "calls", "answers lost", "crashes", "actors", "ticks", "servers", "retries", "removals")
+COUNTED = (
+    "worlds",
+    "calls",
+    "answers lost",
+    "crashes",
+    "actors",
+    "ticks",
+    "servers",
+    "retries",
+    "backfills",
+    "removals",
+)
 
 
 @dataclass

@@ -126,7 +126,8 @@ def test_ticks_in_a_row_that_never_started_are_one_line():
     cloud.pass_time(7 * 3600 + 1800)
     assert table(cloud) == (
         "RUN                   DUE (UTC)    OUTCOME    JOB  SERVER          NOTE\n"
-        "pi@2026-11-25T04:41Z  today 04:41  missed     -    -               6 ticks in a row never started, since Tue 23:41\n"
+        "pi@2026-11-25T04:41Z  today 04:41  missed     -    -               6 ticks in a row never started, "
+        "since Tue 23:41: dayfly run pi --tick 2026-11-25T04:41Z\n"
         "pi@2026-11-24T22:41Z  Tue 22:41    succeeded  0s   c8g.large spot  latest\n"
         "7 ticks: 1 succeeded, 6 missed\n"
         "next     dayfly show pi@2026-11-24T22:41Z"

@@ -300,8 +300,13 @@ def test_cancelled_run_shows_when_and_by_whom():
 @pytest.mark.parametrize(
     ("decision", "reason", "why", "last"),
     [
-        ("skipped", "overlap", "pi@2026-11-24T22:40:00Z was still running", "dayfly runs pi"),
-        ("missed", "late", "delivered 7200.0 s after the tick; start_within is 3600 s", "dayfly run pi"),
+        ("skipped", "overlap", "pi@2026-11-24T22:40:00Z was still running", "dayfly run pi --tick 2026-11-24T22:41Z"),
+        (
+            "missed",
+            "late",
+            "delivered 7200.0 s after the tick; start_within is 3600 s",
+            "dayfly run pi --tick 2026-11-24T22:41Z",
+        ),
     ],
 )
 def test_tick_that_was_not_run_says_why(decision, reason, why, last):

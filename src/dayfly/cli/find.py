@@ -18,6 +18,13 @@ def find_run(where: Target, project: Project, text: str) -> RunName:
     return where.interpreter(project.name).run(find.find_run(ref, zone_of(project, ref.job)))
 
 
+def find_run_or_tick(where: Target, project: Project, text: str) -> RunName:
+    """Return the run that `text` names, or the tick that never became one. Raises as `find_run`."""
+    ref = references.parse(text)
+    found = find.find_run_or_tick(ref, zone_of(project, ref.job), project.keep_s, ZoneInfo)
+    return where.interpreter(project.name).run(found)
+
+
 def zone_of(project: Project, job: str) -> ZoneInfo:
     """Return the job's time zone; UTC for a job that is no longer in the file."""
     if job in project.jobs:

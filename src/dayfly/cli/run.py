@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import click
 
-from dayfly.cli import deploy, launching, output, target, workspace
+from dayfly.cli import deploy, launching, lookup, output, target, workspace
+from dayfly.cli.find import zone_of
 from dayfly.cli.follow import follow
 from dayfly.cli.options import guest_option, json_option, local_option, wait_option
 from dayfly.core import names, texts
 from dayfly.core.model import Deployed, Project
+from dayfly.core.reasons import Source
 from dayfly.errors import FileError, NotFoundError
 from dayfly.project import formatting
 from dayfly.project.deploy.versions import deployed
-from dayfly.project.runs import references
+from dayfly.project.runs import references, ticks
 
 
 @click.command("run")
@@ -29,14 +32,29 @@ from dayfly.project.runs import references
     help="set an environment variable for this run; its value is recorded",
 )
 @click.option("--publish", is_flag=True, help="update `latest` if the run succeeds")
+@click.option(
+    "--tick",
+    "tick",
+    metavar="TIME",
+    help="run this missed or past tick: a date or a time in the job's zone, or UTC with Z",
+)
 @guest_option
 @local_option
 @json_option
 def run_command(
-    job: str, wait: bool, pairs: tuple[str, ...], publish: bool, guest: str | None, use_local: bool, as_json: bool
+    job: str,
+    wait: bool,
+    pairs: tuple[str, ...],
+    publish: bool,
+    tick: str | None,
+    guest: str | None,
+    use_local: bool,
+    as_json: bool,
 ) -> int:
-    """Run a job now."""
+    """Run a job now, or one of its ticks that did not run."""
     env = _env(pairs)
+    if publish and tick is not None:
+        raise FileError("--publish is not needed with --tick: a tick updates `latest` if it is newer")
     project = workspace.read_project()
     job = references.known_job(job, project.jobs)
     where = target.for_run(project, use_local=use_local, wait=wait, guest=guest)
@@ -44,14 +62,28 @@ def run_command(
     code = _code_line(where, project, job)
     if code and not as_json:
         output.line(output.labelled("code", code))
-    answer = launching.send(where, project.name, {"job": job, "env": env, "publish": publish})
+    event = {"job": job, "env": env, "publish": publish}
+    words = f"by hand: {_latest_words(publish=publish)}"
+    if tick is not None:
+        event |= _tick(where, project, job, tick)
+        words = "a tick of its schedule: `latest` is updated if it succeeds and is newer"
+    answer = launching.send(where, project.name, event)
     run = names.run_name(str(answer["run"]))
     if not as_json:
-        output.line(output.labelled("run", f"{run}, by hand: {_latest_words(publish=publish)}"))
+        output.line(output.labelled("run", f"{run}, {words}"))
         output.line()
     if wait:
         return follow(where, project, run, as_json=as_json)
     return _print_started(where, run, answer, as_json=as_json)
+
+
+def _tick(where: target.Target, project: Project, job: str, text: str) -> dict[str, str]:
+    """Return the fields of the event for a tick that runs later. Raises FileError, or NotFoundError with the nearest ticks."""
+    reference = ticks.parse(job, text)
+    with lookup.local_hints(use_local=where.is_local):
+        found = ticks.find_tick(reference, zone_of(project, job), project.keep_s, ZoneInfo)
+        run = where.interpreter(project.name).run(found)
+    return {"tick": names.utc_text(run.tick), "source": Source.BACKFILL}
 
 
 def _env(pairs: tuple[str, ...]) -> dict[str, str]:
@@ -91,12 +123,12 @@ def _code_line(where: target.Target, project: Project, job: str) -> str:
 
 def _print_started(where: target.Target, run: names.RunName, answer: Mapping[str, Any], *, as_json: bool) -> int:
     """Print the launcher's answer. Returns the exit code: 0 if the run starts."""
-    starts = answer.get("decision") == "run"
+    starts = answer.get("decision") in ("run", "waiting")
     exit_code = 0 if starts else 1
     if as_json:
         output.document({"target": where.facts(), **answer})
         return exit_code
-    if starts:
+    if answer.get("decision") == "run":
         output.line(output.labelled("server", str(answer.get("server") or "none yet; the sweeper asks again")))
     else:
         output.line(output.labelled(str(answer.get("decision")), f"{run}: {answer.get('why')}"))

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from dayfly.cli import output, workspace
-from dayfly.cli.find import find_run, zone_of
+from dayfly.cli.find import find_run_or_tick, zone_of
 from dayfly.cli.lookup import deployed_target, local_hints, note_if_slow
 from dayfly.cli.options import json_option, local_option, utc_option
 from dayfly.project.runs.details import look_up
@@ -24,7 +24,7 @@ def show_command(run_name: str, utc: bool, use_local: bool, as_json: bool) -> in
     project = workspace.read_project()
     where = deployed_target(project, use_local=use_local, as_json=as_json)
     with note_if_slow("reading the records of the run"), local_hints(use_local=use_local):
-        run = find_run(where, project, run_name)
+        run = find_run_or_tick(where, project, run_name)
         details = where.interpreter(project.name).run(look_up(run))
     if as_json:
         output.document({"target": where.facts(), **show_document(details, local=use_local)})

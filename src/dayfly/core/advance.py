@@ -49,9 +49,13 @@ def next_step(facts: Facts, now: datetime, intervals: Intervals = NORMAL) -> Ste
     match facts.claim:
         case Claim(decision=Decision.RUN) as claim:
             return _claimed(facts, claim, now, intervals)
-        case Claim(decision=decision, why=why):
-            return effects.finish(facts, 0, decision, f"{decision}: {why}")
+        case Claim() as claim if not facts.asked_for_later:
+            return _not_run(facts, claim)
     return _before_claim(facts, now)
+
+
+def _not_run(facts: Facts, claim: Claim) -> Step:
+    return effects.finish(facts, 0, claim.decision, f"{claim.decision}: {claim.why}")
 
 
 def _claimed(facts: Facts, claim: Claim, now: datetime, intervals: Intervals) -> Step:
@@ -103,8 +107,18 @@ def _undecided(facts: Facts, opened: Opened, now: datetime) -> Step:
         for free in effects.free_unreadable_slot(facts, 0):
             return free
         if not facts.holder:
-            return step.TakeSlot(reason="runs of this job do not overlap")
-    return step.Decide(claim=claims.decide(facts, opened, now), reason="open, without a claim")
+            # No two slots of a run are alike: the first claim, if there is one, took it as attempt 0.
+            attempt = int(isinstance(facts.claim, Claim))
+            return step.TakeSlot(reason="runs of this job do not overlap", attempt=attempt)
+        if facts.asked_for_later and facts.holder != str(facts.run):
+            return step.WaitForSlot(reason=f"the slot is held by {facts.holder}")
+    decided = claims.decide(facts, opened, now)
+    match facts.claim:
+        case Claim() as claim if decided.decision == Decision.RUN:
+            return step.Decide(claim=decided, again=True, reason=f"{claim.decision}, and asked for by a person")
+        case Claim() as claim:
+            return _not_run(facts, claim)
+    return step.Decide(claim=decided, reason="open, without a claim")
 
 
 # --- before the election ------------------------------------------------------------------------------------------------

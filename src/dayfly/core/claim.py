@@ -54,9 +54,22 @@ def why_rejected(facts: Facts, opened: Opened, now: datetime, zones: Zones) -> s
         return f"{facts.run.job} was removed from the project on {utc_text(version.effective_from)}"
     if facts.run.tick > now + EARLY:
         return f"{tick} is in the future"
-    if opened.source == Source.SCHEDULE and not ticks.is_due(version.job.timetable, facts.run.tick, zones):
-        return f"{tick} is not a tick of the schedule in force then: {', '.join(version.job.schedule) or 'none'}"
-    return ""
+    if opened.source == Source.HAND:
+        return ""
+    return _why_not_due(ticks.in_force(facts.versions, facts.run.tick), facts.run.tick, zones)
+
+
+def _why_not_due(version: Version | Unreadable | None, tick: datetime, zones: Zones) -> str:
+    """Return why a time is not a tick of the version in force then; empty when it is one."""
+    match version:
+        case Deployed(job=job) if ticks.is_due(job.timetable, tick, zones):
+            return ""
+        case Deployed(job=job):
+            schedule = ", ".join(job.schedule) or "none"
+            return f"{utc_text(tick)} is not a tick of the schedule in force then: {schedule}"
+        case Unreadable() as unreadable:
+            return str(unreadable)
+    return f"it was not deployed at {utc_text(tick)}"
 
 
 def decide(facts: Facts, opened: Opened, now: datetime) -> Claim:
@@ -97,7 +110,15 @@ def _choose(facts: Facts, opened: Opened, version: Version | Unreadable | None, 
             ClaimReason.NONE,
             f"the {opened.by or 'schedule'} delivered it {_seconds(delay)} after the tick",
         )
-    return _Choice(Decision.RUN, ClaimReason.NONE, f"by {opened.by or 'hand'}")
+    return _Choice(Decision.RUN, ClaimReason.NONE, f"by {opened.by or 'hand'}{_before(facts)}")
+
+
+def _before(facts: Facts) -> str:
+    """Return what the first claim says of a tick that a person asked for later."""
+    match facts.claim:
+        case Claim(decision=decision, why=why):
+            return f"; it was {decision}: {why}"
+    return ""
 
 
 def asked_for(facts: Facts, number: int) -> str:

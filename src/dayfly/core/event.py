@@ -26,7 +26,10 @@ EXAMPLE = '{"job": "pi", "tick": "2026-11-24T22:41:00Z", "source": "schedule"}'
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchAt:
-    """A run of a job at a tick. The tick is the idempotency key: two events with the same tick start one run."""
+    """A run of a job at a tick. The tick is the idempotency key: two events with the same tick start one run.
+
+    With source backfill, a tick that was missed or skipped runs after all.
+    """
 
     job: str
     tick: datetime
@@ -77,8 +80,8 @@ def launch_request(event: Any, request: str) -> LaunchRequest:
     if "tick" in event:
         tick = _tick(event)
         return LaunchAt(job=job, tick=tick, source=source, env=env, publish=publish, by=by, request=request)
-    if source == Source.SCHEDULE:
-        raise _invalid("an event with source schedule must have a tick")
+    if source != Source.HAND:
+        raise _invalid(f"an event with source {source} must have a tick")
     return LaunchNow(job=job, env=env, publish=publish, by=by, request=request)
 
 
@@ -130,7 +133,7 @@ def _source(event: Mapping[str, Any]) -> Source:
     try:
         return Source(text)
     except ValueError:
-        raise _invalid(f"source must be schedule or hand, not {_shown(text)}") from None
+        raise _invalid(f"source must be schedule, hand or backfill, not {_shown(text)}") from None
 
 
 def _tick(event: Mapping[str, Any]) -> datetime:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from dayfly.core import names
 from dayfly.core.model import LONGEST_LIFETIME, Deployed, Removed, Version
-from dayfly.core.reasons import Decision, Flaw
+from dayfly.core.reasons import Decision, Flaw, Source
 from dayfly.core.records import (
     Absent,
     Cancel,
@@ -331,10 +331,26 @@ class Facts:
 
     @property
     def not_run(self) -> bool:
-        """Return whether the claim says not to run."""
+        """Return whether the claim says not to run, and nobody asked for the tick since."""
         match self.claim:
             case Claim(decision=decision):
-                return decision != Decision.RUN
+                return decision != Decision.RUN and not self.asked_for_later
+        return False
+
+    @property
+    def undecided(self) -> bool:
+        """Return whether a claim is to be decided: there is none, or it says not to run and a person asked for the tick since."""
+        match self.claim:
+            case Claim(decision=decision):
+                return decision != Decision.RUN and self.asked_for_later
+        return isinstance(self.claim, NotStored)
+
+    @property
+    def asked_for_later(self) -> bool:
+        """Return whether the run is open because a person asked for its tick later."""
+        match self.opened:
+            case WithEtag(record=Opened(source=Source.BACKFILL, retry=None, removing=False)):
+                return True
         return False
 
     @property
@@ -361,14 +377,6 @@ class Facts:
         """Return the version with this key."""
         known = {each.key: each for each in self.versions if not isinstance(each, Removed)}
         return known.get(key, NOT_STORED)
-
-    @property
-    def unreadable(self) -> tuple[Unreadable, ...]:
-        """Return all objects of the run, its job's slot and its job's `latest` that cannot be read."""
-        single = (self.opened, self.claim, self.slot, self.cancel, self.latest, *self.versions)
-        records = [each.record if isinstance(each, WithEtag) else each for each in single]
-        own = [each for each in records if isinstance(each, Unreadable)]
-        return (*own, *(each for attempt in self.attempts for each in attempt.unreadable))
 
     @property
     def broken(self) -> tuple[Unreadable, ...]:

@@ -178,6 +178,11 @@ def claim_key(run: RunName) -> str:
     return run_prefix(run) + "claim.json"
 
 
+def backfill_key(run: RunName) -> str:
+    """Return the key of the second claim of a tick: it did not run, and a person asked for it later."""
+    return run_prefix(run) + "backfill.json"
+
+
 def attempt_key(run: RunName, attempt: int, record: str) -> str:
     """Return the key of an attempt's record: intent, cancel, spot-refused, server, sent, absent, end, closed or receipt."""
     return f"{run_prefix(run)}{attempt}/{record}.json"

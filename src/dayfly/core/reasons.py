@@ -13,6 +13,8 @@ class Source(StrEnum):
 
     SCHEDULE = "schedule"
     HAND = "hand"
+    BACKFILL = "backfill"
+    """A person asked for a tick of the schedule that did not run."""
 
 
 class Decision(StrEnum):

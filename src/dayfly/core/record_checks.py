@@ -33,7 +33,7 @@ def belongs(record: object, key: str) -> bool:
         case Opened(run=run):
             return key == names.open_key(names.run_name(run))
         case Claim(run=run):
-            return key == names.claim_key(names.run_name(run))
+            return key in (names.claim_key(names.run_name(run)), names.backfill_key(names.run_name(run)))
         case Intent(attempt=attempt):
             return key.endswith(f"/{attempt}/{Intent.file}.json")
         case Slot(holder=run):

@@ -59,7 +59,10 @@ class Slot:
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """`claim.json`: what was decided about this tick, once. `version` is empty when none was deployed."""
+    """`claim.json`: what was decided about this tick, once. `version` is empty when none was deployed.
+
+    `backfill.json` is the same kind of record: a person asked for a tick whose claim says not to run. Then this one counts.
+    """
 
     run: str
     decision: Decision

@@ -15,7 +15,7 @@ class State(StrEnum):
     NEEDS_SLOT = "open, without its job's slot"
     NEEDS_DECISION = "open, undecided"
     NEEDS_INTENT = "to run, no attempt intended"
-    WAITS_FOR_SLOT = "to be retried, another run holds the slot"
+    WAITS_FOR_SLOT = "to be retried or run later, another run holds the slot"
     NEEDS_SERVER = "intended, EC2 not asked"
     GETS_NO_SERVER = "no server will come"
     NEEDS_KILL_SCHEDULE = "a server without its kill schedule"
@@ -56,15 +56,15 @@ TABLE: dict[State, Row] = {
         step="take the slot",
         writes="slots/JOB.json",
         then=(State.NEEDS_DECISION, State.NEEDS_INTENT),
-        events=(State.WAITS_FOR_SLOT,),
+        events=(State.WAITS_FOR_SLOT, State.NEEDS_MARKER),
     ),
     State.NEEDS_DECISION: Row(
         step="decide",
-        writes="claim.json",
+        writes="claim.json or backfill.json",
         then=(State.NEEDS_INTENT, State.HOLDS_SLOT, State.NEEDS_MARKER),
         events=(State.NEEDS_SLOT,),
     ),
-    State.WAITS_FOR_SLOT: Row(step="wait", events=(State.NEEDS_SLOT,)),
+    State.WAITS_FOR_SLOT: Row(step="wait", events=(State.NEEDS_SLOT, State.NEEDS_DECISION, State.NEEDS_MARKER)),
     State.NEEDS_INTENT: Row(step="intend", writes="N/intent.json", then=(State.NEEDS_SERVER, State.GETS_NO_SERVER)),
     State.NEEDS_SERVER: Row(
         step="ask EC2",
@@ -132,6 +132,7 @@ TABLE: dict[State, Row] = {
         step="nothing",
         events=(
             State.NEEDS_SLOT,
+            State.NEEDS_DECISION,
             State.WAITS_FOR_SLOT,
             State.NEEDS_INTENT,
             State.HOLDS_SLOT,
@@ -141,5 +142,6 @@ TABLE: dict[State, Row] = {
     ),
 }
 
-FIRST_STATES = (State.NEEDS_SLOT, State.NEEDS_DECISION, State.NEEDS_MARKER)
-"""The states in which a run begins: opened, with or without the need for a slot; or claimed as missed by the sweeper."""
+FIRST_STATES = (State.NEEDS_SLOT, State.NEEDS_DECISION, State.WAITS_FOR_SLOT, State.NEEDS_MARKER)
+"""The states in which a run begins: opened, with or without the need for a slot, which a tick that a person runs later waits for;
+or claimed as missed by the sweeper."""

@@ -59,10 +59,11 @@ class TakeSlot(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class Decide(Step):
-    """Write this claim."""
+    """Write this claim. `again`: a first one says not to run, and a person asked for the tick later."""
 
     state = State.NEEDS_DECISION
     claim: Claim
+    again: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

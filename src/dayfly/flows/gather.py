@@ -48,7 +48,7 @@ def gather(run: names.RunName, seen: tuple[Server, ...] = ()) -> Flow[Facts]:
     slot = yield from read.with_etag(Slot, names.slot_key(run.job))
     opened = yield from read.with_etag(Opened, names.open_key(run))
     keys = yield from ask(List(names.run_prefix(run)))
-    claim = yield from _listed(Claim, names.claim_key(run), keys)
+    claim = yield from read.claim(run, keys)
     attempts: list[Attempt] = []
     for number in attempt_numbers(run, keys):
         attempts += yield from _attempt(run, number, keys, servers, now)
@@ -231,7 +231,7 @@ def _versions(facts: Facts, now: datetime) -> Flow[tuple[Version | Unreadable, .
             case version:
                 found.append(version)
     match facts.claim, facts.opened:
-        case NotStored(), WithEtag(record=Opened() as opened):
+        case NotStored() | Claim(), WithEtag(record=Opened() as opened) if facts.undecided:
             found += yield from read.in_force(facts.run.job, claims.decided_at(opened, facts.run.tick, now))
         case Claim(), WithEtag(record=Opened(retry=int())):
             found += yield from read.in_force(facts.run.job, now)

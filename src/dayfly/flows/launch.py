@@ -20,6 +20,7 @@ from dayfly.core.records import Claim, Elected, Opened, Requested, Sent
 from dayfly.errors import NotFoundError
 from dayfly.flows import read
 from dayfly.flows.actor import Actor
+from dayfly.flows.backfill import backfill
 from dayfly.flows.calls import Flow, List, Log, Now, PutNew, ask
 from dayfly.flows.gather import attempt_numbers, gather
 from dayfly.flows.steps import UNREAD
@@ -54,6 +55,8 @@ def launch(wanted: LaunchRequest, actor: Actor) -> Flow[LaunchResult]:
     match wanted:
         case Retry():
             return _retry(wanted, actor)
+        case LaunchAt(source=Source.BACKFILL):
+            return backfill(wanted, actor)
         case LaunchAt():
             return _launch_tick(wanted, actor)
         case LaunchNow():
@@ -91,7 +94,7 @@ def _delivered_again(run: names.RunName, keys: tuple[str, ...], actor: Actor) ->
     for number in attempt_numbers(run, keys)[-1:]:
         if names.attempt_key(run, number, Sent.file) not in keys:
             continue
-        match (yield from read.record(Claim, names.claim_key(run))), (yield from read.election(run, number)):
+        match (yield from read.claim(run, keys)), (yield from read.election(run, number)):
             case Claim() as claimed, Elected(server=server):
                 return Delivered(run=run, claim=claimed, attempt=number, server=server)
     return (yield from walk(run, actor))
@@ -250,8 +253,15 @@ def _last_attempt(run: names.RunName, facts: Facts) -> int:
     if facts.is_open:
         raise NotFoundError(f"{run} is not over yet: wait for its end, or cancel it", hint=f"dayfly show {run}")
     if isinstance(facts.attempt, NoAttempt):
-        raise NotFoundError(f"{run} never had a server ({claim.decision}: {claim.why})", hint=f"dayfly run {run.job}")
+        raise NotFoundError(f"{run} never had a server ({claim.decision}: {claim.why})", hint=_instead(run, claim))
     return facts.attempt.number
+
+
+def _instead(run: names.RunName, claim: Claim) -> str:
+    """Return the command that runs what never had a server: the tick, or the job again by hand."""
+    if claim.source == Source.HAND:
+        return f"dayfly run {run.job}"
+    return f"dayfly run {run.job} --tick {names.utc_text(run.tick)}"
 
 
 def _no_such(run: names.RunName) -> NotFoundError:

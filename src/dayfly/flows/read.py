@@ -15,7 +15,7 @@ from dayfly.core.model import Version
 from dayfly.core.reasons import Flaw
 from dayfly.core.record_checks import belongs
 from dayfly.core.record_json import BadRecord, decode, decode_election, read_json
-from dayfly.core.records import Elected, Election, Ended, Started
+from dayfly.core.records import Claim, Elected, Election, Ended, Started
 from dayfly.core.versions import read_version
 from dayfly.errors import DayflyError
 from dayfly.flows.calls import LARGEST_RECORD, Call, Flow, Get, ListFrom, Log, Stored, TooLarge, ask
@@ -37,6 +37,14 @@ def with_etag(kind: type[R], key: str) -> Flow[WithEtag[R] | WithEtag[Unreadable
 def record(kind: type[R], key: str) -> Flow[R | NotStored | Unreadable]:
     """Return a record."""
     return (yield from _content(key, lambda body: decode(kind, body), LARGEST.get(kind, LARGEST_RECORD)))
+
+
+def claim(run: names.RunName, keys: tuple[str, ...]) -> Flow[Claim | NotStored | Unreadable]:
+    """Return the claim of a run that counts: the second one, if there is one. `keys`: the listing of the run's records."""
+    for key in (names.backfill_key(run), names.claim_key(run)):
+        if key in keys:
+            return (yield from record(Claim, key))
+    return NOT_STORED
 
 
 def election(run: names.RunName, attempt: int) -> Flow[Election | NotStored | Unreadable]:

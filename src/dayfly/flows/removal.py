@@ -52,7 +52,7 @@ def _may_be_latest(run: names.RunName) -> Flow[bool]:
 def _with_request(run: names.RunName, keys: tuple[str, ...]) -> list[tuple[type[Intent] | type[Claim], str]]:
     """Return the records that name a request, each with its key: the run's claim, and the intent of each attempt."""
     intents = [(Intent, key) for key in keys if key.endswith("/intent.json")]
-    claims = [(Claim, key) for key in keys if key == names.claim_key(run)]
+    claims = [(Claim, key) for key in keys if key in (names.claim_key(run), names.backfill_key(run))]
     return [*intents, *claims]
 
 

@@ -96,7 +96,10 @@ def _take_slot(found: TakeSlot, facts: Facts, _actor: Actor, now: datetime) -> F
 
 
 def _decide(found: Decide, facts: Facts, _actor: Actor, _now: datetime) -> Flow[Taken]:
-    first = yield from ask(calls.PutNew(names.claim_key(facts.run), encode(found.claim)))
+    key = names.claim_key(facts.run)
+    if found.again:
+        key = names.backfill_key(facts.run)
+    first = yield from ask(calls.PutNew(key, encode(found.claim)))
     if first and found.claim.decision == Decision.RUN:
         return replace(facts, claim=found.claim)
     return Outdated()

@@ -54,6 +54,8 @@ def answer(result: LaunchResult) -> dict[str, Any]:
     if facts.attempts and facts.attempt.number < facts.attempt_number:
         # The retry has no intent yet, so the newest attempt, with its server, is the one before the retry.
         return {**found, "decision": "waiting", "attempt": facts.attempt_number}
+    if facts.undecided and facts.asked_for_later:
+        return {**found, "decision": "waiting"}
     match facts.claim:
         case Claim() as claim:
             found |= _decision(claim)

@@ -5,17 +5,18 @@ references.py parses a RUN argument.
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from dayfly.core import names
 from dayfly.core.reasons import Outcome
 from dayfly.core.records import Latest
+from dayfly.core.ticks import Zones
 from dayfly.errors import NotFoundError
 from dayfly.flows import read
 from dayfly.flows.calls import Flow
 from dayfly.project.runs import references
-from dayfly.project.runs.list_runs import finished_days, finished_on, open_runs, runs_with_records
+from dayfly.project.runs.list_runs import expected_ticks, finished_days, finished_on, open_runs, runs_with_records
 from dayfly.project.runs.references import RunReference
 
 _DAY = timedelta(days=1)
@@ -34,6 +35,22 @@ def find_run(reference: RunReference, zone: ZoneInfo) -> Flow[names.RunName]:
     except NotFoundError:
         every = yield from runs_with_records(reference.job)
         return references.resolve(reference, (*opened, *every), zone)
+
+
+def find_run_or_tick(reference: RunReference, zone: ZoneInfo, keep_s: int, zones: Zones) -> Flow[names.RunName]:
+    """Return the run that the reference means, or the tick that never became one, as `runs` lists them.
+
+    `keep_s`: older ticks are not listed. Raises NotFoundError with the nearest names.
+    """
+    try:
+        return (yield from find_run(reference, zone))
+    except NotFoundError:
+        if reference.day is None:
+            raise
+        since = datetime.combine(reference.day - _DAY, time(), UTC)
+        ticks = yield from expected_ticks(reference.job, since, since + 3 * _DAY, keep_s, zones)
+        every = yield from runs_with_records(reference.job)
+        return references.resolve(reference, (*ticks, *every), zone)
 
 
 def _around(job: str, day: date) -> Flow[tuple[names.RunName, ...]]:

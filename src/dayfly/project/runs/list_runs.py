@@ -150,7 +150,8 @@ def _latest(jobs: Iterable[str]) -> Flow[dict[str, str]]:
 
 def _missed(job: str, query: RunQuery, zones: Zones, known: Mapping[names.RunName, RunRow]) -> Flow[list[RunRow]]:
     """Return the expected ticks that are not among the known runs and can no longer start."""
-    absent = [run for run in (yield from _expected(job, query, zones)) if run not in known]
+    expected = yield from expected_ticks(job, query.since, query.until, query.keep_s, zones)
+    absent = [run for run in expected if run not in known]
     recorded: set[names.RunName] = set()
     for day in sorted({run.tick.date() for run in absent}):
         recorded.update((yield from runs_with_records(job, day.isoformat())))
@@ -165,14 +166,14 @@ def _missed(job: str, query: RunQuery, zones: Zones, known: Mapping[names.RunNam
     return found
 
 
-def _expected(job: str, query: RunQuery, zones: Zones) -> Flow[list[names.RunName]]:
+def expected_ticks(job: str, since: datetime, until: datetime, keep_s: int, zones: Zones) -> Flow[list[names.RunName]]:
     """Return the ticks of the schedules in force that are older than `start_within`, newest version first."""
     now = yield from ask(Now())
-    oldest = max(query.since, now - timedelta(seconds=query.keep_s))
+    oldest = max(since, now - timedelta(seconds=keep_s))
     found: list[names.RunName] = []
     keys = yield from _named((yield from ask(List(names.version_prefix(job)))), _version_key)
-    for period in reversed(ticks.periods(keys, query.until)):
-        start, end = max(period.start, oldest), min(period.end, query.until)
+    for period in reversed(ticks.periods(keys, until)):
+        start, end = max(period.start, oldest), min(period.end, until)
         if start >= end or len(found) >= _MOST_TICKS:
             continue
         version = yield from read.version(period.key)

@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 
 from dayfly.core.names import JOB_NAME, RunName
 from dayfly.errors import FileError, NotFoundError
+from dayfly.project import formatting
 
 _WHEN = re.compile(r"(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d)(:\d\d)?(Z?))?", re.ASCII)
 _MOST_LISTED = 5
@@ -70,17 +71,17 @@ def resolve(reference: RunReference, runs: Iterable[RunName], zone: tzinfo) -> R
         raise NotFoundError(f"{reference.job} has no runs yet", hint=f"dayfly run {reference.job}")
     if reference.when is None:
         return own[-1]
-    matching = [run for run in own if _matches(reference, run, zone)]
+    matching = [run for run in own if matches(reference, run, zone)]
     if len(matching) == 1:
         return matching[0]
     if matching:
         raise NotFoundError(
             f"{reference.text} matches {len(matching)} runs; pick one",
-            lines=_choices(matching[-_MOST_LISTED:], own),
+            lines=choices(matching[-_MOST_LISTED:], own),
             hint=_show(matching, own),
         )
-    near = _nearest(reference.when, own, zone)
-    raise NotFoundError(f"there is no run {reference.text}", lines=_choices(near, own), hint=_show(near, own))
+    near = nearest(reference, own, zone)
+    raise NotFoundError(f"there is no run {reference.text}", lines=choices(near, own), hint=_show(near, own))
 
 
 def known_job(name: str, jobs: Iterable[str]) -> str:
@@ -109,7 +110,14 @@ def unique_name(run: RunName) -> str:
     return short(run)
 
 
-def _matches(reference: RunReference, run: RunName, zone: tzinfo) -> bool:
+def run_tick(run: RunName, *, local: bool) -> str:
+    """Return the command that runs a tick later: `dayfly run ingest --tick 2026-11-24T01:30Z`."""
+    tick = unique_name(run).removeprefix(f"{run.job}@")
+    return formatting.dayfly("run", run.job, "--tick", tick, local=local)
+
+
+def matches(reference: RunReference, run: RunName, zone: tzinfo) -> bool:
+    """Return whether the reference means this run; `zone` is the job's."""
     local = run.tick.astimezone(zone)
     if not isinstance(reference.when, datetime):
         return local.date() == reference.when
@@ -125,9 +133,11 @@ def _minute(moment: datetime) -> datetime:
     return moment.replace(second=0, microsecond=0)
 
 
-def _nearest(when: date | datetime, own: Sequence[RunName], zone: tzinfo) -> list[RunName]:
-    """Return up to three runs around a day or a time, oldest first."""
-    middle = _middle(when, zone)
+def nearest(reference: RunReference, own: Sequence[RunName], zone: tzinfo) -> list[RunName]:
+    """Return up to three runs around the day or the time that the reference names, oldest first."""
+    if reference.when is None:
+        return []
+    middle = _middle(reference.when, zone)
 
     def distance(run: RunName) -> timedelta:
         return abs(run.tick - middle)
@@ -144,7 +154,7 @@ def _middle(when: date | datetime, zone: tzinfo) -> datetime:
     return when
 
 
-def _choices(runs: Sequence[RunName], own: Sequence[RunName]) -> tuple[tuple[str, str], ...]:
+def choices(runs: Sequence[RunName], own: Sequence[RunName] = ()) -> tuple[tuple[str, str], ...]:
     """Return the runs as further lines of an error, labelled `is` (the first) and `or` (the others)."""
     labels = ["is", *("or" for _ in runs[1:])]
     return tuple((label, short(run, own)) for label, run in zip(labels, runs, strict=False))

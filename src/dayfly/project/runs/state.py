@@ -16,9 +16,11 @@ CLOSING = "server gone; final status in seconds, at most 5 min"
 
 def state(facts: Facts) -> str:
     """Return one of LIVE; or the outcome, if the newest attempt is closed or the claim says not to run."""
+    if never_started(facts):
+        return Decision.MISSED
+    if facts.undecided:
+        return "waiting"
     match facts.claim:
-        case NotStored():
-            return "waiting"
         case Claim(decision=decision) if decision != Decision.RUN:
             return decision
     match facts.attempt:
@@ -33,6 +35,16 @@ def state(facts: Facts) -> str:
         case Attempt(started=Started()):
             return "running"
     return "starting"
+
+
+def never_started(facts: Facts) -> bool:
+    """Return whether there is no record of the run at all: a tick that nothing delivered."""
+    return isinstance(facts.claim, NotStored) and not facts.is_open and isinstance(facts.attempt, NoAttempt)
+
+
+def is_tick(facts: Facts) -> bool:
+    """Return whether the run is a tick of the schedule, run at its time or later, and not one by hand."""
+    return never_started(facts) or source(facts) in (Source.SCHEDULE, Source.BACKFILL)
 
 
 def source(facts: Facts) -> Source | None:

@@ -10,11 +10,12 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 from dayfly.core.facts import Attempt, Facts, NoAttempt, NotStored
-from dayfly.core.reasons import Decision, Outcome
+from dayfly.core.reasons import Decision, Outcome, Source
 from dayfly.core.records import Claim, Closed, Elected, Ended, Started
 from dayfly.project import formatting
 from dayfly.project.runs import reasons, state
-from dayfly.project.runs.references import unique_name
+from dayfly.project.runs.references import run_tick, unique_name
+from dayfly.project.runs.rows import NEVER_STARTED
 from dayfly.project.screens import progress
 
 _LAST_LINES = 10
@@ -83,6 +84,8 @@ class RunOutcome:
 def outcome_of(facts: Facts, *, local: bool) -> RunOutcome:
     """Return how the run ended, as far as it is known now. `local`: commands to type get `--local`."""
     where = state.state(facts)
+    if state.never_started(facts):
+        return _never_started(facts, local=local)
     match facts.claim, facts.attempt:
         case Claim() as claim, _ if facts.not_run:
             return _not_run(facts, claim, local=local)
@@ -103,9 +106,11 @@ def outcome_of(facts: Facts, *, local: bool) -> RunOutcome:
 
 def _not_run(facts: Facts, claim: Claim, *, local: bool) -> RunOutcome:
     """Return the outcome of a tick that was skipped or missed."""
-    command = "runs"
-    if claim.decision == Decision.MISSED:
-        command = "run"
+    command = formatting.dayfly("runs", facts.run.job, local=local)
+    if claim.source != Source.HAND:
+        command = run_tick(facts.run, local=local)
+    elif claim.decision == Decision.MISSED:
+        command = formatting.dayfly("run", facts.run.job, local=local)
     return RunOutcome(
         run=str(facts.run),
         over=True,
@@ -114,7 +119,21 @@ def _not_run(facts: Facts, claim: Claim, *, local: bool) -> RunOutcome:
         why=reasons.why_over(facts),
         kept="",
         ended_by="",
-        next=formatting.dayfly(command, facts.run.job, local=local),
+        next=command,
+    )
+
+
+def _never_started(facts: Facts, *, local: bool) -> RunOutcome:
+    """Return the outcome of a tick that has no record at all."""
+    return RunOutcome(
+        run=str(facts.run),
+        over=True,
+        outcome=Decision.MISSED,
+        reason=NEVER_STARTED,
+        why="it never started",
+        kept="",
+        ended_by="",
+        next=run_tick(facts.run, local=local),
     )
 
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, tzinfo
 
 from dayfly.core.facts import Attempt, Facts, NotStored
 from dayfly.core.model import Deployed
-from dayfly.core.reasons import Outcome, Source
+from dayfly.core.reasons import Outcome
 from dayfly.core.records import Cancel, Claim, Closed, Elected, Ended, EndOrder, NoServer, SpotRefused, Started
 from dayfly.project import formatting
 from dayfly.project.file import durations
@@ -77,7 +77,7 @@ def step_lines(facts: Facts, *, attempt: int = 1) -> tuple[StepLine, ...]:
 
 
 def _tick_and_claim(facts: Facts) -> Iterator[StepLine]:
-    scheduled = state.source(facts) == Source.SCHEDULE
+    scheduled = state.is_tick(facts)
     if isinstance(facts.claim, NotStored) and facts.retry:
         scheduled = False  # The open record of a retry does not say what started the run.
     if scheduled:

@@ -9,7 +9,6 @@ from typing import Any
 from dayfly.core import names, receipt
 from dayfly.core.facts import Attempt, Facts, NoAttempt, NotShown, NotStored, Server, Unreadable
 from dayfly.core.model import Code, Deployed
-from dayfly.core.reasons import Source
 from dayfly.core.records import Claim, Closed, Elected, Ended, Heartbeat, Latest, NoServer
 from dayfly.project import formatting
 from dayfly.project.runs import reasons, state
@@ -92,7 +91,7 @@ def show_document(details: RunDetails, *, local: bool = False) -> dict[str, Any]
 
 def _due(facts: Facts, zone: tzinfo, now: datetime) -> str:
     due = formatting.day_time(facts.run.tick, zone, now)
-    if state.source(facts) == Source.SCHEDULE:
+    if state.is_tick(facts):
         return f"due {due}"
     return f"by hand {due}"
 

@@ -8,13 +8,14 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from dayfly.core import names
+from dayfly.core.reasons import Decision, Source
 from dayfly.project import formatting
 from dayfly.project.runs import reasons
-from dayfly.project.runs.references import short
+from dayfly.project.runs.references import run_tick, short
 from dayfly.project.runs.rows import NEVER_STARTED, RunRow
 from dayfly.project.runs.state import LIVE
 
-_BY_HAND = "by hand"
+_BY_HAND, _LATER = "by hand", "run later"
 _GROUP = 3
 """If more than this many ticks of a job in a row never started, they share one line."""
 
@@ -28,7 +29,7 @@ def runs_lines(
     groups = _grouped(rows)
     runs = [row.run for row in rows]
     cells = [("RUN", f"DUE ({formatting.zone_name(zone)})", "OUTCOME", "JOB", "SERVER", "NOTE")]
-    cells += [_cells(group, runs, zone, now) for group in groups[:at_most]]
+    cells += [_cells(group, runs, zone, now, local=local) for group in groups[:at_most]]
     lines = list(formatting.table(cells))
     hidden = len(groups) - at_most
     if hidden > 0:
@@ -89,25 +90,30 @@ def _newest_first(rows: Sequence[RunRow]) -> list[RunRow]:
 
 
 def _cells(
-    group: Sequence[RunRow], runs: Sequence[names.RunName], zone: tzinfo, now: datetime
+    group: Sequence[RunRow], runs: Sequence[names.RunName], zone: tzinfo, now: datetime, *, local: bool
 ) -> tuple[str, str, str, str, str, str]:
     row = group[0]
     name, due = short(row.run, runs), formatting.day_time(row.run.tick, zone, now)
     if len(group) > 1:
         since = formatting.day_time(group[-1].run.tick, zone, now)
-        return (name, due, "missed", "-", "-", f"{len(group)} ticks in a row never started, since {since}")
+        note = f"{len(group)} ticks in a row never started, since {since}: {run_tick(row.run, local=local)}"
+        return (name, due, "missed", "-", "-", note)
     job, server = "-", "-"
     if row.job is not None:
         job = formatting.duration(row.job)
     if row.server:
         server = formatting.joined(row.server, row.market, separator=" ")
-    return (name, due, reasons.outcome_words(row.outcome), job, server, _note(row, zone))
+    return (name, due, reasons.outcome_words(row.outcome), job, server, _note(row, zone, local=local))
 
 
-def _note(row: RunRow, zone: tzinfo) -> str:
+def _note(row: RunRow, zone: tzinfo, *, local: bool) -> str:
     parts = [_deadline_or_reason(row, zone)]
-    if row.source == "hand":
+    if row.source == Source.HAND:
         parts.insert(0, _BY_HAND)
+    elif row.outcome == Decision.MISSED:
+        parts = [formatting.with_detail(parts[0], run_tick(row.run, local=local))]
+    elif row.source == Source.BACKFILL:
+        parts.insert(0, _LATER)
     if row.before:
         parts.append(f"attempt {len(row.before) + 1}; before: {', '.join(row.before)}")
     if row.latest:
@@ -129,7 +135,7 @@ def _totals(rows: Sequence[RunRow]) -> str:
     order = ("succeeded", "failed", "timed out", "cancelled", "missed", "skipped", *LIVE)
     totals = ", ".join(f"{counts[outcome]} {outcome}" for outcome in order if counts[outcome])
     noun = "tick"
-    if any(row.source == "hand" for row in rows):
+    if any(row.source == Source.HAND for row in rows):
         noun = "run"
     return f"{formatting.number_of(len(rows), noun)}: {totals}"
 
@@ -146,4 +152,4 @@ def _next(rows: Sequence[RunRow], runs: Sequence[names.RunName], *, local: bool)
     for row in newest:
         if row.reason != NEVER_STARTED:
             return formatting.dayfly("show", short(row.run, runs), local=local)
-    return formatting.dayfly("run", newest[0].run.job, local=local)
+    return run_tick(newest[0].run, local=local)
