@@ -94,6 +94,13 @@ def test_image_that_ec2_does_not_show_is_none(code):
     assert answered(Client(describe_images={"Images": []}), calls.FindImage("ami-1")) is None
 
 
+def test_policy_that_iam_does_not_know_does_not_exist():
+    assert answered(Client(get_policy={}), calls.HasPolicy("arn")) is True
+    assert answered(Client(get_policy=error("NoSuchEntity", status=404)), calls.HasPolicy("arn")) is False
+    with pytest.raises(RightsError):
+        answered(Client(get_policy=error("AccessDenied", status=403)), calls.HasPolicy("arn"))
+
+
 @pytest.mark.parametrize("code", ["InvalidInput", "EntityAlreadyExists"])
 def test_linked_role_that_exists_is_fine(code):
     answered(Client(create_service_linked_role=error(code)), calls.CreateLinkedRole("spot.amazonaws.com"))

@@ -52,6 +52,7 @@ ACCOUNT_ANSWERS = {
     calls.ListTypes: "list_types",
     calls.FindParameter: "find_parameter",
     calls.FindImage: "find_image",
+    calls.HasPolicy: "has_policy",
     calls.HasLinkedRole: "has_linked_role",
     calls.CreateLinkedRole: "make_linked_role",
     calls.Invoke: "invoke",
@@ -107,6 +108,8 @@ class ModelAccount(CloudFormation):
     )
     """The zones that offer each type."""
     spot_role: bool = False
+    policies: set[str] = field(default_factory=set)
+    hides_policies: bool = False
     invoked: list[str] = field(default_factory=list)
     launcher_answers: list[calls.Invoked] = field(default_factory=list)
 
@@ -235,6 +238,11 @@ class ModelAccount(CloudFormation):
 
     def find_image(self, call: calls.FindImage) -> calls.Ec2Image | None:
         return self.images.get(call.ami)
+
+    def has_policy(self, call: calls.HasPolicy) -> bool:
+        if self.hides_policies:
+            raise RightsError("AccessDenied: iam:GetPolicy", hint="ask")
+        return call.arn in self.policies
 
     def has_linked_role(self, call: calls.HasLinkedRole) -> bool:
         assert call.service == "spot.amazonaws.com"

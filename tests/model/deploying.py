@@ -24,11 +24,12 @@ from model.cloud import PROJECT, REGION
 SCOPE = Scope(project=PROJECT, account=ACCOUNT, region=REGION, who="ben", poll_s=3)
 
 
-def file(lines: str = "", *, market: str = "spot-first") -> Project:
-    """Return a project whose job `pi` runs each hour, with further `lines` in its file."""
+def file(lines: str = "", *, first: str = "", market: str = "spot-first") -> Project:
+    """Return a project whose job `pi` runs each hour, with further `lines` in its file; `first`: lines of the project itself."""
     text = f'''
         project = "{PROJECT}"
         regions = ["{REGION}"]
+        {first}
         [jobs.pi]
         command = "pie 600 out/pi.txt"
         servers = ["c8g.large"]

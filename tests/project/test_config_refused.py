@@ -172,6 +172,18 @@ def test_at_most_40_tags_are_accepted() -> None:
     assert "41 tags" in only(f"tags = {{ {many} }}\n{LEAST}").message
 
 
+@pytest.mark.parametrize("region", ["cn-north-1", "us-gov-west-1", "us-iso-east-1", "eu-isoe-west-1", "eusc-de-east-1"])
+def test_region_of_another_partition_is_refused(region: str) -> None:
+    found = only(LEAST.replace("eu-west-1", region))
+    assert found.path == "regions"
+    assert f"{region} is not in AWS's standard partition" in found.message
+
+
+def test_boundary_of_another_partition_is_refused() -> None:
+    found = only(f'permissions_boundary = "arn:aws-cn:iam::999999999999:policy/dev"\n{LEAST}')
+    assert (found.path, "standard partition" in found.message) == ("permissions_boundary", True)
+
+
 def test_boundary_of_another_account_is_refused() -> None:
     boundary = 'permissions_boundary = "arn:aws:iam::999999999999:policy/dev"'
     found = only(f'account = "123456789012"\n{boundary}\n{LEAST}')

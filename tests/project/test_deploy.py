@@ -181,6 +181,36 @@ def test_account_without_default_vpc_is_told_to_name_subnets():
         deploy(ModelAccount(default_subnets=()))
 
 
+BOUNDARY = 'permissions_boundary = "arn:aws:iam::{}:policy/dev"'
+
+
+def bounded(account: str = "000000000000"):
+    return file(first=BOUNDARY.format(account))
+
+
+def test_boundary_that_does_not_exist_is_refused_before_anything_is_made():
+    account = ModelAccount()
+    with pytest.raises(FileError, match=r"permissions_boundary: .*policy/dev does not exist"):
+        deploy(account, bounded())
+    assert account.leftovers() == {}
+    account.policies.add("arn:aws:iam::000000000000:policy/dev")
+    deploy(account, bounded())
+    assert is_deployed(account, bounded())
+
+
+def test_boundary_of_another_account_than_the_credentials_is_refused():
+    account = ModelAccount(policies={"arn:aws:iam::999999999999:policy/dev"})
+    with pytest.raises(FileError, match="is a policy of account 999999999999"):
+        deploy(account, bounded("999999999999"))
+    assert account.leftovers() == {}
+
+
+def test_boundary_that_may_not_be_looked_up_is_left_to_cloudformation():
+    account = ModelAccount(hides_policies=True)
+    deploy(account, bounded())
+    assert is_deployed(account, bounded())
+
+
 def test_image_of_another_architecture_is_refused():
     account = ModelAccount()
     shown = account.images["ami-debian"]

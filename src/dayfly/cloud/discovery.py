@@ -82,6 +82,17 @@ def _image(shown: dict[str, Any]) -> calls.Ec2Image:
     )
 
 
+def has_policy(context: Context, call: calls.HasPolicy) -> bool:
+    """Return whether the policy exists."""
+    try:
+        context.aws.client("iam").get_policy(PolicyArn=call.arn)
+    except ClientError as error:
+        if code_of(error) == "NoSuchEntity":
+            return False
+        raise
+    return True
+
+
 def has_linked_role(context: Context, call: calls.HasLinkedRole) -> bool:
     """Return whether the account has the service-linked role. It is found by path, because the service chooses its name."""
     roles = context.aws.client("iam").list_roles(PathPrefix=f"/aws-service-role/{call.service}/")["Roles"]

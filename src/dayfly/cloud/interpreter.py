@@ -86,6 +86,7 @@ ANSWERS: dict[type[calls.Call[Any]], Callable[[Context, Any], Any]] = {
     calls.ListTypes: discovery.types,
     calls.FindParameter: discovery.parameter,
     calls.FindImage: discovery.image,
+    calls.HasPolicy: discovery.has_policy,
     calls.HasLinkedRole: discovery.has_linked_role,
     calls.CreateLinkedRole: discovery.make_linked_role,
     calls.Invoke: functions.invoke,

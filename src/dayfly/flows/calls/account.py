@@ -93,6 +93,13 @@ class CreateLinkedRole(Call[None]):
 
 
 @dataclass(frozen=True)
+class HasPolicy(Call[bool]):
+    """Find out whether there is an IAM policy with this ARN."""
+
+    arn: str
+
+
+@dataclass(frozen=True)
 class StopFunction(Call[None]):
     """Let a function run no more until it is started; an invocation that runs goes on. Do nothing if there is no such function."""
 

@@ -24,6 +24,7 @@ from dayfly.project.deploy.discovery import (
     find_network,
     find_pools,
     lacks_spot_role,
+    require_boundary,
 )
 from dayfly.project.deploy.functions import functions_stopped, start_functions
 from dayfly.project.deploy.packages import Folder, Packages, Say, build_packages, function_key
@@ -75,6 +76,7 @@ def look(scope: Scope, project: Project) -> Flow[Found]:
     images = {}
     for job in project.jobs.values():
         images[job.name] = yield from find_image(scope.region, job.image, job.architecture)
+    yield from require_boundary(scope.account, project.permissions_boundary)
     network = yield from find_network(scope.region, project.networks.get(scope.region))
     return Found(
         images=images,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from dayfly.core.model import Architecture, Image, Job, Network, Pool, Project
-from dayfly.errors import FileError, SupplyError
+from dayfly.errors import FileError, Refused, RightsError, SupplyError
 from dayfly.flows.calls import (
     Ec2Image,
     FindImage,
@@ -15,6 +16,7 @@ from dayfly.flows.calls import (
     FindSubnets,
     Flow,
     HasLinkedRole,
+    HasPolicy,
     ListTypes,
     ask,
 )
@@ -158,3 +160,21 @@ def lacks_spot_role(project: Project) -> Flow[bool]:
         return False
     has_role = yield from ask(HasLinkedRole(SPOT))
     return not has_role
+
+
+def require_boundary(account: str, arn: str | None) -> Flow[None]:
+    """Raise FileError if the permissions boundary does not exist or is another account's. Who may not look leaves it to CloudFormation."""
+    if arn is None:
+        return
+    owner = arn.split(":")[4]
+    if owner not in (account, "aws"):
+        raise FileError(
+            f"permissions_boundary: {arn} is a policy of account {owner}, but the credentials are of {account}",
+            hint="use a profile of that account, or name a policy of this one",
+        )
+    with suppress(RightsError, Refused):
+        if not (yield from ask(HasPolicy(arn))):
+            raise FileError(
+                f"permissions_boundary: {arn} does not exist",
+                hint="aws iam list-policies --scope Local shows this account's policies",
+            )

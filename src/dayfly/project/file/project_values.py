@@ -12,6 +12,8 @@ _TAG_KEY = re.compile(r"[A-Za-z0-9+=._:@-]{1,128}")
 _TAG_VALUE = re.compile(r"[\w .:/=+@-]{0,256}")
 _TAGS = 40  # AWS allows 50 on a resource; dayfly and AWS itself use the others
 _REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]{2,10}){1,2}-[0-9]{1,2}")
+_OTHER_PARTITIONS = ("cn-", "us-gov-", "us-iso", "eu-iso", "eusc-")
+"""How the names of the regions begin that are not in AWS's standard partition: China, GovCloud, the isolated and the sovereign ones."""
 _BOUNDARY = re.compile(r"arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/[\w+=,.@/-]{1,512}", re.ASCII)
 
 
@@ -46,6 +48,9 @@ def region(value: Any) -> str:
     if not _REGION.fullmatch(text):
         region_of_zone = re.sub(r"(?<=[0-9])[a-z]$", "", text)
         raise values.Invalid(f'"{text}" is not an AWS region like "eu-west-1"', *values.offer(region_of_zone, _REGION))
+    if text.startswith(_OTHER_PARTITIONS):
+        why = "China, GovCloud and the sovereign clouds have other ARNs and services, and dayfly knows none of them"
+        raise values.Invalid(f"{text} is not in AWS's standard partition", '"eu-west-1"', why=why)
     return text
 
 
@@ -60,6 +65,8 @@ def boundary(value: Any) -> str:
     text = values.string(value)
     if not _BOUNDARY.fullmatch(text):
         raise values.Invalid(f'"{text}" is not the ARN of an IAM policy', '"arn:aws:iam::123456789012:policy/NAME"')
+    if not text.startswith("arn:aws:"):
+        raise values.Invalid(f'"{text}" is not in AWS\'s standard partition', '"arn:aws:iam::123456789012:policy/NAME"')
     return text
 
 
