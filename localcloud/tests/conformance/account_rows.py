@@ -172,6 +172,54 @@ def spot_quota(target: Any) -> None:
 
 
 @row(
+    "endpoint",
+    "Service Quotas shows EC2's quotas of virtual CPUs by code; an unknown one is NoSuchResourceException",
+    "Service Quotas API Reference, GetServiceQuota and ListServiceQuotas",
+)
+def quotas_are_shown(target: Target) -> None:
+    quotas = target.client("service-quotas")
+    shown = quotas.get_service_quota(ServiceCode="ec2", QuotaCode="L-1216C47A")["Quota"]
+    assert shown["QuotaName"] == "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances"
+    assert (shown["Adjustable"], shown["Unit"]) == (True, "None")
+    pages = quotas.get_paginator("list_service_quotas").paginate(ServiceCode="ec2", PaginationConfig={"PageSize": 5})
+    found = {one["QuotaCode"]: one["Value"] for page in pages for one in page["Quotas"]}
+    assert found["L-1216C47A"] == shown["Value"]
+    assert "L-34B43A08" in found
+    for code in ({"ServiceCode": "ec2", "QuotaCode": "L-00000000"}, {"ServiceCode": "none", "QuotaCode": "L-1216C47A"}):
+        assert error_code(quotas.get_service_quota, **code) == "NoSuchResourceException"
+
+
+@row(
+    "endpoint",
+    "A request for a higher quota is pending; a second one, or a value that is not higher, is refused",
+    "Service Quotas API Reference, RequestServiceQuotaIncrease",
+    not_on_aws="it would ask AWS for more",
+)
+def quotas_are_requested(target: Any) -> None:
+    conditions(target, quotas={"L-DB2E81BA": 0})
+    quotas, named_quota = target.client("service-quotas"), {"ServiceCode": "ec2", "QuotaCode": "L-DB2E81BA"}
+    assert quotas.get_service_quota(**named_quota)["Quota"]["Value"] == 0.0
+    assert quotas.get_aws_default_service_quota(**named_quota)["Quota"]["Value"] > 0
+    assert error_of(target.launch, InstanceType="g4dn.xlarge")[0] == "VcpuLimitExceeded"
+    ask = quotas.request_service_quota_increase
+    assert error_code(ask, DesiredValue=0, **named_quota) == "IllegalArgumentException"
+    asked = ask(DesiredValue=8, **named_quota)["RequestedQuota"]
+    assert (asked["Status"], asked["DesiredValue"]) == ("PENDING", 8.0)
+    assert error_code(ask, DesiredValue=16, **named_quota) == "ResourceAlreadyExistsException"
+    assert quotas.get_service_quota(**named_quota)["Quota"]["Value"] == 0.0
+
+
+@row(
+    "endpoint", "Reading a quota needs servicequotas:GetServiceQuota", "Service Authorization Reference, Service Quotas"
+)
+def quotas_need_rights(target: Target) -> None:
+    parameters = {"ServiceCode": "ec2", "QuotaCode": "L-34B43A08"}
+    for action, code in (("servicequotas:GetServiceQuota", ""), ("ec2:*", "AccessDeniedException")):
+        quotas = target.client("service-quotas", keys=target.session(allow(action)))
+        assert error_code(quotas.get_service_quota, **parameters) == code
+
+
+@row(
     "ec2",
     "CreateFleet can be refused because there are too many fleets: MaxFleetCountExceeded",
     ERRORS,

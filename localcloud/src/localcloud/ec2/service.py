@@ -22,6 +22,7 @@ from localcloud.ec2 import (
     instances,
     rendering,
     run_instances,
+    service_quotas,
     tags,
     templates,
     types,
@@ -132,6 +133,7 @@ class Ec2:
             guest_facts=self._backend.facts() | {"guests": self._backend.kind},
         )
         context = self._context
+        service_quotas.install(context)
         stacks.before_first_stack(lambda: cloudformation.install(context))
         # Loading the model takes a moment; without this the first request would wait for it.
         self._warming = asyncio.ensure_future(asyncio.to_thread(codec.service))

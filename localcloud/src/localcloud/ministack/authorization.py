@@ -233,6 +233,11 @@ def wrap_s3_actions(wrap: Callable[[Callable[..., list[Any]]], Callable[..., lis
     _actions().s3_additional_checks = wrap(_actions().s3_additional_checks)
 
 
+def add_service(service_name: str) -> None:
+    """Authorize the requests of a service that MiniStack does not have, by actions such as "servicequotas:GetServiceQuota"."""
+    _actions().SERVICE_TO_IAM_NAMESPACE[service_name] = service_name
+
+
 def error(service_name: str, status: int, code: str, message: str) -> Response:
     """Return an error of a service that answers in the form of IAM, such as "sts"."""
     found: Response = service("iam")._error(status, code, escape(message), ns=service_name)

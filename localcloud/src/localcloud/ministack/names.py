@@ -46,6 +46,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
         "resolve_principal",
     ),
     "ministack.core.iam_actions": (
+        "SERVICE_TO_IAM_NAMESPACE",
         "anonymous_denial_message",
         "extract_resource_arn",
         "s3_additional_checks",
