@@ -82,6 +82,19 @@ def test_launcher_can_start_but_not_terminate_servers():
     assert not {action for action in actions(role("LauncherRole")) if "Terminate" in action or "Stop" in action}
 
 
+def test_owner_of_an_image_is_asked_of_run_instances_alone():
+    for name in ("LauncherRole", "SweeperRole"):
+        asking = [each for each in role(name) if "ec2:Owner" in each.get("Condition", {}).get("StringEquals", {})]
+        assert [each["Action"] for each in asking] == [["ec2:RunInstances"]]
+
+
+def test_shared_subnets_and_groups_may_be_of_any_account():
+    policy = render(template.build(GIVEN))["LauncherRole"]["Policies"][0]["PolicyDocument"]
+    resources = [each for statement in policy["Statement"] for each in statement["Resource"]]
+    of_any = [each for each in resources if ":ec2:" in each and each.split(":")[4] == "*"]
+    assert of_any == ["arn:aws:ec2:eu-west-1:*:subnet/*", "arn:aws:ec2:eu-west-1:*:security-group/*"]
+
+
 def test_roles_terminate_only_servers_of_this_project():
     for name in ("SweeperRole", "KillRole"):
         ends = [statement for statement in role(name) if "ec2:TerminateInstances" in statement["Action"]]

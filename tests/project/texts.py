@@ -25,18 +25,39 @@ servers = ["c8g.large"]
 """
 
 
-def read(text: str, *, allow_short_margin: bool = False) -> Project:
-    return config.read(text, zones=ZoneInfo, now=NOW, allow_short_margin=allow_short_margin)
+POLICY = """\
+{
+  "Version": "2012-10-17",
+  "Statement": [
+    {
+      "Effect": "Allow",
+      "Action": ["athena:StartQueryExecution", "athena:GetQueryResults"],
+      "Resource": "arn:aws:athena:eu-west-1:123456789012:workgroup/lake"
+    }
+  ]
+}
+"""
 
 
-def problems(text: str) -> tuple[Problem, ...]:
+def read(text: str, *, allow_short_margin: bool = False, policy: str = POLICY) -> Project:
+    """Return the project of this text. `policy`: the only other file of its folder, iam/ingest.json."""
+
+    def files(path: str) -> str:
+        if path != "iam/ingest.json":
+            raise FileNotFoundError(2, "No such file or directory", path)
+        return policy
+
+    return config.read(text, zones=ZoneInfo, now=NOW, allow_short_margin=allow_short_margin, files=files)
+
+
+def problems(text: str, **files: str) -> tuple[Problem, ...]:
     with pytest.raises(Problems) as caught:
-        read(text)
+        read(text, **files)
     return caught.value.problems
 
 
-def only(text: str) -> Problem:
-    found = problems(text)
+def only(text: str, **files: str) -> Problem:
+    found = problems(text, **files)
     assert len(found) == 1, found
     return found[0]
 

@@ -72,4 +72,9 @@ def read_project() -> Project:
     except (OSError, UnicodeDecodeError) as error:
         raise FileError(f"{FILE} cannot be read: {error}") from error
     short_margin = home != folder() or os.environ.get("DAYFLY_SHORT_MARGIN") == "1"
-    return config.read(text, zones=ZoneInfo, now=datetime.now(UTC), allow_short_margin=short_margin)
+
+    def files(path: str) -> str:
+        with (home / path).open(encoding="utf-8") as file:
+            return file.read(bounds.CHARACTERS)
+
+    return config.read(text, zones=ZoneInfo, now=datetime.now(UTC), allow_short_margin=short_margin, files=files)

@@ -208,7 +208,7 @@ def leave_dead_letters(rule: Any, queue: Any) -> Document:
     )
 
 
-def characters(policy: Document) -> int:
+def characters(policy: Mapping[str, Any]) -> int:
     """Return how many characters IAM counts of a policy: at most that many, because what CloudFormation fills in is shorter."""
     return len(json.dumps(policy, separators=(",", ":")))
 
@@ -236,19 +236,25 @@ def _start_servers(project: str, references: Mapping[str, Any], owners: Sequence
     created = {"StringEquals": {f"aws:RequestTag/{names.TAG_PROJECT}": project}}
     owned = {"StringEquals": {"ec2:Owner": [*owners, {"Ref": "AWS::AccountId"}]}}
     at_creation = {"StringEquals": {**created["StringEquals"], "ec2:CreateAction": ["RunInstances", "CreateFleet"]}}
+    images = _sub("arn:${AWS::Partition}:ec2:${AWS::Region}::image/*")
     created_with_it = [_ec2(f"{kind}/*") for kind in LAUNCHED]
     passing = {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}
     arming = {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
     return [
-        _allow(launch, [_sub("arn:${AWS::Partition}:ec2:${AWS::Region}::image/*")], owned),
-        _allow(launch, [_ec2("subnet/*"), _ec2("security-group/*")]),
+        # EC2 may not know the owner yet when it judges CreateFleet; RunInstances follows, with the same image.
+        _allow(["ec2:CreateFleet"], [images]),
+        _allow(["ec2:RunInstances"], [images], owned),
+        _allow(launch, [_shared("subnet/*"), _shared("security-group/*")]),
         _allow(["ec2:RunInstances"], [_sub("arn:${AWS::Partition}:ec2:${AWS::Region}::snapshot/*")]),
         _allow(
             launch, [_ec2("launch-template/*")], {"StringEquals": {f"aws:ResourceTag/{names.TAG_PROJECT}": project}}
         ),
         _allow(launch, created_with_it, created),
         _allow(["ec2:CreateTags"], created_with_it, at_creation),
-        _allow(["ssm:GetParameters"], [_sub("arn:${AWS::Partition}:ssm:${AWS::Region}::parameter/aws/service/*")]),
+        _allow(
+            ["ssm:GetParameter", "ssm:GetParameters"],
+            [_sub("arn:${AWS::Partition}:ssm:${AWS::Region}::parameter/aws/service/*")],
+        ),
         _allow(["iam:PassRole"], list(references["servers"]), passing),
         _allow(["scheduler:CreateSchedule"], [_schedule(project, names.KILL_PREFIX + "*")]),
         _allow(["iam:PassRole"], [references["kill"]], arming),
@@ -377,6 +383,11 @@ def _arn(service: str, resource: str) -> dict[str, str]:
 
 def _ec2(resource: str) -> dict[str, str]:
     return _arn("ec2", resource)
+
+
+def _shared(resource: str) -> dict[str, str]:
+    """Return a resource of EC2 that may belong to another account, which shares it with this one."""
+    return _sub(f"arn:${{AWS::Partition}}:ec2:${{AWS::Region}}:*:{resource}")
 
 
 def _schedule(project: str, name: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Parse the text of dayfly.toml: return a project, or raise all problems at once.
 
 project_table.py and job_table.py read the keys, reading.py notes problems with their lines, values.py reads one value, keys.py lists the
-keys, and warnings.py finds valid values with surprising effects. The caller reads the file and supplies the time zones.
+keys, and warnings.py finds valid values with surprising effects. The caller reads the files and supplies the time zones.
 """
 
 from __future__ import annotations
@@ -16,10 +16,15 @@ from dayfly.project.file import bounds, toml_lines
 from dayfly.project.file.job_table import MARGIN_LEAST_S
 from dayfly.project.file.problems import Problem, Problems
 from dayfly.project.file.project_table import read_project
-from dayfly.project.file.reading import Reading, Zones, quoted
+from dayfly.project.file.reading import Files, Reading, Zones, quoted
 
 _LONG_NUMBER = re.compile(r"[0-9_]{4300,}")
 _AT = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)")
+
+
+def no_files(path: str) -> str:
+    """Raise FileNotFoundError: the text comes from no folder."""
+    raise FileNotFoundError(2, "no such file", path)
 
 
 def read(
@@ -29,15 +34,16 @@ def read(
     file: str = "dayfly.toml",
     now: datetime | None = None,
     allow_short_margin: bool = False,
+    files: Files = no_files,
 ) -> Project:
     """Return the project that this text describes, with all defaults filled in.
 
-    Given `now` (with a time zone), remedies for a schedule show its next tick. `allow_short_margin` is for demos and tests. Raises
-    Problems, which holds every problem with its line.
+    Given `now` (with a time zone), remedies for a schedule show its next tick. `allow_short_margin` is for demos and tests. `files`
+    reads the files that keys name. Raises Problems, which holds every problem with its line.
     """
     text = text.removeprefix("\ufeff")
     tables = _tables(text, file)
-    reading = Reading(toml_lines.find(text), zones, now, 1 if allow_short_margin else MARGIN_LEAST_S)
+    reading = Reading(toml_lines.find(text), zones, now, 1 if allow_short_margin else MARGIN_LEAST_S, files)
     project = read_project(reading, tables)
     if reading.problems:
         raise Problems(file, sorted(reading.problems.values(), key=lambda problem: problem.line or 0))

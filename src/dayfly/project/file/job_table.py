@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from dayfly.core import names, schedule
 from dayfly.core.model import Architecture, Job, Market, Overlap
-from dayfly.project.file import catalogue, job_values, keys, rights, toml_lines, values
+from dayfly.project.file import catalogue, job_values, keys, policy_file, rights, toml_lines, values
 from dayfly.project.file.reading import EMPTY, NO_STRINGS, Reading, Tables, Zones, quoted
 
 MARGIN_LEAST_S = 600
@@ -93,9 +93,16 @@ def _job(reading: Reading, name: str, tables: Tables, jobs: Collection[str], *, 
         reads=take("reads", lambda value: values.strings(value, rights.read_place), NO_STRINGS),
         writes=take("writes", lambda value: values.strings(value, rights.write_place), NO_STRINGS),
         secrets=rights.merged_secrets(tables),
+        policy=_policy(reading, tables),
     )
     rights.check_rights(reading, tables, job, jobs)
     return job
+
+
+def _policy(reading: Reading, tables: Tables) -> Mapping[str, Any] | None:
+    """Return the document of the job's policy file; None without one, or if it is refused."""
+    file = tables.take("policy", policy_file.path, "")
+    return policy_file.read_policy(reading, tables.place("policy"), file) if file else None
 
 
 def _environment(tables: Tables) -> dict[str, str]:

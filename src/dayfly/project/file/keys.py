@@ -49,9 +49,10 @@ ALL = (
     Key("job", "python", "string", '"auto"', "dependencies: auto (uv.lock, requirements.txt or pyproject.toml), one such file, or none"),
     Key("job", "setup", "string", "none", "shell commands run as root before the command, for what a bundle cannot hold"),
     Key("job", "env", "table", "{}", "environment variables of the command; not for secrets"),
-    Key("job", "secrets", "table", "{}", "variables whose values are read on the server: ssm:/PATH or secretsmanager:NAME#KEY"),
+    Key("job", "secrets", "table", "{}", "variables whose values are read on the server: ssm:/PATH, secretsmanager:NAME or NAME#KEY"),
     Key("job", "reads", "list", "[]", "s3://BUCKET/PREFIX/ that the command may read, or job:NAME: its last good result"),
     Key("job", "writes", "list", "[]", "s3://BUCKET/PREFIX/ that the command may write, beside its outputs"),
+    Key("job", "policy", "path", "none", "JSON file with an IAM policy (Athena, Glue, KMS); what could reach servers or roles is refused"),
     Key("job", "overlap", "string", '"skip"', "if the last run is not over when a tick is due: skip the tick, or allow both", _OVERLAPS),
     Key("job", "start_within", "duration", '"1h"', "a tick that is delivered later than this is missed"),
 )  # fmt: skip

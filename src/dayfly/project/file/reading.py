@@ -20,6 +20,9 @@ T = TypeVar("T")
 Zones = Callable[[str], ZoneInfo]
 """Finds a time zone by name, like `ZoneInfo`. Raises KeyError, ValueError or OSError if there is none."""
 
+Files = Callable[[str], str]
+"""Returns the text of a file of the project's folder, by its relative path. Raises OSError or ValueError if there is none."""
+
 NO_STRINGS: tuple[str, ...] = ()
 EMPTY: Mapping[str, Any] = {}
 
@@ -32,6 +35,7 @@ class Reading:
     zones: Zones
     now: datetime | None
     margin_least: int
+    files: Files
     problems: dict[tuple[str, int | None, str], Problem] = field(default_factory=dict)
 
     def note(self, path: toml_lines.Path, message: str, *remedies: str, why: str = "") -> None:

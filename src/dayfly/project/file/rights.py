@@ -1,4 +1,4 @@
-"""Read the keys that give a job permissions: `reads`, `writes` and `secrets`.
+"""Read the keys that give a job permissions: `reads`, `writes` and `secrets`. The file of `policy` is read in policy_file.py.
 
 What a role gets for them is in core/permissions.py.
 """
@@ -20,10 +20,13 @@ _PREFIX = re.compile(r"(?!/)[!#%-)+->@-~ ]{0,900}(?<!/)/?")
 """Printable ASCII without what has a meaning in a policy: `*`, `?`, `$`, and without quotes."""
 _DAYFLY_BUCKET = re.compile(rf"dayfly-{names.PROJECT_NAME.pattern}-[0-9]{{12}}-[a-z0-9-]+")
 _PARAMETER = re.compile(r"/?[A-Za-z0-9_.-]{1,128}(?:/[A-Za-z0-9_.-]{1,128}){0,14}")
-_SECRET = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}#[^#\s]{1,256}")
+_SECRET = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}(?:#[^#\s]{1,256})?")
 _PLACE_FORM = '"s3://BUCKET/PREFIX/"'
 _JOB_FORM = '"job:NAME" for the last good result of a job'
-_SECRET_FORMS = ('"ssm:/PATH" for a parameter of SSM', '"secretsmanager:NAME#KEY" for a value of Secrets Manager')
+_SECRET_FORMS = (
+    '"ssm:/PATH" for a parameter of SSM',
+    '"secretsmanager:NAME" or "secretsmanager:NAME#KEY" for a secret',
+)
 _MOST_POLICY = 10_240
 """IAM's limit for all policies in a role, in characters without white space."""
 
@@ -103,9 +106,15 @@ def check_rights(reading: Reading, tables: Tables, job: Job, jobs: Collection[st
     for name in sorted(set(job.secrets) & set(job.env)):
         why = "the command gets one value for each name"
         reading.note((*_place_of(tables, "secrets", name), name), f"{name} also stands in env", "another name", why=why)
-    if permissions.characters(permissions.job(permissions.set_of(job))) > _MOST_POLICY:
+    own = permissions.characters(permissions.job(permissions.set_of(job)))
+    if own > _MOST_POLICY:
         message = f"{len(job.reads)} reads and {len(job.writes)} writes are more than IAM takes in a role"
         reading.note(tables.place("reads"), message, "a prefix that several of them begin with")
+    elif own + permissions.characters(job.policy or {}) > _MOST_POLICY:
+        message = (
+            f"the policy, with reads and writes, has more than the {_MOST_POLICY:,} characters that IAM takes in a role"
+        )
+        reading.note(tables.place("policy"), message, "wildcards in place of lists")
 
 
 def check_sets(reading: Reading, jobs: Mapping[str, Job]) -> None:

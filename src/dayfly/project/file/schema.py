@@ -26,6 +26,7 @@ _TYPES: dict[str, Schema] = {
     "bool": {"type": "boolean"},
     "duration": {"type": "string", "pattern": f"^{durations.FORM}$", "minLength": 1},
     "size": {"type": "string", "pattern": f"^{job_values.DISK_FORM}$"},
+    "path": _FILLED,
     "ARN": {"type": "string", "pattern": "^arn:"},
 }
 """JSON schema of each type that keys.py names."""
