@@ -117,7 +117,13 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     ),
     "ministack.services.scheduler": ("start_scheduler",),
     "ministack.services.secretsmanager": ("_resolve",),
-    "ministack.services.sns": ("_topics",),
+    "ministack.services.sns": (
+        "_fanout",
+        "_matches_filter_policy",
+        "_resolve_message_for_protocol",
+        "_topic_by_arn_any_scope",
+        "_topics",
+    ),
     "ministack.services.sqs": ("_queue_name_to_url",),
     "ministack.services.ssm": (
         "_get_parameters_by_path",

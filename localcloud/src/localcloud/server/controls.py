@@ -14,6 +14,8 @@
                                     names (every stack without one), "skip": number of operations that succeed first,
                                     "count": number that then fail (1 without), "reason": text}
     DELETE cloudformation/failures  drops all
+    GET    sns/mails       {"mails": [{"topic": ARN, "to": address, "subject": ..., "message": ..., "token": ...}, ...]}
+    DELETE sns/mails       drops all
 
 The server checks who may use them; it answers `status` and the control paths of EC2 itself.
 """
@@ -28,6 +30,7 @@ from localcloud.cloud.facts import Response
 from localcloud.services.s3.names import BucketNames
 from localcloud.services.s3.races import Races
 from localcloud.services.stacks.failures import OPERATIONS, Failure, Failures
+from localcloud.services.topics import Mailbox
 
 _MOST_SECONDS = 400 * 86400.0
 _MOST_CONFLICTS = 1_000_000
@@ -37,11 +40,14 @@ _MOST_FAILURES = 1_000
 class Controls:
     """Answers the paths above."""
 
-    def __init__(self, clock: AdjustableClock, races: Races, names: BucketNames, failures: Failures) -> None:
+    def __init__(
+        self, clock: AdjustableClock, races: Races, names: BucketNames, failures: Failures, mailbox: Mailbox
+    ) -> None:
         self._clock = clock
         self._races = races
         self._names = names
         self._failures = failures
+        self._mailbox = mailbox
 
     async def handle(self, method: str, path: str, body: bytes) -> Response | None:
         """Answer a request for `path` below /_localcloud/; None for another path."""
@@ -49,7 +55,7 @@ class Controls:
             document = json.loads(body) if body else {}
         except ValueError:
             return _error(400, "the body is not JSON")
-        if path not in ("clock", "s3/conflicts", "s3/bucket-names", "cloudformation/failures"):
+        if path not in ("clock", "s3/conflicts", "s3/bucket-names", "cloudformation/failures", "sns/mails"):
             return None
         if method not in ("GET", "POST", "DELETE"):
             return _error(405, "the method must be GET, POST or DELETE")
@@ -60,6 +66,7 @@ class Controls:
             "s3/conflicts": self._conflicts_path,
             "s3/bucket-names": self._bucket_names_path,
             "cloudformation/failures": self._failures_path,
+            "sns/mails": self._mails_path,
         }
         return paths[path](method, fields)
 
@@ -109,6 +116,14 @@ class Controls:
         elif method == "DELETE":
             self._failures.clear()
         return _answer(200, {"left": [asdict(one) for one in self._failures.left]})
+
+    def _mails_path(self, method: str, fields: dict[str, Any]) -> Response:
+        del fields
+        if method == "POST":
+            return _error(405, "the method must be GET or DELETE")
+        if method == "DELETE":
+            self._mailbox.mails.clear()
+        return _answer(200, {"mails": [asdict(one) for one in self._mailbox.mails]})
 
 
 def _failure(fields: dict[str, Any]) -> Failure | None:

@@ -40,6 +40,7 @@ from localcloud.services.scheduler.store import Schedules
 from localcloud.services.stacks import requests as stack_requests
 from localcloud.services.stacks import resource_types
 from localcloud.services.stacks.failures import Failures
+from localcloud.services.topics import Mailbox
 
 Facts = dict[str, Any]
 Message = MutableMapping[str, Any]
@@ -69,9 +70,9 @@ class Server:
         assume.install()
         customer_keys.install()
         principals.install()
-        names, failures = BucketNames(clock), Failures()
+        names, failures, mailbox = BucketNames(clock), Failures(), Mailbox()
         self._races = s3.install(cloud.state, names)
-        self._controls = Controls(clock, self._races, names, failures)
+        self._controls = Controls(clock, self._races, names, failures, mailbox)
         runtimes.install()
         self._functions = Functions(cloud)
         self._event_queue = EventQueue(cloud)
@@ -80,7 +81,8 @@ class Server:
         self._follow(clock)
         api = Api(cloud, schedules)
         api.install()
-        resource_types.install(api, names, failures)
+        resource_types.install(api, names, failures, mailbox)
+        mailbox.install()
         stack_requests.install(cloud.port)
         parameters.install()
         targets.install(cloud)

@@ -7,7 +7,7 @@ import re
 import uuid
 from typing import Any
 
-from localcloud.ministack import identities, taken
+from localcloud.ministack import identities, taken, topics
 from localcloud.services.functions import runtimes
 from localcloud.services.iam.principals import unknown_principal
 from localcloud.services.s3.names import BucketNames
@@ -38,6 +38,8 @@ def check(kind: str, props: Props) -> None:
     """Raise ValueError for properties that AWS takes neither for a new resource nor for a change."""
     if kind == "AWS::IAM::Role":
         _check_role(props)
+    if kind == "AWS::SNS::Subscription" and topics.topic(str(props.get("TopicArn"))) is None:
+        raise failure("Topic does not exist", "Sns", 404, "NotFound")
     if kind == "AWS::Lambda::Function" and (wrong := runtimes.refusal(str(props.get("Runtime", "")))):
         raise failure(wrong, "Lambda", 400)
 

@@ -15,6 +15,7 @@ from localcloud.services.scheduler.checks import Refused
 from localcloud.services.scheduler.store import DEFAULT_GROUP
 from localcloud.services.stacks.failures import Failures
 from localcloud.services.stacks.refusals import check, check_new, failure, reason_of
+from localcloud.services.topics import Mailbox
 
 Made = tuple[str, dict[str, Any]]
 """The physical id and the attributes of a resource."""
@@ -34,10 +35,10 @@ _SCHEDULE = (
 )
 
 
-def install(schedules: Api, buckets: BucketNames, failures: Failures) -> None:
+def install(schedules: Api, buckets: BucketNames, failures: Failures, mailbox: Mailbox) -> None:
     """Put the types below into MiniStack's table of resource types, when the first stack is asked for."""
     stacks.install()
-    stacks.before_first_stack(lambda: _replace(schedules, buckets))
+    stacks.before_first_stack(lambda: _replace(schedules, buckets, mailbox))
     stacks.before_first_stack(lambda: stacks.before_operations(_checks(buckets, failures)))
     stacks.before_first_stack(stacks.keep_what_a_rollback_leaves)
 
@@ -55,7 +56,7 @@ def _checks(buckets: BucketNames, failures: Failures) -> stacks.Operation:
     return checked
 
 
-def _replace(schedules: Api, buckets: BucketNames) -> None:
+def _replace(schedules: Api, buckets: BucketNames, mailbox: Mailbox) -> None:
     stacks.set_resource_type("AWS::Scheduler::Schedule", _schedule(schedules))
     stacks.set_resource_type("AWS::Scheduler::ScheduleGroup", _schedule_group(schedules))
     stacks.set_resource_type("AWS::IAM::InstanceProfile", _instance_profile())
@@ -64,6 +65,7 @@ def _replace(schedules: Api, buckets: BucketNames) -> None:
     )
     _after("AWS::IAM::Role", _set_boundary)
     _after("AWS::Lambda::Function", _complete_function)
+    _after("AWS::SNS::Subscription", lambda _, props: mailbox.ask(props["TopicArn"]))
 
 
 def _after(kind: str, finish: Callable[[str, Props], None]) -> None:
