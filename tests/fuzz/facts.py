@@ -43,6 +43,7 @@ def places(account: Account) -> dict[str, str]:
         "open": names.open_key(LIVE),
         "open over": names.open_key(OVER),
         "stray open": "open/pi@yesterday",
+        "paused": names.paused_key("pi"),
         "slot": names.slot_key("pi"),
         "latest": names.latest_key("pi"),
         "heartbeat": names.HEARTBEAT,

@@ -96,6 +96,7 @@ def test_objects_in_the_bucket_are_documented():
     own = "ROLEID:INSTANCE"
     parts = ("claim", "intent", "spot-refused", "server", "sent", "absent", "cancel", "end", "closed", "receipt")
     found = [names.attempt_key(run, 7, part) for part in parts[1:]]
+    found += [names.backfill_key(run), names.paused_key("JOB")]
     found += [names.claim_key(run), names.open_key(run), names.slot_key("JOB"), names.latest_key("JOB")]
     found += [names.go_key("ROLEID", "INSTANCE"), names.log_key(names.out_prefix(run, 7, "ROLEID", "INSTANCE"), 1)]
     found += [names.done_key(run, 7, "OUTCOME"), names.HEARTBEAT, names.version_key("JOB", NOW, "f" * 64)]

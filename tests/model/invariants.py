@@ -41,6 +41,7 @@ class Invariants:
     sweeps_since: datetime | None = None
     sent: dict[str, tuple[names.RunName, int]] = field(default_factory=dict)
     sent_to: dict[tuple[names.RunName, int], set[str]] = field(default_factory=lambda: defaultdict(set))
+    ever_paused: set[str] = field(default_factory=set)
     ever_armed: set[str] = field(default_factory=set)
     armed_at: dict[str, int] = field(default_factory=dict)
     closed_at: dict[str, int] = field(default_factory=dict)
@@ -79,6 +80,8 @@ class Invariants:
             self.no_run_is_forgotten(_json(before))
         if folder == "slots" and before is not None:
             self.a_slot_is_freed_after_its_run(_json(before), after)
+        if folder == "paused":
+            self.ever_paused.add(last)
         if folder == "latest":
             self.latest_moves_forward_whole(before, after)
         if folder == "done" and after is not None:
@@ -93,6 +96,8 @@ class Invariants:
     def record_is_true(self, key: str, last: str, record: dict[str, Any]) -> None:
         if last == "intent.json":
             self.an_unfinished_run_is_open(_run_of(key))
+        if record.get("reason") == "paused":
+            self.a_skipped_tick_was_paused(_run_of(key), record)
         if last == "backfill.json":
             self.a_second_claim_is_of_a_tick_that_did_not_run(_run_of(key), record)
         if last == "closed.json":
@@ -261,6 +266,10 @@ class Invariants:
     def an_unfinished_run_is_open(self, run: names.RunName) -> None:
         """`open` comes first, so that a sweep finds every unfinished run by one LIST."""
         need(names.open_key(run) in self.cloud.objects, f"6: {run} has an attempt and is not open")
+
+    def a_skipped_tick_was_paused(self, run: names.RunName, claim: dict[str, Any]) -> None:
+        need(run.job in self.ever_paused, f"6: {run} is skipped as paused, and nobody paused {run.job}")
+        need(claim["source"] == "schedule", f"6: {run} was started by hand and is skipped as paused")
 
     def a_second_claim_is_of_a_tick_that_did_not_run(self, run: names.RunName, record: dict[str, Any]) -> None:
         """Every tick has one decision: a second claim says to run, and follows one that says not to."""

@@ -27,6 +27,7 @@ from dayfly.flows.undelivered import MAX_LOOKBACK
 from dayfly.flows.walk import walk
 from dayfly.project.deploy import plan
 from dayfly.project.runs.cancel import cancel
+from dayfly.project.runs.pauses import pause, resume
 from model.cloud import START, acting_as, version
 from model.invariants import Broken, Invariants, need
 from model.job_history import JobHistory, expression
@@ -190,7 +191,9 @@ class World:
         chance = self.chance
         for _ in range(chance.choice([0, 1, 2, 3])):
             request = f"r{chance.randint(1, 5)}"
-            what = chance.choice(["now", "at", "later", "later", "retry", "retry", "retry", "cancel", "walk", "walk"])
+            what = chance.choice(
+                ["now", "at", "pause", "later", "later", "retry", "retry", "retry", "cancel", "walk", "walk"]
+            )
             if what == "now":
                 self._launch(LaunchNow(job=focus.job, request=f"h{request}", publish=chance.random() < 0.5))
             elif what == "at":
@@ -198,6 +201,8 @@ class World:
                 self._launch(
                     LaunchAt(job=focus.job, tick=focus.tick, source="hand", request=f"b{request}", publish=publish)
                 )
+            elif what == "pause":
+                self._start(chance.choice([pause(focus.job, "ben"), resume(focus.job), resume(focus.job)]))
             elif what == "later":
                 self._launch(self._later(focus, request))
             elif what == "retry":

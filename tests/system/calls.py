@@ -30,7 +30,7 @@ from system.projects import BUCKET
 
 NAME = "calls"
 RUNS = 10
-FIRST_DELIVERY, BEFORE_CREATE_FLEET, VISIT = 15, 7, 4
+FIRST_DELIVERY, BEFORE_CREATE_FLEET, VISIT = 15, 8, 4
 """The most requests of a first delivery that meets nobody, of its part before CreateFleet, and of a visit with nothing to do."""
 PROJECT = f"""project = "{NAME}"
 regions = ["eu-west-1"]

@@ -36,6 +36,8 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         (
             Entry("deploy", "dayfly.cli.deploy:deploy_command"),
             Entry("destroy", "dayfly.cli.destroy:destroy_command"),
+            Entry("pause", "dayfly.cli.pause:pause_command", "JOB"),
+            Entry("resume", "dayfly.cli.resume:resume_command", "JOB"),
         ),
     ),
     (

@@ -52,7 +52,7 @@ def deploy_command(plan_only: bool, yes: bool, use_local: bool, as_json: bool) -
         output.lines(_plan_lines(project, prepared))
     if plan_only:
         if as_json:
-            output.document({"target": where.facts(), "plan": _plan_facts(prepared.plan)})
+            output.document({"target": where.facts(), "plan": _plan_facts(prepared)})
         return 0 if prepared.plan.empty else CHANGES
     if not yes and not prepared.plan.empty:
         _confirm(where)
@@ -60,7 +60,7 @@ def deploy_command(plan_only: bool, yes: bool, use_local: bool, as_json: bool) -
         done = where.interpreter(project.name, log=_progress).run(deploy.apply(where.scope(project.name), prepared))
     if as_json:
         schedules = len(prepared.plan.schedules)
-        output.document({"target": where.facts(), "plan": _plan_facts(prepared.plan), "schedules": schedules})
+        output.document({"target": where.facts(), "plan": _plan_facts(prepared), "schedules": schedules})
     else:
         output.lines(_done_lines(project, prepared.plan, done, time.monotonic() - started, local=use_local))
     return 0
@@ -122,6 +122,7 @@ def _plan_lines(project: Project, prepared: deploy.Prepared) -> list[str]:
         "",
         "change",
         *(_change_lines(project, prepared) or ["  nothing"]),
+        *(f"paused   {job} stays paused: dayfly resume {job}" for job in prepared.found.paused if job in project.jobs),
         "",
     ]
 
@@ -190,6 +191,13 @@ def _done_lines(project: Project, plan: Plan, done: deploy.Done, seconds: float,
     ]
 
 
-def _plan_facts(plan: Plan) -> dict[str, object]:
+def _plan_facts(prepared: deploy.Prepared) -> dict[str, object]:
+    plan = prepared.plan
     changes = [{"job": each.name, "change": each.kind, "words": list(each.words)} for each in plan.changes]
-    return {"empty": plan.empty, "stack": plan.stack or "same", "jobs": changes, "schedules": len(plan.schedules)}
+    return {
+        "empty": plan.empty,
+        "stack": plan.stack or "same",
+        "jobs": changes,
+        "schedules": len(plan.schedules),
+        "paused": list(prepared.found.paused),
+    }

@@ -27,10 +27,20 @@ def note_if_slow(text: str) -> Iterator[None]:
 def deployed_target(project: Project, *, use_local: bool, as_json: bool) -> target.Target:
     """Find the target and print its line. Raises NotFoundError if the project was never deployed there."""
     where = target.find(project, use_local=use_local)
+    return _deployed(where, project, as_json=as_json)
+
+
+def deployed_for_changes(project: Project, *, use_local: bool, as_json: bool) -> target.Target:
+    """Find the target of a command that changes something, and print its line. Raises as `deployed_target`, and for the wrong account."""
+    where = target.for_changes(project, use_local=use_local)
+    return _deployed(where, project, as_json=as_json)
+
+
+def _deployed(where: target.Target, project: Project, *, as_json: bool) -> target.Target:
     target.announce(where, as_json=as_json)
     if not where.interpreter(project.name).run(was_deployed(where.scope(project.name))):
         raise NotFoundError(
-            f"{project.name} was never deployed here", hint=_how_to_deploy(project, use_local=use_local)
+            f"{project.name} was never deployed here", hint=_how_to_deploy(project, use_local=where.is_local)
         )
     return where
 

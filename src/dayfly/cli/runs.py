@@ -16,6 +16,8 @@ from dayfly.errors import FileError
 from dayfly.project import formatting
 from dayfly.project.runs import references
 from dayfly.project.runs.list_runs import RunQuery, list_runs
+from dayfly.project.runs.pauses import paused_jobs
+from dayfly.project.screens.pauses import paused_document, paused_lines
 from dayfly.project.screens.runs import run_document, runs_lines
 
 ROWS, ROWS_JSON = 50, 1000
@@ -45,12 +47,16 @@ def runs_command(job: str | None, since: str | None, utc: bool, use_local: bool,
     )
     with note_if_slow("reading the records of runs"):
         rows = where.interpreter(project.name).run(list_runs(query, ZoneInfo))
+        pauses = where.interpreter(project.name).run(paused_jobs(job))
     if job is not None and not rows:
         references.known_job(job, project.jobs)
     if as_json:
         found = [run_document(row) for row in rows]
-        output.document({"target": where.facts(), "since": names.utc_text(start), "runs": found})
-    elif rows:
+        paused = {name: paused_document(pause) for name, pause in pauses.items()}
+        output.document({"target": where.facts(), "since": names.utc_text(start), "paused": paused, "runs": found})
+        return 0
+    output.lines(tuple(paused_lines(pauses, zone, now, local=use_local)))
+    if rows:
         output.lines(runs_lines(rows, zone, now, at_most=ROWS, local=use_local))
     else:
         output.line(

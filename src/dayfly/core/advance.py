@@ -25,7 +25,7 @@ from dayfly.core.facts import (
 from dayfly.core.intervals import NORMAL, Intervals
 from dayfly.core.model import Deployed
 from dayfly.core.names import RunName, run_name
-from dayfly.core.reasons import Cause, Decision, Outcome
+from dayfly.core.reasons import Cause, ClaimReason, Decision, Outcome
 from dayfly.core.records import Absent, Claim, Closed, Elected, Ended, NoServer, Opened, Slot
 from dayfly.core.standing import must_arm, standing
 from dayfly.core.states import State
@@ -103,6 +103,9 @@ def _before_claim(facts: Facts, now: datetime) -> Step:
 
 def _undecided(facts: Facts, opened: Opened, now: datetime) -> Step:
     version = claims.version_for(facts, opened, now)
+    decided = claims.decide(facts, opened, now)
+    if decided.reason == ClaimReason.PAUSED:
+        return step.Decide(claim=decided, reason="the job is paused")
     if isinstance(version, Deployed) and effects.needs_slot(version):
         for free in effects.free_unreadable_slot(facts, 0):
             return free
@@ -112,7 +115,6 @@ def _undecided(facts: Facts, opened: Opened, now: datetime) -> Step:
             return step.TakeSlot(reason="runs of this job do not overlap", attempt=attempt)
         if facts.asked_for_later and facts.holder != str(facts.run):
             return step.WaitForSlot(reason=f"the slot is held by {facts.holder}")
-    decided = claims.decide(facts, opened, now)
     match facts.claim:
         case Claim() as claim if decided.decision == Decision.RUN:
             return step.Decide(claim=decided, again=True, reason=f"{claim.decision}, and asked for by a person")

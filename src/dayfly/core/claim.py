@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from dayfly.core import ticks
-from dayfly.core.facts import Facts, Unreadable, WithEtag
+from dayfly.core.facts import Facts, NotStored, Unreadable, WithEtag
 from dayfly.core.model import Deployed, Removed, Timetable, Version
 from dayfly.core.names import RunName, utc_text
 from dayfly.core.reasons import ClaimReason, Decision, Source
-from dayfly.core.records import Claim, Opened
+from dayfly.core.records import Claim, Opened, Paused
 from dayfly.core.ticks import Zones
 
 EARLY = timedelta(seconds=60)
@@ -99,6 +99,8 @@ def _choose(facts: Facts, opened: Opened, version: Version | Unreadable | None, 
     if not isinstance(version, Deployed):
         # The job was deployed when the run was opened, and removed before anything decided.
         return _Choice(Decision.MISSED, ClaimReason.REMOVED, f"{facts.run.job} is no longer deployed")
+    if scheduled and not isinstance(facts.paused, NotStored):
+        return _Choice(Decision.SKIPPED, ClaimReason.PAUSED, _why_paused(facts.paused))
     if scheduled and delay > ticks.start_within(version.job.timetable):
         why = f"delivered {_seconds(delay)} after the tick; start_within is {version.job.start_within_s} s"
         return _Choice(Decision.MISSED, ClaimReason.LATE, why)
@@ -121,6 +123,14 @@ def _before(facts: Facts) -> str:
     return ""
 
 
+def _why_paused(paused: Paused | Unreadable) -> str:
+    match paused:
+        case Paused(at=at, by=by):
+            return f"paused since {utc_text(at)} by {by or 'hand'}"
+        case Unreadable() as unreadable:
+            return f"paused; {unreadable}"
+
+
 def asked_for(facts: Facts, number: int) -> str:
     """Return the request behind an attempt, begun or only asked for; empty when there is no such attempt yet."""
     for attempt in facts.attempts:
@@ -132,13 +142,21 @@ def asked_for(facts: Facts, number: int) -> str:
     return ""
 
 
-def not_delivered(run: RunName, version: str, timetable: Timetable, now: datetime) -> Claim:
-    """Return the claim of a tick that was never delivered. `version`: the key of the version in force at the tick."""
+def not_delivered(
+    run: RunName, version: str, timetable: Timetable, paused: Paused | NotStored | Unreadable, now: datetime
+) -> Claim:
+    """Return the claim of a tick that was never delivered: skipped if the job was paused then, else missed.
+
+    `version`: the key of the version in force at the tick.
+    """
+    why = f"never delivered; start_within is {timetable.start_within_s} s"
+    choice = _Choice(Decision.MISSED, ClaimReason.NOT_DELIVERED, why)
+    match paused:
+        case Paused(at=at) if at <= run.tick:
+            choice = _Choice(Decision.SKIPPED, ClaimReason.PAUSED, _why_paused(paused))
     return Claim(
         run=str(run),
-        decision=Decision.MISSED,
-        reason=ClaimReason.NOT_DELIVERED,
-        why=f"never delivered; start_within is {timetable.start_within_s} s",
+        **choice._asdict(),
         version=version,
         source=Source.SCHEDULE,
         at=now,

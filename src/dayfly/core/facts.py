@@ -29,6 +29,7 @@ from dayfly.core.records import (
     Log,
     Opened,
     Output,
+    Paused,
     Slot,
     SpotRefused,
     Started,
@@ -273,7 +274,7 @@ class Facts:
     """All that is known of a run. `versions`: those of its job that its records name, or that may be in force.
 
     `others_open`: whether other runs of the job are open; looked up only when its slot cannot be read.
-    `unassigned`: servers with the run's tag whose attempt has no intent.
+    `unassigned`: servers with the run's tag whose attempt has no intent. `paused`: looked up only for an undecided tick.
     """
 
     run: names.RunName
@@ -281,6 +282,7 @@ class Facts:
     claim: Claim | NotStored | Unreadable = NOT_STORED
     slot: WithEtag[Slot] | WithEtag[Unreadable] | NotStored = NOT_STORED
     others_open: bool = False
+    paused: Paused | NotStored | Unreadable = NOT_STORED
     versions: tuple[Version | Unreadable, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     cancel: Cancel | NotStored | Unreadable = NOT_STORED

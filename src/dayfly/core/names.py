@@ -133,6 +133,7 @@ def state_change_rule(project: str) -> str:
 OPEN = "open/"
 DONE = "done/"
 SLOTS = "slots/"
+PAUSED = "paused/"
 HEARTBEAT = "heartbeat.json"
 _OUTPUT = "output/"
 REQUESTS = "requests/"
@@ -164,6 +165,10 @@ def request_key(request: str, number: int) -> str:
 
 def slot_key(job: str) -> str:
     return f"{SLOTS}{job}.json"
+
+
+def paused_key(job: str) -> str:
+    return f"{PAUSED}{job}"
 
 
 def latest_key(job: str) -> str:

@@ -215,7 +215,7 @@ def characters(policy: Mapping[str, Any]) -> int:
 
 def _walk_runs(project: str, bucket: str) -> list[Statement]:
     """Return what walking a run needs: records in the bucket, and reading servers and kill schedules."""
-    records = ("open/*", "requests/*", "slots/*", "runs/*", "go/*", "jobs/*", "out/*", "latest/*", "done/*")
+    records = ("open/*", "requests/*", "slots/*", "paused/*", "runs/*", "go/*", "jobs/*", "out/*", "latest/*", "done/*")
     signed = ("bundles/*", "agents/*")  # a link has the rights of its signer
     writes = ("open/*", "requests/*", "slots/*", "runs/*", "go/*", "latest/*", "done/*")
     kills = _schedule(project, names.KILL_PREFIX + "*")

@@ -31,6 +31,7 @@ class ClaimReason(StrEnum):
     NONE = ""
     LATE = "late"
     OVERLAP = "overlap"
+    PAUSED = "paused"
     REMOVED = "removed"
     NOT_DELIVERED = "not-delivered"
     UNREADABLE = "unreadable"

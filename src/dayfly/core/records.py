@@ -58,6 +58,14 @@ class Slot:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Paused:
+    """`paused/JOB`: a person paused the job. While it is there, ticks are skipped; runs by hand are not. That it exists says so."""
+
+    at: datetime
+    by: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Claim:
     """`claim.json`: what was decided about this tick, once. `version` is empty when none was deployed.
 

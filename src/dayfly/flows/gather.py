@@ -67,6 +67,7 @@ def gather(run: names.RunName, seen: tuple[Server, ...] = ()) -> Flow[Facts]:
     facts = replace(
         facts,
         versions=(yield from _versions(facts, now)),
+        paused=(yield from read.paused(facts)),
         cancel=(yield from _listed(Cancel, names.attempt_key(run, facts.attempt_number, Cancel.file), keys)),
     )
     if not facts.over:

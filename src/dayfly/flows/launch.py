@@ -6,7 +6,7 @@ An event may be delivered late, twice, or many times at once. The run's name is 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import count, islice
 
@@ -85,6 +85,7 @@ def _launch_tick(wanted: LaunchAt, actor: Actor) -> Flow[LaunchResult]:
     if why:
         return (yield from _reject(wanted, run, why, actor))
     if (yield from ask(PutNew(names.open_key(run), encode(opened)))):
+        facts = replace(facts, paused=(yield from read.paused(facts)))
         return (yield from walk_from(facts, actor))
     return (yield from walk(run, actor))
 

@@ -10,12 +10,12 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from dayfly.core import names
-from dayfly.core.facts import NOT_STORED, NotStored, Unreadable, WithEtag
+from dayfly.core.facts import NOT_STORED, Facts, NotStored, Unreadable, WithEtag
 from dayfly.core.model import Version
-from dayfly.core.reasons import Flaw
+from dayfly.core.reasons import Flaw, Source
 from dayfly.core.record_checks import belongs
 from dayfly.core.record_json import BadRecord, decode, decode_election, read_json
-from dayfly.core.records import Claim, Elected, Election, Ended, Started
+from dayfly.core.records import Claim, Elected, Election, Ended, Opened, Paused, Started
 from dayfly.core.versions import read_version
 from dayfly.errors import DayflyError
 from dayfly.flows.calls import LARGEST_RECORD, Call, Flow, Get, ListFrom, Log, Stored, TooLarge, ask
@@ -44,6 +44,14 @@ def claim(run: names.RunName, keys: tuple[str, ...]) -> Flow[Claim | NotStored |
     for key in (names.backfill_key(run), names.claim_key(run)):
         if key in keys:
             return (yield from record(Claim, key))
+    return NOT_STORED
+
+
+def paused(facts: Facts) -> Flow[Paused | NotStored | Unreadable]:
+    """Return whether the job is paused. Only an undecided tick of the schedule makes that matter."""
+    match facts.claim, facts.opened:
+        case NotStored(), WithEtag(record=Opened(source=Source.SCHEDULE)):
+            return (yield from record(Paused, names.paused_key(facts.run.job)))
     return NOT_STORED
 
 

@@ -15,8 +15,9 @@ from dayfly.core import claim, names, ticks
 from dayfly.core.event import LaunchAt
 from dayfly.core.facts import Unreadable
 from dayfly.core.model import Deployed, Timetable
-from dayfly.core.reasons import Flaw, Source
+from dayfly.core.reasons import Decision, Flaw, Source
 from dayfly.core.record_json import encode
+from dayfly.core.records import Paused
 from dayfly.flows import read
 from dayfly.flows.actor import Actor
 from dayfly.flows.calls import Flow, List, ListFrom, Log, Now, PutNew, ask
@@ -91,12 +92,13 @@ def catch_up(each: Expected, actor: Actor) -> Flow[bool]:
         return False
     if now - each.run.tick <= start_within + actor.intervals.delivery:
         return False
-    missed = claim.not_delivered(each.run, each.version, each.timetable, now)
+    paused = yield from read.record(Paused, names.paused_key(each.run.job))
+    missed = claim.not_delivered(each.run, each.version, each.timetable, paused, now)
     first = yield from ask(PutNew(names.claim_key(each.run), encode(missed)))
     if first:
-        yield from ask(Log(f"{each.run}: missed", {"why": missed.why}))
+        yield from ask(Log(f"{each.run}: {missed.decision}", {"why": missed.why}))
     yield from walk(each.run, actor)
-    return first
+    return first and missed.decision == Decision.MISSED
 
 
 def _timetable(key: str, known: Mapping[str, Timetable]) -> Flow[Timetable]:

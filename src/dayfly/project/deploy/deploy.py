@@ -30,7 +30,7 @@ from dayfly.project.deploy.functions import functions_stopped, start_functions
 from dayfly.project.deploy.packages import Folder, Packages, Say, build_packages, function_key
 from dayfly.project.deploy.schedules import sync_schedules
 from dayfly.project.deploy.scope import Scope
-from dayfly.project.deploy.versions import deployed, write_changes
+from dayfly.project.deploy.versions import deployed, paused, write_changes
 from dayfly.project.stack import given, template
 from dayfly.project.stack.change import StackWanted, apply_stack, is_current, must_be_made_again
 
@@ -39,7 +39,10 @@ _UNKNOWN = LaunchSettings(template="", template_version="", role_id="", image=""
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What a deploy finds in the account: images, pools and versions by job, network, stack; whether the functions are stopped."""
+    """What a deploy finds in the account: images, pools and versions by job, network, stack; whether the functions are stopped.
+
+    `paused`: the jobs that are paused. A deploy keeps that.
+    """
 
     images: Mapping[str, FoundImage]
     network: FoundNetwork
@@ -48,6 +51,7 @@ class Found:
     versions: Mapping[str, Version]
     lacks_spot_role: bool
     stopped: bool
+    paused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +90,7 @@ def look(scope: Scope, project: Project) -> Flow[Found]:
         versions=(yield from deployed(scope)),
         lacks_spot_role=(yield from lacks_spot_role(project)),
         stopped=(yield from functions_stopped(scope.project)),
+        paused=(yield from paused(scope)),
     )
 
 

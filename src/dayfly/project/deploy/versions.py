@@ -31,6 +31,14 @@ def deployed(scope: Scope) -> Flow[dict[str, Version]]:
     return found
 
 
+def paused(scope: Scope) -> Flow[tuple[str, ...]]:
+    """Return the jobs that are paused; none if there is no bucket."""
+    if not (yield from bucket_exists(scope)):
+        return ()
+    keys = yield from ask(List(names.PAUSED))
+    return tuple(sorted(key.removeprefix(names.PAUSED) for key in keys))
+
+
 def write_changes(changes: tuple[plan.JobChange, ...], since: datetime, by: str) -> Flow[None]:
     """Write a version for each job that changes, in effect from `since` on. Raises Unclear if another deploy wrote it first."""
     for change in changes:

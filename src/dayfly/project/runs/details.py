@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -13,12 +13,14 @@ from dayfly.core.records import Elected, Heartbeat, Latest
 from dayfly.flows import read
 from dayfly.flows.calls import Flow, Now, ReadConsole, ask
 from dayfly.flows.gather import gather
+from dayfly.project.runs.pauses import Pause, paused_jobs
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunDetails:
     """All that `show` needs of a run. `at`: when it was looked up.
 
+    `pauses`: of the job, if it is paused.
     `heartbeat`, and `console` (dayfly's lines on the server's console), are looked up only for a run with a live server.
     """
 
@@ -28,6 +30,7 @@ class RunDetails:
     latest: Latest | NotStored | Unreadable = NOT_STORED
     heartbeat: Heartbeat | NotStored | Unreadable = NOT_STORED
     console: tuple[str, ...] = ()
+    pauses: Mapping[str, Pause] = field(default_factory=dict)
 
 
 def look_up(run: names.RunName) -> Flow[RunDetails]:
@@ -41,8 +44,11 @@ def look_up(run: names.RunName) -> Flow[RunDetails]:
         case NotStored(), Server(id=server):
             heartbeat = yield from read.record(Heartbeat, names.HEARTBEAT)
             console = yield from ask(ReadConsole(server))
+    pauses = yield from paused_jobs(run.job)
     now = yield from ask(Now())
-    return RunDetails(facts=facts, at=now, receipt=receipt, latest=latest, heartbeat=heartbeat, console=console)
+    return RunDetails(
+        facts=facts, at=now, receipt=receipt, latest=latest, heartbeat=heartbeat, console=console, pauses=pauses
+    )
 
 
 def stored_receipt(facts: Facts) -> Flow[Mapping[str, Any] | NotStored | Unreadable]:

@@ -15,6 +15,7 @@ from dayfly.project.runs import reasons, state
 from dayfly.project.runs.details import RunDetails
 from dayfly.project.runs.references import unique_name
 from dayfly.project.screens.outcome import RECEIPT_PENDING, RunOutcome, last_lines, outcome_of, said_lines
+from dayfly.project.screens.pauses import paused_document, since
 from dayfly.project.screens.progress import progress_lines
 
 LATEST_END = timedelta(minutes=7)
@@ -42,6 +43,9 @@ def show_lines(details: RunDetails, zone: tzinfo, *, local: bool = False) -> tup
         case NoAttempt() if not outcome.over:
             lines.append(_labelled("server", "none yet"))
     lines.append(_labelled("latest", _latest(details, zone)))
+    for job, pause in details.pauses.items():
+        resume = formatting.dayfly("resume", job, local=local)
+        lines.append(_labelled("paused", f"{job} {since(pause, zone, details.at)}; {resume}"))
     lines.append(_labelled("next", outcome.next))
     return tuple(lines)
 
@@ -72,6 +76,7 @@ def show_document(details: RunDetails, *, local: bool = False) -> dict[str, Any]
         "claim": None,
         "log_last": None,
         "latest": None,
+        "paused": {job: paused_document(pause) for job, pause in details.pauses.items()}.get(facts.run.job),
         "next": outcome.next,
     }
     match facts.claim:
