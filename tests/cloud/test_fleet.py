@@ -57,6 +57,12 @@ def test_refusal_is_kept_without_encoded_messages_and_names_of_people():
         assert "x_-9" not in one.message
 
 
+def test_refusal_names_its_pool():
+    pool = {"InstanceType": "c8g.large", "SubnetId": "subnet-1", "AvailabilityZone": "eu-west-1a"}
+    [one] = launch(Instances=[], Errors=[{**NO_CAPACITY, "LaunchTemplateAndOverrides": {"Overrides": pool}}]).errors
+    assert (one.pool, one.type, one.subnet) == ("spot c8g.large eu-west-1a", "c8g.large", "subnet-1")
+
+
 def test_why_ec2_ended_a_server_is_read():
     there = shown("pi", "terminated")
     reason = {"Code": "Client.InternalError", "Message": "Client.InternalError: Client error on launch"}

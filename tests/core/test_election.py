@@ -29,7 +29,7 @@ def asked(market: str, markets: tuple[str, ...], spot_errors: tuple[FleetError, 
         time_limit_s=1,
         margin_s=1,
         markets=markets,
-        requests={},
+        requests={market: {} for market in markets},
         role_id="AROA",
     )
     return AskEc2(intent=intent, market=market, spot_errors=spot_errors, reason="", attempt=1)
@@ -117,3 +117,36 @@ def test_two_permissions_that_are_missing_are_both_named():
 def test_many_pools_are_counted():
     errors = [FleetError(code=FULL.code, message="none", pool=f"spot c8g.large subnet-{n}") for n in range(9)]
     assert refusals.text(errors).endswith("spot c8g.large subnet-5 and 3 more: InsufficientInstanceCapacity: none")
+
+
+def override(kind: str, subnet: str) -> dict[str, str]:
+    return {"InstanceType": kind, "SubnetId": subnet}
+
+
+def said(code: str, kind: str, subnet: str = "subnet-1") -> FleetError:
+    return FleetError(code=code, message="", pool=f"spot {kind}", type=kind, subnet=subnet)
+
+
+ALL = tuple(override(kind, "subnet-1") for kind in ("c8g.large", "c7g.large", "c6g.large"))
+
+
+@pytest.mark.parametrize("code", ["InsufficientInstanceCapacity", "VcpuLimitExceeded", "InvalidFleetConfiguration"])
+def test_pools_that_ec2_did_not_try_are_left(code):
+    errors = (said(code, "c8g.large"), said("UnfulfillableCapacity", "c7g.large"))
+    assert refusals.to_ask_again(ALL, errors) == ALL[1:], "also one of which it says nothing"
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [
+        (),
+        (FULL,),
+        (said("UnauthorizedOperation", "c8g.large"),),
+        tuple(said("UnfulfillableCapacity", one["InstanceType"]) for one in ALL),
+        tuple(said("InsufficientInstanceCapacity", one["InstanceType"]) for one in ALL),
+        (FleetError(code="IdempotentCallInProgress", message=""),),
+    ],
+    ids=["none", "no pool named", "no right", "none tried", "all tried", "in progress"],
+)
+def test_nothing_is_asked_again_when_it_can_bring_nothing(errors):
+    assert refusals.to_ask_again(ALL, errors) == ()

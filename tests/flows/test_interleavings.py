@@ -28,6 +28,12 @@ from model.cloud import TICK, TWO_MINUTES, ModelCloud, acting_as, cloud_with, ve
 from model.stepper import Stepper
 
 RUN = names.RunName("pi", TICK)
+POOLS = [
+    (market, kind, subnet)
+    for market in ("spot", "on-demand")
+    for kind in ("c8g.large", "c7g.large")
+    for subnet in ("subnet-1", "subnet-2")
+]
 KEEP_S = 90 * 24 * 3600
 
 
@@ -136,9 +142,10 @@ def interleave(
     exit_code=st.sampled_from([0, 3]),
     forgets_tokens=st.booleans(),
     token_busy_s=st.sampled_from([0, 60]),
+    full=st.sets(st.sampled_from(POOLS)),
 )
 def test_tick_delivered_three_times_has_one_job_and_one_end(
-    seed, losing, spot, on_demand, exit_code, forgets_tokens, token_busy_s
+    seed, losing, spot, on_demand, exit_code, forgets_tokens, token_busy_s, full
 ):
     full = (FleetError(code="InsufficientInstanceCapacity", message=""),)
     refuse = {}
@@ -146,7 +153,7 @@ def test_tick_delivered_three_times_has_one_job_and_one_end(
         refuse["spot"] = full
     if not on_demand:
         refuse["on-demand"] = full
-    cloud = cloud_with(refuse=refuse, forgets_tokens=forgets_tokens, token_busy_s=token_busy_s)
+    cloud = cloud_with(refuse=refuse, forgets_tokens=forgets_tokens, token_busy_s=token_busy_s, full=full)
     actors = [delivery(cloud, 1), delivery(cloud, 2), delivery(cloud, 3), sweeper(cloud), sweeper(cloud)]
     interleave(cloud, actors, Random(seed), losing, exit_code)
     finish_by_sweeps(cloud)

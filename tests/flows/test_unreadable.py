@@ -27,7 +27,18 @@ BODIES = {
     "deep nesting": b"[" * 200_000,
     "half of a surrogate pair": b'{"by": "\\ud800", "why": "\\ud800"}',
 }
-RECORDS = ("claim", "1/intent", "1/server", "1/spot-refused", "1/sent", "1/absent", "1/end", "1/closed", "1/receipt")
+RECORDS = (
+    "claim",
+    "1/intent",
+    "1/server",
+    "1/ask-2",
+    "1/spot-refused",
+    "1/sent",
+    "1/absent",
+    "1/end",
+    "1/closed",
+    "1/receipt",
+)
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)

@@ -34,7 +34,7 @@ def places(account: Account) -> dict[str, str]:
     """Return the key of an object of each kind that has to do with `pi`."""
     versions = sorted(key for key in account.objects if key.startswith("jobs/pi/"))
     out, out_over = _out(account, LIVE), _out(account, OVER)
-    of_live = ("intent", "spot-refused", "server", "sent", "absent", "cancel", "end", "closed", "receipt")
+    of_live = ("intent", "ask-2", "spot-refused", "server", "sent", "absent", "cancel", "end", "closed", "receipt")
     of_over = ("intent", "server", "closed", "receipt")
     return {
         "version": versions[0],

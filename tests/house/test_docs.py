@@ -94,7 +94,19 @@ def test_records_and_their_fields_are_documented():
 def test_objects_in_the_bucket_are_documented():
     run = names.RunName("JOB", NOW)
     own = "ROLEID:INSTANCE"
-    parts = ("claim", "intent", "spot-refused", "server", "sent", "absent", "cancel", "end", "closed", "receipt")
+    parts = (
+        "claim",
+        "intent",
+        "ask-K",
+        "spot-refused",
+        "server",
+        "sent",
+        "absent",
+        "cancel",
+        "end",
+        "closed",
+        "receipt",
+    )
     found = [names.attempt_key(run, 7, part) for part in parts[1:]]
     found += [names.backfill_key(run), names.paused_key("JOB")]
     found += [names.claim_key(run), names.open_key(run), names.slot_key("JOB"), names.latest_key("JOB")]

@@ -16,21 +16,20 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from dayfly.core import names
-from dayfly.core.facts import FleetAnswer, Launched, NotShown, RefusedLaunch, Replayed, Server
+from dayfly.core.facts import NotShown, Server
 from dayfly.core.model import Agent, Code, Deployed, Job, LaunchSettings, Version
 from dayfly.core.record_json import encode
-from dayfly.core.records import Ended, FleetError, Log, Output, Started
+from dayfly.core.records import Ended, Log, Output, Started
 from dayfly.core.versions import write_version
 from dayfly.errors import Unclear
 from dayfly.flows import calls
 from dayfly.flows.actor import CLI_STATES, LAUNCHER_STATES, SWEEPER_STATES, Actor
+from model.fleets import START, ModelFleets
 from model.stepper import Stepper
 
-START = datetime(2026, 11, 24, 22, 40, 30, tzinfo=UTC)
 TICK = datetime(2026, 11, 24, 22, 41, tzinfo=UTC)
 OUTSIDE = "a change from outside"
 PROJECT, BUCKET, REGION, ROLE = "pi", "dayfly-pi-000000000000-eu-west-1", "eu-west-1", "AROAMODEL"
-IN_PROGRESS = (FleetError(code="IdempotentCallInProgress", message="an earlier call is in progress"),)
 TWO_MINUTES = ("41-42 22 24 11 *",)
 """A schedule of two ticks, TICK and the minute after it. That of `job` has one."""
 
@@ -70,15 +69,11 @@ def acting_as(who: str) -> Actor:
 
 
 @dataclass
-class ModelCloud:
+class ModelCloud(ModelFleets):
     """State and clock. `faults` maps the number of a call to "before" or "after": then this call raises Unclear."""
 
-    now: datetime = START
     objects: dict[str, bytes] = field(default_factory=dict)
-    servers: dict[str, Server] = field(default_factory=dict)
-    fleets: dict[str, tuple[str, list[str], tuple[FleetError, ...]]] = field(default_factory=dict)
     kill_schedules: dict[str, datetime] = field(default_factory=dict)
-    refuse: dict[str, tuple[FleetError, ...]] = field(default_factory=dict)
     hidden: set[str] = field(default_factory=set)  # servers that EC2 does not list now
     orphans: set[str] = field(
         default_factory=set
@@ -89,13 +84,8 @@ class ModelCloud:
     emitted: list[bytes] = field(default_factory=list)
     terminate_calls: list[str] = field(default_factory=list)
     calls_answered: int = 0
-    empty_replay: bool = False
     shutdown_s: float = 0  # how long a shutdown takes; on EC2 tens of seconds
     shutting_down: dict[str, datetime] = field(default_factory=dict)
-    forgets_tokens: bool = False  # AWS does not promise how long it remembers a client token
-    token_busy_s: float = 0  # how long a launch is in progress: until then the same token is refused
-    first_sent: dict[str, datetime] = field(default_factory=dict)  # client tokens
-    not_yet: tuple[FleetError, ...] = ()  # how EC2 refuses a request that names what it does not see yet
 
     observe: Callable[[str], object] = bool
     """Called before and after each call takes effect, with the reason; see model/transitions.py."""
@@ -191,50 +181,6 @@ class ModelCloud:
         return calls.Downloaded(size=len(body), sha256=hashlib.sha256(body).hexdigest())
 
     # --- EC2 -----------------------------------------------------------------------------------------------------------
-
-    def create_fleet(self, call: calls.CreateFleet) -> FleetAnswer:
-        request, token = json.dumps(call.request, sort_keys=True), call.request["ClientToken"]
-        if self.not_yet:
-            return RefusedLaunch(errors=self.not_yet)
-        answered = self.first_sent.setdefault(token, self.now) + timedelta(seconds=self.token_busy_s)
-        if token in self.fleets and self.now < answered:
-            return RefusedLaunch(errors=IN_PROGRESS)
-        if token in self.fleets and not self.forgets_tokens:
-            known, ids, errors = self.fleets[token]
-            if known != request:
-                return Replayed(fleet=None)
-            if self.empty_replay:
-                return Replayed(fleet=token)
-            return self._fleet_answer(ids, errors)
-        market = call.request["TargetCapacitySpecification"]["DefaultTargetCapacityType"]
-        errors = self.refuse.get(market, ())
-        ids = [] if errors else [self._launch(call.request, market)]
-        self.fleets[token] = (request, ids, errors)
-        return self._fleet_answer(ids, errors)
-
-    def _fleet_answer(self, ids: list[str], errors: tuple[FleetError, ...]) -> FleetAnswer:
-        if ids:
-            return Launched(servers=tuple(self.servers[one] for one in ids))
-        return RefusedLaunch(errors=errors)
-
-    def _launch(self, request: Mapping[str, Any], market: str) -> str:
-        name = f"i-{len(self.servers):017x}"
-        tags = next(each["Tags"] for each in request["TagSpecifications"] if each["ResourceType"] == "instance")
-        override = request["LaunchTemplateConfigs"][0]["Overrides"][0]
-        self.servers[name] = Server(
-            id=name,
-            state="running",
-            launched=self.now,
-            type=override["InstanceType"],
-            zone="eu-west-1a",
-            market=market,
-            image="ami-0model",
-            tags={tag["Key"]: tag["Value"] for tag in tags},
-        )
-        return name
-
-    def fleet_servers(self, call: calls.FleetServers) -> tuple[Server, ...]:
-        return tuple(self.servers[one] for one in self.fleets[call.fleet][1])
 
     def shown_servers(self, call: calls.ListServers) -> tuple[Server, ...]:
         shown = [server for server in self.servers.values() if server.id not in self.hidden]

@@ -46,6 +46,8 @@ class Invariants:
     armed_at: dict[str, int] = field(default_factory=dict)
     closed_at: dict[str, int] = field(default_factory=dict)
     removed: set[names.RunName] = field(default_factory=set)
+    stored: dict[tuple[names.RunName, int], list[dict[str, Any]]] = field(default_factory=dict)
+    """The requests of each attempt. A slow process may still send one when `keep` has removed the record."""
     heartbeats: list[datetime] = field(default_factory=list)
     number: int = 0
     ended: int = 0
@@ -95,6 +97,7 @@ class Invariants:
 
     def record_is_true(self, key: str, last: str, record: dict[str, Any]) -> None:
         if last == "intent.json":
+            self.stored[_run_of(key), _attempt_of(key)] = list(record["requests"].values())
             self.an_unfinished_run_is_open(_run_of(key))
         if record.get("reason") == "paused":
             self.a_skipped_tick_was_paused(_run_of(key), record)
@@ -103,6 +106,9 @@ class Invariants:
         if last == "closed.json":
             self.closed_at[key] = self.number
             self.a_closed_outcome_is_true(_run_of(key), _attempt_of(key), record)
+        if last.startswith("ask-"):
+            self.stored[_run_of(key), _attempt_of(key)].append(record["request"])
+            self.the_request_before_was_refused(_run_of(key), _attempt_of(key), record)
         if last == "spot-refused.json" or record.get("cause") == "refused":
             self.a_refusal_was_definite(_run_of(key), _attempt_of(key), last)
 
@@ -137,8 +143,8 @@ class Invariants:
         """CreateFleet requests are sent as stored, never rebuilt: the same token on a repeat."""
         tags = {tag["Key"]: tag["Value"] for tag in request["TagSpecifications"][0]["Tags"]}
         run, attempt = names.run_name(tags[names.TAG_RUN]), int(tags[names.TAG_ATTEMPT])
-        stored = self.record(run, attempt, "intent").get("requests", {})
-        need(request in stored.values(), f"1: a launch request of {run} attempt {attempt} is not the stored one")
+        stored = self.stored.get((run, attempt), [])
+        need(request in stored, f"1: a launch request of {run} attempt {attempt} is not the stored one")
 
     def a_slot_is_freed_after_its_run(self, slot: dict[str, Any], after: bytes | None) -> None:
         holder = names.run_name(slot["holder"])
@@ -219,8 +225,14 @@ class Invariants:
         market = intent["markets"][0]
         if last == "server.json":
             market = intent["markets"][-1]
-        token = intent["requests"][market]["ClientToken"]
-        need(token in self.cloud.refused_tokens, f"4: {run} says that EC2 refused {market}, and it did not")
+        for token in self.tokens(run, attempt, market):
+            need(token in self.cloud.refused_tokens, f"4: {run} says that EC2 refused {market}, and it did not")
+
+    def the_request_before_was_refused(self, run: names.RunName, attempt: int, ask: dict[str, Any]) -> None:
+        """Another token is used only after EC2 refused the one before, and never for a pool that it refused."""
+        *before, last = self.tokens(run, attempt, ask["market"])
+        need(last == ask["request"]["ClientToken"], f"1: {run} stored its requests to EC2 out of order")
+        need(set(before) <= self.cloud.refused_tokens, f"1: {run} asks again while EC2 may launch a server")
 
     def a_marker_says_what_the_records_say(self, done: names.DoneName) -> None:
         if done.run in self.removed:  # a slow process may write it again; `keep` comes back for it
@@ -321,6 +333,18 @@ class Invariants:
 
     def record(self, run: names.RunName, attempt: int, name: str) -> dict[str, Any]:
         return _json(self.cloud.objects.get(names.attempt_key(run, attempt, name), b"{}"))
+
+    def asks(self, run: names.RunName, attempt: int) -> list[dict[str, Any]]:
+        """Return the requests that followed the first ones, in order."""
+        found = (self.record(run, attempt, f"ask-{number}") for number in range(2, 30))
+        return [ask["request"] for ask in found if ask]
+
+    def tokens(self, run: names.RunName, attempt: int, market: str) -> list[str]:
+        """Return the client tokens of all requests for this market, in order."""
+        first = self.record(run, attempt, "intent")["requests"][market]
+        sent = [first, *self.asks(run, attempt)]
+        of_market = "TargetCapacitySpecification"
+        return [each["ClientToken"] for each in sent if each[of_market] == first[of_market]]
 
     def claim(self, run: names.RunName) -> dict[str, Any]:
         return _json(self.cloud.objects.get(names.claim_key(run), b"{}"))

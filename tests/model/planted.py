@@ -68,6 +68,20 @@ BUGS = (
         "_IN_PROGRESS: set[str] = set()\n",
     ),
     Bug(
+        "pools that EC2 did not try are not asked",
+        "core/refusals.py",
+        "    if not tried or not left:\n",
+        "    if not tried or left:\n",
+        test="tests/flows/test_pools.py",
+    ),
+    Bug(
+        "a second token while the first may launch",
+        "core/refusals.py",
+        "    if not all(error.type and error.subnet for error in errors):\n        return ()\n",
+        "    if in_progress(errors):\n        return tuple(overrides)\n",
+        test="tests/core/test_election.py",
+    ),
+    Bug(
         "slot freed without its etag",
         "flows/steps.py",
         "calls.Delete(names.slot_key(facts.run.job), found.slot.etag)",

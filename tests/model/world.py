@@ -32,7 +32,7 @@ from model.cloud import START, acting_as, version
 from model.invariants import Broken, Invariants, need
 from model.job_history import JobHistory, expression
 from model.stepper import Stepper
-from model.world_cloud import FULL, LOST_TAGS, WorldCloud
+from model.world_cloud import LOST_TAGS, WorldCloud
 
 DAY_S = 24 * 3600
 ACTOR_LIVES = timedelta(minutes=15)
@@ -135,7 +135,7 @@ class World:
         if chance.random() < 0.006:
             cloud.kill_schedules.pop(chance.choice([*cloud.kill_schedules, ""]), None)
         if chance.random() < 0.01:
-            cloud.refuse = {market: FULL for market in ("spot", "on-demand") if chance.random() < 0.4}
+            cloud.change_capacity()
         if chance.random() < 0.01:
             cloud.empty_replay = chance.random() < 0.5
         if chance.random() < 0.02:
@@ -320,7 +320,7 @@ class World:
         """Sweep, without faults, until every run is over. Then a run by hand of each job must start, and end."""
         cloud = self.cloud
         self.actors.clear()
-        cloud.losing, cloud.refuse, cloud.empty_replay, cloud.token_busy_s = 0, {}, False, 0
+        cloud.losing, cloud.refuse, cloud.empty_replay, cloud.token_busy_s, cloud.full = 0, {}, False, 0, set()
         for job in self.jobs:
             self._deploy(job, 0)
         cloud.pass_time(2)

@@ -23,6 +23,7 @@ from model.cloud import PROJECT, ModelCloud
 FULL = (FleetError(code="InsufficientInstanceCapacity", message=""),)
 LOCAL = (calls.Now, calls.Log, calls.Sleep, calls.ShowBytes)
 """Calls that do not leave the process, so their answer is never lost."""
+MARKETS, TYPES, SUBNETS = ("spot", "on-demand"), ("c8g.large", "c7g.large"), ("subnet-1", "subnet-2")
 NO_GO_WITHIN = timedelta(minutes=10)
 LISTED_WITHIN_S = 300
 CALL_TAKES = timedelta(milliseconds=5)
@@ -97,8 +98,8 @@ class WorldCloud(ModelCloud):
             self.refused_tokens.add(call.request["ClientToken"])
         return answer
 
-    def _launch(self, request: Mapping[str, Any], market: str) -> str:
-        name = super()._launch(request, market)
+    def _launch(self, request: Mapping[str, Any], market: str, kind: str) -> str:
+        name = super()._launch(request, market, kind)
         server = self.servers[name]
         delay = 0
         if self.chance.random() < 0.2:
@@ -113,6 +114,13 @@ class WorldCloud(ModelCloud):
             hidden_until=self.now + timedelta(seconds=delay),
         )
         return name
+
+    def change_capacity(self) -> None:
+        """Let EC2 have no capacity at all in some markets, and in others none in some pools."""
+        chance = self.chance
+        self.refuse = {market: FULL for market in MARKETS if chance.random() < 0.4}
+        pools = [(market, kind, subnet) for market in MARKETS for kind in TYPES for subnet in SUBNETS]
+        self.full = {pool for pool in pools if chance.random() < 0.7}
 
     def is_shown(self, server: str) -> bool:
         """Return whether EC2 lists the server now: not in its first minutes perhaps, and not long after its end."""

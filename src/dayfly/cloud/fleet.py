@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -50,8 +51,8 @@ def create(context: Context, call: calls.CreateFleet) -> FleetAnswer:
     return RefusedLaunch(errors=tuple(_pool_error(each) for each in errors))
 
 
-def _fleet_error(code: str, message: str, pool: str = "") -> FleetError:
-    return FleetError(code=code, message=scrub(message), pool=pool)
+def _fleet_error(code: str, message: str) -> FleetError:
+    return FleetError(code=code, message=scrub(message))
 
 
 def _pool_error(error: Mapping[str, Any]) -> FleetError:
@@ -59,7 +60,8 @@ def _pool_error(error: Mapping[str, Any]) -> FleetError:
     override = _override(error)
     place = override.get("AvailabilityZone") or override.get("SubnetId") or ""
     pool = f"{error.get('Lifecycle', '')} {override.get('InstanceType', '')} {place}".strip()
-    return _fleet_error(error.get("ErrorCode", ""), error.get("ErrorMessage", ""), pool)
+    found = _fleet_error(error.get("ErrorCode", ""), error.get("ErrorMessage", ""))
+    return replace(found, pool=pool, type=override.get("InstanceType", ""), subnet=override.get("SubnetId", ""))
 
 
 def _launched(instances: list[Mapping[str, Any]], request: Mapping[str, Any]) -> tuple[Server, ...]:

@@ -136,16 +136,23 @@ def _before_election(facts: Facts, attempt: Attempt, now: datetime, intervals: I
         record = election.elect(first, intent, now)
         return step.Elect(server=first, record=record, reason=f"{first.id} was launched", attempt=number)
     if facts.cancelled:
-        no_server = election.elect_none(Cause.CANCELLED, attempt.spot_errors, now)
+        no_server = election.elect_none(Cause.CANCELLED, election.heard(attempt), now)
         return step.ElectNone(record=no_server, reason="cancelled", attempt=number)
     if now > intent.launch_until:
-        no_server = election.elect_none(Cause.UNANSWERED, attempt.spot_errors, now)
+        no_server = election.elect_none(Cause.UNANSWERED, election.heard(attempt), now)
         return step.ElectNone(record=no_server, reason="EC2 gave no clear answer in time", attempt=number)
     market = intent.markets[0]
     if attempt.spot_errors:
         market = intent.markets[-1]
     reason = f"no {market} server yet"
-    return step.AskEc2(intent=intent, market=market, spot_errors=attempt.spot_errors, reason=reason, attempt=number)
+    return step.AskEc2(
+        intent=intent,
+        market=market,
+        spot_errors=attempt.spot_errors,
+        asks=attempt.asks,
+        reason=reason,
+        attempt=number,
+    )
 
 
 # --- from the election to the close -------------------------------------------------------------------------------------

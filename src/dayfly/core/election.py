@@ -5,13 +5,19 @@ An attempt can get more than one server, when answers are lost. It elects one; o
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
-from dayfly.core import refusals
-from dayfly.core.facts import Server
+from dayfly.core import refusals, request
+from dayfly.core.facts import Attempt, Server
 from dayfly.core.reasons import Cause, EndReason
-from dayfly.core.records import Elected, FleetError, Intent, NoServer, SpotRefused
+from dayfly.core.records import Elected, FleetError, Intent, NextAsk, NoServer, SpotRefused
 from dayfly.core.step import AskEc2
+
+SPOT = "spot"
+MOST_ASKS = 40
+"""An attempt sends at most this many requests after its first ones. They reach 120 pools when EC2 tries three at a time."""
 
 
 def elect(server: Server, intent: Intent, now: datetime) -> Elected:
@@ -40,14 +46,51 @@ def elect_none(cause: Cause, errors: tuple[FleetError, ...], now: datetime) -> N
     return NoServer(at=now, cause=cause, reason=reason, detail=detail, errors=errors)
 
 
-def after_refusal(asked: AskEc2, errors: tuple[FleetError, ...], now: datetime) -> SpotRefused | NoServer:
-    """Return the record to write after a definite refusal: spot refused, or no server if this was the last market.
+def after_refusal(asked: AskEc2, errors: tuple[FleetError, ...], now: datetime) -> NextAsk | SpotRefused | NoServer:
+    """Return the record to write when EC2 launched nothing: the next request of this market, spot refused, or no server.
 
-    The last market gives the reason; the detail names the errors of both markets.
+    Every pool of a market is asked before the next market is. The last market gives the reason; the detail names the errors of both.
     """
+    if refusals.undecided(errors) and not any(error.type for error in errors):
+        # EC2 made no fleet, so the same token may get a server.
+        return _next_ask(asked, errors, asked.request, now)
+    left = refusals.to_ask_again(request.overrides(asked.request), errors)
+    if left and len(asked.asks) < MOST_ASKS:
+        tried = tuple(error for error in errors if error.code != refusals.UNTRIED)
+        return _next_ask(asked, tried, request.next_request(asked.request, left), now)
+    in_market = (*said_in(asked.market, asked.asks), *errors)
     if asked.market != asked.intent.markets[-1]:
-        return SpotRefused(at=now, errors=errors)
-    all_errors = (*asked.spot_errors, *errors)
+        return SpotRefused(at=now, errors=in_market)
+    all_errors = (*asked.spot_errors, *in_market)
     return NoServer(
-        at=now, cause=Cause.REFUSED, reason=refusals.reason(errors), detail=refusals.text(all_errors), errors=all_errors
+        at=now,
+        cause=Cause.REFUSED,
+        reason=refusals.reason(in_market),
+        detail=refusals.text(all_errors),
+        errors=all_errors,
     )
+
+
+def is_repeated(asked: AskEc2, errors: tuple[FleetError, ...]) -> bool:
+    """Return whether EC2 said the same to the request before, and the same token was sent again."""
+    same = [ask for ask in asked.asks[-1:] if ask.request == asked.request and ask.errors == errors]
+    return bool(same) and not any(error.type for error in errors)
+
+
+def _next_ask(asked: AskEc2, errors: tuple[FleetError, ...], fleet: Mapping[str, Any], now: datetime) -> NextAsk:
+    return NextAsk(at=now, number=len(asked.asks) + 2, market=asked.market, request=fleet, errors=errors)
+
+
+def said_in(market: str, asks: Iterable[NextAsk]) -> tuple[FleetError, ...]:
+    """Return the refusals in this market that were followed by another request."""
+    return tuple(error for ask in asks if ask.market == market for error in ask.errors if refusals.is_final(error))
+
+
+def heard(attempt: Attempt) -> tuple[FleetError, ...]:
+    """Return all that EC2 has said in an attempt without a server: refusals, and at last what it does not see yet."""
+    asks = attempt.asks
+    if attempt.spot_errors:
+        asks = tuple(ask for ask in asks if ask.market != SPOT)
+    refused = [error for ask in asks for error in ask.errors if refusals.is_final(error)]
+    last = [error for ask in asks[-1:] for error in refusals.undecided(ask.errors)]
+    return (*attempt.spot_errors, *refused, *last)

@@ -27,6 +27,7 @@ from dayfly.core.records import (
     Intent,
     Latest,
     Log,
+    NextAsk,
     Opened,
     Output,
     Paused,
@@ -202,6 +203,7 @@ class Attempt:
     number: int
     intent: Intent
     unreadable: tuple[Unreadable, ...] = ()
+    asks: tuple[NextAsk, ...] = ()
     spot_refused: SpotRefused | NotStored = NOT_STORED
     election: Election | NotStored | Unreadable = NOT_STORED
     absent: WithEtag[Absent] | WithEtag[Unreadable] | NotStored = NOT_STORED

@@ -189,7 +189,7 @@ def backfill_key(run: RunName) -> str:
 
 
 def attempt_key(run: RunName, attempt: int, record: str) -> str:
-    """Return the key of an attempt's record: intent, cancel, spot-refused, server, sent, absent, end, closed or receipt."""
+    """Return the key of an attempt's record: intent, cancel, ask-K, spot-refused, server, sent, absent, end, closed or receipt."""
     return f"{run_prefix(run)}{attempt}/{record}.json"
 
 
@@ -321,3 +321,8 @@ def client_token(run: RunName, attempt: int, market: str, launch: datetime, buck
     """Return the client token (EC2's idempotency key) of a launch request: 64 hex digits, the longest that EC2 takes."""
     text = "|".join((bucket_name, str(run), str(attempt), market, utc_text(launch)))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def next_token(token: str) -> str:
+    """Return the client token of the request that follows one with this token."""
+    return hashlib.sha256(f"{token}|next".encode()).hexdigest()

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from dayfly.core import names
+from dayfly.core import election, names
 from dayfly.core.facts import INTENT, Attempt, Facts, NotStored, Unreadable
 from dayfly.core.model import Agent, Code, Deployed
 from dayfly.core.record_json import moment_text
@@ -101,7 +101,7 @@ def refused(attempt: Attempt) -> list[dict[str, str]]:
     match attempt.election:
         case NoServer(errors=errors) if errors:
             return [asdict(error) for error in errors]
-    return [asdict(error) for error in attempt.spot_errors]
+    return [asdict(error) for error in election.heard(attempt)]
 
 
 def _shape(attempt: Attempt, elected: Elected) -> dict[str, str | None]:

@@ -14,7 +14,7 @@ from typing import Any
 from dayfly.core import names
 from dayfly.core.model import LONGEST, LONGEST_LIFETIME, Deployed, Job, Removed, Timetable
 from dayfly.core.reasons import Decision
-from dayfly.core.records import Claim, Elected, Ended, Intent, Latest, Opened, Output, Requested, Slot
+from dayfly.core.records import Claim, Elected, Ended, Intent, Latest, NextAsk, Opened, Output, Requested, Slot
 
 _SERVER = re.compile(r"i-[0-9a-f]{1,17}")
 _MOST_ATTEMPTS = 1_000_000
@@ -36,6 +36,8 @@ def belongs(record: object, key: str) -> bool:
             return key in (names.claim_key(names.run_name(run)), names.backfill_key(names.run_name(run)))
         case Intent(attempt=attempt):
             return key.endswith(f"/{attempt}/{Intent.file}.json")
+        case NextAsk(file=file):
+            return key.endswith(f"/{file}.json")
         case Slot(holder=run):
             return key == names.slot_key(names.run_name(run).job)
         case Latest(run=run):

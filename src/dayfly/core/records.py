@@ -16,6 +16,9 @@ from dayfly.core.reasons import Cause, ClaimReason, Decision, EndReason, Outcome
 
 R = TypeVar("R")
 
+ASK = "ask-"
+"""How the name of each NextAsk begins."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
@@ -109,11 +112,34 @@ class Intent:
 
 @dataclass(frozen=True, kw_only=True)
 class FleetError:
-    """An error of CreateFleet, for one pool (a server type in a zone) or, with an empty `pool`, for the whole request."""
+    """An error of CreateFleet, for one pool (a server type in a zone) or, with an empty `pool`, for the whole request.
+
+    `type` and `subnet`: those of the pool, if EC2 names them.
+    """
 
     code: str
     message: str
     pool: str = ""
+    type: str = ""
+    subnet: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NextAsk:
+    """`N/ask-K.json`: the K-th request of attempt N, sent exactly as stored. The first of each market is in the intent.
+
+    `errors`: what EC2 said to the request before, which did not try all pools, or named what EC2 did not see yet.
+    """
+
+    at: datetime
+    number: int
+    market: str
+    request: Mapping[str, Any]
+    errors: tuple[FleetError, ...]
+
+    @property
+    def file(self) -> str:
+        return f"{ASK}{self.number}"
 
 
 @dataclass(frozen=True, kw_only=True)

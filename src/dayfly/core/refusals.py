@@ -1,11 +1,12 @@
-"""What EC2's error codes mean when it launched no server: a refusal with its reason, or no decision yet. Pure.
+"""What EC2's error codes mean when it launched no server: a refusal with its reason, no decision yet, or pools to ask for again. Pure.
 
-An error that says "in progress" or "not visible yet" is no refusal: the same request is sent again, with the same token.
+An error that says "in progress" or "not visible yet" is no refusal: the request is sent again, until `launch_until`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from dayfly.core.reasons import EndReason
 from dayfly.core.records import FleetError
@@ -61,6 +62,13 @@ _BY_CODE = {code: reason for reason, codes in _BY_REASON.items() for code in cod
 _OF_POOLS = {EndReason.NO_CAPACITY, EndReason.NOT_OFFERED, EndReason.QUOTA}
 """Reasons whose messages differ between pools only in the names of type and zone."""
 _MOST_POOLS = 6
+UNTRIED = "UnfulfillableCapacity"
+"""What EC2 says of a pool that it did not try: an instant fleet tries about three."""
+
+
+def in_progress(errors: Iterable[FleetError]) -> bool:
+    """Return whether EC2 has not answered an earlier call with the same token: only that token may be sent again."""
+    return any(error.code in _IN_PROGRESS for error in errors)
 
 
 def undecided(errors: Iterable[FleetError]) -> tuple[FleetError, ...]:
@@ -68,10 +76,35 @@ def undecided(errors: Iterable[FleetError]) -> tuple[FleetError, ...]:
     return tuple(error for error in errors if _is_undecided(error))
 
 
+def is_final(error: FleetError) -> bool:
+    """Return whether an error is a refusal."""
+    return not _is_undecided(error)
+
+
 def _is_undecided(error: FleetError) -> bool:
     if error.code == "InvalidParameterValue":
         return _YOUNG_PROFILE in error.message.lower()
     return error.code in _IN_PROGRESS or error.code in _NOT_VISIBLE_YET
+
+
+def to_ask_again(
+    overrides: Iterable[Mapping[str, Any]], errors: tuple[FleetError, ...]
+) -> tuple[Mapping[str, Any], ...]:
+    """Return the pools of a refused request that another request may get a server from; empty if there are none.
+
+    EC2 made a fleet for the refused request, so its token brings no server any more. It tried some of the pools and had no capacity
+    there; it did not try the others, whether it says so or says nothing.
+    """
+    if not all(error.type and error.subnet for error in errors):
+        return ()
+    tried = {(error.type, error.subnet): error for error in errors if error.code != UNTRIED}
+    if not all(_is_undecided(error) or _reason_of(error) in _OF_POOLS for error in tried.values()):
+        return ()
+    final = {pool for pool, error in tried.items() if not _is_undecided(error)}
+    left = tuple(one for one in overrides if (one.get("InstanceType"), one.get("SubnetId")) not in final)
+    if not tried or not left:
+        return ()
+    return left
 
 
 def reason(errors: Iterable[FleetError]) -> EndReason:

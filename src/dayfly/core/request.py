@@ -112,6 +112,24 @@ def _fleet(
     }
 
 
+def overrides(fleet_request: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """Return the overrides of a stored request: one for each pool."""
+    found: list[Mapping[str, Any]] = []
+    for configuration in fleet_request.get("LaunchTemplateConfigs", ()):
+        found += configuration.get("Overrides", ())
+    return tuple(found)
+
+
+def next_request(fleet_request: Mapping[str, Any], pools: tuple[Mapping[str, Any], ...]) -> dict[str, Any]:
+    """Return the request that asks only for these pools of a request, with a client token of its own."""
+    [configuration] = fleet_request["LaunchTemplateConfigs"]
+    return {
+        **fleet_request,
+        "ClientToken": names.next_token(fleet_request["ClientToken"]),
+        "LaunchTemplateConfigs": [{**configuration, "Overrides": list(pools)}],
+    }
+
+
 def go(
     run: names.RunName,
     version: Deployed,

@@ -68,7 +68,7 @@ TABLE: dict[State, Row] = {
     State.NEEDS_INTENT: Row(step="intend", writes="N/intent.json", then=(State.NEEDS_SERVER, State.GETS_NO_SERVER)),
     State.NEEDS_SERVER: Row(
         step="ask EC2",
-        writes="N/spot-refused.json",
+        writes="N/ask-K.json, N/spot-refused.json",
         then=(State.NEEDS_SERVER, State.NEEDS_KILL_SCHEDULE, State.SERVER_GONE),
         events=(State.GETS_NO_SERVER, State.NEEDS_ELECTION),
         at_most=1,

@@ -20,6 +20,7 @@ from dayfly.core.records import (
     FleetError,
     Intent,
     Latest,
+    NextAsk,
     NoServer,
     Opened,
     Slot,
@@ -41,7 +42,7 @@ class Step:
 
     @property
     def subject(self) -> str:
-        """Return the market or the server that the step is about; empty when it is about neither."""
+        """Return the request or the server that the step is about; empty when it is about neither."""
         return ""
 
     @property
@@ -84,21 +85,23 @@ class Intend(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class AskEc2(Step):
-    """Send the CreateFleet request for this market. `spot_errors`: with which EC2 refused spot before."""
+    """Send the CreateFleet request for this market: the newest of `asks`, or else the intent's. `spot_errors`: how EC2 refused spot."""
 
     state = State.NEEDS_SERVER
     intent: Intent
     market: str
     spot_errors: tuple[FleetError, ...] = ()
+    asks: tuple[NextAsk, ...] = ()
 
     @property
     def request(self) -> Mapping[str, Any]:
-        request: Mapping[str, Any] = self.intent.requests[self.market]
-        return request
+        first: Mapping[str, Any] = self.intent.requests[self.market]
+        requests = [first, *(ask.request for ask in self.asks if ask.market == self.market)]
+        return requests[-1]
 
     @property
     def subject(self) -> str:
-        return self.market
+        return f"{self.market} {len(self.asks)}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from dayfly.core.facts import NOT_STORED, Attempt, Facts, NotShown, NotStored, S
 from dayfly.core.model import Version
 from dayfly.core.reasons import Flaw
 from dayfly.core.records import (
+    ASK,
     Absent,
     Cancel,
     Claim,
@@ -26,6 +27,7 @@ from dayfly.core.records import (
     EndOrder,
     Intent,
     Latest,
+    NextAsk,
     Opened,
     Sent,
     Slot,
@@ -38,6 +40,7 @@ from dayfly.flows.calls import FindServer, Flow, IsArmed, List, ListServers, Now
 R = TypeVar("R")
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,5}")
+_ASK = re.compile(rf"{ASK}([2-9]|[1-9][0-9])\.json")
 
 
 def gather(run: names.RunName, seen: tuple[Server, ...] = ()) -> Flow[Facts]:
@@ -157,9 +160,11 @@ def _attempt(
     sighting: WithEtag[Absent] | WithEtag[Unreadable] | NotStored = NOT_STORED
     if key(Absent) in keys:
         sighting = yield from read.with_etag(Absent, key(Absent))
+    asks, bad_asks = yield from _asks(run, number, keys)
     attempt = Attempt(
         number=number,
         intent=intent,
+        asks=asks,
         spot_refused=(yield from known(SpotRefused)),
         election=elected,
         absent=sighting,
@@ -168,12 +173,30 @@ def _attempt(
         receipt=names.attempt_key(run, number, "receipt") in keys,
         servers=own,
         go_sent=key(Sent) in keys,
-        unreadable=tuple(bad),
+        unreadable=(*bad, *bad_asks),
     )
     if isinstance(elected, Elected):
         attempt = yield from _with_elected(attempt, elected)
         attempt = yield from _with_reports(run, attempt, elected)
     return (replace(attempt, armed=(yield from _armed(attempt))),)
+
+
+def _asks(run: names.RunName, number: int, keys: tuple[str, ...]) -> Flow[tuple[tuple[NextAsk, ...], list[Unreadable]]]:
+    """Return the requests to EC2 that followed the first ones, in order, and those that cannot be read.
+
+    After one that cannot be read nothing more is asked: its number is taken, and it may have got a server.
+    """
+    folder = names.attempt_key(run, number, "").removesuffix(".json")
+    listed = [_ASK.fullmatch(key.removeprefix(folder)) for key in keys if key.startswith(folder)]
+    asks: list[NextAsk] = []
+    bad: list[Unreadable] = []
+    for place in sorted(int(found[1]) for found in listed if found):
+        match (yield from read.record(NextAsk, names.attempt_key(run, number, f"{ASK}{place}"))):
+            case NextAsk() as record:
+                asks.append(record)
+            case Unreadable() as unreadable:
+                bad.append(unreadable)
+    return tuple(asks), bad
 
 
 def _with_elected(attempt: Attempt, elected: Elected) -> Flow[Attempt]:

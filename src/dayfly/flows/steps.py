@@ -36,6 +36,7 @@ from dayfly.core.records import (
     FleetError,
     Intent,
     Latest,
+    NextAsk,
     NoServer,
     Sent,
     Slot,
@@ -123,22 +124,28 @@ def _ask_ec2(found: AskEc2, facts: Facts, _actor: Actor, now: datetime) -> Flow[
             servers = yield from _replayed(fleet, found.request)
             return facts.with_newest(servers=servers)
         case RefusedLaunch(errors=errors):
-            _raise_undecided(errors)
-            refused = election.after_refusal(found, errors, now)
-            if (yield from _write(facts, found, refused)):
-                return _with_refusal(facts, refused)
+            return (yield from _no_server(found, errors, facts, now))
+
+
+def _no_server(found: AskEc2, errors: tuple[FleetError, ...], facts: Facts, now: datetime) -> Flow[Taken]:
+    """Record what follows from an answer without a server. Raises Unclear for one that is no refusal: EC2 is asked again later."""
+    undecided = refusals.undecided(errors)
+    # Another process has the answer to this token, so nothing is recorded but by that one.
+    if not refusals.in_progress(errors) and not election.is_repeated(found, errors):
+        record = election.after_refusal(found, errors, now)
+        written = yield from _write(facts, found, record)
+        if written and not undecided:
+            return _with_refusal(facts, record)
+    if undecided:
+        raise Unclear(f"EC2 has not decided yet: {refusals.text(undecided)}", hint="try again in a minute")
     return Outdated()
 
 
-def _raise_undecided(errors: tuple[FleetError, ...]) -> None:
-    """Raise Unclear for errors that are no refusal. The same request is repeated later, but not in this walk."""
-    undecided = refusals.undecided(errors)
-    if undecided:
-        raise Unclear(f"EC2 has not decided yet: {refusals.text(undecided)}", hint="try again in a minute")
-
-
-def _with_refusal(facts: Facts, refused: SpotRefused | NoServer) -> Facts:
+def _with_refusal(facts: Facts, refused: NextAsk | SpotRefused | NoServer) -> Facts:
     match refused:
+        case NextAsk():
+            asks = [ask for attempt in facts.attempts[-1:] for ask in attempt.asks]
+            return facts.with_newest(asks=(*asks, refused))
         case SpotRefused():
             return facts.with_newest(spot_refused=refused)
         case NoServer():
@@ -300,7 +307,7 @@ def _version(facts: Facts, key: str) -> Deployed:
 
 
 def _write(
-    facts: Facts, found: Step, record: Intent | SpotRefused | Elected | NoServer | Sent | EndOrder | Closed
+    facts: Facts, found: Step, record: Intent | NextAsk | SpotRefused | Elected | NoServer | Sent | EndOrder | Closed
 ) -> Flow[bool]:
     """Write a fact of the step's attempt, unless another process was first."""
     key = names.attempt_key(facts.run, found.attempt, record.file)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from dayfly.core import advance
+from dayfly.core import advance, election
 from dayfly.core.facts import Facts, Server
 from dayfly.core.names import RunName
 from dayfly.core.states import TABLE
@@ -19,8 +19,8 @@ from dayfly.flows.calls import Flow, Log, Now, ask
 from dayfly.flows.gather import gather
 from dayfly.flows.steps import TAKE, Outdated
 
-MAX_STEPS = 3 * len(TABLE)
-"""Three times the number of states: a walk with more steps is a bug."""
+MAX_STEPS = 3 * len(TABLE) + election.MOST_ASKS
+"""Three times the number of states, and each request to EC2: a walk with more steps is a bug."""
 
 
 @dataclass(frozen=True)
