@@ -269,3 +269,16 @@ def image_parameter_rights_vary(target: Any) -> None:
             ec2 = target.client("ec2", keys=target.session(allow("ec2:*"), allow(given)))
             expected = "DryRunOperation" if set(needed) <= set(given) else "SsmAccessDenied"
             assert error_code(ec2.run_instances, **parameters) == expected, (needed, given)
+
+
+@row(
+    "ec2",
+    "GetAccountPlanState names the plan of the account, FREE or PAID",
+    "AWS Free Tier API Reference",
+    not_on_aws=PLAN,
+)
+def the_plan_of_an_account(target: Any) -> None:
+    plan = target.client("freetier").get_account_plan_state
+    assert plan()["accountPlanType"] == "PAID"
+    conditions(target, plan="free")
+    assert plan()["accountPlanType"] == "FREE"

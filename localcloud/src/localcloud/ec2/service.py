@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 from localcloud.cloud.facts import Cloud, Response
 from localcloud.ec2 import (
+    account_plan,
     attributes,
     authorize,
     catalog,
@@ -20,6 +21,7 @@ from localcloud.ec2 import (
     describe_types,
     fleets,
     instances,
+    networks,
     rendering,
     run_instances,
     service_quotas,
@@ -53,6 +55,7 @@ HANDLERS: dict[str, Handler] = {
     **attributes.HANDLERS,
     **tags.HANDLERS,
     **catalog.HANDLERS,
+    **networks.HANDLERS,
     **describe_types.HANDLERS,
 }
 
@@ -72,6 +75,14 @@ MINISTACK_ACTIONS = frozenset(
         "AuthorizeSecurityGroupEgress",
         "RevokeSecurityGroupIngress",
         "RevokeSecurityGroupEgress",
+        "CreateRouteTable",
+        "DeleteRouteTable",
+        "AssociateRouteTable",
+        "DisassociateRouteTable",
+        "CreateRoute",
+        "DeleteRoute",
+        "CreateVpcEndpoint",
+        "DeleteVpcEndpoints",
     )
 )
 # An instance that is not terminated, even a stopped one, has a network interface, which depends on these.
@@ -134,6 +145,7 @@ class Ec2:
         )
         context = self._context
         service_quotas.install(context)
+        account_plan.install(context)
         stacks.before_first_stack(lambda: cloudformation.install(context))
         # Loading the model takes a moment; without this the first request would wait for it.
         self._warming = asyncio.ensure_future(asyncio.to_thread(codec.service))

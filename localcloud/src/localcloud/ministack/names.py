@@ -55,11 +55,15 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "ministack.services.cloudwatch": ("_alarms",),
     "ministack.services.cloudwatch_logs": ("_append_log_events", "_log_groups", "_make_group_arn"),
     "ministack.services.ec2": (
+        "_DEFAULT_IGW_ID",
+        "_DEFAULT_VPC_ID",
         "_az_id_for_zone_name",
         "_ensure_defaults_initialized",
+        "_route_tables",
         "_security_groups",
         "_subnets",
         "_tags",
+        "_vpc_endpoints",
         "_vpcs",
     ),
     "ministack.services.eventbridge": (
