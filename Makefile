@@ -2,7 +2,7 @@
 # it needs.
 # Tests run by file, in as many processes as there are cores (four at most); tests/conftest.py gives the order.
 PARALLEL = -n auto --maxprocesses=4 --dist loadgroup --no-loadscope-reorder
-.PHONY: setup demo test lint check acceptance conformance calls bench worlds planted lock format figures dead-code
+.PHONY: setup demo test lint check acceptance conformance calls doctor-faults bench worlds planted lock format figures dead-code
 
 setup:
 	@scripts/setup
@@ -34,6 +34,10 @@ conformance: setup
 # Count the requests to AWS of a launch, a retry and a sweep; fails above the limits
 calls: setup
 	@scripts/calls
+
+# Plant faults in a local cloud, and show what `dayfly doctor` finds and whether what it prints helps
+doctor-faults: setup
+	@scripts/doctor-faults
 
 # Time the article's launcher and dayfly's, cold and warm, on a local cloud: make bench [ROUNDS=9]
 bench: setup

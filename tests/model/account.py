@@ -16,7 +16,8 @@ from dayfly.core.facts import FleetAnswer
 from dayfly.errors import Refused, RightsError, Unclear, Vanished
 from dayfly.flows import calls
 from model.cloud import ANSWERS, BUCKET, PROJECT
-from model.cloudformation import STACK, CloudFormation
+from model.cloudformation import STACK
+from model.inspected import INSPECTED_ANSWERS, Inspected
 
 ACCOUNT = "000000000000"
 PAGE = 3
@@ -27,6 +28,7 @@ DEBIAN = "/aws/service/debian/release/13/latest/arm64"
 
 ACCOUNT_ANSWERS = {
     **ANSWERS,
+    **INSPECTED_ANSWERS,
     calls.FindBucket: "find_bucket",
     calls.CreateBucket: "make_bucket",
     calls.SetUpBucket: "set_up_bucket",
@@ -80,7 +82,7 @@ IN_BUCKET = (
 
 
 @dataclass
-class ModelAccount(CloudFormation):
+class ModelAccount(Inspected):
     """An account in which one project is deployed, beside resources of others."""
 
     bucket_owner: str | None = None

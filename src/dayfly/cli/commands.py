@@ -55,6 +55,7 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         (
             Entry("retry", "dayfly.cli.retry:retry_command", "RUN"),
             Entry("cancel", "dayfly.cli.cancel:cancel_command", "RUN"),
+            Entry("doctor", "dayfly.cli.doctor:doctor_command"),
         ),
     ),
     ("More", (Entry("local", "dayfly.cli.local:local_group"),)),

@@ -61,6 +61,8 @@ UNREADABLE = (
 """Errors of an answer that is not what botocore or json can read: cut off, or XML with a character that XML cannot hold."""
 ERRORS = (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError, *UNREADABLE)
 """All errors of a request to AWS."""
+_HOMES = {"freetier": "us-east-1"}
+"""The region of a service that has one endpoint for all regions, and whose other names do not exist."""
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
@@ -81,17 +83,17 @@ class Aws:
     def client(self, service: str) -> Any:
         """Return the client of this service. Raises RightsError for a profile that does not exist."""
         if service not in self._clients:
-            self._clients[service] = self._make(service)
+            self._clients[service] = self._make(service, _HOMES.get(service, self.region))
         return self._clients[service]
 
-    def _make(self, service: str) -> Any:
+    def _make(self, service: str, region: str) -> Any:
         if not self._session:
             self._session.append(botocore.session.Session(profile=self.profile))
         try:
             with _no_garbage_collection():
                 client = self._session[0].create_client(
                     service,
-                    region_name=self.region,
+                    region_name=region,
                     endpoint_url=self.endpoint,
                     config=self._config(service),
                     **self._keys,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from dayfly.cloud import bucket, discovery, fleet, functions, kills, objects, schedules, stack
+from dayfly.cloud import bucket, discovery, fleet, functions, inspection, kills, objects, schedules, stack
 from dayfly.cloud.clients import ERRORS, raise_translated
 from dayfly.cloud.context import Context
 from dayfly.errors import DayflyError
@@ -93,6 +93,16 @@ ANSWERS: dict[type[calls.Call[Any]], Callable[[Context, Any], Any]] = {
     calls.IsStopped: functions.is_stopped,
     calls.StopFunction: functions.stop,
     calls.StartFunction: functions.start,
+    calls.FindQuota: inspection.quota,
+    calls.FindPlan: inspection.plan,
+    calls.FindVcpus: inspection.vcpus,
+    calls.FindRoutes: inspection.routes,
+    calls.FindClock: inspection.clock,
+    calls.FindDenied: inspection.denied,
+    calls.FindAlarms: inspection.alarms,
+    calls.CountDeadLetters: inspection.dead_letters,
+    calls.FindSubscriptions: inspection.subscriptions,
+    calls.FindStrays: inspection.strays,
 }
 """The function that answers each type of call. Each takes the context and a call of that type."""
 
