@@ -21,7 +21,7 @@ from dayfly.core.model import Project
 from dayfly.errors import FileError
 from dayfly.project import formatting
 from dayfly.project.bundle.job_bundle import Bundle
-from dayfly.project.deploy import deploy
+from dayfly.project.deploy import costs, deploy
 from dayfly.project.deploy.functions import CUT_OFF
 from dayfly.project.deploy.packages import Folder
 from dayfly.project.deploy.plan import JobChange, Plan, last_effective_from
@@ -49,7 +49,7 @@ def deploy_command(plan_only: bool, yes: bool, use_local: bool, as_json: bool) -
     with local_hints(use_local=use_local):
         prepared = prepare(where, project)
     if not as_json:
-        output.lines(_plan_lines(project, prepared))
+        output.lines(_plan_lines(project, prepared, local=use_local))
     if plan_only:
         if as_json:
             output.document({"target": where.facts(), "plan": _plan_facts(prepared)})
@@ -115,7 +115,7 @@ def _progress(line: str, _fields: Mapping[str, Any]) -> None:
     _say_progress(line)
 
 
-def _plan_lines(project: Project, prepared: deploy.Prepared) -> list[str]:
+def _plan_lines(project: Project, prepared: deploy.Prepared, *, local: bool) -> list[str]:
     return [
         output.labelled("was", _last_deploy(prepared)),
         output.labelled("now", f"{_commit(prepared)}dayfly {dayfly.__version__}"),
@@ -123,8 +123,16 @@ def _plan_lines(project: Project, prepared: deploy.Prepared) -> list[str]:
         "change",
         *(_change_lines(project, prepared) or ["  nothing"]),
         *(f"paused   {job} stays paused: dayfly resume {job}" for job in prepared.found.paused if job in project.jobs),
+        *_cost_lines(prepared, local=local),
         "",
     ]
+
+
+def _cost_lines(prepared: deploy.Prepared, *, local: bool) -> list[str]:
+    """Return what the project costs from now on, if it cost nothing before."""
+    if local or prepared.plan.stack != "new":
+        return []
+    return [output.labelled("cost", costs.said())]
 
 
 def _last_deploy(prepared: deploy.Prepared) -> str:
