@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import permutations
 
 from dayfly.core import permissions
-from dayfly.core.permissions import NOTHING, PermissionSet, set_of
+from dayfly.core.permission_sets import NOTHING, PermissionSet, set_of
 from model.cloud import job
 
 FULL = PermissionSet(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dayfly.core import names
-from dayfly.core.permissions import MOST_SETS, PermissionSet
+from dayfly.core.permission_sets import MOST_SETS, PermissionSet
 from dayfly.project.deploy.packages import PACKAGE, build_user_data
 from dayfly.project.stack import template
 from dayfly.project.stack.change import INLINE_BYTES

@@ -58,7 +58,13 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry("doctor", "dayfly.cli.doctor:doctor_command"),
         ),
     ),
-    ("More", (Entry("local", "dayfly.cli.local:local_group"),)),
+    (
+        "More",
+        (
+            Entry("permissions", "dayfly.cli.permissions:permissions_command", "[JOB]"),
+            Entry("local", "dayfly.cli.local:local_group"),
+        ),
+    ),
 )
 """The groups, in the order in which a new user needs them."""
 

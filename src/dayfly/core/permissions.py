@@ -3,101 +3,35 @@
 Documents are values for CloudFormation (ARNs by `Fn::Sub`). The launcher starts servers and terminates none. The sweeper terminates
 them, and starts one only for an open run. A server writes under its own aws:userid, reads its own go.json, and gets what its job
 declares: results of other jobs, and secrets. The command has another role, with what the job reads and writes elsewhere, or none. To
-walk a run means to take the steps that are due (flows/walk.py). What a user's own policy may not say is in own_policy.py.
+walk a run means to take the steps that are due (flows/walk.py). Who may take a role, and what the bucket and the queue refuse, is in
+resource_policies.py; what a user's own policy may not say in own_policy.py.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from dayfly.core import names
-from dayfly.core.model import Job
+from dayfly.core.permission_sets import NOTHING, SECRETS_MANAGER, SSM, PermissionSet, Place, jobs_read, secret_name
 
-Statement = dict[str, Any]
 Document = dict[str, Any]
+
+
+class Statement(dict[str, Any]):
+    """A statement of a policy. `why`: what it allows, in plain words."""
+
+    why: str = ""
+
 
 LAUNCHED = ("instance", "volume", "network-interface", "fleet", "spot-instances-request")
 """The kinds of resources that a launch creates."""
 
 
-JOB = "job:"
-"""What an element of `reads` begins with if it names a job of the project."""
-S3 = "s3://"
-SSM = "ssm:"
-SECRETS_MANAGER = "secretsmanager:"
-
-
-@dataclass(frozen=True, kw_only=True)
-class PermissionSet:
-    """What jobs may do beyond their own run. Jobs with equal sets share roles and launch templates. `secrets`: where they are stored."""
-
-    reads: tuple[str, ...] = ()
-    writes: tuple[str, ...] = ()
-    secrets: tuple[str, ...] = ()
-    policy: Mapping[str, Any] | None = None
-
-    @property
-    def id(self) -> str:
-        """Return 8 hex digits that name the set, in any order of its lists; empty for the set without any permission."""
-        if self == NOTHING:
-            return ""
-        content = (sorted(self.reads), sorted(self.writes), sorted(self.secrets), self.policy)
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
-
-    @property
-    def has_job_role(self) -> bool:
-        """Return whether the command gets credentials. Without a right of its own it gets none."""
-        return bool(self.objects_read or self.writes or self.policy)
-
-    @property
-    def objects_read(self) -> tuple[str, ...]:
-        """Return what the set reads in other buckets."""
-        return tuple(each for each in self.reads if not each.startswith(JOB))
-
-
-NOTHING = PermissionSet()
-MOST_SETS = 15
-"""The most permission sets of one project. The launcher may pass the role of each, and of as many that versions before have, and IAM
-limits the size of its policy."""
-
-
-def set_of(job: Job) -> PermissionSet:
-    """Return the permission set of a job."""
-    sources = tuple(sorted(set(job.secrets.values())))
-    return PermissionSet(reads=job.reads, writes=job.writes, secrets=sources, policy=job.policy)
-
-
-def jobs_read(reads: Iterable[str]) -> tuple[str, ...]:
-    """Return the names of the jobs whose last good result these `reads` name."""
-    return tuple(each.removeprefix(JOB) for each in reads if each.startswith(JOB))
-
-
-def document(*statements: Statement) -> Document:
+def document(*statements: dict[str, Any]) -> Document:
     """Return a policy document of these statements."""
     return {"Version": "2012-10-17", "Statement": list(statements)}
-
-
-def trust(service: str, group: str | None = None) -> Document:
-    """Return the trust policy that lets one AWS service assume a role; with `group` only for that schedule group's schedules."""
-    statement: Statement = {
-        "Effect": "Allow",
-        "Principal": {"Service": f"{service}.amazonaws.com"},
-        "Action": "sts:AssumeRole",
-    }
-    if group is not None:
-        source = _sub(f"arn:${{AWS::Partition}}:scheduler:${{AWS::Region}}:${{AWS::AccountId}}:schedule-group/{group}")
-        account = {"Ref": "AWS::AccountId"}
-        statement["Condition"] = {"StringEquals": {"aws:SourceAccount": account, "aws:SourceArn": source}}
-    return document(statement)
-
-
-def trust_role(arn: Any) -> Document:
-    """Return the trust policy that lets the role with this ARN assume a role."""
-    return document({"Effect": "Allow", "Principal": {"AWS": arn}, "Action": "sts:AssumeRole"})
 
 
 def launcher(project: str, bucket: str, references: Mapping[str, Any], owners: Sequence[str]) -> Document:
@@ -123,8 +57,9 @@ def sweeper(project: str, bucket: str, references: Mapping[str, Any], owners: Se
         _allow(
             ["s3:DeleteObject"],
             [_objects(bucket, prefix) for prefix in ("out/*", "runs/*", "done/*", "go/*", "requests/*")],
+            why="delete results and records that are older than keep",
         ),
-        _allow(["s3:PutObject", "s3:GetObject"], [_objects(bucket, names.HEARTBEAT)]),
+        _allow(["s3:PutObject", "s3:GetObject"], [_objects(bucket, names.HEARTBEAT)], why="note when it swept last"),
         *_write_logs(project),
         *_send_dead_letters(references),
     )
@@ -136,10 +71,13 @@ def server(bucket: str, granted: PermissionSet = NOTHING) -> Document:
     It cannot list or call EC2, and reads the outputs of no other job.
     """
     own = "${!aws:userid}"
-    received = [f"go/{own}/*", *(f"out/{job}/*" for job in sorted(jobs_read(granted.reads)))]
+    stored = "store its run's log, outputs and end, each once, below its own id"
     return document(
-        _allow(["s3:PutObject", "s3:AbortMultipartUpload"], [_objects(bucket, f"out/*/{own}/*")]),
-        _allow(["s3:GetObject"], [_objects(bucket, keys) for keys in received]),
+        _allow(["s3:PutObject", "s3:AbortMultipartUpload"], [_objects(bucket, f"out/*/{own}/*")], why=stored),
+        _allow(
+            ["s3:GetObject"], [_objects(bucket, f"go/{own}/*")], why="read what is sent to it: its job, or a cancel"
+        ),
+        *_read_results(bucket, sorted(jobs_read(granted.reads))),
         *_read_parameters(granted.secrets),
         *_read_secrets(granted.secrets),
     )
@@ -147,7 +85,7 @@ def server(bucket: str, granted: PermissionSet = NOTHING) -> Document:
 
 def assume(role: Any) -> Document:
     """Return what a server needs beside its own policy to take the credentials of its job: assume this one role."""
-    return document(_allow(["sts:AssumeRole"], [role]))
+    return document(_allow(["sts:AssumeRole"], [role], why="take the credentials of its command, and no others"))
 
 
 def job(granted: PermissionSet) -> Document:
@@ -164,48 +102,13 @@ def schedules(project: str, references: Mapping[str, Any]) -> Document:
         _arn("lambda", f"function:{name}")
         for name in (names.launcher_function(project), names.sweeper_function(project))
     ]
-    return document(_allow(["lambda:InvokeFunction"], functions), *_send_dead_letters(references))
+    invoke = _allow(["lambda:InvokeFunction"], functions, why="call the launcher and the sweeper")
+    return document(invoke, *_send_dead_letters(references))
 
 
 def kill(project: str, references: Mapping[str, Any]) -> Document:
     """Return the kill schedules' policy: terminate servers of this project."""
     return document(*_terminate_servers(project), *_send_dead_letters(references))
-
-
-def bucket_policy(bucket: str, partition: str = "aws") -> Document:
-    """Return the bucket's own policy: it refuses plain HTTP, and the overwriting of what a server wrote."""
-    arn = f"arn:{partition}:s3:::{bucket}"
-    return document(
-        {
-            "Sid": "TlsOnly",
-            "Effect": "Deny",
-            "Principal": "*",
-            "Action": "s3:*",
-            "Resource": [arn, f"{arn}/*"],
-            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-        },
-        {
-            "Sid": "OutputIsWrittenOnce",
-            "Effect": "Deny",
-            "Principal": "*",
-            "Action": "s3:PutObject",
-            "Resource": f"{arn}/out/*",
-            "Condition": {"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}},
-        },
-    )
-
-
-def leave_dead_letters(rule: Any, queue: Any) -> Document:
-    """Return the policy of the queue `queue`: the rule `rule` may put events there that it could not deliver. Both are ARNs."""
-    return document(
-        {
-            "Effect": "Allow",
-            "Principal": {"Service": "events.amazonaws.com"},
-            "Action": "sqs:SendMessage",
-            "Resource": queue,
-            "Condition": {"ArnEquals": {"aws:SourceArn": rule}},
-        }
-    )
 
 
 def characters(policy: Mapping[str, Any]) -> int:
@@ -220,13 +123,34 @@ def _walk_runs(project: str, bucket: str) -> list[Statement]:
     writes = ("open/*", "requests/*", "slots/*", "runs/*", "go/*", "latest/*", "done/*")
     kills = _schedule(project, names.KILL_PREFIX + "*")
     return [
-        _allow(["s3:GetObject"], [_objects(bucket, prefix) for prefix in (*records, *signed)]),
-        _allow(["s3:PutObject"], [_objects(bucket, prefix) for prefix in writes]),
-        _allow(["s3:DeleteObject"], [_objects(bucket, "open/*"), _objects(bucket, "slots/*")]),
-        _allow(["s3:ListBucket"], [_bucket(bucket)]),
-        _allow(["ec2:DescribeInstances", "ec2:DescribeFleets", "ec2:DescribeFleetInstances"], ["*"]),
-        _allow(["scheduler:GetSchedule", "scheduler:DeleteSchedule"], [kills]),
-        _allow(["ec2:GetConsoleOutput"], [_ec2("instance/*")], _tagged(project)),
+        _allow(
+            ["s3:GetObject"],
+            [_objects(bucket, prefix) for prefix in (*records, *signed)],
+            why="read records and what servers stored, and sign links to bundles and the agent",
+        ),
+        _allow(["s3:PutObject"], [_objects(bucket, prefix) for prefix in writes], why="write the records of runs"),
+        _allow(
+            ["s3:DeleteObject"],
+            [_objects(bucket, "open/*"), _objects(bucket, "slots/*")],
+            why="end a run: it is open no longer, and its slot is free",
+        ),
+        _allow(["s3:ListBucket"], [_bucket(bucket)], why="list the keys of the project's bucket"),
+        _allow(
+            ["ec2:DescribeInstances", "ec2:DescribeFleets", "ec2:DescribeFleetInstances"],
+            ["*"],
+            why="see servers and fleets; EC2 cannot limit that to some",
+        ),
+        _allow(
+            ["scheduler:GetSchedule", "scheduler:DeleteSchedule"],
+            [kills],
+            why="look at kill schedules, and delete them",
+        ),
+        _allow(
+            ["ec2:GetConsoleOutput"],
+            [_ec2("instance/*")],
+            _tagged(project),
+            why="read the console of the project's servers",
+        ),
     ]
 
 
@@ -236,33 +160,75 @@ def _start_servers(project: str, references: Mapping[str, Any], owners: Sequence
     created = {"StringEquals": {f"aws:RequestTag/{names.TAG_PROJECT}": project}}
     owned = {"StringEquals": {"ec2:Owner": [*owners, {"Ref": "AWS::AccountId"}]}}
     at_creation = {"StringEquals": {**created["StringEquals"], "ec2:CreateAction": ["RunInstances", "CreateFleet"]}}
-    images = _sub("arn:${AWS::Partition}:ec2:${AWS::Region}::image/*")
+    images = substituted("arn:${AWS::Partition}:ec2:${AWS::Region}::image/*")
     created_with_it = [_ec2(f"{kind}/*") for kind in LAUNCHED]
     passing = {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}
-    arming = {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
     return [
         # EC2 may not know the owner yet when it judges CreateFleet; RunInstances follows, with the same image.
-        _allow(["ec2:CreateFleet"], [images]),
-        _allow(["ec2:RunInstances"], [images], owned),
-        _allow(launch, [_shared("subnet/*"), _shared("security-group/*")]),
-        _allow(["ec2:RunInstances"], [_sub("arn:${AWS::Partition}:ec2:${AWS::Region}::snapshot/*")]),
+        _allow(["ec2:CreateFleet"], [images], why="ask for a server of an image; starting it is the next line"),
         _allow(
-            launch, [_ec2("launch-template/*")], {"StringEquals": {f"aws:ResourceTag/{names.TAG_PROJECT}": project}}
+            ["ec2:RunInstances"],
+            [images],
+            owned,
+            why="start servers of images of the account, or of an owner that it uses",
         ),
-        _allow(launch, created_with_it, created),
-        _allow(["ec2:CreateTags"], created_with_it, at_creation),
+        _allow(
+            launch,
+            [_shared("subnet/*"), _shared("security-group/*")],
+            why="start them in a subnet, with security groups",
+        ),
+        _allow(
+            ["ec2:RunInstances"],
+            [substituted("arn:${AWS::Partition}:ec2:${AWS::Region}::snapshot/*")],
+            why="start them with the disk that the image has",
+        ),
+        _allow(
+            launch,
+            [_ec2("launch-template/*")],
+            {"StringEquals": {f"aws:ResourceTag/{names.TAG_PROJECT}": project}},
+            why="start them from the project's launch templates only",
+        ),
+        _allow(launch, created_with_it, created, why="start them only with the project's tag"),
+        _allow(["ec2:CreateTags"], created_with_it, at_creation, why="set tags while a server starts, and never later"),
         _allow(
             ["ssm:GetParameter", "ssm:GetParameters"],
-            [_sub("arn:${AWS::Partition}:ssm:${AWS::Region}::parameter/aws/service/*")],
+            [substituted("arn:${AWS::Partition}:ssm:${AWS::Region}::parameter/aws/service/*")],
+            why="find the newest image in AWS's public parameters",
         ),
-        _allow(["iam:PassRole"], list(references["servers"]), passing),
-        _allow(["scheduler:CreateSchedule"], [_schedule(project, names.KILL_PREFIX + "*")]),
-        _allow(["iam:PassRole"], [references["kill"]], arming),
+        _allow(
+            ["iam:PassRole"],
+            list(references["servers"]),
+            passing,
+            why="give servers the roles of servers, and no others",
+        ),
+        *_arm_servers(project, references),
+    ]
+
+
+def _arm_servers(project: str, references: Mapping[str, Any]) -> list[Statement]:
+    """Return what making the kill schedule of a server needs."""
+    arming = {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
+    return [
+        _allow(
+            ["scheduler:CreateSchedule"],
+            [_schedule(project, names.KILL_PREFIX + "*")],
+            why="create the kill schedule of each server",
+        ),
+        _allow(["iam:PassRole"], [references["kill"]], arming, why="give a kill schedule its role"),
     ]
 
 
 def _terminate_servers(project: str) -> list[Statement]:
-    return [_allow(["ec2:TerminateInstances"], [_ec2("instance/*")], _tagged(project))]
+    why = "end servers with the project's tag"
+    return [_allow(["ec2:TerminateInstances"], [_ec2("instance/*")], _tagged(project), why=why)]
+
+
+def _read_results(bucket: str, jobs: Sequence[str]) -> list[Statement]:
+    """Return what reading the results of these jobs needs."""
+    if not jobs:
+        return []
+    why = f"read what {', '.join(jobs)} stored, for reads"
+    return [_allow(["s3:GetObject"], [_objects(bucket, f"out/{job}/*") for job in jobs], why=why)]
 
 
 def _read_objects(places: Sequence[str]) -> list[Statement]:
@@ -271,9 +237,11 @@ def _read_objects(places: Sequence[str]) -> list[Statement]:
         return []
     found = [Place.of(place) for place in sorted(places)]
     buckets = list(dict.fromkeys(place.bucket for place in found))
+    why = f"read {', '.join(map(str, found))}, for reads"
+    inside = [each for place in found for each in _inside(place)]
     statements = [
-        _allow(["s3:GetObject", "s3:GetObjectVersion"], [each for place in found for each in _inside(place)]),
-        _allow(["s3:GetBucketLocation"], [_bucket(bucket) for bucket in buckets]),
+        _allow(["s3:GetObject", "s3:GetObjectVersion"], inside, why=why),
+        _allow(["s3:GetBucketLocation"], [_bucket(bucket) for bucket in buckets], why="ask in which region that is"),
     ]
     for bucket in buckets:
         prefixes = [place.prefix for place in found if place.bucket == bucket]
@@ -284,29 +252,19 @@ def _read_objects(places: Sequence[str]) -> list[Statement]:
 def _list(bucket: str, prefixes: Sequence[str]) -> Statement:
     """Return the permission to list these prefixes of a bucket."""
     if "" in prefixes:  # a list of the whole bucket may come without a prefix
-        return _allow(["s3:ListBucket"], [_bucket(bucket)])
+        return _allow(["s3:ListBucket"], [_bucket(bucket)], why=f"list the keys of {bucket}")
     listed = [f"{prefix}/*" for prefix in prefixes]
-    return _allow(["s3:ListBucket"], [_bucket(bucket)], {"StringLike": {"s3:prefix": listed}})
+    condition = {"StringLike": {"s3:prefix": listed}}
+    return _allow(["s3:ListBucket"], [_bucket(bucket)], condition, why=f"list the keys of {bucket} that are below it")
 
 
 def _write_objects(places: Sequence[str]) -> list[Statement]:
     if not places:
         return []
-    resources = [each for place in sorted(places) for each in _inside(Place.of(place))]
-    return [_allow(["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"], resources)]
-
-
-class Place(NamedTuple):
-    """A place in S3. `prefix` has no `/` at its end; it is empty for a whole bucket."""
-
-    bucket: str
-    prefix: str
-
-    @classmethod
-    def of(cls, text: str) -> Place:
-        """Return the place that `s3://BUCKET/PREFIX` names."""
-        bucket, _, prefix = text.removeprefix(S3).partition("/")
-        return cls(bucket, prefix.rstrip("/"))
+    found = [Place.of(place) for place in sorted(places)]
+    resources = [each for place in found for each in _inside(place)]
+    why = f"store and replace objects in {', '.join(map(str, found))}, for writes"
+    return [_allow(["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"], resources, why=why)]
 
 
 def _inside(place: Place) -> list[Any]:
@@ -318,11 +276,12 @@ def _inside(place: Place) -> list[Any]:
 
 def _read_parameters(sources: Sequence[str]) -> list[Statement]:
     """Return what reading these parameters of SSM needs. Their key may be a customer's: it decrypts nothing but them."""
-    paths = [source.removeprefix(SSM).removeprefix("/") for source in sources if source.startswith(SSM)]
+    paths = [source.removeprefix(SSM) for source in sources if source.startswith(SSM)]
     if not paths:
         return []
-    parameters = [_arn("ssm", f"parameter/{path}") for path in paths]
-    return [_allow(["ssm:GetParameter"], parameters), _decrypt("ssm", "PARAMETER_ARN", parameters)]
+    parameters = [_arn("ssm", f"parameter/{path.removeprefix('/')}") for path in paths]
+    why = f"read the parameters {', '.join(paths)}, for secrets"
+    return [_allow(["ssm:GetParameter"], parameters, why=why), _decrypt("ssm", "PARAMETER_ARN", parameters)]
 
 
 def _read_secrets(sources: Sequence[str]) -> list[Statement]:
@@ -331,54 +290,59 @@ def _read_secrets(sources: Sequence[str]) -> list[Statement]:
     if not stored:
         return []
     secrets = [_arn("secretsmanager", f"secret:{name}-??????") for name in sorted(stored)]
-    return [_allow(["secretsmanager:GetSecretValue"], secrets), _decrypt("secretsmanager", "SecretARN", secrets)]
-
-
-def secret_name(source: str) -> str:
-    """Return NAME of `secretsmanager:NAME#KEY`."""
-    return source.removeprefix(SECRETS_MANAGER).partition("#")[0]
+    why = f"read the secrets {', '.join(sorted(stored))}, for secrets"
+    return [
+        _allow(["secretsmanager:GetSecretValue"], secrets, why=why),
+        _decrypt("secretsmanager", "SecretARN", secrets),
+    ]
 
 
 def _decrypt(service: str, context: str, arns: Sequence[Any]) -> Statement:
     """Return the permission to decrypt what this service stores under these ARNs, with whichever key of the account it did that."""
-    via = _sub(f"{service}.${{AWS::Region}}.${{AWS::URLSuffix}}")
+    via = substituted(f"{service}.${{AWS::Region}}.${{AWS::URLSuffix}}")
     condition = {
         "StringEquals": {"kms:ViaService": via},
         "StringLike": {f"kms:EncryptionContext:{context}": list(arns)},
     }
-    return _allow(["kms:Decrypt"], [_arn("kms", "key/*")], condition)
+    return _allow(["kms:Decrypt"], [_arn("kms", "key/*")], condition, why="decrypt them, and only them")
 
 
 def _send_dead_letters(references: Mapping[str, Any]) -> list[Statement]:
-    return [_allow(["sqs:SendMessage"], [references["dead_letters"]])]
+    why = "leave what failed in the queue of dead letters"
+    return [_allow(["sqs:SendMessage"], [references["dead_letters"]], why=why)]
 
 
 def _write_logs(project: str) -> list[Statement]:
     stream = _arn("logs", f"log-group:/dayfly/{project}/*")
-    return [_allow(["logs:CreateLogStream", "logs:PutLogEvents"], [stream])]
+    return [_allow(["logs:CreateLogStream", "logs:PutLogEvents"], [stream], why="write its own log")]
 
 
-def _allow(actions: list[str], resources: list[Any], condition: Mapping[str, Any] | None = None) -> Statement:
-    statement: Statement = {"Effect": "Allow", "Action": actions, "Resource": resources}
+def _allow(
+    actions: list[str], resources: list[Any], condition: Mapping[str, Any] | None = None, *, why: str = ""
+) -> Statement:
+    """Return a statement. `why`: what it allows, in plain words, as `dayfly permissions` shows it."""
+    statement = Statement({"Effect": "Allow", "Action": actions, "Resource": resources})
+    statement.why = why
     if condition is not None:
         statement["Condition"] = dict(condition)
     return statement
 
 
-def _sub(text: str) -> dict[str, str]:
+def substituted(text: str) -> dict[str, str]:
+    """Return a text in which CloudFormation replaces the names in `${...}`."""
     return {"Fn::Sub": text}
 
 
 def _objects(bucket: str, keys: str) -> dict[str, str]:
-    return _sub(f"arn:${{AWS::Partition}}:s3:::{bucket}/{keys}")
+    return substituted(f"arn:${{AWS::Partition}}:s3:::{bucket}/{keys}")
 
 
 def _bucket(name: str) -> dict[str, str]:
-    return _sub(f"arn:${{AWS::Partition}}:s3:::{name}")
+    return substituted(f"arn:${{AWS::Partition}}:s3:::{name}")
 
 
 def _arn(service: str, resource: str) -> dict[str, str]:
-    return _sub(f"arn:${{AWS::Partition}}:{service}:${{AWS::Region}}:${{AWS::AccountId}}:{resource}")
+    return substituted(f"arn:${{AWS::Partition}}:{service}:${{AWS::Region}}:${{AWS::AccountId}}:{resource}")
 
 
 def _ec2(resource: str) -> dict[str, str]:
@@ -387,7 +351,7 @@ def _ec2(resource: str) -> dict[str, str]:
 
 def _shared(resource: str) -> dict[str, str]:
     """Return a resource of EC2 that may belong to another account, which shares it with this one."""
-    return _sub(f"arn:${{AWS::Partition}}:ec2:${{AWS::Region}}:*:{resource}")
+    return substituted(f"arn:${{AWS::Partition}}:ec2:${{AWS::Region}}:*:{resource}")
 
 
 def _schedule(project: str, name: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from dayfly.core import election, names, permissions, refusals, request, unreadable, verdict
+from dayfly.core import election, names, permission_sets, refusals, request, unreadable, verdict
 from dayfly.core.facts import (
     NOT_STORED,
     Attempt,
@@ -202,7 +202,7 @@ def _inputs(version: Deployed) -> Flow[tuple[request.Input, ...]]:
     Raises Unclear if `latest` cannot be read: the job would take that for a first run.
     """
     found = []
-    for job in permissions.jobs_read(version.job.reads):
+    for job in permission_sets.jobs_read(version.job.reads):
         match (yield from read.record(Latest, names.latest_key(job))):
             case Latest() as latest:
                 found.append(request.input_of(job, latest))

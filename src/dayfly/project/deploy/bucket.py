@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 
-from dayfly.core import permissions
+from dayfly.core import resource_policies
 from dayfly.errors import FileError, RightsError, Unclear, UnfinishedError, Vanished
 from dayfly.flows.calls import (
     AbortSomeUploads,
@@ -50,7 +50,7 @@ def make_bucket(scope: Scope, tags: Mapping[str, str]) -> Flow[None]:
         yield from _create(scope)
         yield from _wait_until_visible(scope)
     settings = SetUpBucket(
-        policy=permissions.bucket_policy(scope.bucket),
+        policy=resource_policies.bucket_policy(scope.bucket),
         tags=all_tags(scope.project, tags),
         abort_uploads_after_days=ABORT_UPLOADS_AFTER_DAYS,
     )

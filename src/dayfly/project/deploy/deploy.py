@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from dayfly.core import permissions
+from dayfly.core import permission_sets
 from dayfly.core.model import Deployed, Job, LaunchSettings, Pool, Project, Version
 from dayfly.core.ticks import Zones
 from dayfly.flows.calls import CreateLinkedRole, FindStack, Flow, Log, NoStack, Now, Sleep, Stack, Upload, ask
@@ -220,7 +220,7 @@ def _stack_input(
 
 
 def _kind(job: Job, found: FoundImage) -> given.ServerKind:
-    return given.ServerKind(image=found.image, permissions=permissions.set_of(job))
+    return given.ServerKind(image=found.image, permissions=permission_sets.set_of(job))
 
 
 def _launch(found: Found, stack: Stack | NoStack, job: Job) -> LaunchSettings:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from dayfly.core import names, permissions, texts
+from dayfly.core import names, permission_sets, permissions, texts
 from dayfly.core.model import Job
 from dayfly.project.file import values
 from dayfly.project.file.reading import Reading, Tables
@@ -34,9 +34,9 @@ _MOST_POLICY = 10_240
 def read_place(value: Any) -> str:
     """Return an element of `reads`."""
     text = values.filled(value)
-    if not text.startswith(permissions.JOB):
+    if not text.startswith(permission_sets.JOB):
         return _place(text, 'reads = ["job:NAME"] names a result of this project', _PLACE_FORM, _JOB_FORM)
-    name = text.removeprefix(permissions.JOB)
+    name = text.removeprefix(permission_sets.JOB)
     if not names.JOB_NAME.fullmatch(name):
         raise values.Invalid(f'"{text}" names no job', '"job:NAME"')
     return text
@@ -49,8 +49,8 @@ def write_place(value: Any) -> str:
 
 def _place(text: str, remedy: str, *forms: str) -> str:
     """Return a place in S3. `remedy`: what to use for the project's own bucket."""
-    bucket, _, prefix = text.removeprefix(permissions.S3).partition("/")
-    if not text.startswith(permissions.S3) or not _BUCKET.fullmatch(bucket):
+    bucket, _, prefix = text.removeprefix(permission_sets.S3).partition("/")
+    if not text.startswith(permission_sets.S3) or not _BUCKET.fullmatch(bucket):
         raise values.Invalid(f'"{text}" is not a place in S3', *forms)
     if not _PREFIX.fullmatch(prefix) or "//" in prefix:
         why = "the key begins with it as it is: it is no pattern"
@@ -78,7 +78,7 @@ def secrets(value: Any) -> dict[str, str]:
 
 def _source(value: Any) -> str:
     text = values.filled(value)
-    for prefix, form in ((permissions.SSM, _PARAMETER), (permissions.SECRETS_MANAGER, _SECRET)):
+    for prefix, form in ((permission_sets.SSM, _PARAMETER), (permission_sets.SECRETS_MANAGER, _SECRET)):
         if text.startswith(prefix) and form.fullmatch(text.removeprefix(prefix)):
             return text
     # The value itself may be a secret that was put here by mistake, so it is not repeated.
@@ -98,15 +98,15 @@ def merged_secrets(tables: Tables) -> dict[str, str]:
 def check_rights(reading: Reading, tables: Tables, job: Job, jobs: Collection[str]) -> None:
     """Note what is wrong with the permissions of a job beyond single values. `jobs`: the names of all jobs of the file."""
     for number, element in enumerate(job.reads):
-        name = element.removeprefix(permissions.JOB)
-        if element.startswith(permissions.JOB) and name not in jobs:
+        name = element.removeprefix(permission_sets.JOB)
+        if element.startswith(permission_sets.JOB) and name not in jobs:
             close = difflib.get_close_matches(name, jobs, n=1, cutoff=0.4)
-            remedies = [f'did you mean "{permissions.JOB}{each}"?' for each in close]
+            remedies = [f'did you mean "{permission_sets.JOB}{each}"?' for each in close]
             reading.note((*tables.place("reads"), number), f"there is no job {name}", *remedies)
     for name in sorted(set(job.secrets) & set(job.env)):
         why = "the command gets one value for each name"
         reading.note((*_place_of(tables, "secrets", name), name), f"{name} also stands in env", "another name", why=why)
-    own = permissions.characters(permissions.job(permissions.set_of(job)))
+    own = permissions.characters(permissions.job(permission_sets.set_of(job)))
     if own > _MOST_POLICY:
         message = f"{len(job.reads)} reads and {len(job.writes)} writes are more than IAM takes in a role"
         reading.note(tables.place("reads"), message, "a prefix that several of them begin with")
@@ -119,9 +119,9 @@ def check_rights(reading: Reading, tables: Tables, job: Job, jobs: Collection[st
 
 def check_sets(reading: Reading, jobs: Mapping[str, Job]) -> None:
     """Note that the jobs of a file have too many different permissions."""
-    count = len({permissions.set_of(job).id for job in jobs.values()})
-    if count > permissions.MOST_SETS:
-        message = f"the jobs have {count} different sets of reads, writes, secrets and policy; at most {permissions.MOST_SETS}"
+    count = len({permission_sets.set_of(job).id for job in jobs.values()})
+    if count > permission_sets.MOST_SETS:
+        message = f"the jobs have {count} different sets of reads, writes, secrets and policy; at most {permission_sets.MOST_SETS}"
         reading.note(
             ("jobs",), message, "put what several jobs need into [defaults]", why="each set has roles of its own"
         )

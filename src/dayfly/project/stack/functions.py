@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dayfly.core import names, permissions
+from dayfly.core import names, resource_policies
 from dayfly.core.sweeper_event import ENDS, KIND, SOURCE
 from dayfly.project.stack.given import StackInput, attribute, tag_list
 
@@ -153,7 +153,7 @@ def state_changes(given: StackInput) -> dict[str, Any]:
             "Type": "AWS::SQS::QueuePolicy",
             "Properties": {
                 "Queues": [{"Ref": "DeadLetters"}],
-                "PolicyDocument": permissions.leave_dead_letters(arn, queue),
+                "PolicyDocument": resource_policies.leave_dead_letters(arn, queue),
             },
         },
     }

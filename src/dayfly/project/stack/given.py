@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dayfly.core import names
 from dayfly.core.model import Image
-from dayfly.core.permissions import NOTHING, PermissionSet
+from dayfly.core.permission_sets import NOTHING, PermissionSet
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from dayfly.core import names, permissions
-from dayfly.core.permissions import PermissionSet
+from dayfly.core import names, permissions, resource_policies
+from dayfly.core.permission_sets import PermissionSet
 from dayfly.project.stack.given import StackInput, attribute, job_role, server_profile, server_role, tag_list
 
 
@@ -18,10 +18,10 @@ def roles(given: StackInput) -> dict[str, Any]:
     }
     owners = sorted({kind.image.owner for kind in given.kinds})
     documents = {
-        "LauncherRole": (permissions.trust("lambda"), permissions.launcher(project, given.bucket, refs, owners)),
-        "SweeperRole": (permissions.trust("lambda"), permissions.sweeper(project, given.bucket, refs, owners)),
-        "ScheduleRole": (permissions.trust("scheduler", group), permissions.schedules(project, refs)),
-        "KillRole": (permissions.trust("scheduler", group), permissions.kill(project, refs)),
+        "LauncherRole": (resource_policies.trust("lambda"), permissions.launcher(project, given.bucket, refs, owners)),
+        "SweeperRole": (resource_policies.trust("lambda"), permissions.sweeper(project, given.bucket, refs, owners)),
+        "ScheduleRole": (resource_policies.trust("scheduler", group), permissions.schedules(project, refs)),
+        "KillRole": (resource_policies.trust("scheduler", group), permissions.kill(project, refs)),
     }
     found = {name: _role(given, trusted, dayfly=may) for name, (trusted, may) in documents.items()}
     for granted in given.sets:
@@ -33,7 +33,7 @@ def _of_set(given: StackInput, granted: PermissionSet) -> dict[str, Any]:
     """Return the roles of one permission set: the servers' with its profile, and the jobs' if they have rights of their own."""
     server = server_role(granted)
     found = {
-        server: _role(given, permissions.trust("ec2"), dayfly=permissions.server(given.bucket, granted)),
+        server: _role(given, resource_policies.trust("ec2"), dayfly=permissions.server(given.bucket, granted)),
         server_profile(granted): {"Type": "AWS::IAM::InstanceProfile", "Properties": {"Roles": [{"Ref": server}]}},
     }
     if granted.has_job_role:
@@ -55,7 +55,7 @@ def _of_jobs(given: StackInput, granted: PermissionSet) -> dict[str, Any]:
         "Roles": [{"Ref": server}],
     }
     return {
-        job_role(granted): _role(given, permissions.trust_role(attribute(server, "Arn")), **may),
+        job_role(granted): _role(given, resource_policies.trust_role(attribute(server, "Arn")), **may),
         f"Assume{granted.id}": {"Type": "AWS::IAM::Policy", "Properties": assuming},
     }
 
