@@ -294,6 +294,7 @@ def finished_run_is_armed_late_and_retried(seen: Transitions) -> None:
 
 SCENARIOS = (
     *scenarios.RUN_LATER,
+    *scenarios.CANCELLED,
     finished_run_is_armed_late_and_retried,
     whole_run,
     whole_run_that_may_overlap,

@@ -110,7 +110,11 @@ def test_objects_in_the_bucket_are_documented():
     found = [names.attempt_key(run, 7, part) for part in parts[1:]]
     found += [names.backfill_key(run), names.paused_key("JOB")]
     found += [names.claim_key(run), names.open_key(run), names.slot_key("JOB"), names.latest_key("JOB")]
-    found += [names.go_key("ROLEID", "INSTANCE"), names.log_key(names.out_prefix(run, 7, "ROLEID", "INSTANCE"), 1)]
+    found += [
+        names.go_cancel_key("ROLEID", "INSTANCE"),
+        names.go_key("ROLEID", "INSTANCE"),
+        names.log_key(names.out_prefix(run, 7, "ROLEID", "INSTANCE"), 1),
+    ]
     found += [names.done_key(run, 7, "OUTCOME"), names.HEARTBEAT, names.version_key("JOB", NOW, "f" * 64)]
     text = (ROOT / "docs/records.md").read_text()
     forms = []

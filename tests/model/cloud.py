@@ -251,6 +251,27 @@ class ModelCloud(ModelFleets):
         key = names.go_key(self.servers[server].tags.get(names.TAG_ROLE, ROLE), server)
         return self.json(key) if key in self.objects else None
 
+    def start_job(self, server: str) -> None:
+        """Store what the agent stores when the command starts."""
+        go = self.go_of(server)
+        assert go is not None
+        self.objects[go["prefix"] + "started.json"] = encode(Started(at=self.now, python="3.13", machine="aarch64"))
+
+    def obey_cancel(self, server: str) -> bool:
+        """Do what the agent does with cancel.json. False when there is none, or the server is not running."""
+        go = self.go_of(server)
+        told = names.go_cancel_key(ROLE, server) in self.objects
+        if go is None or not told or self.servers[server].state != "running":
+            return False
+        key = go["prefix"] + "output/out/part.txt"
+        self.objects[key] = b"half"
+        output = Output(path="out/part.txt", key=key, size=4, sha256=hashlib.sha256(b"half").hexdigest())
+        log = Log(pieces=1, bytes=6, lines=1, last=("hello",))
+        ended = Ended(at=self.now, outcome="cancelled", reason="cancelled", signal=15, outputs=(output,), log=log)
+        self.objects[go["prefix"] + "ended.json"] = encode(ended)
+        self.terminate(server)
+        return True
+
     def run_agent(self, server: str, exit_code: int = 0, missing: tuple[str, ...] = ()) -> bool:
         """Do what the agent does with go.json. False when there is no go.json yet, or the server is not running."""
         go = self.go_of(server)

@@ -76,7 +76,9 @@ class Invariants:
     def changed(self, key: str, before: bytes | None, after: bytes | None) -> None:
         """Check what the change of one object can break."""
         folder, last = key.split("/", 1)[0], key.rsplit("/", 1)[-1]
-        if folder == "go" and after is not None:
+        if folder == "go" and last == "cancel.json" and after is not None:
+            self.a_server_is_told_to_end_for_a_cancel(key.split("/")[1].removeprefix(f"{ROLE}:"))
+        if folder == "go" and last == "go.json" and after is not None:
             self.one_server_runs_an_attempt(_json(after), key)
         if folder == "open" and before is not None and after is None:
             self.no_run_is_forgotten(_json(before))
@@ -195,6 +197,13 @@ class Invariants:
             any(tag not in shown.tags for tag in LOST_TAGS),
         )
         need(any(reasons), f"1: {stored} was ended without a reason")
+
+    def a_server_is_told_to_end_for_a_cancel(self, server: str) -> None:
+        """Only the server of a cancelled attempt is told to end its job."""
+        life = self.cloud.lives[server]
+        need(
+            self.record(life.run, life.attempt, "cancel"), f"1: {server} was told to end, and nobody cancelled its run"
+        )
 
     def foreign_servers_are_untouched(self) -> None:
         for server in self.cloud.servers.values():

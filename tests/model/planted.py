@@ -180,6 +180,13 @@ BUGS = (
         test="tests/flows/test_backfill.py",
     ),
     Bug(
+        "a cancel waits for ever",
+        "core/standing.py",
+        "        case Cancel(at=at), Started() if now - at >= intervals.after_cancel:\n",
+        "        case Cancel(at=at), Started() if at > now:\n",
+        test="tests/flows/test_cancel.py",
+    ),
+    Bug(
         "the second claim does not count",
         "flows/read.py",
         "    for key in (names.backfill_key(run), names.claim_key(run)):\n",

@@ -1,6 +1,6 @@
 """Scenarios of the table of states that need more than a line of their own, and what all scenarios share.
 
-RUN_LATER: a tick that was missed, or never delivered, and that a person runs later.
+RUN_LATER: a tick that was missed, or never delivered, and that a person runs later. CANCELLED: a job that has started.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from dayfly.core.reasons import Source
 from dayfly.core.versions import write_version
 from dayfly.flows import calls
 from dayfly.flows.launch import launch
+from dayfly.flows.walk import walk
 from dayfly.project.deploy import plan
 from model.cloud import TICK, TWO_MINUTES, ModelCloud, acting_as, cloud_with, version
 from model.stepper import Stepper
-from model.steps import RUN, step_past, sweep, tick
+from model.steps import RUN, cancel, step_past, sweep, tick
 from model.transitions import Transitions
 
 NEXT_TICK = TICK + timedelta(minutes=1)
@@ -92,6 +93,65 @@ def job_is_removed_before_a_missed_tick_is_run_later(seen: Transitions) -> None:
         cloud.pass_time(1)
         sweep(cloud)
 
+
+def started(cloud: ModelCloud) -> str:
+    """Start a run, up to its command, and return its server."""
+    tick(cloud)
+    [server] = cloud.servers
+    cloud.start_job(server)
+    look(cloud)
+    return server
+
+
+def cancelled_job_ends_by_itself(seen: Transitions) -> None:
+    cloud = seen.watch(cloud_with(version(time_limit_s=3600)))
+    server = started(cloud)
+    cancel(cloud)
+    look(cloud)
+    cloud.run(walk(RUN, acting_as("cli:ben")))
+    cloud.obey_cancel(server)
+    sweep(cloud)
+
+
+def cancelled_job_does_not_end(seen: Transitions) -> None:
+    cloud = seen.watch(cloud_with(version(time_limit_s=3600)))
+    started(cloud)
+    cancel(cloud)
+    sweep(cloud)
+    cloud.pass_time(301)
+    sweep(cloud)
+
+
+def cancelled_job_is_not_told(seen: Transitions) -> None:
+    """Nobody comes to tell the server: its kill schedule goes, its five minutes pass, or it ends."""
+    for change in (
+        lambda cloud: cloud.kill_schedules.clear(),
+        lambda cloud: cloud.pass_time(301),
+        lambda cloud: cloud.terminate(next(iter(cloud.servers))),
+    ):
+        cloud = seen.watch(cloud_with(version(time_limit_s=3600)))
+        started(cloud)
+        cancel(cloud)
+        look(cloud)
+        change(cloud)
+        look(cloud)
+
+
+def kill_schedule_of_a_cancelled_job_is_made_again(seen: Transitions) -> None:
+    cloud = seen.watch(cloud_with(version(time_limit_s=3600)))
+    started(cloud)
+    cancel(cloud)
+    cloud.kill_schedules.clear()
+    look(cloud)
+    sweep(cloud)
+
+
+CANCELLED = (
+    cancelled_job_ends_by_itself,
+    cancelled_job_does_not_end,
+    cancelled_job_is_not_told,
+    kill_schedule_of_a_cancelled_job_is_made_again,
+)
 
 RUN_LATER = (
     missed_tick_is_run_later,

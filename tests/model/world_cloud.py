@@ -18,7 +18,7 @@ from dayfly.core.records import Ended, FleetError
 from dayfly.core.sweeper_event import ServerState, StateChange
 from dayfly.errors import Refused, Unclear
 from dayfly.flows import calls
-from model.cloud import PROJECT, ModelCloud
+from model.cloud import PROJECT, ROLE, ModelCloud
 
 FULL = (FleetError(code="InsufficientInstanceCapacity", message=""),)
 LOCAL = (calls.Now, calls.Log, calls.Sleep, calls.ShowBytes)
@@ -180,7 +180,12 @@ class WorldCloud(ModelCloud):
         life = self.lives[server]
         if self.go_of(server) is None or self.servers[server].state != "running" or life.fate == "hang":
             return
-        if life.fate == "stop":
+        if names.go_cancel_key(ROLE, server) in self.objects and self.chance.random() < 0.8:
+            life.outcome = "cancelled"
+            self.obey_cancel(server)
+        elif life.fate != "stop" and self.chance.random() < 0.3:
+            self.start_job(server)
+        elif life.fate == "stop":
             self.servers[server] = replace(self.servers[server], state="stopped", reason_code=BY_API)
             life.stopped = True
             self.announce(server, ServerState.STOPPED)

@@ -27,7 +27,7 @@ from dayfly.core.model import Deployed
 from dayfly.core.names import RunName, run_name
 from dayfly.core.reasons import Cause, ClaimReason, Decision, Outcome
 from dayfly.core.records import Absent, Claim, Closed, Elected, Ended, NoServer, Opened, Slot
-from dayfly.core.standing import must_arm, standing
+from dayfly.core.standing import Cancelling, cancelling, must_arm, standing
 from dayfly.core.states import State
 from dayfly.core.step import Step
 
@@ -174,7 +174,8 @@ def _shown(
 ) -> Step:
     number, deadline = attempt.number, attempt.intent.deadline
     armed = server.id in attempt.armed
-    found = standing(server, deadline, armed=armed, sent=attempt.go_sent, cancelled=facts.cancelled, now=now)
+    cancel = cancelling(facts, attempt, now, intervals)
+    found = standing(server, deadline, armed=armed, sent=attempt.go_sent, cancel=cancel, now=now)
     match found.state:
         case State.SERVER_GONE:
             return _close(facts, attempt, elected, found.reason)
@@ -186,6 +187,8 @@ def _shown(
             return step.SendJob(
                 server=server, intent=attempt.intent, env=claim.env, reason=found.reason, attempt=number
             )
+        case State.NEEDS_CANCEL:
+            return step.SendCancel(server=server, intent=attempt.intent, reason=found.reason, attempt=number)
     return step.Wait(reason=found.reason, attempt=number)
 
 
@@ -250,7 +253,10 @@ def _until_gone(facts: Facts, unreadable: Unreadable, server: Server, now: datet
     deadlines = {attempt.number: attempt.intent.deadline for attempt in facts.attempts}
     deadline, number = deadlines.get(server.attempt, server.deadline or now), server.attempt
     armed = server in facts.unassigned or any(server.id in attempt.armed for attempt in facts.attempts)
-    found = standing(server, deadline, armed=armed, sent=True, cancelled=facts.cancelled, now=now)
+    cancel = Cancelling.NONE
+    if facts.cancelled:
+        cancel = Cancelling.END
+    found = standing(server, deadline, armed=armed, sent=True, cancel=cancel, now=now)
     reason = f"{unreadable}; {found.reason}"
     match found.state:
         case State.MUST_END:

@@ -209,6 +209,7 @@ class Attempt:
     absent: WithEtag[Absent] | WithEtag[Unreadable] | NotStored = NOT_STORED
     end_order: EndOrder | NotStored = NOT_STORED
     go_sent: bool = False
+    cancel_sent: bool = False
     started: Started | NotStored = NOT_STORED
     ended: Ended | NotStored = NOT_STORED
     closed: Closed | NotStored = NOT_STORED

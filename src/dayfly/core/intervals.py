@@ -20,6 +20,7 @@ class Intervals:
     `between_sightings`: two sightings this far apart come from two sweeps, which run every 5 minutes.
     `sighting_expires`: after this long, EC2 has shown the server again, or no sweep ran.
     `without_intent`: grace period for a server that has no intent record; no launch takes longer.
+    `after_cancel`: a cancelled job has this long to end and store what it wrote; then its server is ended.
     `delivery`: a tick has this long to be delivered, and a delivery in progress this long beyond start_within.
     """
 
@@ -29,6 +30,7 @@ class Intervals:
     between_sightings: timedelta = timedelta(minutes=4)
     sighting_expires: timedelta = timedelta(minutes=15)
     without_intent: timedelta = timedelta(minutes=15)
+    after_cancel: timedelta = timedelta(minutes=5)
     delivery: timedelta = timedelta(minutes=2)
 
 

@@ -202,6 +202,11 @@ def go_key(role_id: str, instance: str) -> str:
     return f"go/{user_id(role_id, instance)}/go.json"
 
 
+def go_cancel_key(role_id: str, instance: str) -> str:
+    """Return the key of the object that tells a server to end its job (remote/agent/cancel.py)."""
+    return f"go/{user_id(role_id, instance)}/cancel.json"
+
+
 def out_prefix(run: RunName, attempt: int, role_id: str, instance: str) -> str:
     """Return the prefix of all that one server writes: started.json, log/000001, output/PATH, ended.json."""
     return f"out/{run.job}/{utc_text(run.tick)}/{attempt}/{user_id(role_id, instance)}/"

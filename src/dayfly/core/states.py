@@ -22,6 +22,7 @@ class State(StrEnum):
     NEEDS_ELECTION = "a server, none elected"
     NEEDS_JOB = "elected, its job not sent"
     RUNNING = "on its server"
+    NEEDS_CANCEL = "cancelled, its server not told"
     MUST_END = "on a server that must end"
     NOT_SHOWN = "EC2 does not show its server"
     SERVER_GONE = "its server is gone"
@@ -82,7 +83,7 @@ TABLE: dict[State, Row] = {
     State.NEEDS_KILL_SCHEDULE: Row(
         step="arm",
         writes="kill-INSTANCE",
-        then=(State.NEEDS_ELECTION, State.NEEDS_JOB, State.RUNNING),
+        then=(State.NEEDS_ELECTION, State.NEEDS_JOB, State.NEEDS_CANCEL, State.RUNNING),
         events=(State.NEEDS_SERVER, State.GETS_NO_SERVER, State.MUST_END, State.SERVER_GONE),
         at_most=2,
     ),
@@ -100,7 +101,20 @@ TABLE: dict[State, Row] = {
     ),
     State.RUNNING: Row(
         step="wait",
-        events=(State.NEEDS_JOB, State.NEEDS_KILL_SCHEDULE, State.MUST_END, State.NOT_SHOWN, State.SERVER_GONE),
+        events=(
+            State.NEEDS_JOB,
+            State.NEEDS_KILL_SCHEDULE,
+            State.NEEDS_CANCEL,
+            State.MUST_END,
+            State.NOT_SHOWN,
+            State.SERVER_GONE,
+        ),
+    ),
+    State.NEEDS_CANCEL: Row(
+        step="tell the server",
+        writes="go/ROLEID:INSTANCE/cancel.json",
+        then=(State.RUNNING,),
+        events=(State.NEEDS_KILL_SCHEDULE, State.MUST_END, State.SERVER_GONE),
     ),
     State.MUST_END: Row(step="end the server", writes="N/end.json", then=(State.RUNNING, State.SERVER_GONE), at_most=1),
     State.NOT_SHOWN: Row(

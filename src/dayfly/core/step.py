@@ -152,6 +152,19 @@ class Wait(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SendCancel(Step):
+    """Tell the server that its job is cancelled: its agent ends the command, stores what it wrote and powers off."""
+
+    state = State.NEEDS_CANCEL
+    server: Server
+    intent: Intent
+
+    @property
+    def subject(self) -> str:
+        return self.server.id
+
+
+@dataclass(frozen=True, kw_only=True)
 class End(Step):
     """Terminate the server."""
 

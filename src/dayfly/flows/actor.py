@@ -10,10 +10,11 @@ from dayfly.core.ticks import Zones
 
 SWEEPER_STATES = frozenset(State)
 """The sweeper may take every step."""
-LAUNCHER_STATES = SWEEPER_STATES - {State.MUST_END, State.REMOVING}
-"""The launcher never ends a server and removes no results; its role could not."""
+LAUNCHER_STATES = SWEEPER_STATES - {State.NEEDS_CANCEL, State.MUST_END, State.REMOVING}
+"""The launcher never ends a server, nor its job, and removes no results; its role could end no server and remove nothing."""
 CLI_STATES = frozenset(
     {
+        State.NEEDS_CANCEL,
         State.MUST_END,
         State.NOT_SHOWN,
         State.SERVER_GONE,

@@ -73,6 +73,8 @@ def gather(run: names.RunName, seen: tuple[Server, ...] = ()) -> Flow[Facts]:
         paused=(yield from read.paused(facts)),
         cancel=(yield from _listed(Cancel, names.attempt_key(run, facts.attempt_number, Cancel.file), keys)),
     )
+    if facts.cancelled:
+        facts = yield from _with_cancel_sent(facts)
     if not facts.over:
         return facts
     latest = yield from read.with_etag(Latest, names.latest_key(run.job))
@@ -227,6 +229,14 @@ def _with_reports(run: names.RunName, attempt: Attempt, elected: Elected) -> Flo
     if isinstance(ended, Ended):
         ended = report.ended(ended, prefix)
     return replace(attempt, started=started, ended=ended, unreadable=tuple(bad))
+
+
+def _with_cancel_sent(facts: Facts) -> Flow[Facts]:
+    """Return the facts with whether the elected server of a cancelled attempt was told."""
+    match facts.attempt:
+        case Attempt(closed=NotStored(), election=Elected(server=server), intent=intent):
+            return facts.with_newest(cancel_sent=(yield from read.exists(names.go_cancel_key(intent.role_id, server))))
+    return facts
 
 
 def _armed(attempt: Attempt) -> Flow[frozenset[str]]:

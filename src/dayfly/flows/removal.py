@@ -34,7 +34,8 @@ def remove_records(run: names.RunName) -> Flow[int]:
     servers = {key.split("/")[4] for key in files if key.count("/") > 4}
     requests = yield from _requests(run, records)
     markers = yield from ask(List(names.done_prefix(run)))
-    keys = (*files, *(f"go/{server}/go.json" for server in sorted(servers)), *requests, *records, *markers)
+    sent = [f"go/{server}/{name}.json" for server in sorted(servers) for name in ("go", "cancel")]
+    keys = (*files, *sent, *requests, *records, *markers)
     yield from ask(DeleteMany(keys))
     return len(keys)
 

@@ -59,6 +59,7 @@ from dayfly.core.step import (
     RecordAbsence,
     RemoveOpen,
     RemoveRun,
+    SendCancel,
     SendJob,
     Step,
     TakeSlot,
@@ -211,6 +212,12 @@ def _inputs(version: Deployed) -> Flow[tuple[request.Input, ...]]:
     return tuple(found)
 
 
+def _send_cancel(found: SendCancel, facts: Facts, _actor: Actor, now: datetime) -> Flow[Taken]:
+    body = {"format": names.FORMAT, "at": names.utc_text(now)}
+    yield from ask(calls.PutNew(names.go_cancel_key(found.intent.role_id, found.server.id), _json(body)))
+    return facts.with_newest(cancel_sent=True)
+
+
 def _end(found: End, facts: Facts, actor: Actor, now: datetime) -> Flow[Taken]:
     server = found.server.id
     yield from _write(facts, found, EndOrder(at=now, by=actor.who, why=found.reason, server=server))
@@ -336,6 +343,7 @@ TAKE: dict[type[Step], Callable[[Any, Facts, Actor, datetime], Flow[Taken]]] = {
     Arm: _arm,
     Elect: _elect,
     SendJob: _send_job,
+    SendCancel: _send_cancel,
     End: _end,
     RecordAbsence: _record_absence,
     Close: _close,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from dayfly.core import names
 from dayfly.core.facts import NotShown, Server
 from dayfly.core.records import Cancel, Closed, Elected, Sent
-from dayfly.core.standing import standing
+from dayfly.core.standing import Cancelling, standing
 from dayfly.core.states import State
 from dayfly.flows import read
 from dayfly.flows.actor import Actor
@@ -58,7 +58,7 @@ def _glance(
         return _Unsure()
     armed = yield from ask(IsArmed(name))
     now = yield from ask(Now())
-    found = standing(server, deadline, armed=armed, sent=True, cancelled=False, now=now)
+    found = standing(server, deadline, armed=armed, sent=True, cancel=Cancelling.NONE, now=now)
     if found.state != State.RUNNING:
         return _Unsure()
     return OnServer(server)

@@ -5,9 +5,12 @@ A later deploy, and whoever reads the bucket without dayfly, then finds no run t
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 from dayfly.core import names
+from dayfly.core.intervals import NORMAL
 from dayfly.core.record_json import encode
 from dayfly.core.records import Cancel, Slot
 from dayfly.core.states import State
@@ -103,4 +106,5 @@ def _actor(scope: Scope) -> Actor:
         who="destroy",
         acts_in=DESTROY_STATES,
         zones=ZoneInfo,
+        intervals=replace(NORMAL, after_cancel=timedelta(0)),
     )
