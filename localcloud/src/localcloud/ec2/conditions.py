@@ -34,7 +34,7 @@ _SECONDS = f"a number of seconds from 0 to {_MOST_SECONDS}"
 class Values:
     """The value of each condition; the module's docstring explains them."""
 
-    unoffered: str = POOL
+    unoffered: str = FLEET
     pools_tried: int = 3
     answer_seconds: float = 0.0
     visible_after: float = 0.0
