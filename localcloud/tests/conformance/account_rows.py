@@ -182,7 +182,9 @@ def quotas_are_shown(target: Target) -> None:
     assert shown["QuotaName"] == "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances"
     assert (shown["Adjustable"], shown["Unit"]) == (True, "None")
     pages = quotas.get_paginator("list_service_quotas").paginate(ServiceCode="ec2", PaginationConfig={"PageSize": 5})
-    found = {one["QuotaCode"]: one["Value"] for page in pages for one in page["Quotas"]}
+    listed = [one for page in pages for one in page["Quotas"]]
+    found = {one["QuotaCode"]: one["Value"] for one in listed}
+    assert len(found) == len(listed)
     assert found["L-1216C47A"] == shown["Value"]
     assert "L-34B43A08" in found
     for code in ({"ServiceCode": "ec2", "QuotaCode": "L-00000000"}, {"ServiceCode": "none", "QuotaCode": "L-1216C47A"}):

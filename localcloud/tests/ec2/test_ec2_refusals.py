@@ -53,7 +53,7 @@ LAUNCHES = [
     (disk(VolumeType="io1", VolumeSize=10, Iops=500) | {"DryRun": True}, "DryRunOperation"),
     (disk(SnapshotId="snap-00000000000000000"), "InvalidSnapshot.NotFound"),
     (disk(KmsKeyId="alias/mine"), "InvalidParameterDependency"),
-    (disk(KmsKeyId="alias/mine", Encrypted=True), UNSUPPORTED),
+    (disk(KmsKeyId="alias/mine", Encrypted=True) | {"DryRun": True}, "DryRunOperation"),
     (disk(DeleteOnTermination=False), UNSUPPORTED),
     (card(NetworkInterfaceId="eni-00000000000000000"), "InvalidNetworkInterfaceID.NotFound"),
     (card(Ipv6AddressCount=1), UNSUPPORTED),

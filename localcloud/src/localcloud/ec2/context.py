@@ -24,6 +24,10 @@ class Supervisor(Protocol):
         """Start or queue the guest of a pending instance."""
         ...
 
+    def refuse(self, instance: Instance, code: str, text: str) -> None:
+        """End a pending instance shortly after its launch, without a guest, for this reason."""
+        ...
+
     def end(self, instance: Instance) -> None:
         """Press the power button of the guest, or remove it from the queue."""
         ...

@@ -6,6 +6,7 @@ The actions live in run_instances.py and fleets.py, the checks of a request's va
 import secrets
 from collections.abc import Callable
 
+from localcloud.ec2 import disk_keys
 from localcloud.ec2.context import Request, iso, new_id
 from localcloud.ec2.errors import Ec2Error
 from localcloud.ec2.launch_requests import LaunchRequest
@@ -33,7 +34,11 @@ def start_instances(
     made = _make(request, launch, count, fleet)
     _save(request, made, record)
     failures: list[Exception] = []
+    problem = disk_keys.problem(request, launch.volume.key)
     for instance in made:
+        if problem is not None:
+            request.context.supervisor.refuse(instance, *problem)
+            continue
         try:
             request.context.supervisor.launch(request.region, instance)
         except (OSError, Ec2Error) as failure:
@@ -150,6 +155,7 @@ def _volume(launch: LaunchRequest, now: str) -> Volume:
         iops=launch.volume.iops,
         throughput=launch.volume.throughput,
         tags=dict(launch.tags.get("volume", {})),
+        key=launch.volume.key,
     )
 
 

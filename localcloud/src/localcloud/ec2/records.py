@@ -21,7 +21,10 @@ SPOT, ON_DEMAND = "spot", "on-demand"
 
 @dataclass
 class Volume:
-    """The record of an instance's root volume, sizes in GiB. What the guest wrote is in the guest's directory."""
+    """The record of an instance's root volume, sizes in GiB; `key` as the launch named it.
+
+    What the guest wrote is in the guest's directory.
+    """
 
     id: str
     device: str
@@ -33,6 +36,7 @@ class Volume:
     iops: int | None = None
     throughput: int | None = None
     tags: dict[str, str] = field(default_factory=dict)
+    key: str = ""
 
 
 @dataclass

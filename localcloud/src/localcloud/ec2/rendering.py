@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from localcloud.ec2 import types
+from localcloud.ec2 import disk_keys, types
 from localcloud.ec2.context import Request, tag_list
 from localcloud.ec2.records import CODES, SPOT, TERMINATED, Instance
 
@@ -69,7 +69,7 @@ def render_volume(request: Request, instance: Instance) -> dict[str, Any]:
         ],
     }
     if volume.encrypted:
-        shown["KmsKeyId"] = f"arn:aws:kms:{request.region}:{request.caller.account}:alias/aws/ebs"
+        shown["KmsKeyId"] = disk_keys.arn(request, volume.key)
     return shown
 
 

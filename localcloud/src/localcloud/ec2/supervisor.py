@@ -54,6 +54,7 @@ _TOKEN_SECONDS = 48 * 3600.0
 _FAULT = "Server.InternalError"
 _CLOSE_LIMIT = 5.0
 _BOOT_PAUSE = 0.5
+_REFUSE_SECONDS = 0.5
 """Seconds between two boots, so that a guest that reboots at each boot does not take a whole processor."""
 
 
@@ -115,6 +116,10 @@ class GuestSupervisor:
         self._deadlines[instance.id] = asyncio.get_running_loop().time() + self._max_life
         self._waiting.append((region, instance, plan))
         self._start_waiting()
+
+    def refuse(self, instance: Instance, code: str, text: str) -> None:
+        """End a pending instance shortly after its launch, without a guest, for this reason."""
+        asyncio.get_running_loop().call_later(_REFUSE_SECONDS, self._refuse, instance, code, f"{code}: {text}")
 
     def end(self, instance: Instance) -> None:
         """End the guest of a `shutting-down` or `stopping` instance."""
@@ -331,6 +336,14 @@ class GuestSupervisor:
             self._fail_start(instance, detail or "its guest died")
         elif instance.state in (PENDING, RUNNING) and reason not in (POWEROFF, BUTTON):
             self._terminate_lost(instance, detail or "its guest died")
+
+    def _refuse(self, instance: Instance, code: str, reason: str) -> None:
+        if instance.state == PENDING:
+            instance.state, instance.reason_code, instance.reason = SHUTTING_DOWN, code, reason
+            # EC2 itself gives up; the state reason says why.
+            instance.transition = "Server.InternalError"
+            self._save(instance)
+            self._release(instance)
 
     def _release(self, instance: Instance) -> None:
         """Bring an instance without a guest to its final state, and start a waiting one."""

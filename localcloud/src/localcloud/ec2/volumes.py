@@ -13,13 +13,14 @@ from localcloud.services import images
 
 @dataclass(frozen=True)
 class RootVolume:
-    """A root volume: `size` in GiB, `throughput` in MiB/s."""
+    """A root volume: `size` in GiB, `throughput` in MiB/s, `key` as the launch names it ("": the account's default)."""
 
     size: int
     volume_type: str = "gp3"
     encrypted: bool = False
     iops: int | None = None
     throughput: int | None = None
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,17 +87,15 @@ def _checked(image: images.Image, disk: dict[str, Any]) -> RootVolume:
     throughput = _throughput(name, disk.get("Throughput"), disk.get("Iops") or _GP3_IOPS)
     if name == "gp3":
         iops, throughput = iops or _GP3_IOPS, throughput or _GP3_THROUGHPUT
-    return RootVolume(size, name, bool(disk.get("Encrypted", False)), iops, throughput)
+    return RootVolume(size, name, bool(disk.get("Encrypted", False)), iops, throughput, disk.get("KmsKeyId") or "")
 
 
 def _check_options(disk: dict[str, Any]) -> None:
     if disk.get("SnapshotId"):
         raise Ec2Error("InvalidSnapshot.NotFound", f"The snapshot '{disk['SnapshotId']}' does not exist.")
-    if disk.get("KmsKeyId"):
-        if not disk.get("Encrypted"):
-            text = "The parameter KmsKeyId requires the parameter Encrypted to be set."
-            raise Ec2Error("InvalidParameterDependency", text)
-        raise not_supported("A volume encrypted with a customer managed key")
+    if disk.get("KmsKeyId") and not disk.get("Encrypted"):
+        text = "The parameter KmsKeyId requires the parameter Encrypted to be set."
+        raise Ec2Error("InvalidParameterDependency", text)
     if disk.get("DeleteOnTermination", True) is not True:
         raise not_supported("A volume that is kept after its instance")
 

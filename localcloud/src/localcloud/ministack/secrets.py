@@ -28,6 +28,12 @@ def secret(name: str) -> Record | None:
     return found
 
 
+def key_state(key: str) -> str:
+    """Return the state of a key, such as "Enabled" or "Disabled"; "" for one that does not exist."""
+    found: Record | None = service("kms")._resolve_key(key)
+    return "" if found is None else str(found["KeyState"])
+
+
 def key_arn(key: str) -> str | None:
     """Return the ARN of a key by its id, ARN or alias; None for one that does not exist."""
     found: Record | None = service("kms")._resolve_key(key)
