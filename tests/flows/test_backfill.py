@@ -177,7 +177,9 @@ def test_backfill_waits_for_the_slot_and_then_runs():
 def test_backfill_of_a_job_removed_meanwhile_stays_missed():
     cloud = missed()
     opening = Stepper(cloud, launch(asked(), acting_as("launcher")))
-    step_past(opening, lambda call: isinstance(call, calls.PutNew) and call.key == names.open_key(RUN))
+    step_past(
+        opening, lambda call: isinstance(call, (calls.PutNew, calls.PutMatch)) and call.key == names.open_key(RUN)
+    )
     gone = plan.removed("pi", cloud.now, "ben")
     cloud.objects[gone.key] = write_version(gone)
     cloud.pass_time(5)
@@ -191,7 +193,9 @@ def test_sweep_that_claims_the_tick_as_missed_meanwhile_does_not_stop_it():
     cloud = cloud_with(version(start_within_s=60))
     cloud.pass_time(3600)
     opening = Stepper(cloud, launch(asked(), acting_as("launcher")))
-    step_past(opening, lambda call: isinstance(call, calls.PutNew) and call.key == names.open_key(RUN))
+    step_past(
+        opening, lambda call: isinstance(call, (calls.PutNew, calls.PutMatch)) and call.key == names.open_key(RUN)
+    )
     cloud.objects[names.claim_key(RUN)] = missed().objects[names.claim_key(RUN)]
     sweep(cloud)
     finish(cloud)

@@ -154,6 +154,7 @@ def test_run_that_became_latest_during_a_sweep_is_kept():
     assert sweeping.error is None
     assert cloud.json(names.claim_key(RUN))["decision"] == "run"
     assert names.done_key(RUN, 2, "succeeded") in cloud.objects
+    sweep(cloud)
     assert names.open_key(RUN) not in cloud.objects
 
 

@@ -17,6 +17,7 @@ from dayfly.flows import calls
 from dayfly.flows.launch import launch
 from dayfly.flows.sweep import sweep_project
 from dayfly.flows.walk import walk
+from flows.scenarios_of_telling import SCENARIOS_OF_TELLING
 from model import scenarios
 from model.cloud import TICK, TWO_MINUTES, ModelCloud, acting_as, cloud_with, version
 from model.scenarios import later, look, run_agents
@@ -166,7 +167,7 @@ def server_ends_before_its_election(seen: Transitions) -> None:
 
 
 def launcher_dies_before_ec2_lists_its_server(seen: Transitions) -> None:
-    for armed in (False, True):
+    for armed, looked in ((False, False), (True, False), (True, True)):
         cloud = seen.watch(cloud_with())
         launching = Stepper(cloud, launch(due(), acting_as("launcher")))
         while not cloud.servers or (armed and not cloud.kill_schedules):
@@ -177,6 +178,8 @@ def launcher_dies_before_ec2_lists_its_server(seen: Transitions) -> None:
         cloud.hidden = set()
         look(cloud)
         cloud.hidden = set(cloud.servers)
+        if looked:
+            look(cloud)
         cloud.pass_time(301)
         look(cloud)
         cloud.hidden = set()
@@ -259,6 +262,7 @@ def finished_run_gets_the_slot(seen: Transitions) -> None:
     """A slow process takes the slot for a run that another process has finished."""
     cloud = seen.watch(cloud_with(version(schedule=TWO_MINUTES), refuse={"spot": FULL, "on-demand": FULL}))
     tick(cloud)
+    sweep(cloud)
     cloud.objects[names.slot_key("pi")] = encode(Slot(holder=str(RUN), attempt=0, at=cloud.now))
     look(cloud)
     cloud.pass_time(60)
@@ -295,6 +299,9 @@ def finished_run_is_armed_late_and_retried(seen: Transitions) -> None:
 SCENARIOS = (
     *scenarios.RUN_LATER,
     *scenarios.CANCELLED,
+    scenarios.kill_schedule_goes_before_the_job_is_sent,
+    scenarios.run_is_armed_late_before_its_open_key_goes,
+    *SCENARIOS_OF_TELLING,
     finished_run_is_armed_late_and_retried,
     whole_run,
     whole_run_that_may_overlap,

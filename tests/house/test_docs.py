@@ -106,6 +106,8 @@ def test_objects_in_the_bucket_are_documented():
         "end",
         "closed",
         "receipt",
+        "telling",
+        "told",
     )
     found = [names.attempt_key(run, 7, part) for part in parts[1:]]
     found += [names.backfill_key(run), names.paused_key("JOB")]
@@ -115,6 +117,7 @@ def test_objects_in_the_bucket_are_documented():
         names.go_key("ROLEID", "INSTANCE"),
         names.log_key(names.out_prefix(run, 7, "ROLEID", "INSTANCE"), 1),
     ]
+    found += [names.trouble_key("JOB")]
     found += [names.done_key(run, 7, "OUTCOME"), names.HEARTBEAT, names.version_key("JOB", NOW, "f" * 64)]
     text = (ROOT / "docs/records.md").read_text()
     forms = []

@@ -59,6 +59,8 @@ ACCOUNT_ANSWERS = {
     calls.CreateLinkedRole: "make_linked_role",
     calls.Invoke: "invoke",
     calls.IsStopped: "is_stopped",
+    calls.MakeSecret: "make_secret",
+    calls.RemoveSecret: "remove_secret",
     calls.StopFunction: "stop_function",
     calls.StartFunction: "start_function",
 }

@@ -7,24 +7,26 @@ or after a call took effect, and the `Unclear` that the flow then gets does not 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from itertools import count
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from dayfly.core import names
 from dayfly.core.facts import NotShown, Server
 from dayfly.core.model import Agent, Code, Deployed, Job, LaunchSettings, Version
+from dayfly.core.notification import Receivers
 from dayfly.core.record_json import encode
 from dayfly.core.records import Ended, Log, Output, Started
 from dayfly.core.versions import write_version
 from dayfly.errors import Unclear
 from dayfly.flows import calls
 from dayfly.flows.actor import CLI_STATES, LAUNCHER_STATES, SWEEPER_STATES, Actor
+from model.bucket import ModelBucket
 from model.fleets import START, ModelFleets
+from model.people import ModelPeople
 from model.stepper import Stepper
 
 TICK = datetime(2026, 11, 24, 22, 41, tzinfo=UTC)
@@ -54,6 +56,9 @@ ANSWERS = {
     calls.Arm: "arm",
     calls.IsArmed: "is_armed",
     calls.Disarm: "disarm",
+    calls.Post: "post",
+    calls.Publish: "publish",
+    calls.ReadSecret: "read_secret",
     calls.Download: "download",
     calls.Now: "time",
     calls.Sleep: "sleep",
@@ -63,16 +68,27 @@ ANSWERS = {
 """Which method answers which call."""
 
 
-def acting_as(who: str) -> Actor:
+PROCESSES = count(1)
+
+
+def acting_as(who: str, notify: tuple[str, ...] = ()) -> Actor:
     acts_in = {"launcher": LAUNCHER_STATES, "sweeper": SWEEPER_STATES}.get(who, CLI_STATES)
-    return Actor(project=PROJECT, bucket=BUCKET, region=REGION, who=who, acts_in=acts_in, zones=ZoneInfo)
+    return Actor(
+        project=PROJECT,
+        bucket=BUCKET,
+        region=REGION,
+        who=who,
+        acts_in=acts_in,
+        zones=ZoneInfo,
+        process=str(next(PROCESSES)),
+        notify=Receivers(addresses=notify, topic="arn:topic"),
+    )
 
 
 @dataclass
-class ModelCloud(ModelFleets):
+class ModelCloud(ModelBucket, ModelFleets, ModelPeople):
     """State and clock. `faults` maps the number of a call to "before" or "after": then this call raises Unclear."""
 
-    objects: dict[str, bytes] = field(default_factory=dict)
     kill_schedules: dict[str, datetime] = field(default_factory=dict)
     hidden: set[str] = field(default_factory=set)  # servers that EC2 does not list now
     orphans: set[str] = field(
@@ -114,71 +130,6 @@ class ModelCloud(ModelFleets):
     def take_effect(self, call: calls.Call[Any]) -> Any:
         """Change the state as the call says, and return its answer."""
         return getattr(self, ANSWERS[type(call)])(call)
-
-    # --- S3 ------------------------------------------------------------------------------------------------------------
-
-    def etag(self, key: str) -> str:
-        return hashlib.md5(self.objects[key]).hexdigest()
-
-    def json(self, key: str) -> dict[str, Any]:
-        return json.loads(self.objects[key])
-
-    def get(self, call: calls.Get) -> calls.Stored | calls.TooLarge | None:
-        if call.key not in self.objects:
-            return None
-        body, etag = self.objects[call.key], self.etag(call.key)
-        return calls.Stored(body, etag) if len(body) <= call.most else calls.TooLarge(etag)
-
-    def put_new(self, call: calls.PutNew) -> bool:
-        return self.objects.setdefault(call.key, call.body) == call.body
-
-    def put_match(self, call: calls.PutMatch) -> bool:
-        if call.key not in self.objects or self.etag(call.key) != call.etag:
-            return self.objects.get(call.key) == call.body
-        self.objects[call.key] = call.body
-        return True
-
-    def put(self, call: calls.Put) -> None:
-        self.objects[call.key] = call.body
-
-    def delete(self, call: calls.Delete) -> bool:
-        if call.key not in self.objects:
-            return True
-        if call.etag is not None and self.etag(call.key) != call.etag:
-            return False
-        del self.objects[call.key]
-        return True
-
-    def delete_many(self, call: calls.DeleteMany) -> None:
-        for key in call.keys:
-            self.objects.pop(key, None)
-
-    def list_all(self, call: calls.List) -> tuple[str, ...]:
-        keys = sorted(key for key in self.objects if key.startswith(call.prefix))
-        if call.folders:
-            cut = len(call.prefix)
-            return tuple(sorted({call.prefix + key[cut:].split("/")[0] + "/" for key in keys if "/" in key[cut:]}))
-        return tuple(keys)
-
-    def list_from(self, call: calls.ListFrom) -> tuple[str, ...]:
-        keys = sorted(key for key in self.objects if key.startswith(call.prefix) and key > call.after)
-        return tuple(keys[: call.most])
-
-    def list_sizes(self, call: calls.ListSizes) -> Mapping[str, int]:
-        keys = self.list_from(calls.ListFrom(call.prefix, call.after, calls.PAGE))
-        return {key: len(self.objects[key]) for key in keys}
-
-    def sign_get(self, call: calls.SignGet) -> str:
-        return f"https://model/{call.key}?{call.seconds}"
-
-    def download(self, call: calls.Download) -> calls.Downloaded | None:
-        body = self.objects.get(call.key)
-        if body is None:
-            return None
-        path = Path(call.path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(body)
-        return calls.Downloaded(size=len(body), sha256=hashlib.sha256(body).hexdigest())
 
     # --- EC2 -----------------------------------------------------------------------------------------------------------
 

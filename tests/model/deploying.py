@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -60,12 +61,14 @@ def _built(name: str) -> Bundle:
     return Bundle(path=Path(f"/cache/{name}.zip"), sha256=name, size=3, files=1)
 
 
-def deploy_flow(project: Project, scope: Scope = SCOPE, **built: str) -> Flow[deploying.Done]:
+def deploy_flow(
+    project: Project, scope: Scope = SCOPE, fresh_key: str = "whsec_ZnJlc2g=", **built: str
+) -> Flow[deploying.Done]:
     """Deploy: look, plan and apply."""
     found = yield from deploying.look(scope, project)
     now = yield from ask(Now())
     prepared = deploying.make_plan(scope, project, found, packages(project, **built), ZoneInfo, now)
-    return (yield from deploying.apply(scope, prepared))
+    return (yield from deploying.apply(scope, replace(prepared, fresh_key=fresh_key)))
 
 
 def plan_of(account: ModelAccount, project: Project, **built: str) -> Any:

@@ -18,7 +18,7 @@ from dayfly.flows.walk import walk
 from dayfly.project.deploy import plan
 from model.cloud import TICK, TWO_MINUTES, ModelCloud, acting_as, cloud_with, version
 from model.stepper import Stepper
-from model.steps import RUN, cancel, step_past, sweep, tick
+from model.steps import RUN, cancel, due, step_past, sweep, tick
 from model.transitions import Transitions
 
 NEXT_TICK = TICK + timedelta(minutes=1)
@@ -47,7 +47,9 @@ def later() -> LaunchAt:
 def open_later(cloud: ModelCloud) -> None:
     """Ask for the tick later, up to the record that opens it."""
     opening = Stepper(cloud, launch(later(), acting_as("launcher")))
-    step_past(opening, lambda call: isinstance(call, calls.PutNew) and call.key == names.open_key(RUN))
+    step_past(
+        opening, lambda call: isinstance(call, (calls.PutNew, calls.PutMatch)) and call.key == names.open_key(RUN)
+    )
     look(cloud)
 
 
@@ -62,9 +64,11 @@ def remove(cloud: ModelCloud) -> None:
 
 
 def missed_tick_is_run_later(seen: Transitions) -> None:
-    for overlap in ("skip", "allow"):
+    for overlap, told in (("skip", False), ("allow", False), ("allow", True)):
         cloud = seen.watch(cloud_with(version(overlap=overlap, start_within_s=60)))
         missed_tick(cloud)
+        if told:
+            sweep(cloud)
         cloud.run(launch(later(), acting_as("launcher")))
         run_agents(cloud)
         sweep(cloud)
@@ -152,6 +156,27 @@ CANCELLED = (
     cancelled_job_is_not_told,
     kill_schedule_of_a_cancelled_job_is_made_again,
 )
+
+
+def kill_schedule_goes_before_the_job_is_sent(seen: Transitions) -> None:
+    cloud = seen.watch(cloud_with())
+    launching = Stepper(cloud, launch(due(), acting_as("launcher")))
+    step_past(launching, lambda call: isinstance(call, calls.PutNew) and call.key.endswith("/server.json"))
+    cloud.kill_schedules.clear()
+    look(cloud)
+    tick(cloud)
+
+
+def run_is_armed_late_before_its_open_key_goes(seen: Transitions) -> None:
+    cloud = seen.watch(cloud_with())
+    tick(cloud)
+    run_agents(cloud)
+    walking = Stepper(cloud, walk(RUN, acting_as("sweeper")))
+    step_past(walking, lambda call: isinstance(call, calls.Disarm))
+    look(cloud)
+    cloud.kill_schedules = dict.fromkeys(cloud.servers, cloud.now + timedelta(hours=1))
+    look(cloud)
+
 
 RUN_LATER = (
     missed_tick_is_run_later,

@@ -17,6 +17,7 @@ from model.stepper import Stepper
 
 RUN = names.RunName("pi", TICK)
 DAY = 24 * 3600
+HOOK, MAIL = "https://hooks.example/x", "data@acme.example"
 NO_CAPACITY = (FleetError(code="InsufficientInstanceCapacity", message="none", pool="c8g.large eu-west-1a"),)
 
 
@@ -39,8 +40,8 @@ def cancel(cloud: ModelCloud, attempt: int = 1) -> None:
     cloud.objects[names.attempt_key(RUN, attempt, "cancel")] = encode(Cancel(at=cloud.now, by="ben"))
 
 
-def sweep(cloud: ModelCloud, keep_s: int = 90 * DAY) -> Any:
-    return cloud.run(sweep_project(acting_as("sweeper"), keep_s))
+def sweep(cloud: ModelCloud, keep_s: int = 90 * DAY, notify: tuple[str, ...] = ()) -> Any:
+    return cloud.run(sweep_project(acting_as("sweeper", notify), keep_s))
 
 
 def closed(cloud: ModelCloud, run: names.RunName = RUN, attempt: int = 1) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dayfly.core.model import Image
+from dayfly.core.notification import Receivers
 from dayfly.project.stack.given import ServerKind, StackInput
 
 DEBIAN = Image(
@@ -31,4 +32,5 @@ GIVEN = StackInput(
     vpc="vpc-0123456789abcdef0",
     security_groups=(),
     public_ip=True,
+    notify=Receivers(addresses=("data@acme.example", "https://hooks.example/x")),
 )

@@ -130,8 +130,22 @@ def test_rows_give_every_key_of_a_scope() -> None:
 # --- warnings -----------------------------------------------------------------------------------------------------------
 
 
+NOTIFY = 'notify = ["data@acme.example"]\n'
+
+
+def test_nobody_to_hear_of_scheduled_runs_is_warned_about() -> None:
+    scheduled = with_job_key('schedule = "0 7 * * *"')
+    [warning] = find_warnings(read(scheduled), NOW, ZoneInfo)
+    assert str(warning) == "notify: is empty: nobody is told when a scheduled run fails or is missed"
+    assert warning.remedies == ('notify = ["you@acme.example"]',)
+    [warning] = find_warnings(read('notify = ["https://hooks.example/x"]\n' + scheduled), NOW, ZoneInfo)
+    assert "has no e-mail address" in warning.message
+    assert find_warnings(read(NOTIFY + scheduled), NOW, ZoneInfo) == ()
+    assert find_warnings(read(LEAST), NOW, ZoneInfo) == ()
+
+
 def warned(schedule: str, timezone: str, now: datetime = NOW) -> list[str]:
-    project = read(with_job_key(f"schedule = {schedule}\ntimezone = {timezone!r}"))
+    project = read(NOTIFY + with_job_key(f"schedule = {schedule}\ntimezone = {timezone!r}"))
     return [str(warning) for warning in find_warnings(project, now, ZoneInfo)]
 
 
@@ -143,7 +157,7 @@ def test_missing_local_time_is_warned_about() -> None:
 
 
 def test_remedy_names_the_hours_to_avoid() -> None:
-    project = read(with_job_key('schedule = "15 2 * * *"\ntimezone = "America/New_York"'))
+    project = read(NOTIFY + with_job_key('schedule = "15 2 * * *"\ntimezone = "America/New_York"'))
     (warning,) = find_warnings(project, NOW, ZoneInfo)
     assert warning.remedies == ('move it out of 02:00-03:00, or use timezone = "UTC"',)
 

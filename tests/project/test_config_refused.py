@@ -55,7 +55,7 @@ def test_unknown_key_is_refused_with_nearest_spelling() -> None:
     assert found.remedies == ("did you mean time_limit? All keys of a job: dayfly check --keys",)
 
 
-@pytest.mark.parametrize("key", ["notify", "catchup", "heartbeat"])
+@pytest.mark.parametrize("key", ["monthly_cap", "catchup", "heartbeat"])
 def test_unknown_key_without_near_spelling_names_the_list(key: str) -> None:
     assert only(with_job_key(f'{key} = "x"')).remedies == ("All keys of a job: dayfly check --keys",)
     assert only(f'{key} = "x"\n{LEAST}').message == "unknown key"
@@ -301,3 +301,24 @@ def test_keep_shorter_than_start_within_is_refused(keep: str, start_within: str)
 def test_keep_an_hour_longer_than_start_within_is_enough() -> None:
     read('keep = "25h"\n' + with_job_key('start_within = "1d"'))
     read('keep = "1d"\n' + with_job_key('start_within = "23h"'))
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("data", '"data" is neither an e-mail address nor an https URL'),
+        ("data@acme", '"data@acme" is neither an e-mail address nor an https URL'),
+        ("https://", '"https://" is neither an e-mail address nor an https URL'),
+        ("http://hooks.example/x", '"http://hooks.example/x" is not https'),
+        ("ftp://hooks.example/x", '"ftp://hooks.example/x" is neither an e-mail address nor an https URL'),
+        ("https://u:p@hooks.example/x", '"https://u:p@hooks.example/x" is neither an e-mail address nor an https URL'),
+        ("https://hooks.example/ x", '"https://hooks.example/ x" is neither an e-mail address nor an https URL'),
+    ],
+)
+def test_address_that_cannot_be_told_is_refused(address: str, message: str) -> None:
+    assert only(f'notify = ["{address}"]\n{LEAST}').message == message
+
+
+def test_receiver_on_this_machine_may_be_plain_http() -> None:
+    text = f'notify = ["http://127.0.0.1:8000/x", "https://hooks.example:8443/x?y=1"]\n{LEAST}'
+    assert read(text).notify == ("http://127.0.0.1:8000/x", "https://hooks.example:8443/x?y=1")

@@ -12,6 +12,7 @@ from dayfly.project.screens.check import BundleSummary, bundle_lines, check_docu
 NOW = datetime(2026, 11, 24, 13, 50, tzinfo=UTC)
 FILE = """
 project = "lake"
+notify = ["data@acme.example"]
 regions = ["eu-west-1"]
 
 [defaults]

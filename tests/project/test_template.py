@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from dayfly.core import names
+from dayfly.core.notification import Receivers
 from dayfly.core.permission_sets import MOST_SETS, PermissionSet
 from dayfly.project.deploy.packages import PACKAGE, build_user_data
 from dayfly.project.stack import template
@@ -214,3 +215,31 @@ def test_sweeper_is_not_retried_so_a_bad_event_is_one_dead_letter():
     retries = template.build(GIVEN)["Resources"]["SweeperAsync"]["Properties"]
     assert retries["MaximumRetryAttempts"] == 0
     assert retries["DestinationConfig"] == {"OnFailure": {"Destination": {"Fn::GetAtt": ["DeadLetters", "Arn"]}}}
+
+
+def test_each_address_is_subscribed_to_the_topic_that_the_alarms_use():
+    resources = template.build(GIVEN)["Resources"]
+    subscriptions = [each["Properties"] for each in resources.values() if each["Type"] == "AWS::SNS::Subscription"]
+    assert subscriptions == [{"TopicArn": {"Ref": "Topic"}, "Protocol": "email", "Endpoint": "data@acme.example"}]
+    alarms = [each["Properties"] for each in resources.values() if each["Type"] == "AWS::CloudWatch::Alarm"]
+    assert {json.dumps(each["AlarmActions"]) for each in alarms} == {'[{"Ref": "Topic"}]'}
+
+
+def test_only_the_sweeper_tells_people_and_reads_the_key():
+    for name in ("SweeperRole", "LauncherRole", "ServerRole", "ScheduleRole", "KillRole"):
+        tells = name == "SweeperRole"
+        assert ("sns:Publish" in actions(role(name))) is tells
+        assert ("notify-key" in json.dumps(role(name))) is tells
+    variables = {
+        name: template.build(GIVEN)["Resources"][name]["Properties"]["Environment"]["Variables"]
+        for name in ("Launcher", "Sweeper")
+    }
+    assert json.loads(variables["Sweeper"][names.ENV_NOTIFY]) == ["data@acme.example", "https://hooks.example/x"]
+    assert names.ENV_NOTIFY not in variables["Launcher"]
+
+
+def test_most_addresses_fit_into_the_sweepers_environment():
+    longest = tuple(f"https://{number}.example/".ljust(250, "x") for number in range(10))
+    given = replace(GIVEN, notify=Receivers(addresses=longest))
+    text = json.dumps(template.build(given)["Resources"]["Sweeper"]["Properties"]["Environment"]["Variables"])
+    assert len(text) < 3500  # Lambda takes 4 KB

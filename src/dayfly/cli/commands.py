@@ -62,6 +62,7 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         "More",
         (
             Entry("permissions", "dayfly.cli.permissions:permissions_command", "[JOB]"),
+            Entry("notify", "dayfly.cli.notify:notify_command"),
             Entry("local", "dayfly.cli.local:local_group"),
         ),
     ),

@@ -187,16 +187,23 @@ def _job_lines(change: JobChange) -> list[str]:
 
 
 def _done_lines(project: Project, plan: Plan, done: deploy.Done, seconds: float, *, local: bool) -> list[str]:
+    confirm = [_unconfirmed_line(address) for address in done.unconfirmed]
     next_line = output.labelled("next", formatting.dayfly("run", next(iter(project.jobs)), "--wait", local=local))
     if plan.empty and not (done.schedules or done.uploaded):
-        return ["nothing to do: the cloud matches the file", next_line]
+        return ["nothing to do: the cloud matches the file", *confirm, next_line]
     news = [f"{change.name} {_NEWS[change.kind]}" for change in plan.changes if change.kind != "same"]
     return [
         f"  stack {_STACK_DONE[plan.stack]} | schedules {len(plan.schedules)} ({done.schedules} changed)"
         f" | {done.uploaded} files stored",
         f"deployed in {seconds:.0f} s: {', '.join(news) or 'no job changed'}",
+        *confirm,
         next_line,
     ]
+
+
+def _unconfirmed_line(address: str) -> str:
+    text = f"{address} gets no message before somebody follows the link in AWS's mail to it"
+    return output.labelled("confirm", text)
 
 
 def _plan_facts(prepared: deploy.Prepared) -> dict[str, object]:

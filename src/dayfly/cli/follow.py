@@ -83,7 +83,7 @@ def watch(where: target.Target, project: Project, run: names.RunName, view: Live
             unclear = 0
             if view.show(walked.facts) or _is_running(walked):
                 last_step = time.monotonic()
-            if walked.step.state is State.FINISHED:
+            if walked.step.settled:
                 view.clear()
                 return walked.facts
             if view.on_terminal:

@@ -122,6 +122,9 @@ class Aws:
         if service == "lambda":
             # botocore must not repeat an invocation: the launcher may run for 2 minutes, and each repeat would deliver the event again.
             settings |= {"retries": {"mode": "standard", "max_attempts": 1}, "read_timeout": 150}
+        if service == "sns":
+            # A message that is not taken at once is sent by the next sweep: no other work waits for it.
+            settings |= {"retries": {"mode": "standard", "max_attempts": 2}, "connect_timeout": 2, "read_timeout": 5}
         if service == "s3":
             settings |= {"signature_version": "s3v4", "s3": {"addressing_style": self._addressing_style}}
         return botocore.config.Config(**settings)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from dayfly.cloud import bucket, discovery, fleet, functions, inspection, kills, objects, schedules, stack
+from dayfly.cloud import bucket, discovery, fleet, functions, inspection, kills, notices, objects, schedules, stack
 from dayfly.cloud.clients import ERRORS, raise_translated
 from dayfly.cloud.context import Context
 from dayfly.errors import DayflyError
@@ -60,6 +60,11 @@ ANSWERS: dict[type[calls.Call[Any]], Callable[[Context, Any], Any]] = {
     calls.Arm: kills.arm,
     calls.IsArmed: kills.is_armed,
     calls.Disarm: kills.disarm,
+    calls.Post: notices.post,
+    calls.Publish: notices.publish,
+    calls.ReadSecret: notices.read_secret,
+    calls.MakeSecret: notices.make_secret,
+    calls.RemoveSecret: notices.remove_secret,
     calls.FindBucket: bucket.find,
     calls.CreateBucket: bucket.make,
     calls.SetUpBucket: bucket.set_up,

@@ -50,12 +50,12 @@ def next_step(facts: Facts, now: datetime, intervals: Intervals = NORMAL) -> Ste
         case Claim(decision=Decision.RUN) as claim:
             return _claimed(facts, claim, now, intervals)
         case Claim() as claim if not facts.asked_for_later:
-            return _not_run(facts, claim)
-    return _before_claim(facts, now)
+            return _not_run(facts, claim, now, intervals)
+    return _before_claim(facts, now, intervals)
 
 
-def _not_run(facts: Facts, claim: Claim) -> Step:
-    return effects.finish(facts, 0, claim.decision, f"{claim.decision}: {claim.why}")
+def _not_run(facts: Facts, claim: Claim, now: datetime, intervals: Intervals) -> Step:
+    return effects.finish(facts, 0, claim.decision, f"{claim.decision}: {claim.why}", now, intervals)
 
 
 def _claimed(facts: Facts, claim: Claim, now: datetime, intervals: Intervals) -> Step:
@@ -63,7 +63,7 @@ def _claimed(facts: Facts, claim: Claim, now: datetime, intervals: Intervals) ->
         case NoAttempt():
             return step.Intend(version=claim.version, request=claim.request, reason="claimed, to run", attempt=1)
         case Attempt(closed=Closed() as closed) as attempt:
-            return effects.after_close(facts, claim, attempt, closed, now)
+            return effects.after_close(facts, claim, attempt, closed, now, intervals)
         case Attempt(election=Elected() as elected) as attempt:
             return _after_election(facts, claim, attempt, elected, now, intervals)
         case Attempt(election=NoServer() as no_server) as attempt:
@@ -82,17 +82,17 @@ def blocking_run(facts: Facts, upcoming: Step) -> RunName | None:
 
 
 def has_freed_slot(facts: Facts, upcoming: Step) -> bool:
-    """Return whether a run is finished and no longer holds the slot."""
-    return isinstance(upcoming, step.Finished) and facts.holder != str(facts.run)
+    """Return whether a run is finished, or only waits for the sweeper, and no longer holds the slot."""
+    return upcoming.settled and facts.holder != str(facts.run)
 
 
 # --- before the claim ---------------------------------------------------------------------------------------------------
 
 
-def _before_claim(facts: Facts, now: datetime) -> Step:
+def _before_claim(facts: Facts, now: datetime, intervals: Intervals) -> Step:
     match facts.opened:
         case WithEtag(record=Opened() as opened):
-            return _undecided(facts, opened, now)
+            return _undecided(facts, opened, now, intervals)
         case WithEtag(record=Unreadable() as unreadable):
             return step.Decide(claim=claims.not_opened(facts.run, unreadable, now), reason=str(unreadable))
     match facts.slot:
@@ -101,7 +101,7 @@ def _before_claim(facts: Facts, now: datetime) -> Step:
     return step.Finished(reason="never opened")
 
 
-def _undecided(facts: Facts, opened: Opened, now: datetime) -> Step:
+def _undecided(facts: Facts, opened: Opened, now: datetime, intervals: Intervals) -> Step:
     version = claims.version_for(facts, opened, now)
     decided = claims.decide(facts, opened, now)
     if decided.reason == ClaimReason.PAUSED:
@@ -119,7 +119,7 @@ def _undecided(facts: Facts, opened: Opened, now: datetime) -> Step:
         case Claim() as claim if decided.decision == Decision.RUN:
             return step.Decide(claim=decided, again=True, reason=f"{claim.decision}, and asked for by a person")
         case Claim() as claim:
-            return _not_run(facts, claim)
+            return _not_run(facts, claim, now, intervals)
     return step.Decide(claim=decided, reason="open, without a claim")
 
 
@@ -240,11 +240,11 @@ def _broken(facts: Facts, unreadable: Unreadable, now: datetime, intervals: Inte
             return _until_gone(facts, unreadable, server, now, intervals)
     match facts.attempt:
         case NoAttempt():
-            return effects.finish(facts, 0, Outcome.FAILED, str(unreadable))
+            return effects.finish(facts, 0, Outcome.FAILED, str(unreadable), now, intervals)
         case Attempt(closed=Closed() as closed) as attempt:
             if not attempt.receipt:
                 return effects.write_receipt(facts, attempt, closed)
-            return effects.finish(facts, attempt.number, closed.outcome, str(unreadable))
+            return effects.finish(facts, attempt.number, closed.outcome, str(unreadable), now, intervals)
         case Attempt() as attempt:
             return _close_unknown(facts, attempt, unreadable, now, intervals)
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from dayfly.core import receipt, step, ticks
+from dayfly.core import notification, receipt, step, ticks
 from dayfly.core.facts import Attempt, Facts, NotStored, Unreadable, WithEtag
+from dayfly.core.intervals import NORMAL, Intervals
 from dayfly.core.model import Deployed
 from dayfly.core.names import out_prefix, output_prefix, run_name
-from dayfly.core.reasons import Outcome, Source
+from dayfly.core.reasons import Notice, Outcome, Source
 from dayfly.core.records import Claim, Closed, Ended, Latest, Opened, Slot
 from dayfly.core.step import Step
 
@@ -21,7 +22,9 @@ def needs_slot(version: Deployed) -> bool:
     return version.job.overlap == "skip"
 
 
-def after_close(facts: Facts, claim: Claim, attempt: Attempt, closed: Closed, now: datetime) -> Step:
+def after_close(
+    facts: Facts, claim: Claim, attempt: Attempt, closed: Closed, now: datetime, intervals: Intervals = NORMAL
+) -> Step:
     number, reason = attempt.number, f"closed: {closed.outcome}"
     if not attempt.receipt:
         return write_receipt(facts, attempt, closed)
@@ -31,8 +34,8 @@ def after_close(facts: Facts, claim: Claim, attempt: Attempt, closed: Closed, no
             return step.MoveLatest(latest=latest, before=facts.latest, reason="a newer good result", attempt=number)
     match facts.opened:
         case WithEtag(record=Opened(retry=retry) as opened) if retry == number + 1:
-            return _retry(facts, opened, attempt, now)
-    return finish(facts, number, closed.outcome, reason)
+            return _retry(facts, opened, attempt, now, intervals)
+    return finish(facts, number, closed.outcome, reason, now, intervals)
 
 
 def write_receipt(facts: Facts, attempt: Attempt, closed: Closed) -> Step:
@@ -66,7 +69,7 @@ def _latest(facts: Facts, attempt: Attempt, ended: Ended, now: datetime) -> Late
     )
 
 
-def _retry(facts: Facts, opened: Opened, last: Attempt, now: datetime) -> Step:
+def _retry(facts: Facts, opened: Opened, last: Attempt, now: datetime, intervals: Intervals) -> Step:
     """Return the step that begins another attempt, with the version in force now or, for `same_code`, the last attempt's."""
     number, key = last.number + 1, last.intent.version
     newest = ticks.in_force(facts.versions, now)
@@ -84,12 +87,16 @@ def _retry(facts: Facts, opened: Opened, last: Attempt, now: datetime) -> Step:
         if facts.holder != str(facts.run):
             return step.WaitForSlot(reason=f"the slot is held by {facts.holder}", attempt=number)
     if not isinstance(facts.version(key), Deployed):
-        return finish(facts, last.number, Outcome.FAILED, f"the version {key} for attempt {number} cannot be read")
+        reason = f"the version {key} for attempt {number} cannot be read"
+        return finish(facts, last.number, Outcome.FAILED, reason, now, intervals)
     return step.Intend(version=key, request=opened.request, reason="a retry was requested", attempt=number)
 
 
-def finish(facts: Facts, attempt: int, outcome: str, reason: str) -> Step:
-    """Return the next of a run's last steps: free the slot, mark it done, remove kill schedules, and at last the open key."""
+def finish(facts: Facts, attempt: int, outcome: str, reason: str, now: datetime, intervals: Intervals = NORMAL) -> Step:
+    """Return the next of a run's last steps: free the slot, mark it done, tell, remove kill schedules, and at last the open key.
+
+    While a message waits for its next try, the steps after it are taken, except that the run stays listed as open.
+    """
     match facts.slot:
         case WithEtag(record=Slot(holder=holder)) as slot if holder == str(facts.run):
             return step.FreeSlot(slot=slot, reason=reason, attempt=attempt)
@@ -97,9 +104,15 @@ def finish(facts: Facts, attempt: int, outcome: str, reason: str) -> Step:
         return free
     if not any(name.attempt == attempt for name in facts.done):
         return step.MarkDone(outcome=outcome, reason=reason, attempt=attempt)
+    match notification.due(facts, outcome, now, intervals):
+        case Notice() as notice:
+            return step.Tell(notice=notice, reason=f"nobody was told: {notice}", attempt=attempt)
     disarmable = tuple(server for each in facts.attempts for server in _to_disarm(each))
     if disarmable:
         return step.Disarm(servers=disarmable, reason=f"{disarmable[0]} is gone", attempt=attempt)
+    match notification.untold(facts, outcome):
+        case Notice() as notice:
+            return step.WaitToTell(reason=f"told, or to be told again: {notice}", attempt=attempt)
     match facts.opened:
         case WithEtag() as opened:
             return step.RemoveOpen(opened=opened, reason="nothing is left to do", attempt=attempt)

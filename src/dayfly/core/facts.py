@@ -34,14 +34,14 @@ from dayfly.core.records import (
     Slot,
     SpotRefused,
     Started,
+    Telling,
+    Trouble,
 )
 
 R = TypeVar("R")
 
-INTENT, CLOSED = f"/{Intent.file}.json", f"/{Closed.file}.json"
-"""How the keys of these records of an attempt end."""
-UNKNOWN_HOLDER = "a run that its record does not name"
-"""The holder of a slot that cannot be read."""
+INTENT, CLOSED = f"/{Intent.file}.json", f"/{Closed.file}.json"  # how the keys of these records of an attempt end
+UNKNOWN_HOLDER = "a run that its record does not name"  # the holder of a slot that cannot be read
 
 _TRANSITION = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
 
@@ -162,8 +162,7 @@ class Replayed:
     fleet: str | None
 
 
-FleetAnswer = Launched | RefusedLaunch | Replayed
-"""What EC2 can answer to a request for one server."""
+FleetAnswer = Launched | RefusedLaunch | Replayed  # what EC2 can answer to a request for one server
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -292,6 +291,9 @@ class Facts:
     unassigned: tuple[Server, ...] = ()
     latest: WithEtag[Latest] | WithEtag[Unreadable] | NotStored = NOT_STORED
     done: tuple[names.DoneName, ...] = ()
+    telling: WithEtag[Telling] | WithEtag[Unreadable] | NotStored = NOT_STORED
+    told: bool = False
+    trouble: WithEtag[Trouble] | WithEtag[Unreadable] | NotStored = NOT_STORED
 
     @property
     def attempt(self) -> Attempt | NoAttempt:

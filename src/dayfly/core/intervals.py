@@ -21,6 +21,7 @@ class Intervals:
     `sighting_expires`: after this long, EC2 has shown the server again, or no sweep ran.
     `without_intent`: grace period for a server that has no intent record; no launch takes longer.
     `after_cancel`: a cancelled job has this long to end and store what it wrote; then its server is ended.
+    `tell_again_after`: so long a process may take to send a message; what no address confirmed by then is sent again.
     `delivery`: a tick has this long to be delivered, and a delivery in progress this long beyond start_within.
     """
 
@@ -32,6 +33,7 @@ class Intervals:
     without_intent: timedelta = timedelta(minutes=15)
     after_cancel: timedelta = timedelta(minutes=5)
     delivery: timedelta = timedelta(minutes=2)
+    tell_again_after: timedelta = timedelta(minutes=4)
 
 
 NORMAL = Intervals()

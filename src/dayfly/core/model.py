@@ -130,6 +130,7 @@ class Project:
     permissions_boundary: str | None
     networks: Mapping[str, Network]
     jobs: Mapping[str, Job]
+    notify: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

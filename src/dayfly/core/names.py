@@ -35,6 +35,8 @@ ENV_GROUP = "DAYFLY_GROUP"  # schedule group of the project's jobs and kill sche
 ENV_KILL_ROLE = "DAYFLY_KILL_ROLE"  # ARN of the role as which a kill schedule ends a server
 ENV_DEAD_LETTERS = "DAYFLY_DEAD_LETTERS"  # ARN of the queue
 ENV_KEEP = "DAYFLY_KEEP"  # whole seconds; older results are removed
+ENV_NOTIFY = "DAYFLY_NOTIFY"  # JSON list of the addresses that hear of failures; only the sweeper has it
+ENV_TOPIC = "DAYFLY_TOPIC"  # ARN of the topic that serves the e-mail addresses; only the sweeper has it
 ENV_INTERVALS = "DAYFLY_INTERVALS"  # JSON, seconds by name: only tests set it, see core/intervals.py
 
 # The metric that the sweeper writes after each sweep without errors. The stack's alarm watches it.
@@ -115,6 +117,16 @@ def stack(project: str) -> str:
     return f"dayfly-{project}"
 
 
+def account_of(bucket_name: str, project: str, region: str) -> str:
+    """Return the account in the name of a project's bucket."""
+    return bucket_name.removeprefix(f"dayfly-{project}-").removesuffix(f"-{region}")
+
+
+def notify_key(project: str) -> str:
+    """Return the name of the parameter in Systems Manager with the key that signs the project's webhooks."""
+    return f"/dayfly/{project}/notify-key"
+
+
 def launcher_function(project: str) -> str:
     return f"dayfly-{project}-launcher"
 
@@ -134,6 +146,7 @@ OPEN = "open/"
 DONE = "done/"
 SLOTS = "slots/"
 PAUSED = "paused/"
+TROUBLE = "trouble/"
 HEARTBEAT = "heartbeat.json"
 _OUTPUT = "output/"
 REQUESTS = "requests/"
@@ -175,6 +188,10 @@ def latest_key(job: str) -> str:
     return f"latest/{job}.json"
 
 
+def trouble_key(job: str) -> str:
+    return f"{TROUBLE}{job}.json"
+
+
 def run_prefix(run: RunName) -> str:
     return f"runs/{run.job}/{utc_text(run.tick)}/"
 
@@ -189,7 +206,10 @@ def backfill_key(run: RunName) -> str:
 
 
 def attempt_key(run: RunName, attempt: int, record: str) -> str:
-    """Return the key of an attempt's record: intent, cancel, ask-K, spot-refused, server, sent, absent, end, closed or receipt."""
+    """Return the key of an attempt's record: intent, cancel, ask-K, spot-refused, server, sent, absent, end, closed, receipt, told.
+
+    `attempt` is 0 where the run has none.
+    """
     return f"{run_prefix(run)}{attempt}/{record}.json"
 
 

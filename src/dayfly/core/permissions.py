@@ -49,17 +49,24 @@ def launcher(project: str, bucket: str, references: Mapping[str, Any], owners: S
 
 
 def sweeper(project: str, bucket: str, references: Mapping[str, Any], owners: Sequence[str]) -> Document:
-    """Return the sweeper's policy: all that the launcher may, as it continues the launcher's work, and terminate the project's servers."""
+    """Return the sweeper's policy: all that the launcher may, to continue its work; terminate servers; tell people by the `topic`."""
+    removed = [_objects(bucket, f"{folder}/*") for folder in ("out", "runs", "done", "go", "requests", "trouble")]
     return document(
         *_walk_runs(project, bucket),
         *_start_servers(project, references, owners),
         *_terminate_servers(project),
+        _allow(["s3:DeleteObject"], removed, why="delete results and records that are older than keep"),
         _allow(
-            ["s3:DeleteObject"],
-            [_objects(bucket, prefix) for prefix in ("out/*", "runs/*", "done/*", "go/*", "requests/*")],
-            why="delete results and records that are older than keep",
+            ["s3:PutObject", "s3:GetObject"],
+            [_objects(bucket, names.HEARTBEAT), _objects(bucket, "trouble/*")],
+            why="note when it swept last, and which jobs are in trouble",
         ),
-        _allow(["s3:PutObject", "s3:GetObject"], [_objects(bucket, names.HEARTBEAT)], why="note when it swept last"),
+        _allow(["sns:Publish"], [references["topic"]], why="mail the addresses of notify"),
+        _allow(
+            ["ssm:GetParameter"],
+            [_arn("ssm", f"parameter{names.notify_key(project)}")],
+            why="read the key that signs webhooks",
+        ),
         *_write_logs(project),
         *_send_dead_letters(references),
     )
@@ -118,7 +125,8 @@ def characters(policy: Mapping[str, Any]) -> int:
 
 def _walk_runs(project: str, bucket: str) -> list[Statement]:
     """Return what walking a run needs: records in the bucket, and reading servers and kill schedules."""
-    records = ("open/*", "requests/*", "slots/*", "paused/*", "runs/*", "go/*", "jobs/*", "out/*", "latest/*", "done/*")
+    folders = ("open", "requests", "slots", "paused", "runs", "go", "jobs", "out", "latest", "done", "trouble")
+    records = [f"{folder}/*" for folder in folders]
     signed = ("bundles/*", "agents/*")  # a link has the rights of its signer
     writes = ("open/*", "requests/*", "slots/*", "runs/*", "go/*", "latest/*", "done/*")
     kills = _schedule(project, names.KILL_PREFIX + "*")

@@ -90,6 +90,16 @@ class AgentReason(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Notice(StrEnum):
+    """What people are told about a run."""
+
+    FAILED = "failed"
+    TIMED_OUT = "timed-out"
+    MISSED = "missed"
+    RECOVERED = "recovered"
+    TEST = "test"
+
+
 class Flaw(StrEnum):
     """Why an object cannot be read as its record."""
 

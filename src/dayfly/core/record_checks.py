@@ -14,7 +14,7 @@ from typing import Any
 from dayfly.core import names
 from dayfly.core.model import LONGEST, LONGEST_LIFETIME, Deployed, Job, Removed, Timetable
 from dayfly.core.reasons import Decision
-from dayfly.core.records import Claim, Elected, Ended, Intent, Latest, NextAsk, Opened, Output, Requested, Slot
+from dayfly.core.records import Claim, Elected, Ended, Intent, Latest, NextAsk, Opened, Output, Requested, Slot, Trouble
 
 _SERVER = re.compile(r"i-[0-9a-f]{1,17}")
 _MOST_ATTEMPTS = 1_000_000
@@ -42,6 +42,8 @@ def belongs(record: object, key: str) -> bool:
             return key == names.slot_key(names.run_name(run).job)
         case Latest(run=run):
             return key == names.latest_key(names.run_name(run).job)
+        case Trouble(run=run):
+            return key == names.trouble_key(names.run_name(run).job)
         case Deployed(key=own) | Removed(key=own):
             return key == own
     return True
@@ -113,6 +115,11 @@ def _latest(record: Latest) -> None:
     _attempt(record.attempt)
 
 
+def _trouble(record: Trouble) -> None:
+    names.run_name(record.run)
+    _attempt(record.attempt)
+
+
 def _timetable(record: Timetable) -> None:
     _duration(record.start_within_s, LONGEST)
 
@@ -132,6 +139,7 @@ _CHECKS: dict[type[Any], Callable[[Any], None]] = {
     Ended: _ended,
     Output: _output,
     Latest: _latest,
+    Trouble: _trouble,
     Timetable: _timetable,
     Job: _job,
 }

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 
 from dayfly.core.model import Timetable
-from dayfly.core.reasons import Cause, ClaimReason, Decision, EndReason, Outcome, Source
+from dayfly.core.reasons import Cause, ClaimReason, Decision, EndReason, Notice, Outcome, Source
 
 R = TypeVar("R")
 
@@ -298,6 +298,48 @@ class Closed:
     console: tuple[str, ...] = ()
     ec2_code: str = ""
     ec2_message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Telling:
+    """`N/telling.json`: a process sends this message now, or tried to. N is 0 for a run without an attempt.
+
+    It is written before each try, so that no two processes send at once. When it is some minutes old the message is sent again to
+    the addresses that did not take it. `took`: those that did; `failed`: why the others did not.
+    """
+
+    file: ClassVar[str] = "telling"
+    at: datetime
+    by: str
+    notice: Notice
+    tries: int
+    took: tuple[str, ...] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """`N/told.json`: no message about this fact is sent any more. `id`: the message's id.
+
+    `took`: the addresses that took it; `failed`: why others did not, after all tries. Both are empty if `notify` was empty.
+    """
+
+    file: ClassVar[str] = "told"
+    at: datetime
+    notice: Notice
+    id: str
+    tries: int
+    took: tuple[str, ...] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trouble:
+    """`trouble/JOB.json`: people were told that this run failed or was missed, and not yet that a later one was good."""
+
+    run: str
+    attempt: int
+    at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)

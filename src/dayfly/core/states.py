@@ -30,7 +30,9 @@ class State(StrEnum):
     LATEST_IS_OLDER = "closed, `latest` is older"
     HOLDS_SLOT = "over, still holding the slot"
     NEEDS_MARKER = "over, not listed as done"
+    NEEDS_NOTIFICATION = "over, nobody was told"
     STILL_ARMED = "over, its kill schedule still there"
+    WAITS_TO_TELL = "over, being told or to be told again"
     STILL_OPEN = "over, still listed as open"
     REMOVING = "finished, being removed"
     FINISHED = "finished"
@@ -131,16 +133,32 @@ TABLE: dict[State, Row] = {
     State.LATEST_IS_OLDER: Row(
         step="move `latest`", writes="latest/JOB.json", then=(State.HOLDS_SLOT, State.NEEDS_MARKER)
     ),
-    State.HOLDS_SLOT: Row(step="free the slot", writes="slots/JOB.json", then=(State.NEEDS_MARKER, State.FINISHED)),
+    State.HOLDS_SLOT: Row(
+        step="free the slot",
+        writes="slots/JOB.json",
+        then=(State.NEEDS_MARKER, State.NEEDS_NOTIFICATION, State.FINISHED),
+    ),
     State.NEEDS_MARKER: Row(
         step="mark done",
         writes="done/DATE/TICK~JOB~N~OUTCOME",
-        then=(State.STILL_ARMED, State.STILL_OPEN, State.FINISHED),
+        then=(State.NEEDS_NOTIFICATION, State.STILL_ARMED, State.STILL_OPEN, State.FINISHED),
+    ),
+    State.NEEDS_NOTIFICATION: Row(
+        step="tell",
+        writes="N/telling.json, N/told.json, trouble/JOB.json",
+        then=(State.STILL_ARMED, State.WAITS_TO_TELL),
+        events=(State.HOLDS_SLOT, State.NEEDS_SLOT, State.WAITS_FOR_SLOT, State.NEEDS_INTENT, State.NEEDS_DECISION),
+        at_most=1,
+    ),
+    State.WAITS_TO_TELL: Row(
+        step="wait", events=(State.NEEDS_NOTIFICATION, State.STILL_OPEN, State.NEEDS_SLOT, State.NEEDS_INTENT)
     ),
     State.STILL_ARMED: Row(
-        step="disarm", then=(State.STILL_OPEN, State.FINISHED), events=(State.NEEDS_SLOT, State.NEEDS_INTENT)
+        step="disarm",
+        then=(State.WAITS_TO_TELL, State.STILL_OPEN, State.FINISHED),
+        events=(State.NEEDS_SLOT, State.NEEDS_INTENT),
     ),
-    State.STILL_OPEN: Row(step="remove the open key", then=(State.FINISHED,)),
+    State.STILL_OPEN: Row(step="remove the open key", then=(State.FINISHED,), events=(State.STILL_ARMED,)),
     State.REMOVING: Row(step="remove all its objects", then=(State.FINISHED,)),
     State.FINISHED: Row(
         step="nothing",
@@ -156,6 +174,8 @@ TABLE: dict[State, Row] = {
     ),
 }
 
-FIRST_STATES = (State.NEEDS_SLOT, State.NEEDS_DECISION, State.WAITS_FOR_SLOT, State.NEEDS_MARKER)
-"""The states in which a run begins: opened, with or without the need for a slot, which a tick that a person runs later waits for;
-or claimed as missed by the sweeper."""
+SWEEPER_ONLY = frozenset({State.NEEDS_NOTIFICATION, State.WAITS_TO_TELL})
+"""The states of a run that is over and whose next step is the sweeper's: for everyone else it is finished."""
+
+FIRST_STATES = (State.NEEDS_SLOT, State.NEEDS_DECISION, State.WAITS_FOR_SLOT)
+"""The states in which a run begins: opened, with or without the need for a slot, which a tick that a person runs later waits for."""

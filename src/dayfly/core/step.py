@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from dayfly.core.facts import Attempt, NotStored, Server, Unreadable, WithEtag
+from dayfly.core.reasons import Notice
 from dayfly.core.records import (
     Absent,
     Cancel,
@@ -25,7 +26,7 @@ from dayfly.core.records import (
     Opened,
     Slot,
 )
-from dayfly.core.states import TABLE, Row, State
+from dayfly.core.states import SWEEPER_ONLY, TABLE, Row, State
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +47,14 @@ class Step:
         return ""
 
     @property
+    def settled(self) -> bool:
+        """Return whether nothing is left to do but what only the sweeper does."""
+        return self.state in SWEEPER_ONLY or isinstance(self, Finished)
+
+    @property
     def idle(self) -> bool:
         """Return whether there is nothing to do now."""
-        return isinstance(self, (Wait, WaitForSlot, AwaitRemoval, Finished))
+        return isinstance(self, (Wait, WaitForSlot, WaitToTell, AwaitRemoval, Finished))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,6 +244,21 @@ class MarkDone(Step):
 
     state = State.NEEDS_MARKER
     outcome: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tell(Step):
+    """Tell the project's addresses about the run."""
+
+    state = State.NEEDS_NOTIFICATION
+    notice: Notice
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitToTell(Step):
+    """Do nothing: another process tells it now, or an address did not take the message and gets it again later."""
+
+    state = State.WAITS_TO_TELL
 
 
 @dataclass(frozen=True, kw_only=True)

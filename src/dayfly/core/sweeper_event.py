@@ -1,4 +1,4 @@
-"""Read the sweeper's event: its schedule's, or EC2's notification of a state change. No I/O: a mapping in, a value or FileError out.
+"""Read the sweeper's event: its schedule's, EC2's notification of a state change, or a request for a test message. No I/O.
 
 What a state change leads to is in flows/closing.py. An event is only a hint which server to look up, and a time.
 """
@@ -17,6 +17,7 @@ from dayfly.errors import FileError
 
 SOURCE = "aws.ec2"
 KIND = "EC2 Instance State-change Notification"
+_LONGEST_NAME = 200
 _INSTANCE = re.compile(r"i-[0-9a-f]{8,17}")
 
 
@@ -49,12 +50,19 @@ class StateChange:
     at: datetime
 
 
-SweeperEvent = ScheduledSweep | StateChange
+@dataclass(frozen=True, kw_only=True)
+class TrialNotice:
+    """A person wants a test message to go to every address of `notify`."""
+
+    by: str
+
+
+SweeperEvent = ScheduledSweep | StateChange | TrialNotice
 """All that the sweeper can be asked."""
 
 
 def sweeper_event(event: Any) -> SweeperEvent:
-    """Return what an event asks for. Raises FileError if it is neither empty nor a state change as EC2 sends it.
+    """Return what an event asks for. Raises FileError for anything else, also a state change that is not as EC2 sends it.
 
     Fields that are not used here are ignored, because AWS may add some.
     """
@@ -62,12 +70,20 @@ def sweeper_event(event: Any) -> SweeperEvent:
         raise _bad("it is not a JSON object")
     if not event:
         return ScheduledSweep()
+    if "test" in event:
+        return TrialNotice(by=_by(event["test"]))
     if (event.get("source"), event.get("detail-type")) != (SOURCE, KIND):
         raise _bad(f"it is not an event of {SOURCE} of type {KIND}")
     detail = event.get("detail")
     if not isinstance(detail, Mapping):
         raise _bad("detail is not a JSON object")
     return StateChange(server=_server(detail.get("instance-id")), state=_state(detail.get("state")), at=_at(event))
+
+
+def _by(found: Any) -> str:
+    if not isinstance(found, str) or not found.isprintable() or not 1 <= len(found) <= _LONGEST_NAME:
+        raise _bad("test is not the name of a person")
+    return found
 
 
 def _server(found: Any) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dayfly.core.intervals import NORMAL, Intervals
-from dayfly.core.states import State
+from dayfly.core.notification import NOBODY, Receivers
+from dayfly.core.states import SWEEPER_ONLY, State
 from dayfly.core.ticks import Zones
 
 SWEEPER_STATES = frozenset(State)
 """The sweeper may take every step."""
-LAUNCHER_STATES = SWEEPER_STATES - {State.NEEDS_CANCEL, State.MUST_END, State.REMOVING}
-"""The launcher never ends a server, nor its job, and removes no results; its role could end no server and remove nothing."""
+LAUNCHER_STATES = SWEEPER_STATES - {State.NEEDS_CANCEL, State.MUST_END, State.REMOVING} - SWEEPER_ONLY
+"""The launcher never ends a server, nor its job, removes no results and tells nobody; its role could not."""
 CLI_STATES = frozenset(
     {
         State.NEEDS_CANCEL,
@@ -34,7 +35,10 @@ DESTROY_STATES = SWEEPER_STATES - {State.NEEDS_SERVER, State.NEEDS_KILL_SCHEDULE
 
 @dataclass(frozen=True, kw_only=True)
 class Actor:
-    """Who runs a flow, and where. `who` goes into the records; `acts_in` are the states whose step it may take."""
+    """Who runs a flow, and where. `who` goes into the records; `acts_in` are the states whose step it may take.
+
+    `notify`: whom it tells; only the sweeper tells anybody. `process`: differs between any two processes that may work at once.
+    """
 
     project: str
     bucket: str
@@ -43,3 +47,5 @@ class Actor:
     acts_in: frozenset[State]
     zones: Zones
     intervals: Intervals = NORMAL
+    notify: Receivers = NOBODY
+    process: str = ""

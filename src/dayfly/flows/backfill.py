@@ -7,9 +7,11 @@ that follows is an ordinary run: its intent, its election and `latest`. A tick t
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
 from dayfly.core import claim as claims
 from dayfly.core import names
+from dayfly.core.advance import next_step
 from dayfly.core.event import LaunchAt
 from dayfly.core.facts import Attempt, Facts, Unreadable, WithEtag
 from dayfly.core.reasons import Decision, Outcome
@@ -18,8 +20,9 @@ from dayfly.core.records import Claim, Closed, Opened
 from dayfly.errors import NotFoundError
 from dayfly.flows import read
 from dayfly.flows.actor import Actor
-from dayfly.flows.calls import Flow, Now, PutNew, ask
+from dayfly.flows.calls import Flow, Now, ask
 from dayfly.flows.gather import gather
+from dayfly.flows.outcome import write_over
 from dayfly.flows.walk import WalkResult, walk, walk_from
 
 
@@ -31,11 +34,11 @@ def backfill(wanted: LaunchAt, actor: Actor) -> Flow[WalkResult]:
         # A sweep may be between two steps of a missed tick. Its last steps are taken here.
         facts = (yield from walk_from(facts, actor)).facts
     if not _is_for(facts, wanted):
-        _refuse_claimed(facts)
+        _refuse_claimed(facts, (yield from ask(Now())))
         yield from _open(facts, wanted, actor)
     walked = yield from walk(run, actor)
     if not _is_for(walked.facts, wanted):
-        _refuse_claimed(walked.facts)
+        _refuse_claimed(walked.facts, (yield from ask(Now())))
         raise NotFoundError(f"another request changed {run} at the same time", hint=f"dayfly show {run}")
     return walked
 
@@ -50,8 +53,11 @@ def _is_for(facts: Facts, wanted: LaunchAt) -> bool:
     return False
 
 
-def _refuse_claimed(facts: Facts) -> None:
-    """Raise NotFoundError unless the tick may be opened: it has no claim, or one that says not to run, and is not open."""
+def _refuse_claimed(facts: Facts, now: datetime) -> None:
+    """Raise NotFoundError unless the tick may be opened: it has no claim, or one that says not to run, and is not open.
+
+    A missed tick is open while people wait to be told, and may be opened again.
+    """
     run = facts.run
     match facts.claim, facts.attempt:
         case Unreadable() as unreadable, _:
@@ -61,7 +67,7 @@ def _refuse_claimed(facts: Facts) -> None:
             raise NotFoundError(f"{run} {what}", hint=f"dayfly retry {run}")
         case Claim(decision=Decision.RUN), _:
             raise NotFoundError(f"{run} is not over yet", hint=f"dayfly show {run}")
-    if facts.is_open:
+    if facts.is_open and not next_step(facts, now).settled:
         raise NotFoundError(f"{run} is not over yet", hint=f"dayfly show {run}")
 
 
@@ -82,4 +88,4 @@ def _open(facts: Facts, wanted: LaunchAt, actor: Actor) -> Flow[None]:
     why = claims.why_rejected(replace(facts, versions=(*then, *latest)), opened, now, actor.zones)
     if why:
         raise NotFoundError(f"{facts.run} cannot run: {why}", hint=f"dayfly runs {facts.run.job}")
-    yield from ask(PutNew(names.open_key(facts.run), encode(opened)))
+    yield from write_over(names.open_key(facts.run), encode(opened), facts.opened)

@@ -14,7 +14,7 @@ from dayfly.core import claim as claims
 from dayfly.core import names, report, unreadable
 from dayfly.core.facts import NOT_STORED, Attempt, Facts, NotShown, NotStored, Server, Unreadable, WithEtag
 from dayfly.core.model import Version
-from dayfly.core.reasons import Flaw
+from dayfly.core.reasons import Flaw, Outcome
 from dayfly.core.records import (
     ASK,
     Absent,
@@ -33,6 +33,9 @@ from dayfly.core.records import (
     Slot,
     SpotRefused,
     Started,
+    Telling,
+    Told,
+    Trouble,
 )
 from dayfly.flows import read
 from dayfly.flows.calls import FindServer, Flow, IsArmed, List, ListServers, Now, ask
@@ -78,7 +81,21 @@ def gather(run: names.RunName, seen: tuple[Server, ...] = ()) -> Flow[Facts]:
     if not facts.over:
         return facts
     latest = yield from read.with_etag(Latest, names.latest_key(run.job))
-    return replace(facts, latest=latest, done=(yield from done_names(run)))
+    facts = replace(facts, latest=latest, done=(yield from done_names(run)))
+    return (yield from _with_notification(facts, keys))
+
+
+def _with_notification(facts: Facts, keys: tuple[str, ...]) -> Flow[Facts]:
+    """Return the facts with what people were told about the newest attempt. The job's trouble matters to a good one only."""
+    if names.attempt_key(facts.run, facts.attempt.number, Told.file) in keys:
+        return replace(facts, told=True)
+    key = names.attempt_key(facts.run, facts.attempt.number, Telling.file)
+    if key in keys:
+        facts = replace(facts, telling=(yield from read.with_etag(Telling, key)))
+    match facts.attempt.closed:
+        case Closed(outcome=Outcome.SUCCEEDED) if facts.is_open:
+            return replace(facts, trouble=(yield from read.with_etag(Trouble, names.trouble_key(facts.run.job))))
+    return facts
 
 
 def _with_named(listed: tuple[Server, ...], seen: tuple[Server, ...]) -> tuple[Server, ...]:

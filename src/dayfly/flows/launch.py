@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from itertools import count, islice
 
 from dayfly.core import claim, names, ticks
+from dayfly.core.advance import next_step
 from dayfly.core.event import LaunchAt, LaunchNow, LaunchRequest, Retry
 from dayfly.core.facts import Facts, NoAttempt, NotStored, Unreadable, WithEtag
 from dayfly.core.model import Deployed
@@ -23,6 +24,7 @@ from dayfly.flows.actor import Actor
 from dayfly.flows.backfill import backfill
 from dayfly.flows.calls import Flow, List, Log, Now, PutNew, ask
 from dayfly.flows.gather import attempt_numbers, gather
+from dayfly.flows.outcome import write_over
 from dayfly.flows.steps import UNREAD
 from dayfly.flows.walk import WalkResult, walk, walk_from
 
@@ -211,7 +213,7 @@ def _retry(wanted: Retry, actor: Actor) -> Flow[LaunchResult]:
     key = names.request_key(wanted.request, 0)
     requested = yield from _requested(key)
     if isinstance(requested, NotStored):
-        last = _last_attempt(run, facts)
+        last = _last_attempt(run, facts, now)
         yield from _refuse_removed(wanted, now)
         requested = yield from _write_once(key, Requested(run=str(run), attempt=last + 1, at=now))
     number = requested.attempt or 0
@@ -241,17 +243,20 @@ def _open_again(wanted: Retry, facts: Facts, number: int, now: datetime) -> Flow
                 retry=number,
                 same_code=wanted.same_code,
             )
-            yield from ask(PutNew(names.open_key(facts.run), encode(opened)))
+            yield from write_over(names.open_key(facts.run), encode(opened), facts.opened)
 
 
-def _last_attempt(run: names.RunName, facts: Facts) -> int:
-    """Return the number of the attempt that is over. Raises NotFoundError when there is none to retry."""
+def _last_attempt(run: names.RunName, facts: Facts, now: datetime) -> int:
+    """Return the number of the attempt that is over. Raises NotFoundError when there is none to retry.
+
+    A run of which people must still be told is over.
+    """
     claim = facts.claim
     if isinstance(claim, NotStored):
         raise _no_such(run)
     if isinstance(claim, Unreadable):
         raise NotFoundError(f"{run} cannot be retried: {claim}", hint=f"dayfly run {run.job}")
-    if facts.is_open:
+    if facts.is_open and not next_step(facts, now).settled:
         raise NotFoundError(f"{run} is not over yet: wait for its end, or cancel it", hint=f"dayfly show {run}")
     if isinstance(facts.attempt, NoAttempt):
         raise NotFoundError(f"{run} never had a server ({claim.decision}: {claim.why})", hint=_instead(run, claim))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +18,6 @@ from dayfly.core.facts import (
     Attempt,
     Facts,
     Launched,
-    NotStored,
     RefusedLaunch,
     Replayed,
     Server,
@@ -63,13 +62,16 @@ from dayfly.core.step import (
     SendJob,
     Step,
     TakeSlot,
+    Tell,
     WriteReceipt,
 )
 from dayfly.errors import Unclear
 from dayfly.flows import calls, read
 from dayfly.flows.actor import Actor
 from dayfly.flows.calls import Flow, ask
+from dayfly.flows.outcome import Outdated, Taken, write_over
 from dayfly.flows.removal import removal_mark, remove_records
+from dayfly.flows.telling import tell
 
 LINK_SECONDS = 900
 """Links to agent and bundle are valid longer than a server waits for go.json (10 min), shorter than a session of the launcher's role."""
@@ -79,15 +81,6 @@ MOST_OUTPUTS = 200_000
 
 UNREAD = ""
 """The etag of an object that this walk wrote itself. No object has it: a step that needs the etag loses, and reads again."""
-
-
-@dataclass(frozen=True)
-class Outdated:
-    """The facts at hand are no longer enough: another process was first, or EC2 or other records say what comes next."""
-
-
-Taken = Facts | Outdated
-"""What a step returns: the facts with what it wrote, or that they must be gathered again."""
 
 
 def _take_slot(found: TakeSlot, facts: Facts, _actor: Actor, now: datetime) -> Flow[Taken]:
@@ -228,7 +221,7 @@ def _end(found: End, facts: Facts, actor: Actor, now: datetime) -> Flow[Taken]:
 def _record_absence(found: RecordAbsence, facts: Facts, _actor: Actor, now: datetime) -> Flow[Taken]:
     record = Absent(at=now, server=found.server)
     key = names.attempt_key(facts.run, found.attempt, record.file)
-    yield from _write_over(key, encode(record), found.expired)
+    yield from write_over(key, encode(record), found.expired)
     return Outdated()
 
 
@@ -268,7 +261,7 @@ def _receipt(found: WriteReceipt, facts: Facts, _actor: Actor, _now: datetime) -
 
 
 def _move_latest(found: MoveLatest, facts: Facts, _actor: Actor, _now: datetime) -> Flow[Taken]:
-    if (yield from _write_over(names.latest_key(facts.run.job), encode(found.latest), found.before)):
+    if (yield from write_over(names.latest_key(facts.run.job), encode(found.latest), found.before)):
         return replace(facts, latest=WithEtag(record=found.latest, etag=UNREAD))
     return Outdated()
 
@@ -321,15 +314,6 @@ def _write(
     return (yield from ask(calls.PutNew(key, encode(record))))
 
 
-def _write_over(key: str, body: bytes, before: WithEtag[Any] | NotStored) -> Flow[bool]:
-    """Write an object in place of the one that was read (`before`), or as a new one."""
-    match before:
-        case WithEtag(etag=etag):
-            return (yield from ask(calls.PutMatch(key, body, etag)))
-        case NotStored():
-            return (yield from ask(calls.PutNew(key, body)))
-
-
 def _json(content: Mapping[str, Any], indent: int | None = None) -> bytes:
     return json.dumps(content, sort_keys=True, ensure_ascii=False, indent=indent).encode()
 
@@ -352,6 +336,7 @@ TAKE: dict[type[Step], Callable[[Any, Facts, Actor, datetime], Flow[Taken]]] = {
     MoveLatest: _move_latest,
     FreeSlot: _free_slot,
     MarkDone: _mark_done,
+    Tell: tell,
     Disarm: _disarm,
     RemoveOpen: _remove_open,
     RemoveRun: _remove_run,

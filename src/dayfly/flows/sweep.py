@@ -1,4 +1,4 @@
-"""The sweeper's flow: ends servers that must end, walks every open run, removes old runs, writes a heartbeat.
+"""The sweeper's flow: ends servers that must end, walks every open run, removes old runs, writes a heartbeat, and tells people.
 
 Servers past their deadline are ended first, by their tags alone, so no later failure can keep one alive. A failure in one part
 does not stop the others; it is raised at the end, and no heartbeat is written. An object that cannot be read is no failure: it has
@@ -8,8 +8,8 @@ a meaning (docs/records.md), so the sweep names it in the log, once, and is comp
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from dayfly.core import names, sweep
@@ -18,6 +18,7 @@ from dayfly.core.model import Timetable
 from dayfly.core.reasons import Flaw
 from dayfly.core.record_json import encode
 from dayfly.core.records import Elected, EndOrder, Heartbeat, Intent
+from dayfly.core.states import SWEEPER_ONLY, State
 from dayfly.errors import Unclear
 from dayfly.flows import read, undelivered
 from dayfly.flows.actor import Actor
@@ -25,9 +26,12 @@ from dayfly.flows.calls import Arm, Flow, List, ListServers, Log, Now, Put, PutN
 from dayfly.flows.retention import remove_old_runs
 from dayfly.flows.undelivered import MAX_LOOKBACK, MAX_TICKS_PER_SWEEP
 from dayfly.flows.visit import OnServer, visit
-from dayfly.flows.walk import WalkResult
+from dayfly.flows.walk import WalkResult, walk
 
 T = TypeVar("T")
+
+TELL_FOR = timedelta(seconds=60)
+"""How long one sweep tells people about runs."""
 
 
 @dataclass
@@ -35,7 +39,7 @@ class SweepResult:
     """What one sweep did: the servers that it ended, each with the reason; the runs that it walked or removed; what failed.
 
     `elected`: servers that it saw on their runs, as they should be. `timetables`: what the next sweep need not read again.
-    `gone`: servers that were seen as terminated during this sweep.
+    `gone`: servers that were seen as terminated during this sweep. `untold`: runs about which people must hear.
     """
 
     ended: dict[str, str] = field(default_factory=dict)
@@ -46,6 +50,7 @@ class SweepResult:
     ticks_since: datetime | None = None
     timetables: dict[str, Timetable] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
+    untold: list[names.RunName] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
 
 
@@ -56,6 +61,7 @@ def sweep_project(actor: Actor, keep_s: int) -> Flow[SweepResult]:
 
 def _sweep(actor: Actor, keep_s: int) -> Flow[SweepResult]:
     result = SweepResult()
+    telling, actor = actor, replace(actor, acts_in=actor.acts_in - SWEEPER_ONLY)
     servers = yield from ask(ListServers())
     for server in servers:
         yield from _isolated(server.id, end_by_tags(server, actor, result), result)
@@ -76,8 +82,15 @@ def _sweep(actor: Actor, keep_s: int) -> Flow[SweepResult]:
         kept = last.kept
     if kept != now.date().isoformat():
         kept = (yield from _isolated("keep", _remove_old_runs(now, keep_s, result), result)) or kept
+    if not result.failed:
+        yield from _beat(now, kept, result)
+    yield from _tell(telling, result)
     if result.failed:
         raise Unclear(f"parts of the sweep failed: {'; '.join(result.failed)}", hint="the next sweep tries again")
+    return result
+
+
+def _beat(now: datetime, kept: str, result: SweepResult) -> Flow[None]:
     beat = Heartbeat(
         at=now,
         ended=len(result.ended),
@@ -87,7 +100,18 @@ def _sweep(actor: Actor, keep_s: int) -> Flow[SweepResult]:
         timetables=result.timetables,
     )
     yield from ask(Put(names.HEARTBEAT, encode(beat)))
-    return result
+
+
+def _tell(actor: Actor, result: SweepResult) -> Flow[None]:
+    """Tell people about runs, after all other work: an address that does not answer costs some seconds for each message.
+
+    What does not fit into this sweep is left to the next one.
+    """
+    started = yield from ask(Now())
+    for run in dict.fromkeys(result.untold):
+        if (yield from ask(Now())) - started > TELL_FOR:
+            break
+        yield from _isolated(str(run), walk(run, actor), result)
 
 
 def _last_sweep(now: datetime) -> Flow[Heartbeat | NotStored]:
@@ -124,7 +148,9 @@ def _visit(name: str, shown: Mapping[str, Server], actor: Actor, result: SweepRe
     match (yield from visit(run, keys, actor, shown)):
         case OnServer(server=server) if server.run_tags == (run, server.attempt):
             result.elected.add(server.id)
-        case WalkResult(facts=facts):
+        case WalkResult(facts=facts, step=step):
+            if step.state == State.NEEDS_NOTIFICATION:
+                result.untold.append(run)
             result.gone.update(server.id for server in facts.servers if server.gone)
     result.walked.append(name)
 
@@ -165,6 +191,7 @@ def _catch_up(
     for each in found.ticks[:MAX_TICKS_PER_SWEEP]:
         if (yield from _isolated(str(each.run), undelivered.catch_up(each, actor), result)):
             result.missed.append(str(each.run))
+            result.untold.append(each.run)
     if len(found.ticks) > MAX_TICKS_PER_SWEEP:
         result.ticks_since = since
 

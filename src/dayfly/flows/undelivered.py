@@ -17,7 +17,7 @@ from dayfly.core.facts import Unreadable
 from dayfly.core.model import Deployed, Timetable
 from dayfly.core.reasons import Decision, Flaw, Source
 from dayfly.core.record_json import encode
-from dayfly.core.records import Paused
+from dayfly.core.records import Opened, Paused
 from dayfly.flows import read
 from dayfly.flows.actor import Actor
 from dayfly.flows.calls import Flow, List, ListFrom, Log, Now, PutNew, ask
@@ -92,6 +92,9 @@ def catch_up(each: Expected, actor: Actor) -> Flow[bool]:
         return False
     if now - each.run.tick <= start_within + actor.intervals.delivery:
         return False
+    # Opened first, so that a later sweep finds the run if this one is cut off before people are told.
+    opened = Opened(run=str(each.run), source=Source.SCHEDULE, at=now, request=f"sweeper {each.run}", by="sweeper")
+    yield from ask(PutNew(names.open_key(each.run), encode(opened)))
     paused = yield from read.record(Paused, names.paused_key(each.run.job))
     missed = claim.not_delivered(each.run, each.version, each.timetable, paused, now)
     first = yield from ask(PutNew(names.claim_key(each.run), encode(missed)))

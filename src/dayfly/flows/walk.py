@@ -17,7 +17,8 @@ from dayfly.core.step import Step
 from dayfly.flows.actor import Actor
 from dayfly.flows.calls import Flow, Log, Now, ask
 from dayfly.flows.gather import gather
-from dayfly.flows.steps import TAKE, Outdated
+from dayfly.flows.outcome import Outdated
+from dayfly.flows.steps import TAKE
 
 MAX_STEPS = 3 * len(TABLE) + election.MOST_ASKS
 """Three times the number of states, and each request to EC2: a walk with more steps is a bug."""

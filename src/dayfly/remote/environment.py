@@ -15,6 +15,7 @@ from dayfly.cloud.clients import Aws
 from dayfly.cloud.context import Log
 from dayfly.cloud.interpreter import Interpreter
 from dayfly.core import intervals, names
+from dayfly.core.notification import Receivers
 from dayfly.core.states import State
 from dayfly.flows.actor import Actor
 
@@ -47,8 +48,8 @@ def interpreter(environment: Mapping[str, str], log: Log) -> Interpreter:
     )
 
 
-def actor(environment: Mapping[str, str], who: str, acts_in: frozenset[State]) -> Actor:
-    """Return the actor for a function. `acts_in`: the states in which it may act."""
+def actor(environment: Mapping[str, str], who: str, acts_in: frozenset[State], process: str = "") -> Actor:
+    """Return the actor for a function. `acts_in`: the states in which it may act. `process`: the id of this invocation."""
     return Actor(
         project=environment[names.ENV_PROJECT],
         bucket=environment[names.ENV_BUCKET],
@@ -57,4 +58,12 @@ def actor(environment: Mapping[str, str], who: str, acts_in: frozenset[State]) -
         acts_in=acts_in,
         zones=ZoneInfo,
         intervals=intervals.from_json(environment.get(names.ENV_INTERVALS, "")),
+        notify=_receivers(environment),
+        process=process,
     )
+
+
+def _receivers(environment: Mapping[str, str]) -> Receivers:
+    """Return whom this function tells. Only the sweeper's environment names anybody."""
+    addresses = json.loads(environment.get(names.ENV_NOTIFY) or "[]")
+    return Receivers(addresses=tuple(addresses), topic=environment.get(names.ENV_TOPIC, ""))

@@ -1,4 +1,4 @@
-"""The sweeper function: sweep by its schedule, and close a run when EC2 says that its server ended.
+"""The sweeper function: sweep by its schedule, close a run when EC2 says that its server ended, and send a test message.
 
 If a part of a sweep fails, the other parts are still done; then the error is raised. A sweep without errors writes a metric; if it
 is missing, the alarm goes off.
@@ -14,23 +14,24 @@ from typing import Any
 
 from dayfly.cloud.interpreter import Interpreter
 from dayfly.core import names
-from dayfly.core.sweeper_event import ScheduledSweep, StateChange, sweeper_event
+from dayfly.core.sweeper_event import ScheduledSweep, StateChange, TrialNotice, sweeper_event
 from dayfly.errors import FileError, Unclear
 from dayfly.flows.actor import SWEEPER_STATES, Actor
 from dayfly.flows.closing import close_after
 from dayfly.flows.sweep import sweep_project
+from dayfly.flows.telling import tell_trial
 from dayfly.remote import environment
 
 log = environment.json_log("sweeper", lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201
 
 
-def handler(event: Any, _context: Any) -> dict[str, Any]:
-    """Sweep the project, or close the run of a server that ended. Raises Unclear if any part of a sweep failed.
+def handler(event: Any, context: Any) -> dict[str, Any]:
+    """Sweep the project, close the run of a server that ended, or send a test message. Raises Unclear if part of a sweep failed.
 
     Raises FileError for an event that it cannot read. Lambda does not retry the sweeper: what was raised becomes one dead letter.
     """
     interpreter = environment.interpreter(os.environ, log)
-    actor = environment.actor(os.environ, "sweeper", SWEEPER_STATES)
+    actor = environment.actor(os.environ, "sweeper", SWEEPER_STATES, str(getattr(context, "aws_request_id", "")))
     try:
         asked = sweeper_event(event)
     except FileError as error:
@@ -41,6 +42,9 @@ def handler(event: Any, _context: Any) -> dict[str, Any]:
             return _sweep(interpreter, actor)
         case StateChange() as change:
             return close(interpreter, actor, change)
+        case TrialNotice(by=by):
+            sent = interpreter.run(tell_trial(actor, by))
+            return {"took": list(sent.took), "failed": dict(sent.failed)}
 
 
 def _sweep(interpreter: Interpreter, actor: Actor) -> dict[str, Any]:

@@ -58,6 +58,7 @@ from dayfly.flows.calls.inspection import (
     Subscription,
 )
 from dayfly.flows.calls.kill_schedules import Arm, Disarm, IsArmed
+from dayfly.flows.calls.notices import MakeSecret, Post, Publish, ReadSecret, RemoveSecret
 from dayfly.flows.calls.objects import (
     LARGEST_RECORD,
     PAGE,
@@ -149,16 +150,21 @@ __all__ = [
     "ListSizes",
     "ListTypes",
     "Log",
+    "MakeSecret",
     "MeasureBucket",
     "NoStack",
     "Now",
     "ObjectUrl",
     "Offer",
     "Plan",
+    "Post",
+    "Publish",
     "Put",
     "PutMatch",
     "PutNew",
     "ReadConsole",
+    "ReadSecret",
+    "RemoveSecret",
     "Rights",
     "Route",
     "SetUpBucket",

@@ -6,12 +6,14 @@ schedules. So a job's new version exists before a schedule can start a run of it
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dayfly.core import permission_sets
 from dayfly.core.model import Deployed, Job, LaunchSettings, Pool, Project, Version
+from dayfly.core.notification import NOBODY, Receivers, written_key
 from dayfly.core.ticks import Zones
 from dayfly.flows.calls import CreateLinkedRole, FindStack, Flow, Log, NoStack, Now, Sleep, Stack, Upload, ask
 from dayfly.project.deploy import plan
@@ -27,6 +29,7 @@ from dayfly.project.deploy.discovery import (
     require_boundary,
 )
 from dayfly.project.deploy.functions import functions_stopped, start_functions
+from dayfly.project.deploy.notification import prepare_notification
 from dayfly.project.deploy.packages import Folder, Packages, Say, build_packages, function_key
 from dayfly.project.deploy.schedules import sync_schedules
 from dayfly.project.deploy.scope import Scope
@@ -56,7 +59,7 @@ class Found:
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A planned deploy: the plan, and everything that `apply` needs."""
+    """A planned deploy: the plan, and everything that `apply` needs. `fresh_key`: what signs webhooks if no key exists yet."""
 
     plan: plan.Plan
     found: Found
@@ -64,15 +67,21 @@ class Prepared:
     packages: Packages
     stack: StackWanted
     tags: Mapping[str, str]
+    notify: Receivers = NOBODY
+    fresh_key: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """What a deploy did. `schedules`: how many it changed; `uploaded`: how many files it stored."""
+    """What a deploy did. `schedules`: how many it changed; `uploaded`: how many files it stored.
+
+    `unconfirmed`: e-mail addresses whose owners did not follow the link that SNS mailed them.
+    """
 
     uploaded: int
     schedules: int
     effective_from: datetime
+    unconfirmed: tuple[str, ...] = ()
 
 
 def look(scope: Scope, project: Project) -> Flow[Found]:
@@ -98,7 +107,8 @@ def prepare(
     scope: Scope, project: Project, found: Found, folder: Folder, zones: Zones, now: datetime, say: Say
 ) -> Prepared:
     """Build what has to be uploaded, and plan the deploy. Changes nothing in the cloud. Raises FileError."""
-    return make_plan(scope, project, found, build_packages(project, found.images, folder, say), zones, now)
+    planned = make_plan(scope, project, found, build_packages(project, found.images, folder, say), zones, now)
+    return replace(planned, fresh_key=written_key(secrets.token_bytes(32)))
 
 
 def make_plan(
@@ -138,6 +148,7 @@ def make_plan(
         packages=packages,
         stack=StackWanted(name=scope.stack, text=template.text(resources), digest=digest, tags=tags),
         tags=project.tags,
+        notify=Receivers(addresses=project.notify),
     )
 
 
@@ -157,6 +168,7 @@ def apply(scope: Scope, prepared: Prepared) -> Flow[Done]:
     if isinstance(stack, NoStack) or prepared.plan.stack:
         yield from ask(Log("stack", {}))
         stack = yield from apply_stack(prepared.stack, scope.poll_s)
+    unconfirmed = yield from prepare_notification(scope, prepared.notify, prepared.fresh_key, prepared.tags)
     # A destroy that was cut off left them stopped.
     yield from start_functions(scope)
     yield from ask(Log("jobs", {}))
@@ -166,7 +178,7 @@ def apply(scope: Scope, prepared: Prepared) -> Flow[Done]:
     yield from ask(Log("schedules", {}))
     changed = yield from sync_schedules(scope, prepared.plan.schedules, stack.outputs)
     yield from _sleep_until(since)
-    return Done(uploaded=uploaded, schedules=changed, effective_from=since)
+    return Done(uploaded=uploaded, schedules=changed, effective_from=since, unconfirmed=unconfirmed)
 
 
 def _upload(packages: Packages) -> Flow[int]:
@@ -216,6 +228,7 @@ def _stack_input(
         vpc=found.network.vpc,
         security_groups=found.network.security_groups,
         public_ip=found.network.public_ip,
+        notify=Receivers(addresses=project.notify),
     )
 
 

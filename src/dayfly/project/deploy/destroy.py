@@ -13,6 +13,7 @@ from dayfly.errors import Refused, SupplyError, UnfinishedError
 from dayfly.flows.calls import BucketSize, FindStack, Flow, ListServers, Log, NoStack, Stack, TerminateServer, ask
 from dayfly.project.deploy.bucket import bucket_exists, delete_bucket, measure_bucket
 from dayfly.project.deploy.functions import functions_stopped, stop_functions
+from dayfly.project.deploy.notification import remove_key
 from dayfly.project.deploy.open_runs import close_open_runs, open_runs
 from dayfly.project.deploy.schedules import job_schedules, remove_schedules
 from dayfly.project.deploy.scope import Scope
@@ -99,7 +100,7 @@ def destroy(scope: Scope, *, keep: bool) -> Flow[Destroyed]:
     yield from ask(Log(f"schedules {removed}", {}))
     yield from _end_servers(scope)
     yield from _close_runs(scope, keep=keep)
-    reasons = [(yield from _end_stack(scope))]
+    reasons = [(yield from _end_stack(scope)), (yield from remove_key(scope))]
     if keep:
         # A launch that was in progress may have opened a run after the others were closed.
         reasons.append((yield from _close_runs(scope, keep=keep)))

@@ -106,5 +106,5 @@ def _actor(scope: Scope) -> Actor:
         who="destroy",
         acts_in=DESTROY_STATES,
         zones=ZoneInfo,
-        intervals=replace(NORMAL, after_cancel=timedelta(0)),
+        intervals=replace(NORMAL, after_cancel=timedelta(0), tell_again_after=timedelta(0)),
     )

@@ -29,6 +29,7 @@ ALL = (
     Key("project", "project", "string", "required", "in the names of stack and bucket, and as the tag of everything; 2-24 of a-z 0-9 -"),
     Key("project", "account", "string", "none", "12 digits; deploy, run and destroy refuse any other account"),
     Key("project", "regions", "list", "required", "the AWS region of the stack; exactly one"),
+    Key("project", "notify", "list", "[]", "e-mail addresses and https URLs: told when a scheduled run fails, is missed, or is good again"),
     Key("project", "keep", "duration", '"90d"', "older results, logs and records are deleted, but never the last successful run of a job"),
     Key("project", "tags", "table", "{}", "set on every resource and server; many organizations require them"),
     Key("project", "permissions_boundary", "ARN", "none", "an IAM policy that is attached as the boundary of every role dayfly makes"),

@@ -39,6 +39,7 @@ def read_project(reading: Reading, tables: Mapping[str, Any]) -> Project:
         permissions_boundary=boundary or None,
         networks=_networks(reading, top.take("network", values.table, EMPTY), regions),
         jobs=jobs,
+        notify=top.take("notify", project_values.notify, NO_STRINGS),
     )
 
 

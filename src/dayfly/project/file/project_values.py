@@ -11,6 +11,12 @@ from dayfly.project.file import values
 _TAG_KEY = re.compile(r"[A-Za-z0-9+=._:@-]{1,128}")
 _TAG_VALUE = re.compile(r"[\w .:/=+@-]{0,256}")
 _TAGS = 40  # AWS allows 50 on a resource; dayfly and AWS itself use the others
+_RECEIVERS, _RECEIVER_LENGTH = 10, 250
+"""Together they fit into the environment of the sweeper: 4 KB."""
+_MAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,63}")
+_URL = re.compile(r"https://[A-Za-z0-9.-]{1,200}(?::[0-9]{1,5})?(?:[/?][!-~]*)?")
+_OWN_MACHINE = re.compile(r"http://(?:127\.0\.0\.1|localhost)(?::[0-9]{1,5})?(?:[/?][!-~]*)?")
+"""For a receiver beside the local cloud."""
 _REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]{2,10}){1,2}-[0-9]{1,2}")
 _OTHER_PARTITIONS = ("cn-", "us-gov-", "us-iso", "eu-iso", "eusc-")
 """How the names of the regions begin that are not in AWS's standard partition: China, GovCloud, the isolated and the sovereign ones."""
@@ -103,6 +109,28 @@ def _tag_value(value: Any) -> str:
     if not _TAG_VALUE.fullmatch(text):
         raise values.Invalid(f'"{text}" is not up to 256 letters, digits, spaces and . : / = + - @ _')
     return text
+
+
+def notify(value: Any) -> tuple[str, ...]:
+    """Return who is told: e-mail addresses and URLs."""
+    found = values.strings(value, _receiver)
+    if len(found) > _RECEIVERS:
+        raise values.Invalid(f"{len(found)} addresses; at most {_RECEIVERS}", "a mailing list")
+    return found
+
+
+def _receiver(value: Any) -> str:
+    text = values.filled(value)
+    if len(text) > _RECEIVER_LENGTH:
+        raise values.Invalid(f"an address has at most {_RECEIVER_LENGTH} characters")
+    if _MAIL.fullmatch(text) or _URL.fullmatch(text) or _OWN_MACHINE.fullmatch(text):
+        return text
+    if text.startswith("http://"):
+        remedy = f'"https://{text.removeprefix("http://")}"'
+        raise values.Invalid(f'"{text}" is not https', remedy, why="others could read and change the message")
+    raise values.Invalid(
+        f'"{text}" is neither an e-mail address nor an https URL', '"you@acme.example"', '"https://hooks.example/x"'
+    )
 
 
 def subnet(value: Any) -> str:

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from dayfly.core import schedule
 from dayfly.core.cron import Cron
 from dayfly.core.model import Job, Project
+from dayfly.core.notification import Receivers
 from dayfly.core.schedule import At, Schedule
 from dayfly.project.file import catalogue
 from dayfly.project.file.problems import Problem
@@ -34,7 +35,7 @@ class Change:
 def find_warnings(project: Project, now: datetime, zones: Callable[[str], ZoneInfo]) -> tuple[Problem, ...]:
     """Return the warnings about the year after `now` (with a time zone). They have no line numbers, because a project has none."""
     changes: dict[str, tuple[Change, ...]] = {}
-    found: list[Problem] = []
+    found: list[Problem] = list(_notify(project))
     for job in project.jobs.values():
         zone = zones(job.timezone)
         if job.timezone not in changes:
@@ -44,6 +45,21 @@ def find_warnings(project: Project, now: datetime, zones: Callable[[str], ZoneIn
         found += _changing(job, parsed, changes[job.timezone], now)
         found += _unknown_types(job)
     return tuple(found)
+
+
+def _notify(project: Project) -> Iterator[Problem]:
+    """Yield a warning if nobody hears of failures, or nobody of dayfly's own alarms, which the topic mails."""
+    receivers = Receivers(addresses=project.notify)
+    if not any(job.schedule for job in project.jobs.values()):
+        return
+    if not project.notify:
+        message = "is empty: nobody is told when a scheduled run fails or is missed"
+        yield Problem("notify", None, message, remedies=('notify = ["you@acme.example"]',))
+    elif not receivers.mails:
+        message = (
+            "has no e-mail address: nobody hears the alarms about dayfly itself (no sweep, an event that was lost)"
+        )
+        yield Problem("notify", None, message, remedies=("add an e-mail address; alarms do not go to URLs",))
 
 
 def clock_changes(zone: ZoneInfo, start: datetime, end: datetime) -> Iterator[Change]:

@@ -12,7 +12,6 @@ from dayfly.core import names
 from dayfly.core.facts import Facts
 from dayfly.core.record_json import encode
 from dayfly.core.records import Cancel, Closed, Started
-from dayfly.core.states import State
 from dayfly.errors import NotFoundError, UnfinishedError
 from dayfly.flows.actor import Actor
 from dayfly.flows.calls import Flow, Now, PutNew, ask
@@ -41,7 +40,7 @@ def cancel(run: names.RunName, actor: Actor, by: str, poll_s: float, *, at_once:
     if at_once:
         actor = replace(actor, intervals=replace(actor.intervals, after_cancel=timedelta(0)))
     walked = yield from ask_until(
-        lambda walked: walked.step.state is State.FINISHED,
+        lambda walked: walked.step.settled,
         lambda: walk(run, actor),
         every_s=poll_s,
         within_s=within_s,

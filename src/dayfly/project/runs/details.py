@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from dayfly.core import names
-from dayfly.core.facts import NOT_STORED, Attempt, Facts, NotStored, Server, Unreadable
-from dayfly.core.records import Elected, Heartbeat, Latest
+from dayfly.core.facts import NOT_STORED, Attempt, Facts, NotStored, Server, Unreadable, WithEtag
+from dayfly.core.records import Elected, Heartbeat, Latest, Telling, Told
 from dayfly.flows import read
 from dayfly.flows.calls import Flow, Now, ReadConsole, ask
 from dayfly.flows.gather import gather
@@ -31,6 +31,7 @@ class RunDetails:
     heartbeat: Heartbeat | NotStored | Unreadable = NOT_STORED
     console: tuple[str, ...] = ()
     pauses: Mapping[str, Pause] = field(default_factory=dict)
+    told: Told | Telling | NotStored | Unreadable = NOT_STORED
 
 
 def look_up(run: names.RunName) -> Flow[RunDetails]:
@@ -47,8 +48,25 @@ def look_up(run: names.RunName) -> Flow[RunDetails]:
     pauses = yield from paused_jobs(run.job)
     now = yield from ask(Now())
     return RunDetails(
-        facts=facts, at=now, receipt=receipt, latest=latest, heartbeat=heartbeat, console=console, pauses=pauses
+        facts=facts,
+        at=now,
+        receipt=receipt,
+        latest=latest,
+        heartbeat=heartbeat,
+        console=console,
+        pauses=pauses,
+        told=(yield from _told(facts)),
     )
+
+
+def _told(facts: Facts) -> Flow[Told | Telling | NotStored | Unreadable]:
+    """Return what people were told about the newest attempt, or what of that was tried so far."""
+    if facts.told:
+        return (yield from read.record(Told, names.attempt_key(facts.run, facts.attempt.number, Told.file)))
+    match facts.telling:
+        case WithEtag(record=telling):
+            return telling
+    return NOT_STORED
 
 
 def stored_receipt(facts: Facts) -> Flow[Mapping[str, Any] | NotStored | Unreadable]:

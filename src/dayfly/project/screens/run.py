@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 from dayfly.core import names, receipt
 from dayfly.core.facts import Attempt, Facts, NoAttempt, NotShown, NotStored, Server, Unreadable
 from dayfly.core.model import Code, Deployed
-from dayfly.core.records import Claim, Closed, Elected, Ended, Heartbeat, Latest, NoServer
+from dayfly.core.record_json import moment_text
+from dayfly.core.records import Claim, Closed, Elected, Ended, Heartbeat, Latest, NoServer, Telling, Told
 from dayfly.project import formatting
 from dayfly.project.runs import reasons, state
 from dayfly.project.runs.details import RunDetails
@@ -42,6 +43,7 @@ def show_lines(details: RunDetails, zone: tzinfo, *, local: bool = False) -> tup
             lines += _attempt(details, attempt, outcome, zone)
         case NoAttempt() if not outcome.over:
             lines.append(_labelled("server", "none yet"))
+    lines += _notified(details, zone)
     lines.append(_labelled("latest", _latest(details, zone)))
     for job, pause in details.pauses.items():
         resume = formatting.dayfly("resume", job, local=local)
@@ -77,6 +79,7 @@ def show_document(details: RunDetails, *, local: bool = False) -> dict[str, Any]
         "log_last": None,
         "latest": None,
         "paused": {job: paused_document(pause) for job, pause in details.pauses.items()}.get(facts.run.job),
+        "notified": _notified_document(details),
         "next": outcome.next,
     }
     match facts.claim:
@@ -223,6 +226,35 @@ def _results(details: RunDetails, attempt: Attempt, outcome: RunOutcome) -> list
     if isinstance(details.receipt, NotStored):
         lines.append(_labelled("receipt", RECEIPT_PENDING))
     return lines
+
+
+def _notified(details: RunDetails, zone: tzinfo) -> list[str]:
+    """Return the lines about who heard how the run ended; none if nobody has to."""
+    match details.told:
+        case Telling(took=took, failed=failed, tries=tries):
+            waiting = f"; tried {formatting.number_of(tries, 'time')}, to be sent again"
+            return _told_lines("", took, failed, waiting)
+        case Told(took=(), failed=failed) if not failed:
+            return [_labelled("notified", "nobody: notify is empty")]
+        case Told(at=at, notice=notice, took=took, failed=failed, tries=tries):
+            given_up = f"; given up at try {tries}"
+            return _told_lines(f"{formatting.clock(at, zone)}, {notice}: ", took, failed, given_up)
+        case Unreadable() as unreadable:
+            return [_labelled("notified", f"unknown: {unreadable}")]
+    return []
+
+
+def _told_lines(head: str, took: Sequence[str], failed: Mapping[str, str], why_not: str) -> list[str]:
+    lines = [_labelled("notified", f"{head}{', '.join(took)}")] if took else []
+    return [*lines, *(_labelled("not told", f"{address}: {why}{why_not}") for address, why in failed.items())]
+
+
+def _notified_document(details: RunDetails) -> dict[str, Any] | None:
+    match details.told:
+        case Told(at=at, notice=notice, id=id, took=took, failed=failed, tries=tries):
+            content = {"at": moment_text(at), "notice": notice, "id": id}
+            return {**content, "took": list(took), "failed": dict(failed), "tries": tries}
+    return None
 
 
 def _attempt_end(number: int, closed: Closed) -> str:

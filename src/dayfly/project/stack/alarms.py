@@ -1,7 +1,8 @@
-"""What tells of failures: the dead-letter queue, the topic, and the alarms that publish to it."""
+"""What tells of failures: the dead-letter queue, the topic with its e-mail addresses, and the alarms that publish to it."""
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from dayfly.core import names
@@ -24,7 +25,18 @@ def queue_and_topic(given: StackInput) -> dict[str, Any]:
         "Type": "AWS::SNS::Topic",
         "Properties": {"TopicName": f"dayfly-{given.project}", "Tags": tag_list(given)},
     }
-    return {"DeadLetters": queue, "Topic": topic}
+    return {"DeadLetters": queue, "Topic": topic, **_subscriptions(given)}
+
+
+def _subscriptions(given: StackInput) -> dict[str, Any]:
+    """Return one subscription for each e-mail address. SNS mails it a link, and sends nothing before somebody follows that."""
+    return {
+        f"Mail{hashlib.sha256(address.encode()).hexdigest()[:8]}": {
+            "Type": "AWS::SNS::Subscription",
+            "Properties": {"TopicArn": {"Ref": "Topic"}, "Protocol": "email", "Endpoint": address},
+        }
+        for address in given.notify.mails
+    }
 
 
 def alarms(given: StackInput) -> dict[str, Any]:

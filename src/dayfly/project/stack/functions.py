@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from dayfly.core import names, resource_policies
@@ -27,6 +28,9 @@ def functions(given: StackInput) -> dict[str, Any]:
     sweeper = _function(
         given, "Sweeper", names.sweeper_function(given.project), given.sweeper_zip, timeout_s=840, retries=0, age_s=300
     )
+    # Only the sweeper tells people.
+    told = {names.ENV_NOTIFY: json.dumps(given.notify.addresses), names.ENV_TOPIC: {"Ref": "Topic"}}
+    sweeper["Sweeper"]["Properties"]["Environment"]["Variables"] |= told
     return {**launcher, **sweeper}
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dayfly.core import names
 from dayfly.core.model import Image
+from dayfly.core.notification import NOBODY, Receivers
 from dayfly.core.permission_sets import NOTHING, PermissionSet
 
 
@@ -28,7 +29,7 @@ class StackInput:
     """Everything that the template depends on.
 
     `user_data` is base64; the zips are keys in the bucket. `vpc`: where the stack creates a security group; None if
-    `security_groups` are given.
+    `security_groups` are given. `notify`: whom the sweeper tells; the topic is the stack's own.
     """
 
     project: str
@@ -43,6 +44,7 @@ class StackInput:
     vpc: str | None
     security_groups: tuple[str, ...]
     public_ip: bool
+    notify: Receivers = NOBODY
 
     @property
     def sets(self) -> tuple[PermissionSet, ...]:

@@ -15,6 +15,7 @@ def roles(given: StackInput) -> dict[str, Any]:
         "servers": [attribute(server_role(each), "Arn") for each in given.sets],
         "kill": attribute("KillRole", "Arn"),
         "dead_letters": attribute("DeadLetters", "Arn"),
+        "topic": {"Ref": "Topic"},
     }
     owners = sorted({kind.image.owner for kind in given.kinds})
     documents = {
