@@ -83,7 +83,7 @@ def test_cancel_ends_a_download(server: Server, what: str) -> None:
         return None
 
     server.aws.fault = fault
-    run = "out/ingest@2026-11-23T01:30:00Z/1/AROAOTHER:i-0aa/"
+    run = "out/ingest/2026-11-23T01:30:00Z/1/AROAOTHER:i-0aa/"
     listed = {"path": "a", "key": run + "output/a", "size": 1, "sha256": "0" * 64}
     server.aws.put(run + "ended.json", json.dumps({"outputs": [listed]}).encode())
     changes = {

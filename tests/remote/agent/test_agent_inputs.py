@@ -10,7 +10,7 @@ import pytest
 
 from remote.agent.conftest import Server
 
-RUN = "out/ingest@2026-11-23T01:30:00Z/1/AROAOTHER:i-0aa/"
+RUN = "out/ingest/2026-11-23T01:30:00Z/1/AROAOTHER:i-0aa/"
 BIG = bytes(range(256)) * 40_000
 
 
@@ -79,9 +79,13 @@ def test_path_that_leads_elsewhere_ends_the_run(server: Server, path: str) -> No
 
 
 def test_key_of_another_run_ends_the_run(server: Server) -> None:
-    server.go("echo never", inputs=[store(server, {"a": b"1"}, key="out/other@2026-11-23T01:30:00Z/1/A:i-1/output/a")])
+    other = "out/other/2026-11-23T01:30:00Z/1/AROAOTHER:i-0bb/output/a"
+    server.aws.put(other, b"1")
+    server.go("echo never", inputs=[store(server, {"a": b"1"}, key=other)])
     server.agent()
-    assert server.ended()["reason"] == "no-input"
+    ended = server.ended()
+    assert ended["reason"] == "no-input"
+    assert "a path outside the run" in ended["detail"]
 
 
 def test_missing_result_is_named(server: Server) -> None:
@@ -105,7 +109,13 @@ def test_record_that_cannot_be_read_ends_the_run(server: Server, record: bytes) 
 
 
 @pytest.mark.parametrize(
-    ("job", "ended"), [("../up", RUN + "ended.json"), ("ingest", "go/x/ended.json"), ("ingest", RUN + "log/000001")]
+    ("job", "ended"),
+    [
+        ("../up", RUN + "ended.json"),
+        ("ingest", "go/x/ended.json"),
+        ("ingest", RUN + "log/000001"),
+        ("other", RUN + "ended.json"),
+    ],
 )
 def test_entry_that_is_no_record_of_a_job_ends_the_run(server: Server, job: str, ended: str) -> None:
     server.go("echo never", inputs=[{**store(server, {"a": b"1"}), "job": job, "ended": ended}])

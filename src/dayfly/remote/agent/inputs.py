@@ -44,7 +44,7 @@ def _list(bucket: Bucket, entry: Mapping[str, Any]) -> list[_File]:
     """Return the files of one job. Raises NotStarted."""
     job, ended = str(entry["job"]), str(entry["ended"])
     try:
-        if not _JOB.fullmatch(job) or not ended.startswith("out/") or not ended.endswith("/" + _RECORD):
+        if not _JOB.fullmatch(job) or not ended.startswith(f"out/{job}/") or not ended.endswith("/" + _RECORD):
             raise ValueError(f"not a job's record: {ended}")
         outputs = json.loads(bucket.read(ended))["outputs"]
         return [_checked(job, ended[: -len(_RECORD)], output) for output in outputs]

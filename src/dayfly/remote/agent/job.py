@@ -72,6 +72,7 @@ def user(home: str, guest: bool) -> User:
         if made.returncode:
             raise OSError(f"cannot create user {USER}: {made.stdout.decode('utf-8', 'replace')}") from None
         entry = pwd.getpwnam(USER)
+    os.chown(entry.pw_dir, entry.pw_uid, entry.pw_gid)  # useradd leaves a folder that exists to its owner
     return User(USER, entry.pw_dir, entry.pw_uid, entry.pw_gid)
 
 
