@@ -42,6 +42,6 @@ def test_a_zone_that_begins_to_offer_a_type_is_a_new_version():
     deploy(account, file(ONE_ZONE))
     account.offers["c7g.large"] = ("euw1-az1", "euw1-az2")
     plan = plan_of(account, file(ONE_ZONE))
-    assert [change.name for change in plan.changes if change.words] == ["daily"]
+    assert [(change.name, change.words) for change in plan.changes if change.words] == [("daily", ("pools 3 -> 4",))]
     deploy(account, file(ONE_ZONE))
     assert len(versions(account)["daily"].launch.pools) == 4

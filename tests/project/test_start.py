@@ -6,7 +6,7 @@ import pytest
 
 from dayfly.errors import FileError, NotFoundError, RightsError, SupplyError, Unclear, UnfinishedError
 from dayfly.flows.calls import Invoked
-from dayfly.project.runs.start import TRIES, send_event
+from dayfly.project.runs.start import PAUSES_S, send_event
 from model.account import ModelAccount
 from model.deploying import deploy
 
@@ -35,6 +35,15 @@ def test_launcher_that_fails_is_asked_again_with_the_same_event():
     assert len(cloud.invoked) == 2
 
 
+def test_launcher_is_asked_for_most_of_a_minute():
+    cloud = account(
+        *[Invoked(answer={}, error="EC2 has not decided yet")] * (len(PAUSES_S) - 1), Invoked(answer=ANSWER)
+    )
+    began = cloud.now
+    assert send(cloud) == ANSWER
+    assert 45 <= (cloud.now - began).total_seconds() <= 60
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_lost_answer_is_asked_again_with_the_same_event(when):
     cloud = account(Invoked(answer=ANSWER), Invoked(answer=ANSWER))
@@ -44,10 +53,10 @@ def test_lost_answer_is_asked_again_with_the_same_event(when):
 
 
 def test_launcher_that_never_finishes_is_unclear():
-    cloud = account(*[Invoked(answer={}, error="Task timed out")] * TRIES)
+    cloud = account(*[Invoked(answer={}, error="Task timed out")] * len(PAUSES_S))
     with pytest.raises(Unclear, match="Task timed out"):
         send(cloud)
-    assert len(cloud.invoked) == TRIES
+    assert len(cloud.invoked) == len(PAUSES_S)
 
 
 @pytest.mark.parametrize(("code", "kind"), [(2, FileError), (3, RightsError), (4, NotFoundError), (5, SupplyError)])

@@ -133,7 +133,10 @@ def _differences(old: Deployed, new: Deployed) -> tuple[str, ...]:
         words.append(f"code {_hash(old.code)} -> {_hash(new.code)}")
     if old.agent != new.agent:
         words.append(f"agent {_hash(old.agent)} -> {_hash(new.agent)}")
-    if old.launch != new.launch:
+    before, after = (version.launch.pools_of(version.job.servers) for version in (old, new))
+    if before != after:
+        words.append(f"pools {len(before)} -> {len(after)}")
+    if replace(old.launch, pools=()) != replace(new.launch, pools=()):
         words.append("launch template")
     if dict(old.tags) != dict(new.tags):
         words.append("tags")

@@ -8,11 +8,14 @@ from typing import Any
 
 from dayfly.core import names
 from dayfly.errors import DayflyError, FileError, NotFoundError, RightsError, SupplyError, Unclear, UnfinishedError
-from dayfly.flows.calls import Flow, Invoke, Invoked, ask
+from dayfly.flows.calls import Flow, Invoke, Invoked, Sleep, ask
 from dayfly.project.deploy.functions import refuse_stopped
 
-TRIES = 3
-"""How often an event is sent if the answer is unclear. Events with the same `request` start only one run."""
+PAUSES_S = (0, 5, 15, 30)
+"""How long to wait before each sending of an event, while the answer is unclear: EC2 may take a minute to see what a deploy has made.
+
+Events with the same `request` start only one run.
+"""
 _CLASSES: Mapping[int, type[DayflyError]] = {
     2: FileError,
     3: RightsError,
@@ -31,7 +34,9 @@ def send_event(project: str, event: Mapping[str, Any]) -> Flow[Mapping[str, Any]
     """
     call = Invoke(names.launcher_function(project), json.dumps(dict(event)))
     last = ""
-    for _ in range(TRIES):
+    for pause_s in PAUSES_S:
+        if pause_s:
+            yield from ask(Sleep(pause_s))
         try:
             invoked = yield from ask(call)
         except Unclear as error:
