@@ -32,7 +32,7 @@ def retry_command(run_name: str, same_code: bool, wait: bool, use_local: bool, a
         # A run whose server is gone may not be closed yet. Take the steps that are due, instead of waiting for the next sweep.
         where.interpreter(project.name).run(walk(run, where.actor(project.name)))
     answer = launching.send(where, project.name, {"retry": str(run), "same_code": same_code})
-    if wait:
+    if wait or answer.get("outcome"):  # it is over already when EC2 gave no server
         return follow(where, project, run, as_json=as_json, attempt=int(answer.get("attempt") or 1))
     if as_json:
         output.document({"target": where.facts(), **answer})

@@ -72,7 +72,7 @@ def run_command(
     if not as_json:
         output.line(output.labelled("run", f"{run}, {words}"))
         output.line()
-    if wait:
+    if wait or answer.get("outcome"):  # it is over already when EC2 gave no server
         return follow(where, project, run, as_json=as_json)
     return _print_started(where, run, answer, as_json=as_json)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from dayfly.core.event import launch_request
 from dayfly.core.facts import Attempt
-from dayfly.core.records import Claim
+from dayfly.core.records import Claim, Closed
 from dayfly.errors import DayflyError, Unclear
 from dayfly.flows.actor import LAUNCHER_STATES
 from dayfly.flows.launch import Delivered, LaunchResult, Rejected, launch
@@ -20,7 +20,15 @@ from dayfly.remote import environment
 log = environment.json_log("launcher", lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201
 
 
-_NO_RESULT = {"decision": None, "reason": "", "why": "", "attempt": None, "server": None, "refused": ""}
+_NO_RESULT = {
+    "decision": None,
+    "reason": "",
+    "why": "",
+    "attempt": None,
+    "server": None,
+    "outcome": None,
+    "refused": "",
+}
 
 
 def _is_scheduled(event: Any) -> bool:
@@ -62,6 +70,9 @@ def answer(result: LaunchResult) -> dict[str, Any]:
     match facts.attempt:
         case Attempt(number=number, elected_id=server):
             found |= {"attempt": number, "server": server or None}
+    match facts.attempt.closed:
+        case Closed(outcome=outcome):  # EC2 gave no server
+            found["outcome"] = outcome
     return found
 
 
