@@ -2,7 +2,7 @@
 # it needs.
 # Tests run by file, in as many processes as there are cores (four at most); tests/conftest.py gives the order.
 PARALLEL = -n auto --maxprocesses=4 --dist loadgroup --no-loadscope-reorder
-.PHONY: setup demo test lint check acceptance conformance calls doctor-faults bench worlds planted lock format figures dead-code
+.PHONY: setup demo test lint check acceptance acceptance-kills conformance calls doctor-faults bench worlds planted lock format figures dead-code
 
 setup:
 	@scripts/setup
@@ -22,10 +22,14 @@ lint: setup
 check: setup
 	@scripts/check
 
-# Test on a real account: make acceptance ACCOUNT=123456789012 [REGION=eu-west-1] [CLEAN=1]
-# Costs at most $0.05 if it, or CLEAN=1 after an interruption, runs to its end
+# Test on a real account: make acceptance ACCOUNT=123456789012 [REGION=eu-west-1] [CLEAN=1|CLEAN=TRIAL]
+# Costs at most $0.05 if it, or CLEAN=TRIAL after an interruption, runs to its end
 acceptance: setup
-	@scripts/acceptance $(if $(ACCOUNT),--account $(ACCOUNT)) $(if $(REGION),--region $(REGION)) $(if $(CLEAN),--clean)
+	@scripts/acceptance $(if $(ACCOUNT),--account $(ACCOUNT)) $(if $(REGION),--region $(REGION)) $(if $(CLEAN),--clean $(filter-out 1,$(CLEAN)))
+
+# Kill the acceptance trial at random moments on a local cloud, and clean up: make acceptance-kills [TIMES=10] [SEED=1]
+acceptance-kills: setup
+	@PYTHONPATH=tests/aws .venv/bin/python -m kills $(or $(TIMES),10) $(or $(SEED),1)
 
 # Ask the local cloud for what AWS documents, and write localcloud/docs/conformance.md
 conformance: setup

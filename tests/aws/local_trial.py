@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,8 +46,18 @@ class LocalTrial:
         out, err = process.communicate(timeout=400)
         return process.returncode, out, err
 
-    def left(self) -> list[leftovers.Leftover]:
-        return leftovers.found(self.target())
+    def left(self, name: str | None = None) -> list[leftovers.Leftover]:
+        return leftovers.found(self.target(), name)
+
+    def conditions(self, **values: Any) -> None:
+        """Set conditions of the local cloud's EC2, such as the account's plan."""
+        self.control("ec2/conditions", values)
+
+    def control(self, path: str, said: Any) -> None:
+        """Call a control of the local cloud."""
+        url = f"{self.target().endpoint}/_localcloud/{path}"
+        with urllib.request.urlopen(urllib.request.Request(url, data=json.dumps(said).encode(), method="POST")):
+            pass
 
     def target(self, region: str = REGION) -> Target:
         return on_this_machine(self.folder, ACCOUNT, region)
@@ -54,14 +66,17 @@ class LocalTrial:
         return self.target().client(service)
 
 
-def kill_at(trial: LocalTrial, words: str) -> None:
-    """Start a trial and kill it (SIGKILL) as soon as it prints a line that starts with `words`."""
+def kill_at(trial: LocalTrial, words: str) -> str:
+    """Start a trial, kill it (SIGKILL) as soon as it prints a line that starts with `words`, and return the trial's name."""
     process = trial.start()
     assert process.stderr is not None
+    name = ""
     try:
         for line in process.stderr:
+            if line.startswith("trial "):
+                name = line.split()[1]
             if line.startswith(words):
-                return
+                return name
         pytest.fail(f"the trial never printed {words!r}")
     finally:
         process.kill()

@@ -10,24 +10,29 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from acceptance import spend
-from acceptance.target import Refusal, on_aws
+from acceptance import leftovers, spend
+from acceptance.target import Refusal, new_name, on_aws
 from local_trial import ACCOUNT, REGION, TRIAL, LocalTrial, check_nothing_left, kill_at
 
 
 @pytest.mark.cloud
 @pytest.mark.slow
-def test_every_point_is_as_expected_and_nothing_is_left(trial: LocalTrial) -> None:
+@pytest.mark.parametrize("plan", ["paid", "free"])
+def test_every_point_is_as_expected_and_nothing_is_left(trial: LocalTrial, plan: str) -> None:
+    before = leftovers.linked_roles(trial.target())
+    trial.conditions(plan=plan)
     code, out, err = trial.run()
     assert code == 0, err + out
     document = json.loads(out)
     verdicts = {point["name"]: point["verdict"] for point in document["points"]}
-    assert len(verdicts) == 6
+    assert len(verdicts) == 7
     assert set(verdicts.values()) == {"as expected"}
     assert document["left"] == []
     assert Decimal(document["at most"]["sum"].removeprefix("$")) <= spend.CAP
-    replay = document["points"][1]["seen"]
-    assert replay["servers in all"] == 1
+    for point in document["points"][1:3]:
+        assert point["seen"]["servers in all"] == 1
+    assert [role for role in document["stays"] if "Spot" not in role] == []
+    assert bool(document["stays"]) == (before == set())
     assert ACCOUNT not in out
     assert trial.left() == []
     assert not (trial.folder / "dayfly.toml").exists()
@@ -37,13 +42,10 @@ def test_every_point_is_as_expected_and_nothing_is_left(trial: LocalTrial) -> No
 @pytest.mark.slow
 def test_clean_deletes_what_a_killed_trial_left(trial: LocalTrial, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCEPTANCE_LINGER_S", "300")  # its server must not power off meanwhile
-    kill_at(trial, "the same request again")
-    kinds = {one.kind for one in trial.left()}
+    name = kill_at(trial, "the same request again")
+    kinds = {one.kind for one in trial.left(name)}
     assert {"server", "launch template", "role", "instance profile", "bucket"} <= kinds
-    refused, _out, err = trial.run()
-    assert refused == 2
-    assert "--clean" in err
-    code, _out, err = trial.run("--clean")
+    code, _out, err = trial.run("--clean", name)
     assert code == 0, err
     assert err.endswith("left     nothing\n")
     check_nothing_left(trial)
@@ -52,9 +54,9 @@ def test_clean_deletes_what_a_killed_trial_left(trial: LocalTrial, monkeypatch: 
 @pytest.mark.cloud
 @pytest.mark.slow
 def test_clean_deletes_what_a_killed_run_left(trial: LocalTrial) -> None:
-    kill_at(trial, "dayfly run hello")
-    assert "stack" in {one.kind for one in trial.left()}
-    code, _out, err = trial.run("--clean")
+    name = kill_at(trial, "dayfly run hello")
+    assert "stack" in {one.kind for one in trial.left(name)}
+    code, _out, err = trial.run("--clean", name)
     assert code == 0, err
     check_nothing_left(trial)
 
@@ -77,6 +79,25 @@ def test_interrupted_trial_cleans_up(trial: LocalTrial, monkeypatch: pytest.Monk
     assert document["trouble"] == "interrupted"
     assert document["left"] == []
     check_nothing_left(trial)
+
+
+@pytest.mark.cloud
+def test_colleagues_trial_is_left_alone_and_an_old_one_stops_the_next(trial: LocalTrial) -> None:
+    def bucket(name: str) -> str:
+        made = f"dayfly-{name}-probe-{ACCOUNT}-{REGION}"
+        where = {"LocationConstraint": REGION}
+        trial.client("s3").create_bucket(Bucket=made, CreateBucketConfiguration=where)
+        return made
+
+    old, young = bucket("accept-69240000abcd"), bucket(new_name())
+    refused, _out, err = trial.run()
+    assert refused == 2
+    assert "--clean" in err
+    code, _out, err = trial.run("--clean")
+    assert code == 0, err
+    assert "may be running; --clean accept-" in err
+    assert [one["Name"] for one in trial.client("s3").list_buckets()["Buckets"]] == [young]
+    assert old != young
 
 
 @pytest.mark.cloud
@@ -148,23 +169,23 @@ def test_endpoint_in_the_profile_is_refused(address: str, tmp_path: Path, monkey
 
 def test_type_without_a_known_price_is_refused() -> None:
     with pytest.raises(spend.OverCap, match=r"x9z\.large"):
-        spend.servers(1, ("t4g.nano", "x9z.large"), 10, 8)
+        spend.servers(1, ("t4g.micro", "x9z.large"), 10, 8)
 
 
 def test_all_steps_fit_under_the_cap_and_one_more_does_not() -> None:
     ledger = spend.Ledger()
-    ledger.reserve("own", spend.servers(4, ("t4g.nano",), 15, 8))
-    ledger.reserve("whole", spend.servers(1, ("c7g.medium", "c6g.medium"), 20, 8), spend.functions(600, 512))
+    ledger.reserve("own", spend.servers(4, ("t4g.micro",), 15, 8))
+    ledger.reserve("whole", spend.servers(1, ("t4g.small", "t4g.micro"), 20, 8), spend.functions(600, 512))
     assert ledger.total < spend.CAP
     before = ledger.total
     with pytest.raises(spend.OverCap, match="exceeds"):
-        ledger.reserve("more", spend.servers(1, ("c6g.medium",), 20, 8))
+        ledger.reserve("more", spend.servers(1, ("t4g.small",), 20, 8))
     assert ledger.total == before
 
 
 def test_bound_covers_the_most_expensive_type() -> None:
-    bound = spend.servers(1, ("t4g.nano", "c6g.medium"), 60, 8)
-    assert bound.dollars > spend.HOUR["c6g.medium"] + spend.ADDRESS_HOUR
+    bound = spend.servers(1, ("t4g.micro", "t4g.small"), 60, 8)
+    assert bound.dollars > spend.HOUR["t4g.small"] + spend.ADDRESS_HOUR
 
 
 @pytest.mark.aws

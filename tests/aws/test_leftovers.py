@@ -25,7 +25,7 @@ command = "true"
 servers = ["c8g.large"]
 bundle = []
 """
-NAME = "accept-0123abcd"
+NAME = "accept-0123abcd4567"
 TOPIC = json.dumps({"Resources": {"T": {"Type": "AWS::SNS::Topic"}}})
 
 
@@ -115,14 +115,14 @@ def test_refused_deletion_does_not_stop_the_others(trial: LocalTrial, monkeypatc
     monkeypatch.setenv("ACCEPTANCE_AGAIN_S", "1")
     (trial.folder / "dayfly.toml").write_text(TOML)  # not the trial's file, so its stack cannot be destroyed here
     stacks, target = trial.client("cloudformation"), trial.target()
-    stacks.create_stack(StackName="dayfly-accept-89abcdef", TemplateBody=TOPIC, Tags=tagged("accept-89abcdef"))
-    server, reported = launch(trial, "accept-89abcdef"), list[str]()
-    rest = leftovers.clean(target, reported.append, "accept-89abcdef")
+    stacks.create_stack(StackName="dayfly-accept-09abcdef1234", TemplateBody=TOPIC, Tags=tagged("accept-09abcdef1234"))
+    server, reported = launch(trial, "accept-09abcdef1234"), list[str]()
+    rest = leftovers.clean(target, reported.append, "accept-09abcdef1234")
     (trial.folder / "dayfly.toml").unlink()
-    assert "stack dayfly-accept-89abcdef" in rest.lines()
+    assert "stack dayfly-accept-09abcdef1234" in rest.lines()
     assert any("is not the trial's" in line for line in reported)
     assert state(trial, server) in ("shutting-down", "terminated")
-    stacks.delete_stack(StackName="dayfly-accept-89abcdef")
+    stacks.delete_stack(StackName="dayfly-accept-09abcdef1234")
 
 
 def test_what_cannot_be_listed_is_reported_as_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,13 +27,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 import dayfly
 from acceptance import leftovers, spend
 from acceptance.points import AS_EXPECTED, Trial
-from acceptance.target import Refusal, Target, error_text, new_name, on_aws, on_this_machine
+from acceptance.target import NAME, Refusal, Target, error_text, new_name, on_aws, on_this_machine
 
 DIFFERED, REFUSED, LEFT = 1, 2, 6
 ABOUT = """Test on a real AWS account what cannot be proved on one machine; docs/unproven.md lists the points. A trial creates at
 most five servers, for minutes each, a bucket, roles, a launch template and one dayfly project, all tagged `dayfly-acceptance`, and
 deletes them whatever happens. It takes 10 to 15 minutes and usually costs about a cent; at most $0.05, provided it, or `--clean`
 after an interruption, runs to its end: a server that neither the trial nor its own timer ends continues to cost money."""
+OLD = "old"
+"""What --clean without a name means: every trial that cannot be running any more."""
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -42,7 +44,7 @@ def main() -> int:
     try:
         target = _target(asked)
         if asked.clean:
-            return _clean(target)
+            return _clean(target, asked.clean)
         return _try(target, asked.cap)
     except Refusal as error:
         _say(str(error))
@@ -64,8 +66,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--cap", type=_dollars, default=spend.CAP, help="dollars, at most 0.05 (default)")
     parser.add_argument(
         "--clean",
-        action="store_true",
-        help="only delete what earlier trials left in this region, found by tag and name",
+        nargs="?",
+        const=OLD,
+        metavar="TRIAL",
+        help="only delete what this trial, or every trial that began an hour ago or longer, left in this region",
     )
     parser.add_argument("--local", type=Path, metavar="FOLDER", help="use the local cloud that runs in FOLDER, not AWS")
     asked = parser.parse_args()
@@ -84,8 +88,15 @@ def _dollars(text: str) -> Decimal:
     return cap
 
 
-def _clean(target: Target) -> int:
-    rest = leftovers.clean(target, _say)
+def _clean(target: Target, trial: str) -> int:
+    if trial == OLD:
+        rest = leftovers.clean(target, _say)
+        for name in leftovers.running(target):
+            _say(f"left     {name}: it began less than an hour ago and may be running; --clean {name} deletes it")
+    elif NAME.fullmatch(trial):
+        rest = leftovers.clean(target, _say, trial)
+    else:
+        raise Refusal(f"{trial} is not the name of a trial, such as accept-6924e2f0ab12; nothing was done")
     _remove_files(target)
     _say(f"left     {', '.join(rest.lines()) or 'nothing'}")
     return LEFT if rest else 0
@@ -101,10 +112,13 @@ def _try(target: Target, cap: Decimal) -> int:
             f"an earlier trial left {len(earlier)} things in this region ({earlier[0].id}, ...); run --clean first"
         )
     trial = Trial(target, new_name(), spend.Ledger(cap), _say)
-    _say(f"trial    {trial.name} in {target.region}; if it is interrupted, run the same command with --clean")
+    _say(
+        f"trial    {trial.name} in {target.region}; if it is interrupted, run the same command with --clean {trial.name}"
+    )
     for number in INTERRUPTS:
         signal.signal(number, _interrupt)
     began = time.monotonic()
+    roles = _linked_roles(target)
     try:
         trouble = _run(trial)
         _interrupt_no_more()
@@ -113,12 +127,24 @@ def _try(target: Target, cap: Decimal) -> int:
     rest = leftovers.clean(target, _say, trial.name)
     _remove_files(target)
     _say(f"left     {', '.join(rest.lines()) or 'nothing'}")
-    _print(target, _document(trial, trouble, rest, time.monotonic() - began))
+    stays = sorted(_linked_roles(target) - roles)
+    if stays:
+        _say(f"stays    {', '.join(stays)}: service-linked roles, which AWS made at the first use; they cost nothing")
+    _print(target, _document(trial, trouble, rest, stays, time.monotonic() - began))
     if rest:
         return LEFT
     if trouble or any(each.verdict != AS_EXPECTED for each in trial.points):
         return DIFFERED
     return 0
+
+
+def _linked_roles(target: Target) -> set[str]:
+    """Return the service-linked roles; none, and a line that says so, if they cannot be listed."""
+    try:
+        return leftovers.linked_roles(target)
+    except (BotoCoreError, ClientError) as error:
+        _say(f"service-linked roles could not be listed: {error_text(error)}")
+        return set()
 
 
 def _run(trial: Trial) -> str:
@@ -150,7 +176,9 @@ def _remove_files(target: Target) -> None:
         shutil.rmtree(target.folder, ignore_errors=True)
 
 
-def _document(trial: Trial, trouble: str, rest: leftovers.Remaining, seconds: float) -> dict[str, Any]:
+def _document(
+    trial: Trial, trouble: str, rest: leftovers.Remaining, stays: list[str], seconds: float
+) -> dict[str, Any]:
     return {
         "dayfly": dayfly.__version__,
         "at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -166,6 +194,7 @@ def _document(trial: Trial, trouble: str, rest: leftovers.Remaining, seconds: fl
         "points": [asdict(point) for point in trial.points],
         "trouble": trouble or None,
         "left": rest.lines(),
+        "stays": [f"service-linked role {name}" for name in stays],
     }
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from acceptance.target import IAM_PATH, NAME, TAG, Refusal, Target, error_text, ignoring
+from acceptance.target import IAM_PATH, NAME, PROGRAM, TAG, Refusal, Target, error_text, ignoring, may_run
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,29 @@ class Remaining:
 
 
 def found(target: Target, name: str | None = None) -> list[Leftover]:
-    """Return everything that trials, or the named trial, left in this account and region. Raises AWS's errors."""
+    """Return everything that trials, or the named trial, left in this account and region. Raises AWS's errors.
+
+    Without a name, a trial that may still be running is a colleague's, and is left out.
+    """
     return [one for kind in _LIST for one in _list(target, kind, name)]
+
+
+def running(target: Target) -> list[str]:
+    """Return the names of the trials of which there is something, and that may still be running."""
+    return sorted({one.name for list_kind in _LIST.values() for one in list_kind(target) if may_run(one.name)})
+
+
+def linked_roles(target: Target) -> set[str]:
+    """Return the names of the account's service-linked roles. AWS makes them at a first use, and a trial deletes none."""
+    pages = target.client("iam").get_paginator("list_roles").paginate(PathPrefix="/aws-service-role/")
+    return {one["RoleName"] for page in pages for one in page["Roles"]}
 
 
 def clean(target: Target, say: Callable[[str], None], name: str | None = None) -> Remaining:
     """Delete everything and list again until nothing is found, or nothing changed for the target's `again_s` seconds.
 
-    Never raises: an error of one listing or deletion (no network, a refusal, a command that does not end) is reported, and the
-    others continue.
+    What is deleted is what `found` returns. Never raises: an error of one listing or deletion (no network, a refusal, a command that
+    does not end) is reported, and the others continue.
     """
     seen: dict[str, list[Leftover]] = {}
     reported: set[str] = set()
@@ -89,7 +103,9 @@ def clean(target: Target, say: Callable[[str], None], name: str | None = None) -
 
 
 def _list(target: Target, kind: str, name: str | None) -> list[Leftover]:
-    return [one for one in _LIST[kind](target) if name is None or one.name == name]
+    if name is None:
+        return [one for one in _LIST[kind](target) if not may_run(one.name)]
+    return [one for one in _LIST[kind](target) if one.name == name]
 
 
 def _tagged(each: dict[str, Any]) -> str | None:
@@ -102,8 +118,8 @@ def _tagged(each: dict[str, Any]) -> str | None:
 def _named_after(title: str, *ends: str) -> str | None:
     """Return the trial that a thing is named after, or None: `dayfly-NAME` followed by exactly one of `ends`."""
     endings = "|".join(re.escape(one) for one in ends or ("",))
-    found = re.fullmatch(rf"dayfly-({NAME.pattern})(?:{endings})", title)
-    return found and found[1]
+    found = re.fullmatch(rf"dayfly-(?P<trial>{NAME.pattern})(?:{endings})", title)
+    return found and found["trial"]
 
 
 def _servers(target: Target) -> Iterator[Leftover]:
@@ -247,7 +263,7 @@ regions = ["{region}"]
 
 [jobs.hello]
 command = "true"
-servers = ["c7g.medium"]
+servers = ["t4g.small"]
 """
 
 
@@ -258,3 +274,4 @@ def remove_file(target: Target) -> None:
     except Refusal:
         return
     (target.folder / "dayfly.toml").unlink(missing_ok=True)
+    (target.folder / PROGRAM).unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from acceptance.target import NAME, Target
 
 AS_EXPECTED, DIFFERS, NOT_RUN, NO_ANSWER = "as expected", "differs", "not run", "no answer"
 OWN_MINUTES, OWN_DISK_GB = 15, 8
-WHOLE_KINDS, WHOLE_MINUTES, WHOLE_DISK_GB = ("c7g.medium", "c6g.medium"), 20, 8
+WHOLE_KINDS, WHOLE_MINUTES, WHOLE_DISK_GB = ("t4g.small", "t4g.micro"), 20, 8
 FUNCTIONS_S = 600
 """Assumed: launcher and sweeper of one run take seconds, and nothing here limits their sum."""
 
@@ -52,20 +52,32 @@ class Trial:
         self.replay = Point(
             "the same token again", "never another server, neither while the first runs nor after it is gone"
         )
+        self.together = Point(
+            "the same token twice at once",
+            "one server for both; the second call may be told that the first is in progress",
+        )
         self.permissions = Point(
             "${aws:userid}", "a server can store under its own id (200), not under another one (403)"
         )
         self.off_spot = Point("power-off, spot", ends)
         self.whole = Point("a whole run", "deploy, run, receipt and destroy succeed; no server is left")
-        self.image = Point(
-            "resolve:ssm", "an instant fleet resolves it, with ssm:GetParameters as the launcher's only SSM permission"
-        )
-        self.points = [self.off_on_demand, self.replay, self.permissions, self.off_spot, self.whole, self.image]
+        self.image = Point("resolve:ssm", "an instant fleet resolves it, with the launcher's two SSM permissions")
+        self.points = [
+            self.off_on_demand,
+            self.together,
+            self.replay,
+            self.permissions,
+            self.off_spot,
+            self.whole,
+            self.image,
+        ]
 
     def own_servers(self) -> None:
         """Test power-off, the token and the permissions on the trial's own servers."""
         bound = spend.servers(3, (servers.KIND,), OWN_MINUTES, OWN_DISK_GB)  # a repeated token could launch two more
-        if not self._reserve("own servers, on-demand", (self.off_on_demand, self.replay, self.permissions), bound):
+        if not self._reserve(
+            "own servers, on-demand", (self.off_on_demand, self.together, self.replay, self.permissions), bound
+        ):
             self.off_spot.seen["why"] = "it needs what the points before it create"
             return
         self.say("role, bucket, launch template")
@@ -88,10 +100,12 @@ class Trial:
         return True
 
     def _on_demand(self, prepared: servers.Prepared) -> None:
-        asked, first = servers.start(self.target, prepared, "on-demand", "d")
+        asked, both = servers.start_twice(self.target, prepared)
+        first = next((each for each in both if each.servers), both[0])
         if not first.servers:
             self._power_off(self.off_on_demand, first)
             return
+        self._compare(both)
         again = servers.fleet(self.target, asked)
         self.say("the same request again")
         self._power_off(self.off_on_demand, first)
@@ -108,10 +122,17 @@ class Trial:
         }
         self.replay.decide(good=known | named == set(first.servers))
 
+    def _compare(self, both: tuple[servers.Answer, ...]) -> None:
+        """Decide what two calls at once with one token did. The clean-up ends a second server, if there is one."""
+        named = {server for each in both for server in each.servers}
+        shown = set(servers.shown(self.target, self.name))
+        self.together.seen = {"first": both[0].facts(), "second": both[1].facts(), "servers in all": len(named | shown)}
+        refused = [each.error for each in both if not each.servers]
+        self.together.decide(good=len(named | shown) == 1 and set(refused) <= {"IdempotentCallInProgress"})
+
     def _power_off(self, point: Point, answer: servers.Answer) -> None:
         point.seen["request"] = answer.facts()
         if not answer.servers:
-            point.seen["errors"] = [": ".join(each)[:300] for each in answer.errors]
             point.verdict = NO_ANSWER
             return
         server = answer.servers[0]
@@ -147,6 +168,10 @@ class Trial:
         if not self._reserve("the whole run", (self.whole, self.image), *bounds):
             return
         self.target.write(_FILE.format(name=self.name, account=self.target.account, region=self.target.region))
+        self.target.write_program(_PROGRAM)
+        self.say("dayfly doctor")
+        found = self.target.dayfly("doctor").get("findings", [])
+        self.whole.seen["doctor"] = [f"{each['subject']}: {each['text']}" for each in found if each["level"] == "fail"]
         self.say("dayfly deploy")
         began = time.monotonic()
         deployed = self.target.dayfly("deploy", "--yes")
@@ -158,9 +183,7 @@ class Trial:
         ran = self.target.dayfly("run", "hello", "--wait")
         receipt = ran.get("receipt") or {}
         self.whole.seen["run"] = {"exit": ran["exit"], "outcome": ran.get("outcome")} | _error(ran)
-        self.whole.seen["receipt"] = {
-            key: receipt.get(key) for key in ("outcome", "reason", "server", "times", "deadline", "ran_on", "memory_mb")
-        }
+        self.whole.seen["receipt"] = {key: receipt.get(key) for key in _OF_RECEIPT}
         self._check_image(receipt)
         self.say("dayfly destroy --delete-results")
         began = time.monotonic()
@@ -186,7 +209,23 @@ class Trial:
             self.image.verdict = NO_ANSWER
             return
         resolved = wanted.startswith("resolve:ssm:") and str(image).startswith("ami-")
-        self.image.decide(good=resolved and actions == ["ssm:GetParameters"])
+        self.image.decide(good=resolved and actions == ["ssm:GetParameter", "ssm:GetParameters"])
+
+
+_OF_RECEIPT = (
+    "outcome",
+    "reason",
+    "detail",
+    "errors",
+    "ended_by",
+    "console",
+    "server",
+    "times",
+    "deadline",
+    "ran_on",
+    "memory_mb",
+)
+"""What is sent back of the receipt: how the run ended and why, and when what happened."""
 
 
 def _error(document: dict[str, Any]) -> dict[str, Any]:
@@ -202,11 +241,18 @@ regions = ["{region}"]
 tags = {{ dayfly-acceptance = "{name}" }}
 
 [jobs.hello]
-command = "mkdir -p out && echo hello from $DAYFLY_RUN > out/hello.txt"
-servers = ["c7g.medium", "c6g.medium"]
+command = "python3 hello.py"
+servers = ["t4g.small", "t4g.micro"]
+market = "spot-first"
 time_limit = "1m"
 margin = "10m"
 disk = "8GB"
 outputs = ["out/hello.txt"]
-bundle = []
+"""
+
+_PROGRAM = """
+import os, pathlib
+
+pathlib.Path("out").mkdir(exist_ok=True)
+pathlib.Path("out/hello.txt").write_text("hello from " + os.environ["DAYFLY_RUN"])
 """

@@ -10,21 +10,25 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import botocore.exceptions
 
 from acceptance.target import IAM_PATH, TAG, Target, code_of
 
-KIND = "t4g.nano"
+KIND = "t4g.micro"
+"""A type that an account on the free plan may start."""
 IMAGE = "resolve:ssm:/aws/service/debian/release/13/latest/arm64"
 LINGER_S, LINGER_LOCAL_S, BOUND_S = 20, 4, 600
 """The probe waits this long after its work, so that a request can be repeated while its server runs (a server of the local cloud
 boots at once; ACCEPTANCE_LINGER_S sets another time, there only); after BOUND_S it powers off in any case."""
-READY_S = 90
-"""How long a new instance profile may take to be known everywhere."""
+READY_S = 120
+"""How long a new role, profile or launch template may take to be known everywhere."""
+_YOUNG = ("profile", "not found", "does not exist", "notfound")
 
 
 def tags(name: str) -> list[dict[str, str]]:
@@ -127,7 +131,7 @@ class Answer:
         return {
             "fleet": self.fleet,
             "servers": list(self.servers),
-            "errors": [code for code, _message in self.errors],
+            "errors": [": ".join(each)[:300] for each in self.errors],
             "error": self.error or None,
         }
 
@@ -142,6 +146,19 @@ def fleet(target: Target, request: Mapping[str, Any]) -> Answer:
     servers = tuple(one for each in answer.get("Instances", []) for one in each.get("InstanceIds", []))
     errors = tuple((each.get("ErrorCode", ""), each.get("ErrorMessage", "")) for each in answer.get("Errors", []))
     return Answer(answer.get("FleetId"), servers, errors)
+
+
+def at_once(target: Target, request: Mapping[str, Any]) -> tuple[Answer, ...]:
+    """Send the request twice at the same moment, and return both answers."""
+    together = Barrier(2)
+    target.client("ec2")  # made before the threads, which share it
+
+    def send(_number: int) -> Answer:
+        together.wait(30)
+        return fleet(target, request)
+
+    with ThreadPoolExecutor(2) as pool:
+        return tuple(pool.map(send, range(2)))
 
 
 def request(prepared: Prepared, market: str, token: str) -> dict[str, Any]:
@@ -177,10 +194,30 @@ def start(target: Target, prepared: Prepared, market: str, token: str) -> tuple[
         # A failed call uses up its token too, so each attempt has its own.
         asked = request(prepared, market, f"{token}{attempt}")
         answer = fleet(target, asked)
-        young = any("profile" in message.lower() for _code, message in answer.errors)
-        if answer.servers or not young or time.monotonic() > until:
+        if answer.servers or not _is_young(answer) or time.monotonic() > until:
             return asked, answer
         time.sleep(target.pause_s)
+
+
+def start_twice(target: Target, prepared: Prepared) -> tuple[dict[str, Any], tuple[Answer, ...]]:
+    """Start a first server by two calls at once with one token, once its profile is known everywhere.
+
+    Returns the request and both answers.
+    """
+    until = time.monotonic() + READY_S
+    attempt = 0
+    while True:
+        attempt += 1
+        asked = request(prepared, "on-demand", f"d{attempt}")
+        both = at_once(target, asked)
+        if any(each.servers for each in both) or not any(map(_is_young, both)) or time.monotonic() > until:
+            return asked, both
+        time.sleep(target.pause_s)
+
+
+def _is_young(answer: Answer) -> bool:
+    """Return whether EC2 does not know yet what the trial made."""
+    return any(word in f"{code} {message}".lower() for code, message in answer.errors for word in _YOUNG)
 
 
 def shown(target: Target, name: str) -> dict[str, dict[str, Any]]:

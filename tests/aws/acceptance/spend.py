@@ -12,12 +12,11 @@ from decimal import Decimal
 CAP = Decimal("0.05")
 
 HOUR: dict[str, Decimal] = {
-    "t4g.nano": Decimal("0.0084"),
-    "c6g.medium": Decimal("0.0655"),
-    "c7g.medium": Decimal("0.0604"),
+    "t4g.micro": Decimal("0.0168"),
+    "t4g.small": Decimal("0.0335"),
 }
 """On-demand dollars per hour that no region is known to exceed: the most expensive region in the public price list that
-apache-libcloud 3.9.1 contains (2 March 2025: 0.0067 and 0.0524 in sa-east-1, 0.0483 in ap-northeast-1), plus a quarter. A spot
+apache-libcloud 3.9.1 contains (2 March 2025: 0.0134 and 0.0268 in sa-east-1), plus a quarter. A spot
 server costs at most the on-demand price, which is the default maximum."""
 ADDRESS_HOUR = Decimal("0.005")
 """One public IPv4 address, all regions (AWS blog of July 2023, in force since 1 February 2024)."""

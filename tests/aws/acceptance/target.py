@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,7 +24,10 @@ from typing import Any
 import boto3
 import botocore.exceptions
 
-NAME = re.compile(r"accept-[0-9a-f]{8}")
+NAME = re.compile(r"accept-([0-9a-f]{8})[0-9a-f]{4}")
+"""A trial's name: when it began, in seconds since 1970 as 8 hex digits, and 4 random ones."""
+MAY_RUN_S = 3600
+"""How long a trial may run. A younger one may be a colleague's that is still running."""
 TAG = "dayfly-acceptance"
 """The tag on everything that the trial creates; its value is the trial's name."""
 IAM_PATH = "/dayfly-acceptance/"
@@ -31,6 +35,7 @@ SERVICES = ("sts", "ec2", "cloudformation", "iam", "s3", "ssm", "scheduler", "la
 """The services that the trial and the command line call."""
 AWS_HOST = re.compile(r"\.(amazonaws\.com|amazonaws\.com\.cn|api\.aws)$")
 """How AWS's host names end (AWS General Reference, Service endpoints), for the standard, GovCloud and China partitions."""
+PROGRAM = "hello.py"
 MARK = "# Written by the acceptance trial, which deletes it.\n"
 
 
@@ -40,7 +45,13 @@ class Refusal(Exception):
 
 def new_name() -> str:
     """Return a unique trial name; project, stack, buckets, roles and templates are named after it."""
-    return f"accept-{secrets.token_hex(4)}"
+    return f"accept-{int(time.time()):08x}{secrets.token_hex(2)}"
+
+
+def may_run(name: str) -> bool:
+    """Return whether a trial of this name may still be running."""
+    found = NAME.fullmatch(name)
+    return found is not None and time.time() - int(found[1], 16) < MAY_RUN_S
 
 
 @dataclass(frozen=True)
@@ -91,6 +102,10 @@ class Target:
         if file.exists() and not file.read_text().startswith(MARK):
             raise Refusal(f"{file} is not the trial's; use a folder without a project")
         file.write_text(MARK + text)
+
+    def write_program(self, text: str) -> None:
+        """Write the job's program beside dayfly.toml, so that the trial's bundle is not empty."""
+        (self.folder / PROGRAM).write_text(MARK + text)
 
     def dayfly(self, *words: str, timeout: float = 1500) -> dict[str, Any]:
         """Run `dayfly` with --json and return its document with `exit`, the exit code. On Linux it ends with this process."""
