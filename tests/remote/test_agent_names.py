@@ -31,7 +31,7 @@ def test_shared_name_equals_core(word: str) -> None:
 def test_keys_equal_core() -> None:
     assert names.go_key("AROAX", "i-1") == core.go_key("AROAX", "i-1")
     assert agent_names.log_key(PREFIX, 12) == core.log_key(PREFIX, 12)
-    assert agent_names.cancel_key(PREFIX) == names.go_key("AROAX", "i-1").replace("go.json", "cancel.json")
+    assert agent_names.cancel_key(PREFIX) == core.go_cancel_key("AROAX", "i-1")
 
 
 def test_job_gets_exactly_the_documented_variables() -> None:

@@ -68,6 +68,16 @@ def test_another_file_than_the_recorded_one_ends_the_run(server: Server, change:
     assert server.prefix + "started.json" not in server.aws.objects
 
 
+def test_long_record_is_read_whole(server: Server) -> None:
+    entry = store(server, {"a": b"1"})
+    record = json.loads(server.aws.read(RUN + "ended.json"))
+    server.aws.put(RUN + "ended.json", json.dumps({"log": "x" * (6 << 20), **record}).encode())
+    server.go('cat "$DAYFLY_LAST/ingest/a"', inputs=[entry])
+    server.agent()
+    assert server.ended()["outcome"] == "succeeded"
+    assert server.log() == b"1"
+
+
 @pytest.mark.parametrize("path", ["../x", "/etc/x", "a/../../x", "a//b", ".", "a\0b"])
 def test_path_that_leads_elsewhere_ends_the_run(server: Server, path: str) -> None:
     server.go("echo never", inputs=[store(server, {"a": b"1"}, path=path, key=f"{RUN}output/{path}")])

@@ -19,6 +19,8 @@ from dayfly.remote.agent.s3 import Bucket, Refused
 _AT_ONCE = 4
 _JOB = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _RECORD = "ended.json"
+_RECORD_BYTES = 8 << 20
+"""As much as dayfly reads of such a record: ten thousand outputs take 3 MB."""
 
 
 class _File(NamedTuple):
@@ -46,7 +48,7 @@ def _list(bucket: Bucket, entry: Mapping[str, Any]) -> list[_File]:
     try:
         if not _JOB.fullmatch(job) or not ended.startswith(f"out/{job}/") or not ended.endswith("/" + _RECORD):
             raise ValueError(f"not a job's record: {ended}")
-        outputs = json.loads(bucket.read(ended))["outputs"]
+        outputs = json.loads(bucket.read(ended, _RECORD_BYTES))["outputs"]
         return [_checked(job, ended[: -len(_RECORD)], output) for output in outputs]
     except (Refused, ValueError, LookupError, TypeError, AttributeError) as problem:
         raise NotStarted("no-input", f"{job}: cannot read {entry.get('run')}: {problem}") from problem

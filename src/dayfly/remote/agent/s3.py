@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, Union
+from typing import Callable, NamedTuple, Union
 from urllib.parse import quote
 
 from dayfly.remote.boot import s3, web
@@ -94,38 +94,41 @@ class Bucket:
                 raise _refused(key, answer)
             unclear = True  # the upload no longer exists: an earlier attempt completed it, or it must be repeated
 
-    def read(self, key: str) -> bytes:
-        """Return the content of an object, at most 4 MiB of it. Raises Refused."""
-        answer = self._request("GET", key)
-        if answer.status != 200:
-            raise _refused(key, answer)
-        return answer.body
+    def read(self, key: str, most: int) -> bytes:
+        """Return the content of an object of at most `most` bytes; of a larger one only the beginning. Raises Refused."""
+        held = bytearray()
+        self._receive(key, most, held.extend)
+        return bytes(held)
 
     def download(self, key: str, size: int, path: str) -> tuple[int, str]:
-        """Write an object to a file; a broken download goes on where it broke. Returns the size and the SHA-256 in hex.
+        """Write an object to a file. Returns its size and its SHA-256 in hex. At most one block more than `size` is written.
 
-        At most one block more than `size` is written. Raises Refused, OSError.
+        Raises Refused, OSError.
         """
-        digest, count, pause = hashlib.sha256(), 0, 0.2
         with open(path, "wb") as file:
-            while True:
-                try:
-                    for block in self._blocks(key, count):
-                        file.write(block)
-                        digest.update(block)
-                        count += len(block)
-                        if count > size:
-                            break
-                    return count, digest.hexdigest()
-                except web.FAILURES as problem:
-                    if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:
-                        raise
-                    code = f"{type(problem).__name__}: {problem}"
-                if time.monotonic() + pause > self.until:
-                    raise Refused(key, "Unreachable", code)
-                say(f"GET {key}: {code}; retry in {pause:.1f} s")
-                time.sleep(pause)
-                pause = min(10.0, pause * 2)
+            return self._receive(key, size, file.write)
+
+    def _receive(self, key: str, size: int, keep: Callable[[bytes], object]) -> tuple[int, str]:
+        """Give an object's content to `keep`, block by block; a broken download goes on where it broke."""
+        digest, count, pause = hashlib.sha256(), 0, 0.2
+        while True:
+            try:
+                for block in self._blocks(key, count):
+                    keep(block)
+                    digest.update(block)
+                    count += len(block)
+                    if count > size:
+                        break
+                return count, digest.hexdigest()
+            except web.FAILURES as problem:
+                if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:
+                    raise
+                code = f"{type(problem).__name__}: {problem}"
+            if time.monotonic() + pause > self.until:
+                raise Refused(key, "Unreachable", code)
+            say(f"GET {key}: {code}; retry in {pause:.1f} s")
+            time.sleep(pause)
+            pause = min(10.0, pause * 2)
 
     def _blocks(self, key: str, start: int) -> Iterator[bytes]:
         """Yield an object's content from a byte on. Raises Refused for an answer that a retry does not change, or FAILURES."""
