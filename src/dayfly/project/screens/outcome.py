@@ -19,9 +19,9 @@ from dayfly.project.runs.rows import NEVER_STARTED
 from dayfly.project.screens import progress
 
 _LAST_LINES = 10
-_RETRY_REASONS = {"no-capacity", "interrupted", "lost", "unknown", "no-network", "no-agent"}
+_RETRY_REASONS = {"no-capacity", "interrupted", "lost", "unknown", "no-network", "no-agent", "no-input"}
 """A retry can succeed without any change."""
-_ACCOUNT_REASONS = {"quota", "no-rights", "image-gone", "disk-key"}
+_ACCOUNT_REASONS = {"quota", "no-rights", "image-gone", "disk-key", "no-secret", "no-role"}
 """A retry can succeed once something in the AWS account is fixed."""
 _DEPLOY_REASONS = {"not-offered", "free-plan"}
 """A retry can succeed after a deploy. There is no log."""
