@@ -79,3 +79,14 @@ def skipped(cloud: Folder) -> str:
                 return one["tick"]
         time.sleep(2)
     raise AssertionError(cloud.dayfly("runs", "hello", "--local").stdout)
+
+
+def test_disk_has_the_speed_that_the_job_asks_for(own_folder):
+    disk = '{ size = "500GB", throughput = 500, iops = 6000 }'
+    own_folder.write(project("fast", "echo waiting; sleep 600") + f"\ndisk = {disk}\n")
+    run = started(own_folder)
+    filters = [{"Name": "attachment.instance-id", "Values": [run["server"]]}]
+    [volume] = own_folder.client("ec2").describe_volumes(Filters=filters)["Volumes"]
+    assert (volume["Size"], volume["Throughput"], volume["Iops"]) == (500, 500, 6000)
+    said = own_folder.dayfly("cancel", run["run"], "--now", "--local")
+    assert said.returncode == 0, said.stdout + said.stderr

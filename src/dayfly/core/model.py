@@ -79,6 +79,7 @@ class Timetable:
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """One job, with every default filled in. Durations are whole seconds. `disk_gb` is what EC2 takes as GiB.
+    `disk_throughput` in MiB/s and `disk_iops`: None is what every volume of type gp3 has, 125 and 3000.
 
     `reads`: `s3://BUCKET/PREFIX`, or `job:NAME` for the last good result of a job. `secrets`: where each variable's value is stored,
     never the value. `policy`: the document of the file that dayfly.toml names.
@@ -106,6 +107,8 @@ class Job:
     writes: tuple[str, ...] = added(())
     secrets: Mapping[str, str] = added(factory=dict)
     policy: Mapping[str, Any] | None = added(None)
+    disk_throughput: int | None = added(None)
+    disk_iops: int | None = added(None)
 
     @property
     def lifetime_s(self) -> int:

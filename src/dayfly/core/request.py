@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from dayfly.core import names
 from dayfly.core.intervals import NORMAL, Intervals
-from dayfly.core.model import Agent, Code, Deployed, LaunchSettings
+from dayfly.core.model import Agent, Code, Deployed, Job, LaunchSettings
 from dayfly.core.records import Intent, Latest
 
 MARKETS = {"on-demand": ("on-demand",), "spot": ("spot",), "spot-first": ("spot", "on-demand")}
@@ -57,7 +57,7 @@ def intent(
     requests = {}
     for market in markets:
         token = names.client_token(run, attempt, market, launch_at, bucket)
-        requests[market] = _fleet(launch, job.servers, job.disk_gb, market, tags, token)
+        requests[market] = _fleet(launch, job, market, tags, token)
     return Intent(
         attempt=attempt,
         version=version.key,
@@ -74,15 +74,10 @@ def intent(
     )
 
 
-def _fleet(
-    launch: LaunchSettings, servers: tuple[str, ...], disk_gb: int, market: str, tags: Mapping[str, str], token: str
-) -> dict[str, Any]:
+def _fleet(launch: LaunchSettings, job: Job, market: str, tags: Mapping[str, str], token: str) -> dict[str, Any]:
     """Return the CreateFleet request (type instant) for one server, of the first of these types that a pool has."""
-    disk = {
-        "DeviceName": launch.root_device,
-        "Ebs": {"VolumeSize": disk_gb, "VolumeType": "gp3", "DeleteOnTermination": True, "Encrypted": True},
-    }
-    pools = launch.pools_of(servers)
+    disk = {"DeviceName": launch.root_device, "Ebs": _root_volume(job)}
+    pools = launch.pools_of(job.servers)
     order = {server: float(number) for number, server in enumerate(dict.fromkeys(pool.type for pool in pools))}
     overrides = [
         {
@@ -110,6 +105,19 @@ def _fleet(
             for kind in TAGGED_RESOURCES
         ],
     }
+
+
+def _root_volume(job: Job) -> dict[str, Any]:
+    volume: dict[str, Any] = {
+        "VolumeSize": job.disk_gb,
+        "VolumeType": "gp3",
+        "DeleteOnTermination": True,
+        "Encrypted": True,
+    }
+    for name, value in (("Throughput", job.disk_throughput), ("Iops", job.disk_iops)):
+        if value is not None:
+            volume[name] = value
+    return volume
 
 
 def overrides(fleet_request: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:

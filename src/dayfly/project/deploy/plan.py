@@ -21,6 +21,8 @@ StackChange = Literal["", "new", "again", "changes"]
 
 EVENT = '{"job": "%s", "tick": "<aws.scheduler.scheduled-time>", "source": "schedule"}'
 _ORDER: Mapping[Kind, int] = {"new": 0, "changed": 1, "gone": 2, "same": 3}
+_EVERY_DISK = {"disk_throughput": 125, "disk_iops": 3_000}
+"""What a volume has if the job does not say it."""
 _MARKETS = {"on-demand": "on demand", "spot": "spot", "spot-first": "spot first"}
 
 
@@ -152,6 +154,8 @@ def _job_differences(old: Job, new: Job) -> list[str]:
 
 def _key(field: str) -> str:
     """Return the file's key that a field of Job is read from."""
+    if field in _EVERY_DISK:
+        return field.replace("_", ".")
     return field.removesuffix("_s").removesuffix("_gb")
 
 
@@ -163,6 +167,8 @@ def _hash(stored: Agent | Code | None) -> str:
 
 
 def _text(key: str, value: Any) -> str:
+    if key in _EVERY_DISK:
+        return f"{value or _EVERY_DISK[key]:,}"
     if value is None:
         return "none"
     if key.endswith("_s"):

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from dayfly.core import names, schedule
 from dayfly.core.model import Architecture, Job, Market, Overlap
-from dayfly.project.file import catalogue, job_values, keys, policy_file, rights, toml_lines, values
+from dayfly.project.file import catalogue, disks, job_values, keys, policy_file, rights, toml_lines, values
 from dayfly.project.file.reading import EMPTY, NO_STRINGS, Reading, Tables, Zones, quoted
 
 MARGIN_LEAST_S = 600
@@ -68,6 +68,7 @@ def _job(reading: Reading, name: str, tables: Tables, jobs: Collection[str], *, 
     zone = take("timezone", lambda value: _zone(value, reading.zones), reading.zones("UTC"))
     _schedules(reading, tables.place("schedule"), expressions, zone)
     market, overlap = (values.one_of(*keys.choices("job", name)) for name in ("market", "overlap"))
+    disk = take("disk", disks.disk, disks.Disk(20))
     margin = values.duration(reading.margin_least, why=_WHY_MARGIN)
     job = Job(
         name=name,
@@ -80,7 +81,7 @@ def _job(reading: Reading, name: str, tables: Tables, jobs: Collection[str], *, 
         time_limit_s=take("time_limit", values.duration(1), 3600),
         margin_s=take("margin", margin, 900),
         outputs=take("outputs", lambda value: values.strings(value, job_values.output), NO_STRINGS),
-        disk_gb=take("disk", job_values.disk, 20),
+        disk_gb=disk.gb,
         image=take("image", job_values.image, "debian-13"),
         bundle=take("bundle", lambda value: values.strings(value, job_values.path), _WHOLE),
         python=take("python", job_values.python, "auto"),
@@ -92,6 +93,8 @@ def _job(reading: Reading, name: str, tables: Tables, jobs: Collection[str], *, 
         ),
         reads=take("reads", lambda value: values.strings(value, rights.read_place), NO_STRINGS),
         writes=take("writes", lambda value: values.strings(value, rights.write_place), NO_STRINGS),
+        disk_throughput=disk.throughput,
+        disk_iops=disk.iops,
         secrets=rights.merged_secrets(tables),
         policy=_policy(reading, tables),
     )

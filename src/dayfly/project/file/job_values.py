@@ -10,8 +10,6 @@ from dayfly.project.file import catalogue, instance_types, values
 
 _ZONE = re.compile(r"[A-Z][A-Za-z0-9_+-]*(?:/[A-Z0-9][A-Za-z0-9_+-]*)*")
 ZONE_FORM = 'an IANA name like "Europe/Berlin", or "UTC"'
-DISK_FORM = r"([0-9]{1,5})\s*(GB|TB)"
-"""A regular expression that matches the size of a disk."""
 
 
 def command(value: Any) -> str | tuple[str, ...]:
@@ -55,17 +53,6 @@ def server_type(value: Any) -> str:
             f'"{text}" is not an EC2 type', *map(values.shown, catalogue.nearest(text, catalogue.types()))
         )
     return text
-
-
-def disk(value: Any) -> int:
-    """Return a disk size in GB."""
-    found = re.fullmatch(DISK_FORM, values.string(value))
-    if not found:
-        raise values.Invalid(f'"{value}" is not a size like "50GB"')
-    size = int(found[1]) * {"GB": 1, "TB": 1000}[found[2]]
-    if not 8 <= size <= 16_000:
-        raise values.Invalid(f'"{value}" is not 8GB to 16TB')
-    return size
 
 
 def image(value: Any) -> str:

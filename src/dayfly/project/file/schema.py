@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from dayfly.core import names
-from dayfly.project.file import durations, job_values, keys
+from dayfly.project.file import disks, durations, keys
 
 Schema = dict[str, Any]
 
@@ -18,6 +18,17 @@ _DIALECT = "http://json-schema.org/draft-07/schema#"
 _STRING: Schema = {"type": "string"}
 _FILLED: Schema = {"type": "string", "pattern": r"\S"}
 _LIST: Schema = {"type": "array", "items": _FILLED, "uniqueItems": True}
+_SIZE: Schema = {"type": "string", "pattern": f"^{disks.FORM}$"}
+_DISK: Schema = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["size"],
+    "properties": {
+        "size": _SIZE,
+        "throughput": {"type": "integer", "minimum": disks.THROUGHPUT[0], "maximum": disks.THROUGHPUT[1]},
+        "iops": {"type": "integer", "minimum": disks.IOPS[0], "maximum": disks.IOPS[1]},
+    },
+}
 _TYPES: dict[str, Schema] = {
     "string": _FILLED,
     "list": _LIST,
@@ -25,7 +36,7 @@ _TYPES: dict[str, Schema] = {
     "table": {"type": "object", "additionalProperties": _STRING},
     "bool": {"type": "boolean"},
     "duration": {"type": "string", "pattern": f"^{durations.FORM}$", "minLength": 1},
-    "size": {"type": "string", "pattern": f"^{job_values.DISK_FORM}$"},
+    "size or table": {"anyOf": [_SIZE, _DISK]},
     "path": _FILLED,
     "ARN": {"type": "string", "pattern": "^arn:"},
 }
