@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,8 @@ from dayfly.cloud.clients import Aws
 from dayfly.errors import Refused, RightsError, Unclear
 from dayfly.flows import calls
 
+FRESH = datetime(2026, 11, 24, tzinfo=UTC)
+NO_KEY = "<Error><Code>NoSuchKey</Code></Error>"
 TOO_LARGE = (400, "<Error><Code>EntityTooLarge</Code><Message>no</Message></Error>")
 
 
@@ -91,8 +94,28 @@ def test_object_is_downloaded_with_its_size_and_hash(tmp_path):
     assert answered(Client(get_object=error("NoSuchKey")), calls.Download("a", str(path))) is None
 
 
-def test_file_whose_key_exists_is_not_uploaded_again(tmp_path):
-    assert answered(Client(head_object={}), calls.Upload("functions/a.zip", str(tmp_path / "absent"))) is False
+@pytest.mark.parametrize(("age", "copied"), [(timedelta(seconds=-1), 1), (timedelta(0), 0)])
+def test_file_whose_key_exists_is_made_young_and_not_stored_again(tmp_path, age, copied):
+    s3 = Client(head_object={"LastModified": FRESH + age}, copy_object={})
+    assert answered(s3, calls.Upload("functions/a.zip", str(tmp_path / "absent"), FRESH)) is False
+    copies = [request for name, request in s3.requests if name == "copy_object"]
+    assert len(copies) == copied
+    assert all(each["CopySource"] == {"Bucket": "b", "Key": "functions/a.zip"} for each in copies)
+
+
+def test_file_that_a_sweep_removes_meanwhile_is_stored(tmp_path):
+    path = tmp_path / "a.zip"
+    path.write_bytes(b"zip")
+    aws = local_aws()
+    wire = Wire(aws, bucket="b", services=("s3",), HeadObject=(200, ""), CopyObject=(404, NO_KEY))
+    assert answered(aws.client("s3"), calls.Upload("functions/a.zip", str(path), FRESH)) is True
+    assert list(wire.objects) == ["functions/a.zip"]
+
+
+def test_older_objects_are_listed_by_the_time_of_their_last_write():
+    found = [{"Key": "a", "LastModified": FRESH}, {"Key": "b", "LastModified": FRESH - timedelta(days=1)}]
+    s3 = Client(list_objects_v2=[{"Contents": found}, {}])
+    assert answered(s3, calls.ListOlder("bundles/", FRESH)) == ("b",)
 
 
 def test_upload_that_s3_refuses_is_refused(tmp_path):
@@ -101,7 +124,7 @@ def test_upload_that_s3_refuses_is_refused(tmp_path):
     aws = local_aws()
     wire = Wire(aws, bucket="b", services=("s3",), HeadObject=(404, ""), PutObject=TOO_LARGE)
     with pytest.raises(Refused, match="EntityTooLarge"):
-        answered(aws.client("s3"), calls.Upload("functions/a.zip", str(path)))
+        answered(aws.client("s3"), calls.Upload("functions/a.zip", str(path), FRESH))
     assert wire.sent == ["HeadObject", "PutObject"]
 
 
@@ -110,7 +133,7 @@ def test_file_is_uploaded_under_its_key(tmp_path):
     path.write_bytes(b"zip")
     aws = local_aws()
     wire = Wire(aws, bucket="b", services=("s3",), HeadObject=(404, ""))
-    assert answered(aws.client("s3"), calls.Upload("functions/a.zip", str(path))) is True
+    assert answered(aws.client("s3"), calls.Upload("functions/a.zip", str(path), FRESH)) is True
     assert list(wire.objects) == ["functions/a.zip"]
 
 

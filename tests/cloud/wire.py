@@ -39,7 +39,8 @@ class Wire:
         operation = event_name.rpartition(".")[2]
         self.sent.append(operation)
         status, body = self._answer(operation, request)
-        return AWSResponse(request.url, status, {"ETag": '"e"', "Content-Length": str(len(body))}, Body(body))
+        headers = {"ETag": '"e"', "Content-Length": str(len(body)), "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}
+        return AWSResponse(request.url, status, headers, Body(body))
 
     def _answer(self, operation: str, request: Any) -> tuple[int, bytes]:
         given = self.answers.get(operation, getattr(self, operation, REFUSED))

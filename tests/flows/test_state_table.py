@@ -318,6 +318,7 @@ SCENARIOS = (
     server_ends_before_its_election,
     launcher_dies_before_ec2_lists_its_server,
     kill_schedule_goes_before_the_election,
+    scenarios.kill_schedule_is_made_again_after_the_election,
     kill_schedule_goes_before_a_cancel,
     server_shuts_down_before_its_election,
     server_is_listed_after_the_last_time_to_ask,

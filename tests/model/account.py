@@ -178,7 +178,10 @@ class ModelAccount(Inspected):
         return f"https://model/{call.key}"
 
     def upload(self, call: calls.Upload) -> bool:
-        if call.key in self.objects:
+        is_there = call.key in self.objects
+        if not is_there or self.written[call.key] < call.fresh:
+            self.written[call.key] = self.now
+        if is_there:
             return False
         self.objects[call.key] = call.path.encode()
         return True

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from dayfly.flows import calls
 
 @dataclass
 class ModelBucket:
-    """The objects of the project's bucket."""
+    """The objects of the project's bucket. `written`: when a stored file was written; one without an entry was long ago."""
 
     objects: dict[str, bytes] = field(default_factory=dict)
+    written: dict[str, datetime] = field(default_factory=dict)
 
     def etag(self, key: str) -> str:
         return hashlib.md5(self.objects[key]).hexdigest()
@@ -64,6 +66,13 @@ class ModelBucket:
     def list_from(self, call: calls.ListFrom) -> tuple[str, ...]:
         keys = sorted(key for key in self.objects if key.startswith(call.prefix) and key > call.after)
         return tuple(keys[: call.most])
+
+    def list_older(self, call: calls.ListOlder) -> tuple[str, ...]:
+        begin = datetime(1970, 1, 1, tzinfo=UTC)
+        found = (
+            key for key in self.objects if key.startswith(call.prefix) and self.written.get(key, begin) < call.before
+        )
+        return tuple(sorted(found))
 
     def list_sizes(self, call: calls.ListSizes) -> Mapping[str, int]:
         keys = self.list_from(calls.ListFrom(call.prefix, call.after, calls.PAGE))

@@ -45,6 +45,7 @@ ANSWERS = {
     calls.DeleteMany: "delete_many",
     calls.List: "list_all",
     calls.ListFrom: "list_from",
+    calls.ListOlder: "list_older",
     calls.ListSizes: "list_sizes",
     calls.SignGet: "sign_get",
     calls.CreateFleet: "create_fleet",

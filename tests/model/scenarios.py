@@ -63,6 +63,18 @@ def remove(cloud: ModelCloud) -> None:
     cloud.objects[gone.key] = write_version(gone)
 
 
+def is_election(call: object) -> bool:
+    return isinstance(call, calls.PutNew) and call.key == names.attempt_key(RUN, 1, "server")
+
+
+def kill_schedule_is_made_again_after_the_election(seen: Transitions) -> None:
+    cloud = seen.watch(cloud_with())
+    step_past(Stepper(cloud, launch(due(), acting_as("launcher"))), is_election)
+    cloud.kill_schedules.clear()
+    look(cloud)
+    tick(cloud)
+
+
 def missed_tick_is_run_later(seen: Transitions) -> None:
     for overlap, told in (("skip", False), ("allow", False), ("allow", True)):
         cloud = seen.watch(cloud_with(version(overlap=overlap, start_within_s=60)))

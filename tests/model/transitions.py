@@ -23,6 +23,7 @@ _READS = {
     "Get",
     "List",
     "ListFrom",
+    "ListOlder",
     "ListSizes",
     "SignGet",
     "ListServers",

@@ -276,14 +276,6 @@ def test_stack_that_another_deploy_changes_is_left_alone():
     assert other.error is None
 
 
-def test_large_template_is_read_from_the_bucket():
-    account = ModelAccount()
-    many = file("[tags]\n" + "".join(f'CostCenter{number} = "{"x" * 40}"\n' for number in range(40)))
-    deploy(account, many)
-    assert is_deployed(account, many)
-    assert [key for key in account.objects if key.startswith(f"{names.FUNCTIONS}template-")]
-
-
 # --- lost answers, and two at once ---------------------------------------------------------------------------------------
 
 

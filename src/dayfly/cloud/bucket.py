@@ -122,9 +122,14 @@ def object_url(context: Context, call: calls.ObjectUrl) -> str:
 
 
 def upload(context: Context, call: calls.Upload) -> bool:
-    """Upload a file unless its key exists, and return whether it was uploaded. The key contains the content's hash."""
+    """Store a file unless its key exists, and return whether it was stored. The key contains the content's hash.
+
+    An object that was written before `call.fresh` is copied to itself: then it is young, and no sweep takes it for unused.
+    """
+    where = {"Bucket": context.bucket, "Key": call.key}
     try:
-        _s3(context).head_object(Bucket=context.bucket, Key=call.key)
+        if _s3(context).head_object(**where)["LastModified"] < call.fresh:
+            _s3(context).copy_object(**where, CopySource=where, MetadataDirective="REPLACE")
     except ClientError as error:
         if code_of(error) not in ("404", "NoSuchKey"):
             raise

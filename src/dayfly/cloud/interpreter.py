@@ -49,6 +49,7 @@ ANSWERS: dict[type[calls.Call[Any]], Callable[[Context, Any], Any]] = {
     calls.DeleteMany: objects.delete_many,
     calls.List: objects.list_all,
     calls.ListFrom: objects.list_from,
+    calls.ListOlder: objects.list_older,
     calls.ListSizes: objects.list_sizes,
     calls.SignGet: objects.sign_get,
     calls.CreateFleet: fleet.create,

@@ -76,6 +76,13 @@ def list_sizes(context: Context, call: calls.ListSizes) -> dict[str, int]:
     return {each["Key"]: each["Size"] for each in page.get("Contents", [])}
 
 
+def list_older(context: Context, call: calls.ListOlder) -> tuple[str, ...]:
+    """Return the keys of objects that were last written before a time."""
+    pages = _s3(context).get_paginator("list_objects_v2").paginate(Bucket=context.bucket, Prefix=call.prefix)
+    found = (each for page in pages for each in page.get("Contents", []))
+    return tuple(sorted(each["Key"] for each in found if each["LastModified"] < call.before))
+
+
 def sign_get(context: Context, call: calls.SignGet) -> str:
     """Return a link to an object, signed with the current credentials. No request is sent."""
     target = {"Bucket": context.bucket, "Key": call.key}

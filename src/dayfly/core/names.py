@@ -37,6 +37,7 @@ ENV_DEAD_LETTERS = "DAYFLY_DEAD_LETTERS"  # ARN of the queue
 ENV_KEEP = "DAYFLY_KEEP"  # whole seconds; older results are removed
 ENV_NOTIFY = "DAYFLY_NOTIFY"  # JSON list of the addresses that hear of failures; only the sweeper has it
 ENV_TOPIC = "DAYFLY_TOPIC"  # ARN of the topic that serves the e-mail addresses; only the sweeper has it
+ENV_ZIPS = "DAYFLY_ZIPS"  # keys of both functions' zips in the bucket, separated by spaces
 ENV_INTERVALS = "DAYFLY_INTERVALS"  # JSON, seconds by name: only tests set it, see core/intervals.py
 
 # The metric that the sweeper writes after each sweep without errors. The stack's alarm watches it.

@@ -48,14 +48,19 @@ def launcher(project: str, bucket: str, references: Mapping[str, Any], owners: S
     )
 
 
+_SWEPT = ("out", "runs", "done", "go", "requests", "trouble")
+_STORED = ("bundles", "agents", "functions")
+
+
 def sweeper(project: str, bucket: str, references: Mapping[str, Any], owners: Sequence[str]) -> Document:
     """Return the sweeper's policy: all that the launcher may, to continue its work; terminate servers; tell people by the `topic`."""
-    removed = [_objects(bucket, f"{folder}/*") for folder in ("out", "runs", "done", "go", "requests", "trouble")]
+    removed, stored = ([_objects(bucket, f"{folder}/*") for folder in folders] for folders in (_SWEPT, _STORED))
     return document(
         *_walk_runs(project, bucket),
         *_start_servers(project, references, owners),
         *_terminate_servers(project),
         _allow(["s3:DeleteObject"], removed, why="delete results and records that are older than keep"),
+        _allow(["s3:DeleteObject"], stored, why="delete bundles, agents and zips that nothing names"),
         _allow(
             ["s3:PutObject", "s3:GetObject"],
             [_objects(bucket, names.HEARTBEAT), _objects(bucket, "trouble/*")],

@@ -24,6 +24,7 @@ from dayfly.flows import read, undelivered
 from dayfly.flows.actor import Actor
 from dayfly.flows.calls import Arm, Flow, List, ListServers, Log, Now, Put, PutNew, TerminateServer, ask
 from dayfly.flows.retention import remove_old_runs
+from dayfly.flows.stored_files import remove_unused_files
 from dayfly.flows.undelivered import MAX_LOOKBACK, MAX_TICKS_PER_SWEEP
 from dayfly.flows.visit import OnServer, visit
 from dayfly.flows.walk import WalkResult, walk
@@ -38,6 +39,8 @@ TELL_FOR = timedelta(seconds=60)
 class SweepResult:
     """What one sweep did: the servers that it ended, each with the reason; the runs that it walked or removed; what failed.
 
+    `files`: how many stored files it removed.
+
     `elected`: servers that it saw on their runs, as they should be. `timetables`: what the next sweep need not read again.
     `gone`: servers that were seen as terminated during this sweep. `untold`: runs about which people must hear.
     """
@@ -51,15 +54,19 @@ class SweepResult:
     timetables: dict[str, Timetable] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
     untold: list[names.RunName] = field(default_factory=list)
+    files: int = 0
     failed: list[str] = field(default_factory=list)
 
 
-def sweep_project(actor: Actor, keep_s: int) -> Flow[SweepResult]:
-    """Sweep once. Raises Unclear at the end if a part failed; the other parts were done."""
-    return (yield from read.noted_once(_sweep(actor, keep_s)))
+def sweep_project(actor: Actor, keep_s: int, own: tuple[str, ...] = ()) -> Flow[SweepResult]:
+    """Sweep once. Raises Unclear at the end if a part failed; the other parts were done.
+
+    `own`: the keys of the functions' zips.
+    """
+    return (yield from read.noted_once(_sweep(actor, keep_s, own)))
 
 
-def _sweep(actor: Actor, keep_s: int) -> Flow[SweepResult]:
+def _sweep(actor: Actor, keep_s: int, own: tuple[str, ...]) -> Flow[SweepResult]:
     result = SweepResult()
     telling, actor = actor, replace(actor, acts_in=actor.acts_in - SWEEPER_ONLY)
     servers = yield from ask(ListServers())
@@ -81,7 +88,7 @@ def _sweep(actor: Actor, keep_s: int) -> Flow[SweepResult]:
     if isinstance(last, Heartbeat):
         kept = last.kept
     if kept != now.date().isoformat():
-        kept = (yield from _isolated("keep", _remove_old_runs(now, keep_s, result), result)) or kept
+        kept = (yield from _isolated("keep", _remove_old(now, keep_s, own, running, result), result)) or kept
     if not result.failed:
         yield from _beat(now, kept, result)
     yield from _tell(telling, result)
@@ -196,12 +203,15 @@ def _catch_up(
         result.ticks_since = since
 
 
-def _remove_old_runs(now: datetime, keep_s: int, result: SweepResult) -> Flow[str]:
-    """Remove old runs. Return today's date when all are removed; empty when the next sweep must continue."""
+def _remove_old(
+    now: datetime, keep_s: int, own: tuple[str, ...], running: tuple[str, ...], result: SweepResult
+) -> Flow[str]:
+    """Remove old runs, then the files that nothing names. Return today's date when all is done; empty when the next sweep must continue."""
     removed = yield from remove_old_runs(now, keep_s)
     result.removed = removed.runs
     if removed.more:
         return ""
+    result.files = yield from remove_unused_files(now, keep_s, own, running)
     return now.date().isoformat()
 
 

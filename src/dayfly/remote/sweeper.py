@@ -48,7 +48,8 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
 
 
 def _sweep(interpreter: Interpreter, actor: Actor) -> dict[str, Any]:
-    swept = interpreter.run(sweep_project(actor, int(os.environ[names.ENV_KEEP])))
+    own = tuple(os.environ.get(names.ENV_ZIPS, "").split())
+    swept = interpreter.run(sweep_project(actor, int(os.environ[names.ENV_KEEP]), own))
     # CloudWatch extracts this form (embedded metric format) from the log, without a call or a permission.
     metric = {
         "Namespace": names.METRIC_NAMESPACE,
@@ -61,7 +62,7 @@ def _sweep(interpreter: Interpreter, actor: Actor) -> dict[str, Any]:
         names.METRIC_DIMENSION: os.environ[names.ENV_PROJECT],
     }
     print(json.dumps(entry), flush=True)  # noqa: T201
-    return {"ended": swept.ended, "walked": swept.walked, "removed": swept.removed}
+    return {"ended": swept.ended, "walked": swept.walked, "removed": swept.removed, "files": swept.files}
 
 
 def close(interpreter: Interpreter, actor: Actor, change: StateChange) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from dayfly.flows.calls.call import Call
@@ -73,10 +74,14 @@ class ObjectUrl(Call[str]):
 
 @dataclass(frozen=True)
 class Upload(Call[bool]):
-    """Store the file at `path` under a key that names its content. False when the key already exists."""
+    """Store the file at `path` under a key that names its content. False when the key already exists.
+
+    An object that was last written before `fresh` counts as written now.
+    """
 
     key: str
     path: str
+    fresh: datetime
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from dayfly.flows.calls.call import Call
 
@@ -102,6 +103,14 @@ class ListFrom(Call[tuple[str, ...]]):
     prefix: str
     after: str
     most: int = 1000
+
+
+@dataclass(frozen=True)
+class ListOlder(Call[tuple[str, ...]]):
+    """List all keys under a prefix whose objects were last written before this time, sorted."""
+
+    prefix: str
+    before: datetime
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from datetime import datetime
 from dayfly.core import permission_sets
 from dayfly.core.model import Deployed, Job, LaunchSettings, Pool, Project, Version
 from dayfly.core.notification import NOBODY, Receivers, written_key
+from dayfly.core.stored_files import STORED_AGAIN_AFTER
 from dayfly.core.ticks import Zones
 from dayfly.flows.calls import CreateLinkedRole, FindStack, Flow, Log, NoStack, Now, Sleep, Stack, Upload, ask
 from dayfly.project.deploy import plan
@@ -175,6 +176,8 @@ def apply(scope: Scope, prepared: Prepared) -> Flow[Done]:
     changes = plan.job_changes(found.versions, _with_launch(prepared, stack))
     since = plan.effective_from((yield from ask(Now())), found.versions)
     yield from write_changes(changes, since, scope.who)
+    # A sweep that began before the versions named them may just have removed files that were old.
+    uploaded += yield from _upload(prepared.packages)
     yield from ask(Log("schedules", {}))
     changed = yield from sync_schedules(scope, prepared.plan.schedules, stack.outputs)
     yield from _sleep_until(since)
@@ -182,10 +185,10 @@ def apply(scope: Scope, prepared: Prepared) -> Flow[Done]:
 
 
 def _upload(packages: Packages) -> Flow[int]:
-    """Store the files that the bucket lacks. Returns how many."""
-    stored = 0
+    """Store the files that the bucket lacks, and make the others young. Returns how many it lacked."""
+    stored, fresh = 0, (yield from ask(Now())) - STORED_AGAIN_AFTER
     for key, path in packages.uploads().items():
-        stored += yield from ask(Upload(key, str(path)))
+        stored += yield from ask(Upload(key, str(path), fresh))
     return stored
 
 

@@ -22,7 +22,7 @@ from dayfly.flows.calls import (
     Log,
     NoStack,
     ObjectUrl,
-    PutNew,
+    Put,
     Stack,
     StackEvent,
     StackEvents,
@@ -148,7 +148,7 @@ def _request(wanted: StackWanted) -> Flow[dict[str, Any]]:
     if len(body) <= INLINE_BYTES:
         return {**request, "TemplateBody": wanted.text}
     key = f"{names.FUNCTIONS}template-{hashlib.sha256(body).hexdigest()[:16]}.json"
-    yield from ask(PutNew(key, body))
+    yield from ask(Put(key, body))
     # Not a signed link: CloudFormation reads the template with the rights of whoever deploys, and may refuse a signature.
     return {**request, "TemplateURL": (yield from ask(ObjectUrl(key)))}
 

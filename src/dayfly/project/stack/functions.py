@@ -87,6 +87,7 @@ def _environment(given: StackInput) -> dict[str, Any]:
         names.ENV_KILL_ROLE: attribute("KillRole", "Arn"),
         names.ENV_DEAD_LETTERS: attribute("DeadLetters", "Arn"),
         names.ENV_KEEP: str(given.keep_s),
+        names.ENV_ZIPS: f"{given.launcher_zip} {given.sweeper_zip}",
     }
 
 
