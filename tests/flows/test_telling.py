@@ -94,6 +94,9 @@ def test_missed_tick_is_told_with_its_reason():
     assert types(cloud) == ["run.missed"]
     assert json.loads(cloud.posted[0].body)["data"]["why"] == "never delivered; start_within is 60 s"
     assert told(cloud, attempt=0)["notice"] == "missed"
+    assert json.loads(cloud.posted[0].body)["data"]["next"].endswith(
+        "to run it now: dayfly run pi --tick 2026-11-24T22:41:00Z"
+    )
     assert names.open_key(RUN) not in cloud.objects
 
 

@@ -20,7 +20,7 @@ from dayfly.core.records import Elected, Started
 from dayfly.core.states import State
 from dayfly.errors import DayflyError, Unclear
 from dayfly.flows import calls
-from dayfly.flows.walk import WalkResult, walk
+from dayfly.flows.walk import walk
 from dayfly.project import formatting
 from dayfly.project.runs.details import stored_receipt
 from dayfly.project.runs.logs import log_pieces
@@ -30,6 +30,8 @@ LOCAL_POLL_S, AWS_POLL_S = 0.2, 3.0
 PATIENCE_S = 420
 """Watching gives up after this long without a step. It is longer than the interval of the sweeper."""
 _UNCLEAR_IN_A_ROW = 20
+_MAY_LAST = (State.RUNNING, State.WAITS_FOR_SLOT)
+"""The states in which a run takes no step for as long as a job runs: its own, or that of the run that holds the slot."""
 
 
 def follow(where: target.Target, project: Project, run: names.RunName, *, as_json: bool, attempt: int = 1) -> int:
@@ -81,7 +83,7 @@ def watch(where: target.Target, project: Project, run: names.RunName, view: Live
                 raise
         else:
             unclear = 0
-            if view.show(walked.facts) or _is_running(walked):
+            if view.show(walked.facts) or walked.step.state in _MAY_LAST:
                 last_step = time.monotonic()
             if walked.step.settled:
                 view.clear()
@@ -91,10 +93,6 @@ def watch(where: target.Target, project: Project, run: names.RunName, view: Live
         if time.monotonic() - last_step > PATIENCE_S:
             raise Unclear(f"{run} has taken no step for {PATIENCE_S // 60} minutes", hint=f"dayfly show {run}")
         time.sleep(poll_s)
-
-
-def _is_running(walked: WalkResult) -> bool:
-    return walked.step.state is State.RUNNING
 
 
 def receipt_of(where: target.Target, project: Project, facts: Facts) -> Mapping[str, Any]:

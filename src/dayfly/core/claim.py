@@ -131,6 +131,14 @@ def _why_paused(paused: Paused | Unreadable) -> str:
             return f"paused; {unreadable}"
 
 
+def run_again(run: RunName, claim: Claim | NotStored | Unreadable) -> str:
+    """Return the command that runs what never had a server: the tick, or the job again if it was started by hand."""
+    match claim:
+        case Claim(source=Source.HAND):
+            return f"dayfly run {run.job}"
+    return f"dayfly run {run.job} --tick {utc_text(run.tick)}"
+
+
 def asked_for(facts: Facts, number: int) -> str:
     """Return the request behind an attempt, begun or only asked for; empty when there is no such attempt yet."""
     for attempt in facts.attempts:

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 from dayfly.core import names
+from dayfly.core.claim import run_again
 from dayfly.core.facts import Attempt, Facts, WithEtag
 from dayfly.core.intervals import Intervals
 from dayfly.core.model import Deployed
@@ -239,7 +240,7 @@ def _next(facts: Facts, notice: Notice) -> str:
         return f"dayfly fetch {run}"
     if isinstance(facts.attempt, Attempt):
         return f"dayfly logs {run}; after a fix: dayfly deploy, then dayfly retry {run}"
-    return f"dayfly show {run}; to run it now: dayfly run {run.job}"
+    return f"dayfly show {run}; to run it now: {run_again(run, facts.claim)}"
 
 
 def _note(notice: Notice) -> str:

@@ -12,6 +12,7 @@ from itertools import count, islice
 
 from dayfly.core import claim, names, ticks
 from dayfly.core.advance import next_step
+from dayfly.core.claim import run_again
 from dayfly.core.event import LaunchAt, LaunchNow, LaunchRequest, Retry
 from dayfly.core.facts import Facts, NoAttempt, NotStored, Unreadable, WithEtag
 from dayfly.core.model import Deployed
@@ -259,15 +260,8 @@ def _last_attempt(run: names.RunName, facts: Facts, now: datetime) -> int:
     if facts.is_open and not next_step(facts, now).settled:
         raise NotFoundError(f"{run} is not over yet: wait for its end, or cancel it", hint=f"dayfly show {run}")
     if isinstance(facts.attempt, NoAttempt):
-        raise NotFoundError(f"{run} never had a server ({claim.decision}: {claim.why})", hint=_instead(run, claim))
+        raise NotFoundError(f"{run} never had a server ({claim.decision}: {claim.why})", hint=run_again(run, claim))
     return facts.attempt.number
-
-
-def _instead(run: names.RunName, claim: Claim) -> str:
-    """Return the command that runs what never had a server: the tick, or the job again by hand."""
-    if claim.source == Source.HAND:
-        return f"dayfly run {run.job}"
-    return f"dayfly run {run.job} --tick {names.utc_text(run.tick)}"
 
 
 def _no_such(run: names.RunName) -> NotFoundError:
