@@ -267,6 +267,19 @@ def test_refusal_has_a_remedy(code, reason, do):
     assert do in outcome_of(facts, local=False).do
 
 
+def test_launch_that_ec2_never_decided_says_what_it_said():
+    errors = (FleetError(code="InvalidGroup.NotFound", message="The security group does not exist"),)
+    detail = "EC2 gave no clear answer in time; it is not asked again"
+    none = NoServer(at=at(301), cause="unanswered", reason="unknown", detail=detail, errors=errors)
+    shut = closed(outcome="failed", reason="unknown", detail=detail, server=None, gone=None, ended_by="")
+    facts = replace(WHOLE, attempts=(attempt(election=none, closed=shut, receipt=True),))
+    assert outcome_lines(facts, UTC, receipt_stored=True)[:3] == (
+        f"failed     pi@2026-11-24T22:41:00Z: {detail}",
+        "EC2 said   InvalidGroup.NotFound: The security group does not exist",
+        "do         dayfly deploy, if something of the stack was deleted by hand; or retry",
+    )
+
+
 def test_server_that_died_of_its_disks_key_says_what_ec2_said():
     shut = closed(
         outcome="failed",

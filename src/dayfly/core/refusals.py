@@ -13,7 +13,7 @@ from dayfly.core.records import FleetError
 
 _IN_PROGRESS = {"IdempotentCallInProgress"}
 """Another process sent the same request, and EC2 has not answered it yet. It may launch a server."""
-_NOT_VISIBLE_YET = {
+NOT_VISIBLE_YET = {
     "InvalidLaunchTemplateId.NotFound",
     "InvalidLaunchTemplateId.VersionNotFound",
     "InvalidLaunchTemplateName.NotFoundException",
@@ -84,7 +84,7 @@ def is_final(error: FleetError) -> bool:
 def _is_undecided(error: FleetError) -> bool:
     if error.code == "InvalidParameterValue":
         return _YOUNG_PROFILE in error.message.lower()
-    return error.code in _IN_PROGRESS or error.code in _NOT_VISIBLE_YET
+    return error.code in _IN_PROGRESS or error.code in NOT_VISIBLE_YET
 
 
 def to_ask_again(

@@ -35,6 +35,7 @@ _REMEDIES_BY_CODE: Mapping[str, str] = {
     "AuthFailure.ServiceLinkedRoleCreationNotPermitted": (
         "aws iam create-service-linked-role --aws-service-name spot.amazonaws.com"
     ),
+    **dict.fromkeys(refusals.NOT_VISIBLE_YET, "dayfly deploy, if something of the stack was deleted by hand; or retry"),
     "PendingVerification": "wait until AWS has verified the account, usually some minutes",
     "OptInRequired": "finish the sign-up of the account in the AWS console",
     "Blocked": "ask AWS support: the account is blocked",
