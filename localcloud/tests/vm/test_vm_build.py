@@ -26,7 +26,9 @@ def test_overlay_belongs_to_root_and_masks_units_of_the_recipe():
         config = archive.extractfile("etc/cloud/cloud.cfg.d/99_localcloud.cfg").read().decode()
     assert {(entry.uid, entry.gid) for entry in entries.values()} == {(0, 0)}
     assert set(entries) == set(recipe.FILES) | set(recipe.links())
-    assert entries["etc/systemd/system/tmp.mount"].linkname == "/dev/null"
+    assert entries["etc/systemd/system/fstrim.timer"].linkname == "/dev/null"
+    met = {"tmp.mount", "apt-daily.timer", "apt-daily-upgrade.timer"}
+    assert {f"etc/systemd/system/{unit}" for unit in met} & set(entries) == set()
     assert entries["etc/machine-id"].size == 0
     assert "datasource_list: [Ec2]" in config
     assert build.overlay_tar() == build.overlay_tar()

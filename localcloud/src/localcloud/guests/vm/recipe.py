@@ -17,7 +17,7 @@ SIZE = "8G"
 PACKAGES = """
 adduser apt bzip2 ca-certificates cloud-init curl dbus dhcpcd-base e2fsprogs gzip iproute2 kmod less libnss-myhostname
 linux-image-cloud-{debian} netbase openssl procps python3 python3-boto3 sudo systemd systemd-resolved
-systemd-sysv tar tzdata udev unzip wget xz-utils
+systemd-sysv tar tzdata udev unattended-upgrades unzip wget xz-utils
 """
 
 _CLOUD = """\
@@ -90,16 +90,17 @@ FILES = {
 """Path to text; owned by root, mode 0644."""
 
 MASKED = """
-apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer
+unattended-upgrades.service dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer
 cloud-init-hotplugd.socket console-getty.service getty.target getty-static.service
 dev-hugepages.mount dev-mqueue.mount sys-kernel-debug.mount sys-kernel-tracing.mount sys-fs-fuse-connections.mount
-sys-kernel-config.mount tmp.mount modprobe@.service systemd-pcrphase.service systemd-pstore.service
+sys-kernel-config.mount modprobe@.service systemd-pcrphase.service systemd-pstore.service
 proc-sys-fs-binfmt_misc.automount systemd-binfmt.service systemd-journal-flush.service systemd-network-generator.service
 systemd-networkd-persistent-storage.service systemd-random-seed.service systemd-remount-fs.service
 systemd-udev-load-credentials.service
 systemd-tmpfiles-clean.timer systemd-update-utmp.service
 """
-"""Units that never start. tmp.mount: files in /tmp belong on the disk, not in half of a small memory."""
+"""Units that never start. Not among them, because jobs meet them on EC2 too: tmp.mount, which makes /tmp half of the memory,
+and the timers of apt, which hold dpkg's lock while they run."""
 
 SILENT_GENERATORS = "cryptsetup debug getty gpt-auto hibernate-resume integritysetup ssh system-update tpm2 veritysetup"
 """Generators that would find nothing in this image; each takes a process at boot."""
