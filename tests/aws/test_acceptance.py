@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from acceptance import leftovers, spend
+from acceptance.policy import policy
 from acceptance.target import Refusal, new_name, on_aws
 from local_trial import ACCOUNT, REGION, TRIAL, LocalTrial, check_nothing_left, kill_at
 
@@ -98,6 +99,25 @@ def test_colleagues_trial_is_left_alone_and_an_old_one_stops_the_next(trial: Loc
     assert "may be running; --clean accept-" in err
     assert [one["Name"] for one in trial.client("s3").list_buckets()["Buckets"]] == [young]
     assert old != young
+
+
+@pytest.mark.cloud
+@pytest.mark.slow
+def test_printed_policy_is_enough_for_the_trials_own_calls(
+    own_trial: LocalTrial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    iam, document = own_trial.client("iam"), json.dumps(policy(ACCOUNT, REGION))
+    iam.create_user(UserName="ada")
+    # A managed policy may have 6,144 characters, so this one is attached in parts.
+    statements = json.loads(document)["Statement"]
+    for number in range(0, len(statements), 8):
+        part = json.dumps({"Version": "2012-10-17", "Statement": statements[number : number + 8]})
+        made = iam.create_policy(PolicyName=f"acceptance-{number}", PolicyDocument=part)["Policy"]["Arn"]
+        iam.attach_user_policy(UserName="ada", PolicyArn=made)
+    key = iam.create_access_key(UserName="ada")["AccessKey"]
+    monkeypatch.setenv("ACCEPTANCE_KEYS", f"{key['AccessKeyId']}:{key['SecretAccessKey']}")
+    code, out, err = own_trial.run()
+    assert code == 0, err + out
 
 
 @pytest.mark.cloud

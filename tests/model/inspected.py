@@ -54,7 +54,8 @@ class Inspected(CloudFormation):
         return self.now
 
     def find_denied(self, call: calls.FindDenied) -> calls.Rights:
-        return calls.Rights(denied=tuple(action for action in call.actions if action in self.denied))
+        wanted = [action for each in call.wanted for action in each.actions]
+        return calls.Rights(denied=tuple(action for action in wanted if action in self.denied))
 
     def find_alarms(self, _call: calls.FindAlarms) -> tuple[calls.Alarm, ...]:
         return self.alarms

@@ -17,6 +17,7 @@ from dayfly.errors import Refused, RightsError
 from dayfly.flows import calls
 from dayfly.flows.calls import Route
 from dayfly.project.deploy.scope import Scope
+from dayfly.project.doctor import account as account_checks
 from dayfly.project.doctor import deployed, findings
 from dayfly.project.doctor.account import credentials
 from dayfly.project.doctor.examine import examine
@@ -262,3 +263,29 @@ def test_faults_of_a_deployed_project_are_found():
     for name in list(account.schedules):
         del account.schedules[name]
     assert {"plan", "limits", "network", "schedules"} <= set(failures(account))
+
+
+def test_right_that_a_deploy_needs_and_the_caller_lacks_is_a_failure():
+    account = ModelAccount(spot_role=True, denied=("cloudformation:CreateStack",))
+    found = account.run(examine(deploying.SCOPE, deploying.file(), findings.ok("credentials", "ben"), ZoneInfo))
+    (rights,) = [each for each in found if each.subject == "rights"]
+    assert rights.level is Level.FAIL
+    assert rights.text == "may not cloudformation:CreateStack"
+
+
+def test_patterns_of_actions_are_not_simulated():
+    asked = []
+    answers = {calls.FindDenied: calls.Rights(denied=())}
+
+    def answer(flow):
+        call = next(flow)
+        asked.append(call)
+        try:
+            flow.send(answers[type(call)])
+        except StopIteration as stop:
+            return stop.value
+
+    (found,) = answer(account_checks.rights(SCOPE, PROJECT))
+    assert found.level is Level.OK
+    (call,) = asked
+    assert [action for each in call.wanted for action in each.actions if "*" in action] == []

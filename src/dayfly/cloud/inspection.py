@@ -16,8 +16,6 @@ from dayfly.flows import calls
 
 _NO_QUOTA = ("NoSuchResourceException", "IllegalArgumentException")
 _ANYWHERE = "0.0.0.0/0"
-_ACTIONS = 100
-"""How many actions one request to simulate can name; IAM takes more, but answers slowly."""
 
 
 def quota(context: Context, call: calls.FindQuota) -> float | None:
@@ -112,7 +110,9 @@ def denied(context: Context, call: calls.FindDenied) -> calls.Rights:
     if arn.endswith(":root"):
         return calls.Rights(denied=())
     try:
-        return calls.Rights(denied=_simulated(context, _policy_source(context, arn), call.actions))
+        source = _policy_source(context, arn)
+        refused = [action for wanted in call.wanted for action in _simulated(context, source, wanted)]
+        return calls.Rights(denied=tuple(dict.fromkeys(refused)))
     except ClientError as error:
         if code_of(error) in DENIED_CODES:
             return calls.Rights(denied=(), looked_up=False)
@@ -127,15 +127,19 @@ def _policy_source(context: Context, arn: str) -> str:
     return str(context.aws.client("iam").get_role(RoleName=role)["Role"]["Arn"])
 
 
-def _simulated(context: Context, source: str, actions: tuple[str, ...]) -> tuple[str, ...]:
-    refused: list[str] = []
-    simulate = context.aws.client("iam").get_paginator("simulate_principal_policy")
-    for start in range(0, len(actions), _ACTIONS):
-        some = list(actions[start : start + _ACTIONS])
-        for page in simulate.paginate(PolicySourceArn=source, ActionNames=some):
-            results = page["EvaluationResults"]
-            refused += [each["EvalActionName"] for each in results if each["EvalDecision"] != "allowed"]
-    return tuple(refused)
+def _simulated(context: Context, source: str, wanted: calls.Wanted) -> list[str]:
+    """Return those of the actions that are not allowed."""
+    pages = (
+        context.aws.client("iam")
+        .get_paginator("simulate_principal_policy")
+        .paginate(
+            PolicySourceArn=source,
+            ActionNames=list(wanted.actions),
+            ResourceArns=[wanted.resource],
+        )
+    )
+    results = [each for page in pages for each in page["EvaluationResults"]]
+    return [each["EvalActionName"] for each in results if each["EvalDecision"] != "allowed"]
 
 
 def alarms(context: Context, call: calls.FindAlarms) -> tuple[calls.Alarm, ...]:

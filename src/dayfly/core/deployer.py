@@ -111,6 +111,7 @@ def _of_roles(place: _Place, boundary: str | None) -> list[Statement]:
             "arn:aws:iam::aws:policy/*",
         ),
         _allow("see whether the account has AWS's role for spot", "iam", "ListRoles", "*"),
+        _allow("look up what she may do herself", "iam", "GetRole SimulatePrincipalPolicy", "*"),
         _allow(
             "make AWS's role for spot, once in an account",
             "iam",
@@ -135,7 +136,8 @@ def _of_ec2(place: _Place) -> list[Statement]:
         _allow("make launch templates", "ec2", _TEMPLATES, made[0]),
         _allow("make the servers' security group", "ec2", _GROUPS, made[1], *changed),
         _allow("tag them", "ec2", "CreateTags DeleteTags", *made),
-        _allow("see what the account's quotas are", "servicequotas", "GetServiceQuota ListServiceQuotas", "*"),
+        _allow("see what the account's quotas are", "servicequotas", "GetAWSDefaultServiceQuota GetServiceQuota", "*"),
+        _allow("see whether the account is on the free plan", "freetier", "GetAccountPlanState", "*"),
     ]
 
 
@@ -155,6 +157,7 @@ def _of_others(place: _Place) -> list[Statement]:
         *(_allow(why, service, "*", place.arn(service, resource)) for why, service, resource in own),
         _allow("make the alarms", "cloudwatch", alarms, place.arn("cloudwatch", f"alarm:{stack}-*")),
         _allow("see alarms", "cloudwatch", "DescribeAlarms", "*"),
+        _allow("see who hears of failures", "sns", "ListSubscriptions", "*"),
         _allow("list schedules", "scheduler", "ListSchedules", "*"),
         _allow("find log groups", "logs", "DescribeLogGroups", "*"),
     ]

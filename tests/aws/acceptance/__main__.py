@@ -27,6 +27,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 import dayfly
 from acceptance import leftovers, spend
 from acceptance.points import AS_EXPECTED, Trial
+from acceptance.policy import policy
 from acceptance.target import NAME, Refusal, Target, error_text, new_name, on_aws, on_this_machine
 
 DIFFERED, REFUSED, LEFT = 1, 2, 6
@@ -41,6 +42,9 @@ INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def main() -> int:
     asked = _arguments()
+    if asked.policy:
+        sys.stdout.write(json.dumps(policy(asked.account, asked.region or "*"), indent=2) + "\n")
+        return 0
     try:
         target = _target(asked)
         if asked.clean:
@@ -70,6 +74,9 @@ def _arguments() -> argparse.Namespace:
         const=OLD,
         metavar="TRIAL",
         help="only delete what this trial, or every trial that began an hour ago or longer, left in this region",
+    )
+    parser.add_argument(
+        "--policy", action="store_true", help="only print the IAM policy that the trial and its clean-up need"
     )
     parser.add_argument("--local", type=Path, metavar="FOLDER", help="use the local cloud that runs in FOLDER, not AWS")
     asked = parser.parse_args()

@@ -168,7 +168,10 @@ def only_aws(client: Any) -> None:
 
 
 def on_this_machine(folder: Path, account: str, region: str | None) -> Target:
-    """Return the local cloud that runs in a folder. Raises Refusal if none runs, or it has another account."""
+    """Return the local cloud that runs in a folder. Raises Refusal if none runs, or it has another account.
+
+    The trial's own calls are made as the administrator, or with the keys `ID:SECRET` in ACCEPTANCE_KEYS; dayfly's always as the former.
+    """
     done = subprocess.run(
         [sys.executable, "-m", "dayfly", "local", "env"],
         cwd=folder,
@@ -181,9 +184,11 @@ def on_this_machine(folder: Path, account: str, region: str | None) -> Target:
         raise Refusal(f"no local cloud runs in {folder}; start one with: dayfly local up")
     lines = [line.removeprefix("export ") for line in done.stdout.splitlines() if line.startswith("export ")]
     given = dict(line.split("=", 1) for line in lines)
+    own = f"{given['AWS_ACCESS_KEY_ID']}:{given['AWS_SECRET_ACCESS_KEY']}"
+    key, _, secret = os.environ.get("ACCEPTANCE_KEYS", own).partition(":")
     session = boto3.Session(
-        aws_access_key_id=given["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=given["AWS_SECRET_ACCESS_KEY"],
+        aws_access_key_id=key,
+        aws_secret_access_key=secret,
         region_name=region or given.get("AWS_REGION") or given.get("AWS_DEFAULT_REGION"),
     )
     endpoint = given["AWS_ENDPOINT_URL"]

@@ -56,6 +56,7 @@ from dayfly.flows.calls.inspection import (
     Route,
     Stray,
     Subscription,
+    Wanted,
 )
 from dayfly.flows.calls.kill_schedules import Arm, Disarm, IsArmed
 from dayfly.flows.calls.notices import MakeSecret, Post, Publish, ReadSecret, RemoveSecret
@@ -187,6 +188,7 @@ __all__ = [
     "UpdateSchedule",
     "UpdateStack",
     "Upload",
+    "Wanted",
     "ask",
     "newest_change",
 ]

@@ -57,6 +57,14 @@ class Stray:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Actions on one resource that the caller needs."""
+
+    actions: tuple[str, ...]
+    resource: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rights:
     """Which actions the caller may not do. `looked_up` False: IAM could not be asked, so nothing is known."""
 
@@ -99,7 +107,7 @@ class FindClock(Call[datetime]):
 class FindDenied(Call[Rights]):
     """Find out which of these actions the caller may not do."""
 
-    actions: tuple[str, ...]
+    wanted: tuple[Wanted, ...]
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,17 @@ Each flow returns its findings and changes nothing. What they mean is decided in
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 from dayfly.core import names
+from dayfly.core.deployer import deployer
 from dayfly.core.model import Project
 from dayfly.errors import DayflyError
 from dayfly.flows.calls import (
     FindBucket,
     FindClock,
+    FindDenied,
     FindPlan,
     FindQuota,
     FindRoutes,
@@ -20,6 +25,7 @@ from dayfly.flows.calls import (
     ListSchedules,
     NoStack,
     Now,
+    Wanted,
     ask,
 )
 from dayfly.project.deploy.discovery import SPOT, find_image, find_network, find_pools, lacks_spot_role
@@ -28,6 +34,7 @@ from dayfly.project.doctor import findings
 from dayfly.project.doctor.findings import Finding, Quota, fail, ok, warn
 
 Found = tuple[Finding, ...]
+_SHOWN = 4
 
 
 def credentials(scope: Scope, project: Project, *, is_local: bool) -> Finding:
@@ -41,6 +48,44 @@ def credentials(scope: Scope, project: Project, *, is_local: bool) -> Finding:
         text = f"{scope.who} is of account {scope.account}; dayfly.toml names {project.account}"
         return fail("credentials", text, f"AWS_PROFILE=<a profile of {project.account}> dayfly doctor")
     return ok("credentials", f"{scope.who}; the account is the one in dayfly.toml")
+
+
+_INSTEAD = {
+    "ec2:Describe*": ("ec2:DescribeInstances", "ec2:DescribeSubnets"),
+    "lambda:*": ("lambda:CreateFunction", "lambda:InvokeFunction", "lambda:PutFunctionConcurrency"),
+    "scheduler:*": ("scheduler:CreateSchedule", "scheduler:CreateScheduleGroup"),
+    "events:*": ("events:PutRule", "events:PutTargets"),
+    "sqs:*": ("sqs:CreateQueue", "sqs:SetQueueAttributes"),
+    "sns:*": ("sns:CreateTopic", "sns:Subscribe"),
+    "logs:*": ("logs:CreateLogGroup", "logs:PutRetentionPolicy"),
+}
+"""IAM simulates actions, not patterns: those that a deploy does first stand for a pattern."""
+
+
+def rights(scope: Scope, project: Project) -> Flow[Found]:
+    """Look up whether the caller may do what a deploy does (core/deployer.py), by IAM's simulation."""
+    needed = deployer(project.name, scope.account, scope.region, project.permissions_boundary)["Statement"]
+    wanted = tuple(each for statement in needed for each in _wanted(statement))
+    found = yield from ask(FindDenied(wanted))
+    count = len({action for each in wanted for action in each.actions})
+    if not found.looked_up:
+        text = "not known: these credentials may not simulate (iam:SimulatePrincipalPolicy)"
+        return (warn("rights", text, "dayfly permissions --deployer   (prints what a deploy needs)"),)
+    if found.denied:
+        text = f"may not {', '.join(found.denied[:_SHOWN])}"
+        if len(found.denied) > _SHOWN:
+            text += f" and {len(found.denied) - _SHOWN} more"
+        return (fail("rights", text, "dayfly permissions --deployer   (prints the policy to ask for)"),)
+    return (ok("rights", f"may deploy ({count} actions looked up)"),)
+
+
+def _wanted(statement: Mapping[str, Any]) -> Iterator[Wanted]:
+    """Yield what a statement allows, one resource at a time; nothing if it has a condition, whose keys a simulation does not know."""
+    if "Condition" in statement:
+        return
+    actions = tuple(real for action in statement["Action"] for real in _INSTEAD.get(action, (action,)))
+    for resource in statement["Resource"]:
+        yield Wanted(actions=actions, resource=resource)
 
 
 def plan(_scope: Scope, project: Project) -> Flow[Found]:

@@ -19,6 +19,7 @@ Found = tuple[Finding, ...]
 Check = Callable[[Scope, Project], Flow[Found]]
 
 _ACCOUNT: tuple[tuple[str, Check], ...] = (
+    ("rights", account.rights),
     ("plan", account.plan),
     ("types", account.types),
     ("limits", account.limits),
