@@ -51,7 +51,7 @@ def test_kill_schedule_alone_ends_the_server(cloud):
         cloud.control("clock", method="DELETE")
     row = cloud.json("retry", started["run"], "--local", code=0)
     assert row["attempt"] == 2
-    cloud.json("cancel", started["run"], "--local")
+    cloud.json("cancel", started["run"], "--now", "--local")
     shown = cloud.client("s3").get_object(
         Bucket="dayfly-killed-000000000000-eu-west-1", Key=f"runs/hung/{started['run'].split('@')[1]}/1/closed.json"
     )
