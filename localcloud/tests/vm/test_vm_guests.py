@@ -232,6 +232,36 @@ def test_panicked_vm_reboots_if_its_kernel_is_told_to(bare: Callable[..., Runnin
     assert instances.shown(ec2, server)["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
 
 
+STORES = r"""
+udevadm settle
+for link in /dev/disk/by-id/nvme-Amazon_EC2_NVMe_Instance_Storage_*; do
+  disk=$(readlink -f "$link")
+  echo "store $boot: $disk of $(blockdev --getsize64 "$disk") holds $(blkid -o value -s TYPE "$disk" || echo nothing)"
+  mkfs.ext4 -q -F -E nodiscard "$disk"
+done
+"""
+
+
+def test_instance_storage_is_empty_after_a_stop(start: Callable[..., Running]) -> None:
+    cloud = start("--guests", "vm", "--max-guests", "1")
+    ec2 = cloud.client("ec2")
+    script = "[ $(cat /var/boots) = 1 ] && shutdown -h now"
+    server = instances.run(ec2, data(STORES, script), InstanceType="c5d.large")
+    (shown,) = ec2.describe_instance_types(InstanceTypes=["c5d.large"])["InstanceTypes"]
+    size = shown["InstanceStorageInfo"]["TotalSizeInGB"] * 10**9
+    instances.wait_for_state(ec2, server, "stopped", BOOT)
+    folder = cloud.directory / "guests" / server
+    assert not list(folder.glob("store*"))
+    ec2.start_instances(InstanceIds=[server])
+    instances.wait_for_output(ec2, server, "store 2", BOOT)
+    output = instances.console(ec2, server)
+    assert f"store 1: /dev/nvme0n2 of {size} holds nothing" in output
+    assert f"store 2: /dev/nvme0n2 of {size} holds nothing" in output
+    ec2.terminate_instances(InstanceIds=[server])
+    instances.wait_for_state(ec2, server, "terminated", BOOT)
+    assert not list(folder.glob("store*"))
+
+
 def test_no_vm_outlives_a_killed_cloud(start: Callable[..., Running]) -> None:
     cloud = start()
     ec2 = cloud.client("ec2")

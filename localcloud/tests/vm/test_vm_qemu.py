@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from localcloud.guests import disks
 from localcloud.guests.guest import Hardware
 from localcloud.guests.sockets import GuestSockets
 from localcloud.guests.vm import qemu, qmp
@@ -23,11 +24,15 @@ FORWARDERS = (("/usr/bin/python3", "-c", "go(1, 2)", "/state dir", "m"), ("carry
 
 
 def line(
-    link: qemu.Link, accelerator: str = "tcg", disk: str = "/state/disk.qcow2", version: str = "7.2.22"
+    link: qemu.Link,
+    accelerator: str = "tcg",
+    disk: str = "/state/disk.qcow2",
+    version: str = "7.2.22",
+    stores: tuple[Path, ...] = (),
 ) -> dict[str, list[str]]:
     """Return QEMU's command line as a mapping of option to values."""
     machine = qemu.Machine(
-        "/usr/bin/qemu", version, Path("/image/vmlinuz"), "root=/dev/x", accelerator, 2, 512, Path(disk), 7
+        "/usr/bin/qemu", version, Path("/image/vmlinuz"), "root=/dev/x", accelerator, 2, 512, Path(disk), 7, stores
     )
     words = qemu.command(machine, "i-0123456789abcdef0", "ip-172-31-0-10", "172.31.0.10", HARDWARE, link)
     assert words[0] == "/usr/bin/qemu"
@@ -69,6 +74,28 @@ def test_without_namespaces_only_metadata_and_cloud_are_reachable() -> None:
 )
 def test_link_local_address_is_never_a_reserved_one(address: str, own: str) -> None:
     assert qemu.link_local(address) == own
+
+
+def test_instance_storage_is_beside_the_root_volume(tmp_path: Path) -> None:
+    paths = disks.stores(tmp_path, (118, 237))
+    assert [path.stat().st_size for path in paths] == [118_000_000_000, 237_000_000_000]
+    assert sum(path.stat().st_blocks for path in paths) == 0
+    paths[0].write_bytes(b"kept")
+    assert disks.stores(tmp_path, (118, 237))[0].read_bytes() == b"kept"
+    answer = line(qemu.Link(1), stores=tuple(paths))
+    assert [word.split(",")[0] for word in answer["-drive"][1:]] == [f"file={path}" for path in paths]
+    devices = [word for word in answer["-device"] if word.startswith("nvme")]
+    assert devices[0].startswith("nvme,id=nvme,drive=root,")
+    assert devices[1:] == ["nvme-ns,drive=store0,bus=nvme,nsid=2", "nvme-ns,drive=store1,bus=nvme,nsid=3"]
+    disks.remove_stores(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_command_line_of_the_kernel_fits() -> None:
+    longest = qemu.kernel_command_line("root=/dev/nvme0n1 rw console=ttyS0", 65535, grow=True, has_stores=True)
+    # Linux on x86 cuts a longer one off.
+    assert len(longest) < 2048
+    assert "Instance_Storage" not in qemu.kernel_command_line("root=/dev/nvme0n1", 65535, grow=True)
 
 
 def test_firmware_identifies_as_ec2() -> None:

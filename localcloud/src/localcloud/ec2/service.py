@@ -177,6 +177,7 @@ class Ec2:
             disk=instance.volume.size,
             mac=instance.mac,
             cidr=self._network.subnet(region, instance.subnet).cidr,
+            stores=instance_type.stores,
             domain=rendering.private_name(region, instance).partition(".")[2],
         )
 

@@ -28,7 +28,7 @@ from localcloud.ec2.records import (
     RegionRecords,
 )
 from localcloud.guests.console import Console
-from localcloud.guests.disks import remove_disk
+from localcloud.guests.disks import remove_disk, remove_stores
 from localcloud.guests.guest import (
     BUTTON,
     CRASH,
@@ -349,6 +349,7 @@ class GuestSupervisor:
         """Bring an instance without a guest to its final state, and start a waiting one."""
         if instance.state == STOPPING:
             instance.state = STOPPED
+            remove_stores(self._directory / instance.id)
         elif instance.state not in (TERMINATED, STOPPED):
             self._terminate(instance, instance.reason_code, instance.reason)
         self._save(instance)

@@ -59,6 +59,12 @@ class InstanceType:
         """The markets in which it can be bought, such as "spot"."""
         return tuple(self.document["SupportedUsageClasses"])
 
+    @property
+    def stores(self) -> tuple[int, ...]:
+        """The size in GB of each disk of the instance storage."""
+        storage = self.document.get("InstanceStorageInfo") or {}
+        return tuple(disk["SizeInGB"] for disk in storage.get("Disks", ()) for _ in range(disk["Count"]))
+
     @cached_property
     def dollars(self) -> float:
         """Dollars per hour on demand (illustrative)."""

@@ -27,7 +27,10 @@ PROCESS, VM = "process", "vm"
 
 @dataclass(frozen=True)
 class Hardware:
-    """The hardware of an instance: `memory` in MiB, `disk` in GiB, `volume` the root volume's id, `cidr` of its subnet."""
+    """The hardware of an instance: `memory` in MiB, `disk` in GiB, `volume` the root volume's id, `cidr` of its subnet.
+
+    `stores`: the size in GB of each disk of the instance storage; only VM guests have them.
+    """
 
     instance_type: str
     cpus: int
@@ -37,6 +40,7 @@ class Hardware:
     mac: str
     cidr: str
     domain: str
+    stores: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

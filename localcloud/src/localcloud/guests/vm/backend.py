@@ -15,7 +15,7 @@ from typing import Any
 from localcloud.errors import CloudError
 from localcloud.guests.child import python_command, succeeds
 from localcloud.guests.console import Console
-from localcloud.guests.disks import PROCESS_DISK, VM_DISK
+from localcloud.guests.disks import PROCESS_DISK, VM_DISK, stores
 from localcloud.guests.guest import VM, BootPlan, Events, Hardware
 from localcloud.guests.sockets import ENDPOINT, METADATA, GuestSockets, ServeMetadata
 from localcloud.guests.vm import accelerator, image, qemu
@@ -111,7 +111,7 @@ class VmBackend:
             kernel = base.parent / image.KERNEL
         cpus, memory = self.capacity.allot(hardware, self.accelerator.name, self.max_guests)
         grow = hardware.disk * _GIB > self._least_disk
-        kernel_line = qemu.kernel_command_line(image.KERNEL_ARGUMENTS, self.port, grow)
+        kernel_line = qemu.kernel_command_line(image.KERNEL_ARGUMENTS, self.port, grow, bool(hardware.stores))
 
         def launch_plan(stream: int) -> dict[str, Any]:
             machine = qemu.Machine(
@@ -124,6 +124,7 @@ class VmBackend:
                 memory=memory,
                 disk=plan.directory / VM_DISK,
                 stream=stream,
+                stores=tuple(stores(plan.directory, hardware.stores)),
             )
             command = qemu.command(machine, plan.instance, plan.hostname, plan.address, hardware, link)
             return {"private": not link.forwarders, "port": self.port, "command": command}

@@ -72,7 +72,10 @@ class Link:
 
 @dataclass(frozen=True)
 class Machine:
-    """A virtual machine to start. `version` is QEMU's; `stream` is the descriptor of its monitor; `memory` in MiB."""
+    """A virtual machine to start. `version` is QEMU's; `stream` is the descriptor of its monitor; `memory` in MiB.
+
+    `stores`: the disks of the instance storage.
+    """
 
     program: str
     version: str
@@ -83,6 +86,7 @@ class Machine:
     memory: int
     disk: Path
     stream: int
+    stores: tuple[Path, ...] = ()
 
 
 def command(machine: Machine, instance: str, hostname: str, address: str, hardware: Hardware, link: Link) -> list[str]:
@@ -105,7 +109,8 @@ def command(machine: Machine, instance: str, hostname: str, address: str, hardwa
         *("-append", machine.kernel_line),
         # The disk need not survive a power cut of this machine, the only thing that a flush would protect it from.
         *("-drive", f"file={_escape(str(machine.disk))},format=qcow2,if=none,id=root,cache=unsafe,discard=unmap"),
-        *("-device", f"nvme,drive=root,serial={_escape(hardware.volume.replace('-', ''))}"),
+        *("-device", f"nvme,id=nvme,drive=root,serial={_escape(hardware.volume.replace('-', ''))}"),
+        *_stores(machine.stores),
         *("-netdev", netdev(hostname, address, hardware, link)),
         *("-device", f"virtio-net-pci,netdev=net,mac={hardware.mac},romfile="),
         *("-device", "virtio-rng-pci"),
@@ -156,20 +161,30 @@ def link_local(address: str) -> str:
     return found
 
 
-def kernel_command_line(image_arguments: str, endpoint_port: int, grow: bool) -> str:
+_STORE_RULE = (
+    r"SUBSYSTEM==\042block\042, ENV{DEVTYPE}==\042disk\042, KERNEL==\042nvme0n*\042, KERNEL!=\042nvme0n1\042, "
+    r"SYMLINK+=\042disk/by-id/nvme-Amazon_EC2_NVMe_Instance_Storage_AWS%%n\042\n"
+)
+"""A rule for udev, as printf's format: disks of the instance storage have the name that they have on EC2."""
+
+
+def kernel_command_line(image_arguments: str, endpoint_port: int, grow: bool, has_stores: bool = False) -> str:
     """Return the guest kernel's command line: the image's own, the endpoint's URL for all programs, and a first program.
 
     In a VM 127.0.0.1 is the guest, so programs get the endpoint at an address of its own. A URL that was signed outside is
     valid only for 127.0.0.1, though, so the first program, a shell, installs a systemd socket there, which
     systemd-socket-proxyd forwards when it is first used. Both units have no default dependencies, because a boothook runs
     before sysinit.target and must not wait for it. With `grow` the shell first grows the file system to its disk, as
-    cloud-init does on EC2.
+    cloud-init does on EC2. `has_stores`: the guest has instance storage, whose disks get the names that they have on EC2.
     """
     socket = f"[Unit]\\nDefaultDependencies=no\\n[Socket]\\nListenStream=127.0.0.1:{endpoint_port}\\n"
     service = (
         "[Unit]\\nDefaultDependencies=no\\n[Service]\\n"
         f"ExecStart=/usr/lib/systemd/systemd-socket-proxyd {ENDPOINT}:{endpoint_port}\\n"
     )
+    naming = []
+    if has_stores:
+        naming = ["mkdir -p /run/udev/rules.d", f"printf '{_STORE_RULE}' >/run/udev/rules.d/61-instance-storage.rules"]
     steps = [
         "mount -t tmpfs -o mode=755,size=20%,nosuid,nodev tmpfs /run",
         "cd /run",
@@ -178,6 +193,7 @@ def kernel_command_line(image_arguments: str, endpoint_port: int, grow: bool) ->
         f"printf '{socket}' >localcloud-endpoint.socket",
         f"printf '{service}' >localcloud-endpoint.service",
         "ln -s ../localcloud-endpoint.socket sockets.target.wants/",
+        *naming,
         "cd /",
         "exec /sbin/init",
     ]
@@ -191,6 +207,19 @@ def kernel_command_line(image_arguments: str, endpoint_port: int, grow: bool) ->
         ]
     environment = f"systemd.setenv=AWS_ENDPOINT_URL=http://{ENDPOINT}:{endpoint_port}"
     return f'{image_arguments} {environment} init=/bin/sh -- -c "{"; ".join(steps)}"'
+
+
+def _stores(paths: Sequence[Path]) -> list[str]:
+    """Return the options for the instance storage.
+
+    Its disks are further namespaces of the root volume's controller, because the kernel numbers controllers in the order in
+    which it finds them, and the root must be nvme0n1.
+    """
+    found: list[str] = []
+    for number, path in enumerate(paths):
+        drive = f"file={_escape(str(path))},format=raw,if=none,id=store{number},cache=unsafe,discard=unmap"
+        found += ["-drive", drive, "-device", f"nvme-ns,drive=store{number},bus=nvme,nsid={number + 2}"]
+    return found
 
 
 def _accelerator(machine: Machine) -> str:
