@@ -65,7 +65,9 @@ def _add_rule(address: str) -> str:
     family = "-4"
     if ":" in address:
         family = "-6"
-    rule = ["ip", family, "rule", "add", "priority", "100", "to", address, "uidrange", _USERS, "prohibit"]
+    which = ["priority", "100", "to", address, "uidrange", _USERS]
+    # A rule of the kernel's: systemd-networkd removes all others when it restarts, as it does when a package upgrade restarts it.
+    rule = ["ip", family, "rule", "add", *which, "protocol", "kernel", "prohibit"]
     try:
         done = subprocess.run(
             rule, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30
