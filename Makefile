@@ -2,7 +2,7 @@
 # it needs.
 # Tests run by file, in as many processes as there are cores (four at most); tests/conftest.py gives the order.
 PARALLEL = -n auto --maxprocesses=4 --dist loadgroup --no-loadscope-reorder
-.PHONY: setup demo test lint check acceptance acceptance-kills conformance calls doctor-faults bench worlds planted lock format figures dead-code
+.PHONY: setup demo test lint check acceptance acceptance-kills conformance permissions-proof calls doctor-faults bench worlds planted lock format figures dead-code
 
 setup:
 	@scripts/setup
@@ -14,6 +14,7 @@ demo: setup
 
 test: setup
 	@scripts/setup-vm
+	@scripts/setup-proof
 	@.venv/bin/python -m pytest -q $(PARALLEL)
 
 lint: setup
@@ -34,6 +35,11 @@ acceptance-kills: setup
 # Ask the local cloud for what AWS documents, and write localcloud/docs/conformance.md
 conformance: setup
 	@.venv/bin/python localcloud/scripts/conformance
+
+# Judge the rendered policies by a public evaluator of IAM's rules: every call that dayfly makes, and every attack
+permissions-proof: setup
+	@scripts/setup-proof --required
+	@PYTHONPATH=tests .venv/bin/python -m proof
 
 # Count the requests to AWS of a launch, a retry and a sweep; fails above the limits
 calls: setup

@@ -61,6 +61,8 @@ def _value(value: Any, template: Mapping[str, Any]) -> Any:
             return f"{attribute} of {logical}"
         case {"Fn::FindInMap": [table, row, name]}:
             return template["Mappings"][table][row][name]
+        case {"Ref": name} if template["Resources"].get(name, {}).get("Type") == "AWS::SNS::Topic":
+            return arn(name, template)
         case {"Ref": name}:
             return PSEUDO.get(name, name)
     return {key: _value(each, template) for key, each in value.items()}

@@ -110,8 +110,6 @@ def _of_roles(place: _Place, boundary: str | None) -> list[Statement]:
             f"{iam}:policy/*",
             "arn:aws:iam::aws:policy/*",
         ),
-        _allow("see whether the account has AWS's role for spot", "iam", "ListRoles", "*"),
-        _allow("look up what she may do herself", "iam", "GetRole SimulatePrincipalPolicy", "*"),
         _allow(
             "make AWS's role for spot, once in an account",
             "iam",
@@ -136,8 +134,6 @@ def _of_ec2(place: _Place) -> list[Statement]:
         _allow("make launch templates", "ec2", _TEMPLATES, made[0]),
         _allow("make the servers' security group", "ec2", _GROUPS, made[1], *changed),
         _allow("tag them", "ec2", "CreateTags DeleteTags", *made),
-        _allow("see what the account's quotas are", "servicequotas", "GetAWSDefaultServiceQuota GetServiceQuota", "*"),
-        _allow("see whether the account is on the free plan", "freetier", "GetAccountPlanState", "*"),
     ]
 
 
@@ -150,17 +146,26 @@ def _of_others(place: _Place) -> list[Statement]:
         ("make the rule for the ends of servers", "events", f"rule/{stack}-*"),
         ("make the queue of dead letters", "sqs", f"{stack}-*"),
         ("make the topic", "sns", stack),
+        ("make the key that signs webhooks", "ssm", f"parameter{names.notify_key(place.project)}"),
         ("make the functions' logs", "logs", f"log-group:/dayfly/{place.project}/*"),
     )
     alarms = "DeleteAlarms ListTagsForResource PutMetricAlarm TagResource UntagResource"
     return [
         *(_allow(why, service, "*", place.arn(service, resource)) for why, service, resource in own),
         _allow("make the alarms", "cloudwatch", alarms, place.arn("cloudwatch", f"alarm:{stack}-*")),
-        _allow("see alarms", "cloudwatch", "DescribeAlarms", "*"),
-        _allow("see who hears of failures", "sns", "ListSubscriptions", "*"),
-        _allow("list schedules", "scheduler", "ListSchedules", "*"),
-        _allow("find log groups", "logs", "DescribeLogGroups", "*"),
+        _look(),
     ]
+
+
+def _look() -> Statement:
+    """Return what `doctor` and the other commands look at, which AWS cannot limit to a project."""
+    found = _allow("see alarms, schedules, subscriptions, quotas and AWS's roles", "cloudwatch", "DescribeAlarms", "*")
+    found["Action"] += [
+        *("freetier:GetAccountPlanState", "iam:GetRole", "iam:ListRoles", "iam:SimulatePrincipalPolicy"),
+        *("logs:DescribeLogGroups", "scheduler:ListSchedules"),
+        *("servicequotas:GetAWSDefaultServiceQuota", "servicequotas:GetServiceQuota", "sns:ListSubscriptions"),
+    ]
+    return found
 
 
 def _allow(

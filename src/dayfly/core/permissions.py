@@ -149,7 +149,7 @@ def _walk_runs(project: str, bucket: str) -> list[Statement]:
         ),
         _allow(["s3:ListBucket"], [_bucket(bucket)], why="list the keys of the project's bucket"),
         _allow(
-            ["ec2:DescribeInstances", "ec2:DescribeFleets", "ec2:DescribeFleetInstances"],
+            ["ec2:DescribeInstances", "ec2:DescribeFleets"],
             ["*"],
             why="see servers and fleets; EC2 cannot limit that to some",
         ),

@@ -1,0 +1,1 @@
+"""The proof of the permissions: rendered policies, judged by a public evaluator of IAM's rules. `make permissions-proof` prints it."""
