@@ -15,4 +15,5 @@ def test_one_walk_repeats_few_steps_that_act_on_ec2():
         State.MUST_END: 1,
         State.NOT_SHOWN: 1,
         State.NEEDS_NOTIFICATION: 1,
+        State.NEEDS_RESULTS: 1,
     }

@@ -1,4 +1,4 @@
-"""Runs about which people are told, for the test of the table of states."""
+"""Runs about which people are told, and whose results are copied, for the test of the table of states."""
 
 from __future__ import annotations
 
@@ -72,7 +72,46 @@ def retried_beside_the_next_tick_before_anybody_is_told(seen: Transitions) -> No
     retry(cloud)
 
 
+def result_is_copied(seen: Transitions) -> None:
+    for overlap in ("skip", "allow"):
+        for answers in (True, False):
+            cloud = seen.watch(cloud_with(version(overlap=overlap, results="s3://acme/lake/"), denied={"acme"}))
+            tick(cloud)
+            cloud.run_agent(next(iter(cloud.servers)))
+            sweep(cloud)
+            if answers:
+                cloud.denied.clear()
+                cloud.kill_schedules.clear()
+                cloud.answer(calls.Now())
+            sweep(cloud)
+            retry(cloud)
+
+
+def result_is_copied_after_a_recovery(seen: Transitions) -> None:
+    cloud = seen.watch(cloud_with(version(results="s3://acme/lake/"), down={HOOK: "it answered 503"}))
+    tick(cloud)
+    cloud.run_agent(next(iter(cloud.servers)), exit_code=3)
+    sweep(cloud, notify=(HOOK,))
+    retry(cloud)
+    cloud.run_agent(list(cloud.servers)[-1])
+    cloud.run(walk(RUN, acting_as("cli:ben")))
+    sweep(cloud, notify=(HOOK,))
+
+
+def result_is_copied_before_the_slot_is_given_away(seen: Transitions) -> None:
+    cloud = seen.watch(cloud_with(version(results="s3://acme/lake/"), denied={"acme"}))
+    tick(cloud)
+    cloud.run_agent(next(iter(cloud.servers)))
+    sweep(cloud)
+    cloud.objects[names.slot_key("pi")] = encode(Slot(holder=str(RUN), attempt=0, at=cloud.now))
+    cloud.answer(calls.Now())
+    sweep(cloud)
+
+
 SCENARIOS_OF_TELLING = (
+    result_is_copied,
+    result_is_copied_after_a_recovery,
+    result_is_copied_before_the_slot_is_given_away,
     failed_run_is_told_at_the_second_try,
     sweep_is_cut_off_after_it_told,
     untold_run_is_given_the_slot,

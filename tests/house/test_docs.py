@@ -108,6 +108,8 @@ def test_objects_in_the_bucket_are_documented():
         "receipt",
         "telling",
         "told",
+        "publishing",
+        "published",
     )
     found = [names.attempt_key(run, 7, part) for part in parts[1:]]
     found += [names.backfill_key(run), names.paused_key("JOB")]

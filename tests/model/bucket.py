@@ -10,15 +10,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from dayfly.errors import RightsError
 from dayfly.flows import calls
 
 
 @dataclass
 class ModelBucket:
-    """The objects of the project's bucket. `written`: when a stored file was written; one without an entry was long ago."""
+    """The objects of the project's bucket, and those of others.
+
+    `written`: when a stored file was written; one without an entry was long ago.
+    """
 
     objects: dict[str, bytes] = field(default_factory=dict)
     written: dict[str, datetime] = field(default_factory=dict)
+    foreign: dict[str, dict[str, bytes]] = field(default_factory=dict)  # other buckets
+    denied: set[str] = field(default_factory=set)  # buckets that refuse every request
 
     def etag(self, key: str) -> str:
         return hashlib.md5(self.objects[key]).hexdigest()
@@ -26,20 +32,36 @@ class ModelBucket:
     def json(self, key: str) -> dict[str, Any]:
         return json.loads(self.objects[key])
 
+    def place(self, bucket: str) -> dict[str, bytes]:
+        """Return the objects of a bucket; empty for the project's own."""
+        if bucket in self.denied:
+            raise RightsError(f"AccessDenied: no rights in {bucket}")
+        return self.foreign.setdefault(bucket, {}) if bucket else self.objects
+
     def get(self, call: calls.Get) -> calls.Stored | calls.TooLarge | None:
-        if call.key not in self.objects:
+        objects = self.place(call.bucket)
+        if call.key not in objects:
+            if call.bucket:
+                raise RightsError("AccessDenied: who may not list a bucket is not told that there is no such key")
             return None
-        body, etag = self.objects[call.key], self.etag(call.key)
+        body = objects[call.key]
+        etag = hashlib.md5(body).hexdigest()
         return calls.Stored(body, etag) if len(body) <= call.most else calls.TooLarge(etag)
 
     def put_new(self, call: calls.PutNew) -> bool:
-        return self.objects.setdefault(call.key, call.body) == call.body
+        return self.place(call.bucket).setdefault(call.key, call.body) == call.body
 
     def put_match(self, call: calls.PutMatch) -> bool:
-        if call.key not in self.objects or self.etag(call.key) != call.etag:
-            return self.objects.get(call.key) == call.body
-        self.objects[call.key] = call.body
+        objects = self.place(call.bucket)
+        if call.key not in objects or hashlib.md5(objects[call.key]).hexdigest() != call.etag:
+            return objects.get(call.key) == call.body
+        objects[call.key] = call.body
         return True
+
+    def copy(self, call: calls.Copy) -> None:
+        for one in call.copies:
+            assert len(self.objects[one.source]) == one.size
+            self.place(call.bucket)[one.to] = self.objects[one.source]
 
     def put(self, call: calls.Put) -> None:
         self.objects[call.key] = call.body

@@ -48,6 +48,7 @@ ANSWERS = {
     calls.ListOlder: "list_older",
     calls.ListSizes: "list_sizes",
     calls.SignGet: "sign_get",
+    calls.Copy: "copy",
     calls.CreateFleet: "create_fleet",
     calls.FleetServers: "fleet_servers",
     calls.ListServers: "shown_servers",

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -88,6 +89,8 @@ class Invariants:
             self.ever_paused.add(last)
         if folder == "latest":
             self.latest_moves_forward_whole(before, after)
+        if folder == "results" and last == "manifest.json":
+            self.results_are_whole_behind_their_manifest(before, after)
         if folder == "done" and after is not None:
             self.a_marker_says_what_the_records_say(names.done_name(key))
         if folder == "heartbeat.json":
@@ -267,6 +270,17 @@ class Invariants:
         if old:
             forward = (run.tick, new["attempt"]) > (names.run_name(old["run"]).tick, old["attempt"])
             need(forward, f"5: `latest` moved from {old['run']} back to {run}")
+
+    def results_are_whole_behind_their_manifest(self, before: bytes | None, after: bytes | None) -> None:
+        if after is None:
+            return
+        new = _json(after)
+        for file in new["files"]:
+            body = self.cloud.objects.get(file["key"], b"")
+            need(hashlib.sha256(body).hexdigest() == file["sha256"], f"5: a manifest names {file['key']}, half visible")
+        if before is not None:
+            old = _json(before)
+            need((new["tick"], new["attempt"]) >= (old["tick"], old["attempt"]), "5: the newest result moved back")
 
     def only_old_runs_that_are_over_are_removed(self, run: names.RunName) -> None:
         """Nothing removes what `latest` points to, nor a run that may be alive, nor one younger than `keep`."""

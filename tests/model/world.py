@@ -88,6 +88,7 @@ class World:
             "overlap": self.chance.choice(["skip", "skip", "allow"]),
             "market": self.chance.choice(["on-demand", "spot", "spot-first"]),
             "start_within_s": self.chance.choice([60, 600, 3600]),
+            "results": self.chance.choice([None, "project"]),
             "time_limit_s": self.chance.choice([60, 60, 4 * 3600]),
         }
         return JobHistory(name, settings)

@@ -334,3 +334,15 @@ def test_address_that_cannot_be_told_is_refused(address: str, message: str) -> N
 def test_receiver_on_this_machine_may_be_plain_http() -> None:
     text = f'notify = ["http://127.0.0.1:8000/x", "https://hooks.example:8443/x?y=1"]\n{LEAST}'
     assert read(text).notify == ("http://127.0.0.1:8000/x", "https://hooks.example:8443/x?y=1")
+
+
+@pytest.mark.parametrize(
+    "value", ["results/", "s3://", "s3://acme-lake/*", "s3://dayfly-lake-123456789012-eu-west-1/x/"]
+)
+def test_place_of_results_that_cannot_be_is_refused(value: str) -> None:
+    assert only(with_job_key(f'results = "{value}"')).path == "jobs.pi.results"
+
+
+@pytest.mark.parametrize("value", ["project", "s3://acme-lake/ingest/", "s3://acme-lake"])
+def test_place_of_results_is_the_project_or_another_bucket(value: str) -> None:
+    assert read(with_job_key(f'results = "{value}"')).jobs["pi"].results == value

@@ -216,14 +216,22 @@ def test_newest_good_run_is_the_one_latest_names():
     assert cloud.run(newest_good("pi")).tick == TICK
 
 
-def test_good_run_by_hand_is_only_named_in_the_hint():
+def test_newest_good_run_may_be_one_by_hand():
+    cloud = deployed(since=TICK)
+    whole_run(cloud)
+    cloud.pass_time(100)
+    launched = cloud.run(launch(LaunchNow(job="pi", request="by hand"), acting_as("launcher")))
+    cloud.run_agent(list(cloud.servers)[-1])
+    sweep(cloud)
+    assert cloud.run(newest_good("pi")) == launched.facts.run
+
+
+def test_newest_good_run_by_hand_is_found_without_latest():
     cloud = deployed(since=TICK)
     launched = cloud.run(launch(LaunchNow(job="pi", request="by hand"), acting_as("launcher")))
     cloud.run_agent(next(iter(cloud.servers)))
     sweep(cloud)
-    with pytest.raises(NotFoundError, match="no scheduled run of pi has succeeded yet") as refused:
-        cloud.run(newest_good("pi"))
-    assert f"dayfly fetch {launched.facts.run}" in refused.value.hint
+    assert cloud.run(newest_good("pi")) == launched.facts.run
     assert table(cloud).splitlines()[1].endswith("by hand")
 
 

@@ -243,3 +243,13 @@ def test_most_addresses_fit_into_the_sweepers_environment():
     given = replace(GIVEN, notify=Receivers(addresses=longest))
     text = json.dumps(template.build(given)["Resources"]["Sweeper"]["Properties"]["Environment"]["Variables"])
     assert len(text) < 3500  # Lambda takes 4 KB
+
+
+def test_sweeper_copies_results_only_to_the_places_that_jobs_name():
+    given = replace(GIVEN, results=("project", "s3://acme-lake/ingest"))
+    [copying] = [each for each in role("SweeperRole", given) if "s3:AbortMultipartUpload" in each["Action"]]
+    assert [resource["Fn::Sub"].partition(":::")[2] for resource in copying["Resource"]] == [
+        f"{GIVEN.bucket}/results/*",
+        "acme-lake/ingest/*",
+    ]
+    assert not [each for each in role("SweeperRole") if "s3:AbortMultipartUpload" in each["Action"]]

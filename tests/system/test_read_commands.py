@@ -83,10 +83,10 @@ def test_fetch_discards_a_file_with_another_hash(project):
     assert not (project.path / "fresh").exists()
 
 
-def test_fetch_job_without_latest_names_the_run_by_hand(project):
-    done = project.dayfly("fetch", "good", "--local")
-    assert done.returncode == 4
-    assert f"dayfly fetch {project.good} --local" in done.stderr
+def test_fetch_of_a_job_takes_its_newest_good_run_and_says_which(project):
+    done = project.dayfly("fetch", "good", "--to", "newest", "--local")
+    assert done.returncode == 0
+    assert f"{project.good}, the newest successful run of good, by hand" in done.stdout
 
 
 def test_logs_prints_the_exact_bytes_of_a_failed_run(project):

@@ -15,18 +15,23 @@ from dayfly.cli.options import json_option, local_option
 from dayfly.core import names
 from dayfly.core.facts import Attempt, Facts, NoAttempt
 from dayfly.core.model import Project
-from dayfly.core.reasons import Outcome
+from dayfly.core.reasons import Outcome, Source
 from dayfly.core.records import Closed, Ended, Output
 from dayfly.errors import FileError, NotFoundError
 from dayfly.flows.gather import gather
 from dayfly.project import formatting
-from dayfly.project.runs import references, results
+from dayfly.project.runs import references, results, state
 from dayfly.project.runs.details import out_prefix
 from dayfly.project.runs.find import newest_good
 from dayfly.project.runs.reasons import outcome_words
 from dayfly.project.runs.references import unique_name
 from dayfly.project.screens.outcome import outcome_of
 
+_STARTED: Mapping[Source | None, str] = {
+    Source.SCHEDULE: ", by its schedule",
+    Source.HAND: ", by hand",
+    Source.BACKFILL: ", a tick that was run later",
+}
 _FILES_LISTED = 20
 _FILES_ANNOUNCED = 100
 """If there are at most this many files, the path of each is printed before its download."""
@@ -45,9 +50,10 @@ def fetch_command(run_name: str, to: Path | None, use_local: bool, as_json: bool
     where = deployed_target(project, use_local=use_local, as_json=as_json)
     with local_hints(use_local=use_local):
         run, chosen = _run_to_fetch(where, project, run_name)
-    if chosen and not as_json:
-        output.line(output.labelled("run", f"{run}, the newest successful run of {run.job}"))
     facts = where.interpreter(project.name).run(gather(run))
+    if chosen and not as_json:
+        started = _STARTED.get(state.source(facts), "")
+        output.line(output.labelled("run", f"{run}, the newest successful run of {run.job}{started}"))
     attempt = _attempt_with_files(facts)
     end = outcome_of(facts, local=use_local)
     show = formatting.dayfly("show", unique_name(run), local=use_local)

@@ -11,7 +11,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from dayfly.cloud import bucket, discovery, fleet, functions, inspection, kills, notices, objects, schedules, stack
+from dayfly.cloud import (
+    bucket,
+    copying,
+    discovery,
+    fleet,
+    functions,
+    inspection,
+    kills,
+    notices,
+    objects,
+    schedules,
+    stack,
+)
 from dayfly.cloud.clients import ERRORS, raise_translated
 from dayfly.cloud.context import Context
 from dayfly.errors import DayflyError
@@ -52,6 +64,7 @@ ANSWERS: dict[type[calls.Call[Any]], Callable[[Context, Any], Any]] = {
     calls.ListOlder: objects.list_older,
     calls.ListSizes: objects.list_sizes,
     calls.SignGet: objects.sign_get,
+    calls.Copy: copying.copy,
     calls.CreateFleet: fleet.create,
     calls.FleetServers: fleet.fleet_servers,
     calls.ListServers: fleet.servers,

@@ -23,7 +23,7 @@ _BATCH = 1000
 def get(context: Context, call: calls.Get) -> calls.Stored | calls.TooLarge | None:
     """Return an object, or None if it does not exist. Its size is known before its body is read into memory."""
     try:
-        found = _s3(context).get_object(Bucket=context.bucket, Key=call.key)
+        found = _s3(context).get_object(Bucket=call.bucket or context.bucket, Key=call.key)
     except ClientError as error:
         if code_of(error) in ("NoSuchKey", "404"):
             return None
@@ -37,12 +37,12 @@ def get(context: Context, call: calls.Get) -> calls.Stored | calls.TooLarge | No
 
 def put_new(context: Context, call: calls.PutNew) -> bool:
     """Write an object if there is none with this key. Returns whether it is written, by this call or by its lost first try."""
-    return _put_if(context, call.key, call.body, {"IfNoneMatch": "*"})
+    return _put_if(context, call, {"IfNoneMatch": "*"})
 
 
 def put_match(context: Context, call: calls.PutMatch) -> bool:
     """Replace an object if it still has this etag. Returns whether it is replaced."""
-    return _put_if(context, call.key, call.body, {"IfMatch": f'"{call.etag}"'})
+    return _put_if(context, call, {"IfMatch": f'"{call.etag}"'})
 
 
 def put(context: Context, call: calls.Put) -> None:
@@ -121,18 +121,19 @@ def delete_batch(context: Context, keys: tuple[str, ...]) -> None:
         )
 
 
-def _put_if(context: Context, key: str, body: bytes, condition: dict[str, str]) -> bool:
-    if _written(context, key, body, condition):
+def _put_if(context: Context, call: calls.PutNew | calls.PutMatch, condition: dict[str, str]) -> bool:
+    if _written(context, call, condition):
         return True
     # botocore repeats a request whose answer was lost, so the 412 may be caused by this write's own first try.
-    stored = get(context, calls.Get(key))
-    return isinstance(stored, calls.Stored) and stored.body == body
+    stored = get(context, calls.Get(call.key, bucket=call.bucket))
+    return isinstance(stored, calls.Stored) and stored.body == call.body
 
 
-def _written(context: Context, key: str, body: bytes, condition: dict[str, str]) -> bool:
+def _written(context: Context, call: calls.PutNew | calls.PutMatch, condition: dict[str, str]) -> bool:
+    bucket = call.bucket or context.bucket
     for attempt in range(CONFLICT_TRIES):
         try:
-            _s3(context).put_object(Bucket=context.bucket, Key=key, Body=body, **condition)
+            _s3(context).put_object(Bucket=bucket, Key=call.key, Body=call.body, **condition)
         except ClientError as error:
             if code_of(error) in ("PreconditionFailed", "NoSuchKey") or status_of(error) == 412:
                 return False
@@ -141,7 +142,7 @@ def _written(context: Context, key: str, body: bytes, condition: dict[str, str])
             time.sleep(0.05 * 2**attempt)
         else:
             return True
-    raise Unclear(f"{key}: {CONFLICT_TRIES} writes in a row met another writer", hint="repeat the command")
+    raise Unclear(f"{call.key}: {CONFLICT_TRIES} writes in a row met another writer", hint="repeat the command")
 
 
 def _s3(context: Context) -> Any:

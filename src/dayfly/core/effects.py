@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from dayfly.core import notification, receipt, step, ticks
+from dayfly.core import notification, publication, receipt, step, ticks
 from dayfly.core.facts import Attempt, Facts, NotStored, Unreadable, WithEtag
 from dayfly.core.intervals import NORMAL, Intervals
 from dayfly.core.model import Deployed
@@ -107,6 +107,15 @@ def finish(facts: Facts, attempt: int, outcome: str, reason: str, now: datetime,
     match notification.due(facts, outcome, now, intervals):
         case Notice() as notice:
             return step.Tell(notice=notice, reason=f"nobody was told: {notice}", attempt=attempt)
+    match publication.wanted(facts), facts.attempt:
+        case str(results), Attempt() as newest if results:
+            return step.Publish(
+                results=results,
+                publishing=newest,
+                prefix=outputs_prefix(facts, newest),
+                reason=f"results = {results}",
+                attempt=attempt,
+            )
     disarmable = tuple(server for each in facts.attempts for server in _to_disarm(each))
     if disarmable:
         return step.Disarm(servers=disarmable, reason=f"{disarmable[0]} is gone", attempt=attempt)

@@ -293,14 +293,14 @@ class Facts:
     done: tuple[names.DoneName, ...] = ()
     telling: WithEtag[Telling] | WithEtag[Unreadable] | NotStored = NOT_STORED
     told: bool = False
+    published: bool = False
     trouble: WithEtag[Trouble] | WithEtag[Unreadable] | NotStored = NOT_STORED
 
     @property
     def attempt(self) -> Attempt | NoAttempt:
         """Return the newest attempt."""
-        if not self.attempts:
-            return NoAttempt()
-        return self.attempts[-1]
+        every: tuple[Attempt | NoAttempt, ...] = (NoAttempt(), *self.attempts)
+        return every[-1]
 
     def with_newest(self, **changes: Any) -> Facts:
         """Return these facts with other values of the newest attempt's fields."""

@@ -109,6 +109,7 @@ class Job:
     policy: Mapping[str, Any] | None = added(None)
     disk_throughput: int | None = added(None)
     disk_iops: int | None = added(None)
+    results: str | None = added(None)
 
     @property
     def lifetime_s(self) -> int:
@@ -134,6 +135,11 @@ class Project:
     networks: Mapping[str, Network]
     jobs: Mapping[str, Job]
     notify: tuple[str, ...] = ()
+
+
+def results_of(project: Project) -> tuple[str, ...]:
+    """Return the values of `results` of all jobs, each once."""
+    return tuple(sorted({job.results for job in project.jobs.values() if job.results}))
 
 
 @dataclass(frozen=True, kw_only=True)

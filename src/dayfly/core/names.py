@@ -148,6 +148,7 @@ DONE = "done/"
 SLOTS = "slots/"
 PAUSED = "paused/"
 TROUBLE = "trouble/"
+RESULTS = "results/"
 HEARTBEAT = "heartbeat.json"
 _OUTPUT = "output/"
 REQUESTS = "requests/"
@@ -191,6 +192,11 @@ def latest_key(job: str) -> str:
 
 def trouble_key(job: str) -> str:
     return f"{TROUBLE}{job}.json"
+
+
+def results_prefix(job: str) -> str:
+    """Return where the results of a job stand for others, in the project's own bucket."""
+    return f"{RESULTS}{job}/"
 
 
 def run_prefix(run: RunName) -> str:

@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dayfly.core import names
+from dayfly.core import names, publication
 from dayfly.core.permission_sets import NOTHING, SECRETS_MANAGER, SSM, PermissionSet, Place, jobs_read, secret_name
 
 Document = dict[str, Any]
@@ -48,12 +48,17 @@ def launcher(project: str, bucket: str, references: Mapping[str, Any], owners: S
     )
 
 
-_SWEPT = ("out", "runs", "done", "go", "requests", "trouble")
+_SWEPT = ("out", "runs", "done", "go", "requests", "trouble", "results")
 _STORED = ("bundles", "agents", "functions")
 
 
-def sweeper(project: str, bucket: str, references: Mapping[str, Any], owners: Sequence[str]) -> Document:
-    """Return the sweeper's policy: all that the launcher may, to continue its work; terminate servers; tell people by the `topic`."""
+def sweeper(
+    project: str, bucket: str, references: Mapping[str, Any], owners: Sequence[str], results: Sequence[str] = ()
+) -> Document:
+    """Return the sweeper's policy: all that the launcher may, to continue its work; terminate servers; tell people by the `topic`.
+
+    `results`: the values of that key of all jobs.
+    """
     removed, stored = ([_objects(bucket, f"{folder}/*") for folder in folders] for folders in (_SWEPT, _STORED))
     return document(
         *_walk_runs(project, bucket),
@@ -72,9 +77,22 @@ def sweeper(project: str, bucket: str, references: Mapping[str, Any], owners: Se
             [_arn("ssm", f"parameter{names.notify_key(project)}")],
             why="read the key that signs webhooks",
         ),
+        *_publish(bucket, results),
         *_write_logs(project),
         *_send_dead_letters(references),
     )
+
+
+def _publish(bucket: str, results: Sequence[str]) -> list[Statement]:
+    """Return what copying results needs: store them under the prefixes of `results`, and read the manifest that is there."""
+    places = [publication.place(each, "*") for each in results]
+    prefixes = [place.prefix.removesuffix("*/") for place in places]  # of all jobs, in the project's own bucket
+    targets = [_objects(place.bucket or bucket, f"{prefix}*") for place, prefix in zip(places, prefixes, strict=True)]
+    copying = ["s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload"]
+    why = f"copy good results to {', '.join(results)}"
+    if not results:
+        return []
+    return [_allow(copying, targets, why=why)]
 
 
 def server(bucket: str, granted: PermissionSet = NOTHING) -> Document:

@@ -334,6 +334,30 @@ class Told:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Publishing:
+    """`N/publishing.json`: how many files of the attempt's result are copied to `results`, and why the last try stopped."""
+
+    file: ClassVar[str] = "publishing"
+    at: datetime
+    copied: int
+    why: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """`N/published.json`: the attempt's result stands in `folder`, whole. `latest`: the newest one's manifest names it.
+
+    `why` is empty, or says why it does not stand there and is not copied any more.
+    """
+
+    file: ClassVar[str] = "published"
+    at: datetime
+    folder: str
+    latest: bool
+    why: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Trouble:
     """`trouble/JOB.json`: people were told that this run failed or was missed, and not yet that a later one was good."""
 

@@ -31,6 +31,7 @@ class State(StrEnum):
     HOLDS_SLOT = "over, still holding the slot"
     NEEDS_MARKER = "over, not listed as done"
     NEEDS_NOTIFICATION = "over, nobody was told"
+    NEEDS_RESULTS = "over, its result not copied"
     STILL_ARMED = "over, its kill schedule still there"
     WAITS_TO_TELL = "over, being told or to be told again"
     STILL_OPEN = "over, still listed as open"
@@ -136,18 +137,25 @@ TABLE: dict[State, Row] = {
     State.HOLDS_SLOT: Row(
         step="free the slot",
         writes="slots/JOB.json",
-        then=(State.NEEDS_MARKER, State.NEEDS_NOTIFICATION, State.FINISHED),
+        then=(State.NEEDS_MARKER, State.NEEDS_NOTIFICATION, State.NEEDS_RESULTS, State.FINISHED),
     ),
     State.NEEDS_MARKER: Row(
         step="mark done",
         writes="done/DATE/TICK~JOB~N~OUTCOME",
-        then=(State.NEEDS_NOTIFICATION, State.STILL_ARMED, State.STILL_OPEN, State.FINISHED),
+        then=(State.NEEDS_NOTIFICATION, State.NEEDS_RESULTS, State.STILL_ARMED, State.STILL_OPEN, State.FINISHED),
     ),
     State.NEEDS_NOTIFICATION: Row(
         step="tell",
         writes="N/telling.json, N/told.json, trouble/JOB.json",
-        then=(State.STILL_ARMED, State.WAITS_TO_TELL),
+        then=(State.NEEDS_RESULTS, State.STILL_ARMED, State.WAITS_TO_TELL),
         events=(State.HOLDS_SLOT, State.NEEDS_SLOT, State.WAITS_FOR_SLOT, State.NEEDS_INTENT, State.NEEDS_DECISION),
+        at_most=1,
+    ),
+    State.NEEDS_RESULTS: Row(
+        step="copy the result",
+        writes="N/publishing.json, N/published.json",
+        then=(State.STILL_ARMED, State.STILL_OPEN),
+        events=(State.HOLDS_SLOT, State.NEEDS_SLOT, State.NEEDS_INTENT),
         at_most=1,
     ),
     State.WAITS_TO_TELL: Row(
@@ -174,7 +182,7 @@ TABLE: dict[State, Row] = {
     ),
 }
 
-SWEEPER_ONLY = frozenset({State.NEEDS_NOTIFICATION, State.WAITS_TO_TELL})
+SWEEPER_ONLY = frozenset({State.NEEDS_NOTIFICATION, State.NEEDS_RESULTS, State.WAITS_TO_TELL})
 """The states of a run that is over and whose next step is the sweeper's: for everyone else it is finished."""
 
 FIRST_STATES = (State.NEEDS_SLOT, State.NEEDS_DECISION, State.WAITS_FOR_SLOT)

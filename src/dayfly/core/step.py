@@ -255,6 +255,16 @@ class Tell(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Publish(Step):
+    """Copy the attempt's result to where the job's `results` says."""
+
+    state = State.NEEDS_RESULTS
+    results: str
+    publishing: Attempt
+    prefix: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class WaitToTell(Step):
     """Do nothing: another process tells it now, or an address did not take the message and gets it again later."""
 

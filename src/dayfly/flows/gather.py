@@ -29,6 +29,7 @@ from dayfly.core.records import (
     Latest,
     NextAsk,
     Opened,
+    Published,
     Sent,
     Slot,
     SpotRefused,
@@ -87,6 +88,8 @@ def gather(run: names.RunName, seen: tuple[Server, ...] = ()) -> Flow[Facts]:
 
 def _with_notification(facts: Facts, keys: tuple[str, ...]) -> Flow[Facts]:
     """Return the facts with what people were told about the newest attempt. The job's trouble matters to a good one only."""
+    published = names.attempt_key(facts.run, facts.attempt.number, Published.file) in keys
+    facts = replace(facts, published=published)
     if names.attempt_key(facts.run, facts.attempt.number, Told.file) in keys:
         return replace(facts, told=True)
     key = names.attempt_key(facts.run, facts.attempt.number, Telling.file)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from dayfly.core import names
+from dayfly.core import names, publication
 from dayfly.core.facts import Unreadable
 from dayfly.core.reasons import Source
 from dayfly.core.records import Claim, Intent, Latest, Opened
 from dayfly.flows import read
-from dayfly.flows.calls import DeleteMany, Flow, List, ask
+from dayfly.flows.calls import DeleteMany, Flow, Get, List, Stored, TooLarge, ask
 
 
 def removal_mark(run: names.RunName, now: datetime) -> Opened:
@@ -26,7 +26,7 @@ def remove_records(run: names.RunName) -> Flow[int]:
 
     Nothing is deleted if `latest` names the run: it cannot move to a run that has the mark, so it is read after the mark.
     """
-    if (yield from _may_be_latest(run)):
+    if (yield from _may_be_latest(run)) or (yield from _is_shown(run)):
         return 0
     records = yield from ask(List(names.run_prefix(run)))
     files = yield from ask(List(f"out/{run.job}/{names.utc_text(run.tick)}/"))
@@ -35,7 +35,8 @@ def remove_records(run: names.RunName) -> Flow[int]:
     requests = yield from _requests(run, records)
     markers = yield from ask(List(names.done_prefix(run)))
     sent = [f"go/{server}/{name}.json" for server in sorted(servers) for name in ("go", "cancel")]
-    keys = (*files, *sent, *requests, *records, *markers)
+    copied = yield from ask(List(f"{names.results_prefix(run.job)}{names.utc_text(run.tick)}/"))
+    keys = (*files, *copied, *sent, *requests, *records, *markers)
     yield from ask(DeleteMany(keys))
     return len(keys)
 
@@ -46,6 +47,16 @@ def _may_be_latest(run: names.RunName) -> Flow[bool]:
         case Latest(run=latest):
             return latest == str(run)
         case Unreadable():
+            return True
+    return False
+
+
+def _is_shown(run: names.RunName) -> Flow[bool]:
+    """Return whether the manifest of the job's newest result in this bucket names the run, or cannot be read."""
+    match (yield from ask(Get(publication.place(publication.OWN, run.job).latest))):
+        case Stored(body=body):
+            return publication.names_run(body, run)
+        case TooLarge():
             return True
     return False
 

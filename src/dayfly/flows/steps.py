@@ -55,6 +55,7 @@ from dayfly.core.step import (
     Intend,
     MarkDone,
     MoveLatest,
+    Publish,
     RecordAbsence,
     RemoveOpen,
     RemoveRun,
@@ -70,6 +71,7 @@ from dayfly.flows import calls, read
 from dayfly.flows.actor import Actor
 from dayfly.flows.calls import Flow, ask
 from dayfly.flows.outcome import Outdated, Taken, write_over
+from dayfly.flows.publishing import publish
 from dayfly.flows.removal import removal_mark, remove_records
 from dayfly.flows.telling import tell
 
@@ -337,6 +339,7 @@ TAKE: dict[type[Step], Callable[[Any, Facts, Actor, datetime], Flow[Taken]]] = {
     FreeSlot: _free_slot,
     MarkDone: _mark_done,
     Tell: tell,
+    Publish: publish,
     Disarm: _disarm,
     RemoveOpen: _remove_open,
     RemoveRun: _remove_run,

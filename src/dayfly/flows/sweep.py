@@ -156,7 +156,7 @@ def _visit(name: str, shown: Mapping[str, Server], actor: Actor, result: SweepRe
         case OnServer(server=server) if server.run_tags == (run, server.attempt):
             result.elected.add(server.id)
         case WalkResult(facts=facts, step=step):
-            if step.state == State.NEEDS_NOTIFICATION:
+            if step.state in (State.NEEDS_NOTIFICATION, State.NEEDS_RESULTS):
                 result.untold.append(run)
             result.gone.update(server.id for server in facts.servers if server.gone)
     result.walked.append(name)

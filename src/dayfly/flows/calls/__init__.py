@@ -63,6 +63,8 @@ from dayfly.flows.calls.notices import MakeSecret, Post, Publish, ReadSecret, Re
 from dayfly.flows.calls.objects import (
     LARGEST_RECORD,
     PAGE,
+    Copied,
+    Copy,
     Delete,
     DeleteMany,
     Get,
@@ -103,6 +105,8 @@ __all__ = [
     "BucketState",
     "Call",
     "ContinueRollback",
+    "Copied",
+    "Copy",
     "CountDeadLetters",
     "CreateBucket",
     "CreateFleet",

@@ -30,27 +30,50 @@ LARGEST_RECORD = 24 << 20
 
 @dataclass(frozen=True)
 class Get(Call[Stored | TooLarge | None]):
-    """Read an object of at most this many bytes. None when there is none."""
+    """Read an object of at most this many bytes. None when there is none. `bucket`: empty for the project's own."""
 
     key: str
     most: int = LARGEST_RECORD
+    bucket: str = ""
 
 
 @dataclass(frozen=True)
 class PutNew(Call[bool]):
-    """Write an object that must not exist yet. False when another body is there; True when the same body is."""
+    """Write an object that must not exist yet. False when another body is there; True when the same body is.
+
+    `bucket`: empty for the project's own.
+    """
 
     key: str
     body: bytes
+    bucket: str = ""
 
 
 @dataclass(frozen=True)
 class PutMatch(Call[bool]):
-    """Replace an object if it still has this etag. False when it has another."""
+    """Replace an object if it still has this etag. False when it has another. `bucket`: empty for the project's own."""
 
     key: str
     body: bytes
     etag: str
+    bucket: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copied:
+    """One object to copy: from a key of the project's bucket to a key of another place. `size` in bytes."""
+
+    source: str
+    to: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Copy(Call[None]):
+    """Copy objects of the project's bucket inside S3, several at once. `bucket`: where to; empty for the project's own."""
+
+    copies: tuple[Copied, ...]
+    bucket: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dayfly.core import permission_sets
-from dayfly.core.model import Deployed, Job, LaunchSettings, Pool, Project, Version
+from dayfly.core.model import Deployed, Job, LaunchSettings, Pool, Project, Version, results_of
 from dayfly.core.notification import NOBODY, Receivers, written_key
 from dayfly.core.stored_files import STORED_AGAIN_AFTER
 from dayfly.core.ticks import Zones
@@ -232,6 +232,7 @@ def _stack_input(
         security_groups=found.network.security_groups,
         public_ip=found.network.public_ip,
         notify=Receivers(addresses=project.notify),
+        results=results_of(project),
     )
 
 

@@ -97,6 +97,7 @@ def _job(reading: Reading, name: str, tables: Tables, jobs: Collection[str], *, 
         disk_iops=disk.iops,
         secrets=rights.merged_secrets(tables),
         policy=_policy(reading, tables),
+        results=take("results", rights.results_place, "") or None,
     )
     rights.check_rights(reading, tables, job, jobs)
     return job

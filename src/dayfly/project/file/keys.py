@@ -44,6 +44,7 @@ ALL = (
     Key("job", "time_limit", "duration", '"1h"', "of the command, from its start: TERM, 30 s later KILL, to all its processes"),
     Key("job", "margin", "duration", '"15m"', "for boot, setup and upload; the server is gone by launch + time_limit + margin"),
     Key("job", "outputs", "list", "[]", "paths or globs, stored as the run's result; if one matches nothing, the run fails"),
+    Key("job", "results", "string", "none", "s3://BUCKET/PREFIX/ or project: where good results are copied for others, with a manifest"),
     Key("job", "disk", "size or table", '"20GB"', 'encrypted root volume, deleted with the server; { size = "500GB", throughput = 500 }'),
     Key("job", "image", "string", '"debian-13"', "debian-13, or your own image as ami-..."),
     Key("job", "bundle", "list", '["."]', "paths of this folder that the server gets, without what .gitignore excludes; [] is nothing"),

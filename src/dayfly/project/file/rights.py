@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from dayfly.core import names, permission_sets, permissions, texts
+from dayfly.core import names, permission_sets, permissions, publication, texts
 from dayfly.core.model import Job
 from dayfly.project.file import values
 from dayfly.project.file.reading import Reading, Tables
@@ -40,6 +40,14 @@ def read_place(value: Any) -> str:
     if not names.JOB_NAME.fullmatch(name):
         raise values.Invalid(f'"{text}" names no job', '"job:NAME"')
     return text
+
+
+def results_place(value: Any) -> str:
+    """Return the value of `results`: a prefix of another bucket, or the project's own."""
+    text = values.filled(value)
+    if text == publication.OWN:
+        return text
+    return _place(text, 'results = "project"', _PLACE_FORM, f'"{publication.OWN}"')
 
 
 def write_place(value: Any) -> str:

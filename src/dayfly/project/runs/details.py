@@ -9,7 +9,7 @@ from typing import Any
 
 from dayfly.core import names
 from dayfly.core.facts import NOT_STORED, Attempt, Facts, NotStored, Server, Unreadable, WithEtag
-from dayfly.core.records import Elected, Heartbeat, Latest, Telling, Told
+from dayfly.core.records import Elected, Heartbeat, Latest, Published, Telling, Told
 from dayfly.flows import read
 from dayfly.flows.calls import Flow, Now, ReadConsole, ask
 from dayfly.flows.gather import gather
@@ -32,6 +32,7 @@ class RunDetails:
     console: tuple[str, ...] = ()
     pauses: Mapping[str, Pause] = field(default_factory=dict)
     told: Told | Telling | NotStored | Unreadable = NOT_STORED
+    published: Published | NotStored | Unreadable = NOT_STORED
 
 
 def look_up(run: names.RunName) -> Flow[RunDetails]:
@@ -56,7 +57,15 @@ def look_up(run: names.RunName) -> Flow[RunDetails]:
         console=console,
         pauses=pauses,
         told=(yield from _told(facts)),
+        published=(yield from _published(facts)),
     )
+
+
+def _published(facts: Facts) -> Flow[Published | NotStored | Unreadable]:
+    """Return where the result of the newest attempt stands for others."""
+    if not facts.published:
+        return NOT_STORED
+    return (yield from read.record(Published, names.attempt_key(facts.run, facts.attempt.number, Published.file)))
 
 
 def _told(facts: Facts) -> Flow[Told | Telling | NotStored | Unreadable]:

@@ -71,19 +71,23 @@ def _newest_finished(job: str) -> Flow[tuple[names.RunName, ...]]:
 
 
 def newest_good(job: str) -> Flow[names.RunName]:
-    """Return the run that the job's `latest` record names: the newest scheduled run that succeeded.
+    """Return the job's newest run that succeeded, started by its schedule or by hand. Raises NotFoundError if there is none.
 
-    Raises NotFoundError; its hint names a run by hand that succeeded, if there is one.
+    `latest` names the newest of the schedule, so older days need not be listed.
     """
+    found: list[names.RunName] = []
+    since = ""
     match (yield from read.record(Latest, names.latest_key(job))):
         case Latest(run=run):
-            return names.run_name(run)
+            found.append(names.run_name(run))
+            since = names.done_day(found[0])
     for day in (yield from finished_days()):
-        for done in reversed((yield from finished_on(day))):
-            if done.run.job == job and done.outcome == Outcome.SUCCEEDED:
-                name = references.unique_name(done.run)
-                raise NotFoundError(
-                    f"no scheduled run of {job} has succeeded yet; {name}, started by hand, did",
-                    hint=f"dayfly fetch {name}",
-                )
-    raise NotFoundError(f"no run of {job} has succeeded yet", hint=f"dayfly runs {job}")
+        if day < since:
+            break
+        good = [done.run for done in (yield from finished_on(day)) if done.outcome == Outcome.SUCCEEDED]
+        found += [run for run in good if run.job == job]
+        if found and not since:
+            break
+    if not found:
+        raise NotFoundError(f"no run of {job} has succeeded yet", hint=f"dayfly runs {job}")
+    return max(found, key=lambda run: run.tick)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dayfly.core import deployer, names, permissions
-from dayfly.core.model import Job, Project
+from dayfly.core.model import Job, Project, results_of
 from dayfly.core.permission_sets import PermissionSet, set_of
 from dayfly.core.permissions import Document, Statement
 from dayfly.project import formatting
@@ -65,7 +65,7 @@ def _of_project(project: Project) -> Iterator[Role]:
         (
             "sweeper",
             "ends servers, and goes on where the launcher stopped",
-            permissions.sweeper(name, bucket, references, owners),
+            permissions.sweeper(name, bucket, references, owners, results_of(project)),
         ),
         ("schedules", "of jobs and of the sweeper", permissions.schedules(name, references)),
         ("kill schedules", "one for each server", permissions.kill(name, references)),

@@ -10,7 +10,7 @@ from dayfly.core import names, receipt
 from dayfly.core.facts import Attempt, Facts, NoAttempt, NotShown, NotStored, Server, Unreadable
 from dayfly.core.model import Code, Deployed
 from dayfly.core.record_json import moment_text
-from dayfly.core.records import Claim, Closed, Elected, Ended, Heartbeat, Latest, NoServer, Telling, Told
+from dayfly.core.records import Claim, Closed, Elected, Ended, Heartbeat, Latest, NoServer, Published, Telling, Told
 from dayfly.project import formatting
 from dayfly.project.runs import reasons, state
 from dayfly.project.runs.details import RunDetails
@@ -43,7 +43,7 @@ def show_lines(details: RunDetails, zone: tzinfo, *, local: bool = False) -> tup
             lines += _attempt(details, attempt, outcome, zone)
         case NoAttempt() if not outcome.over:
             lines.append(_labelled("server", "none yet"))
-    lines += _notified(details, zone)
+    lines += [*_notified(details, zone), *_published(details)]
     lines.append(_labelled("latest", _latest(details, zone)))
     for job, pause in details.pauses.items():
         resume = formatting.dayfly("resume", job, local=local)
@@ -80,6 +80,7 @@ def show_document(details: RunDetails, *, local: bool = False) -> dict[str, Any]
         "latest": None,
         "paused": {job: paused_document(pause) for job, pause in details.pauses.items()}.get(facts.run.job),
         "notified": _notified_document(details),
+        "results": getattr(details.published, "folder", None),
         "next": outcome.next,
     }
     match facts.claim:
@@ -247,6 +248,17 @@ def _notified(details: RunDetails, zone: tzinfo) -> list[str]:
 def _told_lines(head: str, took: Sequence[str], failed: Mapping[str, str], why_not: str) -> list[str]:
     lines = [_labelled("notified", f"{head}{', '.join(took)}")] if took else []
     return [*lines, *(_labelled("not told", f"{address}: {why}{why_not}") for address, why in failed.items())]
+
+
+def _published(details: RunDetails) -> list[str]:
+    """Return the line about where the result stands for others; none if `results` does not say so."""
+    match details.published:
+        case Published(folder=folder, why="", latest=latest):
+            pointed = {True: "; latest names it", False: "; latest names a newer one"}[latest]
+            return [_labelled("results", f"{folder}{pointed}")]
+        case Published(folder=folder, why=why):
+            return [_labelled("results", f"NOT in {folder}: {why}; given up")]
+    return []
 
 
 def _notified_document(details: RunDetails) -> dict[str, Any] | None:

@@ -45,6 +45,7 @@ class StackInput:
     security_groups: tuple[str, ...]
     public_ip: bool
     notify: Receivers = NOBODY
+    results: tuple[str, ...] = ()
 
     @property
     def sets(self) -> tuple[PermissionSet, ...]:

@@ -20,7 +20,10 @@ def roles(given: StackInput) -> dict[str, Any]:
     owners = sorted({kind.image.owner for kind in given.kinds})
     documents = {
         "LauncherRole": (resource_policies.trust("lambda"), permissions.launcher(project, given.bucket, refs, owners)),
-        "SweeperRole": (resource_policies.trust("lambda"), permissions.sweeper(project, given.bucket, refs, owners)),
+        "SweeperRole": (
+            resource_policies.trust("lambda"),
+            permissions.sweeper(project, given.bucket, refs, owners, given.results),
+        ),
         "ScheduleRole": (resource_policies.trust("scheduler", group), permissions.schedules(project, refs)),
         "KillRole": (resource_policies.trust("scheduler", group), permissions.kill(project, refs)),
     }
