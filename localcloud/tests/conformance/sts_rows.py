@@ -183,6 +183,35 @@ def chained_from_an_instance(target: Target) -> None:
 
 
 @row(
+    "A policy can refuse credentials that IMDSv1 gave (ec2:RoleDelivery), and name the instance (ec2:SourceInstanceARN)",
+    "EC2 User Guide, Use IAM to control access to instance metadata; IAM User Guide, ec2:SourceInstanceARN",
+)
+def keys_of_an_instances_session(target: Target) -> None:
+    bucket = target.bucket()
+    where = f"arn:aws:s3:::{bucket}"
+    old = {"NumericLessThan": {"ec2:RoleDelivery": "2.0"}}
+    mine = {"ArnLike": {"ec2:SourceInstanceARN": f"arn:aws:ec2:*:{target.account}:instance/*"}}
+    other = {"ArnLike": {"ec2:SourceInstanceARN": f"arn:aws:ec2:*:{target.account}:instance/i-other"}}
+    statements = [
+        deny("s3:*", Condition=old),
+        allow("s3:PutObject", f"{where}/mine/*", Condition=mine),
+        allow("s3:PutObject", f"{where}/other/*", Condition=other),
+    ]
+    profile, arn = target.profile(statements)
+    options = {"HttpTokens": "optional"}
+    probe = target.retried(lambda: Probe(target, IamInstanceProfile={"Name": profile}, MetadataOptions=options))
+    path = f"/latest/meta-data/iam/security-credentials/{arn.rsplit('/', 1)[-1]}"
+    second = keys_of(json.loads(probe.get(path.removeprefix("/latest/")).text))
+    first = keys_of(json.loads(probe.ask("GET", path).text))
+
+    def put(keys: Keys, folder: str) -> str:
+        return code_of(target, keys, "s3", "put_object", Bucket=bucket, Key=f"{folder}/a", Body=b"1")
+
+    codes = (put(second, "mine"), put(second, "other"), put(first, "mine"))
+    assert codes == ("", "AccessDenied", "AccessDenied")
+
+
+@row(
     "A trust policy that names a role or user that does not exist is refused: MalformedPolicyDocument",
     "IAM User Guide, AWS JSON policy elements: Principal; IAM API Reference, CreateRole, Errors",
 )

@@ -84,6 +84,11 @@ def test_role_keys_are_renewed_with_half_an_hour_left(tmp_path: Path) -> None:
     assert second["AccessKeyId"] == "ASIA2"
     assert first["Expiration"] < second["Expiration"]
     assert values[0][:3] == ("arn:aws:iam::000000000000:role/job", "ec2.amazonaws.com", "i-1")
+    arn = "arn:aws:ec2:us-east-1:000000000000:instance/i-1"
+    assert values[0][4] == {"ec2:roledelivery": "2.0", "ec2:sourceinstancearn": arn}
+    assert keys.document("i-1", "1.0")["AccessKeyId"] == "ASIA3"
+    assert values[2][4]["ec2:roledelivery"] == "1.0"
+    assert keys.document("i-1")["AccessKeyId"] == "ASIA2"
 
 
 def test_action_that_is_not_offered_is_invalid_action(cloud: Running) -> None:

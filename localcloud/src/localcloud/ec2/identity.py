@@ -33,10 +33,14 @@ class RoleKeys:
         self._store = store
         self._now = now
         self._assume = assume
-        self._sessions: dict[str, tuple[float, roles.Session]] = {}
+        self._sessions: dict[tuple[str, str], tuple[float, roles.Session]] = {}
 
-    def document(self, instance: str) -> dict[str, str]:
-        """Return the credentials document: keys of a session with the instance's name, or the reason why there are none."""
+    def document(self, instance: str, version: str = "2.0") -> dict[str, str]:
+        """Return the credentials document: keys of a session with the instance's name, or the reason why there are none.
+
+        `version` is that of the metadata service that gives them; a policy can refuse those of version 1 ("EC2 User Guide",
+        Use IAM to control access to instance metadata, ec2:RoleDelivery).
+        """
         now = self._now()
         found = self._store.find(instance)
         if found is None or not found[1].profile.get("role_arn"):
@@ -44,7 +48,7 @@ class RoleKeys:
             return {"LastUpdated": _iso(now), "Code": "Failed", "Message": message}
         region, record = found
         try:
-            made, session = self._session(region, instance, record.profile["role_arn"], now)
+            made, session = self._session(region, instance, version, record.profile["role_arn"], now)
         except roles.RoleRefused as refused:
             return {"LastUpdated": _iso(now), "Code": "AssumeRoleUnauthorizedAccess", "Message": str(refused)}
         return {
@@ -56,15 +60,18 @@ class RoleKeys:
             "Expiration": _iso(session.expires),
         }
 
-    def _session(self, region: str, instance: str, role_arn: str, now: float) -> tuple[float, roles.Session]:
+    def _session(
+        self, region: str, instance: str, version: str, role_arn: str, now: float
+    ) -> tuple[float, roles.Session]:
         """Return (time it was made, session), a new one if the last one expires soon. Raises RoleRefused."""
-        kept = self._sessions.get(instance)
+        kept = self._sessions.get((instance, version))
         if kept is not None and kept[1].expires - now >= _RENEW_SECONDS:
             return kept
         arn = f"arn:aws:ec2:{region}:{self._account}:instance/{instance}"
         keys: dict[str, Any] = {"aws:sourceaccount": self._account, "aws:sourcearn": arn}
-        session = self._assume(role_arn, "ec2.amazonaws.com", instance, keys)
-        self._sessions[instance] = now, session
+        carried = {"ec2:roledelivery": version, "ec2:sourceinstancearn": arn}
+        session = self._assume(role_arn, "ec2.amazonaws.com", instance, keys, carried)
+        self._sessions[instance, version] = now, session
         return now, session
 
 
@@ -87,9 +94,9 @@ class Identity:
         """Set the time of an instance's rebalance recommendation, ISO 8601."""
         self._rebalances[instance] = moment
 
-    def credentials(self, instance: str) -> dict[str, str]:
-        """Return the credentials document of an instance's role."""
-        return self._keys.document(instance)
+    def credentials(self, instance: str, version: str) -> dict[str, str]:
+        """Return the credentials document of an instance's role, as a version of the metadata service gives it."""
+        return self._keys.document(instance, version)
 
     def facts(self, instance: str) -> InstanceFacts | None:
         """Return the facts of an instance, or None if there is no instance of that id."""

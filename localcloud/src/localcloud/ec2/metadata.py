@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any
 
+_TOKEN = "x-aws-ec2-metadata-token"
 _MAX_TTL = 21600
 # The versions that AWS lists at /; each answers like `latest`. Source: "Use the Instance Metadata Service to access
 # instance metadata", Get the available versions; "Instance metadata categories" for the later ones.
@@ -90,8 +91,11 @@ class InstanceFacts:
 
 
 InstanceFactsOf = Callable[[str], InstanceFacts | None]
-CredentialsOf = Callable[[str], dict[str, str]]
-"""Returns the credentials document of an instance's role: Code, LastUpdated, AccessKeyId, SecretAccessKey, Token, Expiration."""
+CredentialsOf = Callable[[str, str], dict[str, str]]
+"""Returns the credentials document of an instance's role: Code, LastUpdated, AccessKeyId, SecretAccessKey, Token, Expiration.
+
+The second argument is the version of the metadata service that they are asked of, "1.0" or "2.0".
+"""
 
 
 class MetadataService:
@@ -172,7 +176,7 @@ class _GuestServer:
             return _error(405, {"Allow": "GET, HEAD, PUT"})
         if not self._is_authorized(request, facts):
             return _error(401)
-        found = self._find(request.path, facts)
+        found = self._find(request, facts)
         if found is None:
             return _error(404)
         if request.path.rstrip("/").endswith("/user-data"):
@@ -180,7 +184,7 @@ class _GuestServer:
         return _Answer(200, found, {})
 
     def _is_authorized(self, request: _Request, facts: InstanceFacts) -> bool:
-        token = request.headers.get("x-aws-ec2-metadata-token")
+        token = request.headers.get(_TOKEN)
         if token is None:
             return not facts.tokens_required
         return self._tokens.get(token, 0.0) >= time.monotonic()
@@ -202,8 +206,8 @@ class _GuestServer:
         self._tokens[token] = now + int(ttl)
         return _Answer(200, token.encode(), {"X-Aws-Ec2-Metadata-Token-Ttl-Seconds": ttl})
 
-    def _find(self, path: str, facts: InstanceFacts) -> bytes | None:
-        parts = [part for part in path.split("/") if part]
+    def _find(self, request: _Request, facts: InstanceFacts) -> bytes | None:
+        parts = [part for part in request.path.split("/") if part]
         if not parts:
             return "\n".join(_VERSIONS).encode()
         if parts[0] not in _VERSIONS:
@@ -214,13 +218,14 @@ class _GuestServer:
         if parts[1:] == ["user-data"]:
             return facts.user_data or None
         if parts[1:4] == ["meta-data", "iam", "security-credentials"] and len(parts) > 4:
-            return self._credentials_of(parts[4:], facts)
+            version = "2.0" if _TOKEN in request.headers else "1.0"
+            return self._credentials_of(parts[4:], facts, version)
         return _walk(_tree(facts), parts[1:])
 
-    def _credentials_of(self, role: list[str], facts: InstanceFacts) -> bytes | None:
+    def _credentials_of(self, role: list[str], facts: InstanceFacts, version: str) -> bytes | None:
         if not facts.role or role != [facts.role]:
             return None
-        return json.dumps({"Type": "AWS-HMAC"} | self._credentials(self._instance), indent=2).encode()
+        return json.dumps({"Type": "AWS-HMAC"} | self._credentials(self._instance, version), indent=2).encode()
 
 
 def _tree(facts: InstanceFacts) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from xml.sax.saxutils import escape
 
 from localcloud.cloud.facts import Response
+from localcloud.ministack.identities import carried_keys
 from localcloud.ministack.requests import account, app, service
 
 Keys = dict[str, Any]
@@ -181,7 +182,8 @@ def principal(access_key: str) -> Principal | BadCredentials:
     found = _evaluator().resolve_principal(access_key, account())
     if isinstance(found, _evaluator().AuthError):
         return _bad(found)
-    return Principal(found.arn, found.type, found.account, found.policies, found.limits, _lower(found.keys))
+    keys = _lower(found.keys) | carried_keys(access_key)
+    return Principal(found.arn, found.type, found.account, found.policies, found.limits, keys)
 
 
 def origin() -> tuple[str, bool]:

@@ -9,6 +9,8 @@ from typing import Any
 from localcloud.ministack.requests import account, service
 
 Record = dict[str, Any]
+CARRIED = "_LocalcloudKeys"
+"""Name of the field of a session that holds condition keys, in lower case, of every request that it sends."""
 
 
 def role(name: str, owner: str | None = None) -> Record | None:
@@ -77,6 +79,12 @@ def is_role_session(access_key: str) -> bool:
 def session(access_key: str) -> Record | None:
     """Return MiniStack's own record of a session by its access key, or None."""
     found: Record | None = service("sts")._sessions.get(access_key)
+    return found
+
+
+def carried_keys(access_key: str) -> dict[str, str]:
+    """Return the condition keys that every request of a session carries; none for another key."""
+    found: dict[str, str] = (session(access_key) or {}).get(CARRIED, {})
     return found
 
 

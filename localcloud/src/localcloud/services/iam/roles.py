@@ -30,10 +30,13 @@ class Session:
     expires: float
 
 
-def assume(role_arn: str, service: str, name: str, keys: dict[str, str] | None = None) -> Session:
+def assume(
+    role_arn: str, service: str, name: str, keys: dict[str, str] | None = None, carried: dict[str, str] | None = None
+) -> Session:
     """Create a session of `role_arn` for a service principal, e.g. "lambda.amazonaws.com". Raises RoleRefused.
 
-    `keys` are the request's condition keys in lower case, such as "aws:sourcearn".
+    `keys` are the request's condition keys in lower case, such as "aws:sourcearn". `carried` are those of each request that
+    the session sends, such as "ec2:sourceinstancearn".
     """
     role = _find(role_arn)
     if role is None:
@@ -60,6 +63,7 @@ def assume(role_arn: str, service: str, name: str, keys: dict[str, str] | None =
             "SessionTags": [],
             "SessionPolicies": None,
             _FOR_SERVICE: service,
+            identities.CARRIED: carried or {},
         },
     )
     return session
