@@ -49,7 +49,7 @@ outputs = ["out/*"]
 
 [jobs.nothing]
 command = "python3 nothing.py"
-setup = "python3 store.py"
+setup = "systemctl restart systemd-networkd && python3 store.py"
 outputs = ["nothing.json", "store.txt"]
 """
 
@@ -163,6 +163,7 @@ def test_another_job_reads_the_last_result(lake: Lake) -> None:
 
 
 def test_job_that_declares_nothing_has_none_of_it(lake: Lake) -> None:
+    """Its `setup` restarts the network, which removes rules that nobody configured."""
     lake.run("nothing")
     found = json.loads(lake.output("nothing", "nothing.json"))
     say("\n" + "\n".join(f"  {name:<12}{answer}" for name, answer in found.items()))
