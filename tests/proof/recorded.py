@@ -50,6 +50,8 @@ _ANSWERS: dict[str, Any] = {
     "DescribeRouteTables": {"RouteTables": []},
     "GetQueueUrl": {"QueueUrl": "http://127.0.0.1:9/q"},
     "ListObjectsV2": {"Contents": [{"Key": "out/x", "Size": 1}]},
+    "CreateMultipartUpload": {"UploadId": "1"},
+    "UploadPartCopy": {"CopyPartResult": {"ETag": "e"}},
     "ListMultipartUploads": {"Uploads": [{"Key": "out/x", "UploadId": "1"}]},
     "HeadObject": {"LastModified": datetime(2020, 1, 1, tzinfo=UTC)},
     "GetCallerIdentity": {"Arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/dora/x"},
@@ -170,7 +172,7 @@ def cloud_calls(one: Any, call: str) -> int:
 
 def sweeper() -> list[calls.Call[Any]]:
     """Return the calls of sweeps and events: a good end, a lost server, one past its deadline, a missed tick, old results."""
-    found: list[calls.Call[Any]] = []
+    found: list[calls.Call[Any]] = [_COPY]
     good = cloud_with()
     tick(good)
     [server] = good.servers
@@ -179,6 +181,10 @@ def sweeper() -> list[calls.Call[Any]]:
     found += _during(good, lambda: sweep(good))
     good.now += timedelta(days=200)
     found += _during(good, lambda: sweep(good))
+    shown = cloud_with(version(results="project"))
+    tick(shown)
+    shown.run_agent(next(iter(shown.servers)))
+    found += _during(shown, lambda: sweep(shown))
     lost = cloud_with()
     tick(lost)
     lost.terminate(next(iter(lost.servers)))
@@ -222,6 +228,8 @@ def _during(cloud: ModelCloud, act: Callable[[], object]) -> list[calls.Call[Any
     return noted
 
 
+_COPY = calls.Copy(tuple(calls.Copied(source="out/pi/x", to="results/pi/x", size=size) for size in (1, 6 * 10**9)))
+"""A small and a large file of a result."""
 _NOTIFY = names.notify_key(PROJECT)
 _MESSAGE = calls.Publish(topic=arn("Topic", STACK), subject="x", text="x")
 _SCHEDULE = {"Name": "pi", "GroupName": names.stack(PROJECT), "Target": {}}

@@ -64,8 +64,12 @@ def _put(params: Params) -> Iterator[Asked]:
 
 
 def _copy(params: Params) -> Iterator[Asked]:
-    """A copy of an object to itself: read, and written again."""
-    yield from _object("GetObject")(params)
+    """A copy of an object: the source is read, and the target written. `CopySource` is the object itself, or another one."""
+    match params.get("CopySource"):
+        case {"Bucket": bucket, "Key": key}:
+            yield from _object("GetObject")({"Bucket": bucket, "Key": key})
+        case _:
+            yield from _object("GetObject")(params)
     yield from _put(params)
 
 
@@ -204,6 +208,9 @@ _ROWS: Mapping[str, Callable[[Params], Iterator[Asked]]] = {
     "s3.HeadObject": _object("GetObject"),
     "s3.PutObject": _put,
     "s3.CopyObject": _copy,
+    "s3.UploadPartCopy": _copy,
+    "s3.CreateMultipartUpload": _put,
+    "s3.CompleteMultipartUpload": _put,
     "s3.DeleteObject": _object("DeleteObject"),
     "s3.DeleteObjects": _delete_many,
     "s3.ListObjectsV2": _list,

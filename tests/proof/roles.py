@@ -27,7 +27,9 @@ INGEST = PermissionSet(
 )
 PLAIN = PermissionSet()
 KINDS = (ServerKind(image=DEBIAN), ServerKind(image=DEBIAN, permissions=INGEST))
-STACK = template.build(replace(GIVEN, project=PROJECT, bucket=BUCKET, permissions_boundary=None, kinds=KINDS))
+STACK = template.build(
+    replace(GIVEN, project=PROJECT, bucket=BUCKET, permissions_boundary=None, kinds=KINDS, results=("project",))
+)
 RENDERED = render(STACK)
 BUCKET_POLICY = resource_policies.bucket_policy(BUCKET)
 
