@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import PurePosixPath
 from typing import Any
 
 from dayfly.core import names
@@ -76,8 +75,7 @@ def folder(at: Place, run: names.RunName, attempt: int) -> str:
 
 def is_own(output: Output, prefix: str) -> bool:
     """Return whether a file that a server reported is its own, and has a path that stays inside a folder."""
-    parts = PurePosixPath(output.path).parts
-    inside = bool(parts) and not output.path.startswith("/") and ".." not in parts and output.path != "manifest.json"
+    inside = not {"", ".", ".."} & set(output.path.split("/")) and output.path != "manifest.json"
     return inside and output.key.startswith(prefix)
 
 
