@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dayfly.errors import FileError
+from dayfly.flows import calls
 from model.account import ModelAccount
 from model.deploying import deploy, file, plan_of, versions
 
@@ -45,3 +46,15 @@ def test_a_zone_that_begins_to_offer_a_type_is_a_new_version():
     assert [(change.name, change.words) for change in plan.changes if change.words] == [("daily", ("pools 3 -> 4",))]
     deploy(account, file(ONE_ZONE))
     assert len(versions(account)["daily"].launch.pools) == 4
+
+
+def test_of_two_subnets_in_one_zone_the_first_is_used():
+    """EC2 refuses a fleet that names a type twice in a zone."""
+    account = ModelAccount()
+    third = calls.Subnet(id="subnet-00000000000000003", vpc="vpc-default", zone="euw1-az1")
+    account.subnets = (*account.subnets, third)
+    named = [third.id, *account.default_subnets]
+    network = f'[network.eu-west-1]\nsubnets = ["{named[0]}", "{named[1]}", "{named[2]}"]\n'
+    deploy(account, file(network + ONE_ZONE))
+    pools = [(pool.type, pool.subnet[-1]) for pool in versions(account)["daily"].launch.pools]
+    assert pools == [("c7g.large", "3"), ("c7g.large", "2"), ("c8g.large", "3"), ("c8g.large", "2")]

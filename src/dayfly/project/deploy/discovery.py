@@ -68,7 +68,7 @@ def find_network(region: str, wanted: Network | None) -> Flow[FoundNetwork]:
         )
     return FoundNetwork(
         vpc=None if given.security_groups else vpcs[0],
-        subnets=tuple(sorted(subnet.id for subnet in found)),
+        subnets=given.subnets or tuple(sorted(subnet.id for subnet in found)),
         zones={subnet.id: subnet.zone for subnet in found},
         security_groups=given.security_groups,
         public_ip=given.public_ip,
@@ -78,8 +78,11 @@ def find_network(region: str, wanted: Network | None) -> Flow[FoundNetwork]:
 def find_pools(region: str, project: Project, network: FoundNetwork) -> Flow[dict[str, tuple[Pool, ...]]]:
     """Return for each job the pools that exist: its server types, in its order, in each subnet whose zone offers them.
 
-    Raises FileError for a type that no such zone offers. EC2 may refuse a whole request that names a pool which does not exist.
+    Raises FileError for a type that no such zone offers. EC2 may refuse a whole request that names a pool which does not exist, and
+    refuses one that names a type twice in a zone (InvalidFleetConfig: duplicate instance pools), so one subnet stands for each zone.
     """
+    first_of_zone = tuple({network.zones[subnet]: subnet for subnet in reversed(network.subnets)}.values())
+    subnets = sorted(first_of_zone, key=network.subnets.index)
     types = sorted({server for job in project.jobs.values() for server in job.servers})
     offers = {(offer.type, offer.zone) for offer in (yield from ask(FindOffers(tuple(types))))}
     found = {}
@@ -96,7 +99,7 @@ def find_pools(region: str, project: Project, network: FoundNetwork) -> Flow[dic
         found[job.name] = tuple(
             Pool(type=server, subnet=subnet)
             for server in job.servers
-            for subnet in network.subnets
+            for subnet in subnets
             if (server, network.zones[subnet]) in offers
         )
     return found

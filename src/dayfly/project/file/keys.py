@@ -33,7 +33,7 @@ ALL = (
     Key("project", "keep", "duration", '"90d"', "older results, logs and records are deleted, but never the last successful run of a job"),
     Key("project", "tags", "table", "{}", "set on every resource and server; many organizations require them"),
     Key("project", "permissions_boundary", "ARN", "none", "an IAM policy that is attached as the boundary of every role dayfly makes"),
-    Key("network", "subnets", "list", "the default VPC's", "a server starts in whichever has capacity"),
+    Key("network", "subnets", "list", "the default VPC's", "a server starts in whichever has capacity; of two in a zone, in the first"),
     Key("network", "security_groups", "list", "one without inbound rules", "for example the one that your database accepts"),
     Key("network", "public_ip", "bool", "true", "false needs a NAT or an S3 endpoint, and a route for the job's own traffic"),
     Key("job", "command", "string or list", "required", "a string is run by `sh -eu -c`, a list without a shell"),
