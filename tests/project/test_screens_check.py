@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from dayfly.project.file import config
 from dayfly.project.file.warnings import find_warnings
-from dayfly.project.screens.check import BundleSummary, bundle_lines, check_document, check_lines
+from dayfly.project.screens.check import BundleSummary, bundle_lines, check_document, check_lines, new_account_lines
 
 NOW = datetime(2026, 11, 24, 13, 50, tzinfo=UTC)
 FILE = """
@@ -99,3 +99,21 @@ def test_document_has_utc_times_and_null_for_the_unknown():
     assert document["jobs"][2]["next"] is None
     assert document["bundles"][0]["files"] is None
     assert document["bundles"][0]["reason"] == "why"
+
+
+def test_jobs_that_a_new_account_may_not_run_are_named():
+    text = """
+project = "lake"
+regions = ["eu-west-1"]
+[jobs.small]
+command = "true"
+servers = ["t4g.small"]
+[jobs.large]
+command = "true"
+servers = ["c8g.16xlarge", "c8g.4xlarge"]
+"""
+    (note, do) = new_account_lines(config.read(text, zones=ZoneInfo))
+    assert note.endswith("on AWS's free plan large cannot start; more than 5 vCPUs may need a higher quota: large (16)")
+    assert "dayfly doctor" in do
+    small = text.split("[jobs.large]")[0]
+    assert new_account_lines(config.read(small, zones=ZoneInfo)) == ()

@@ -21,7 +21,7 @@ from dayfly.project.bundle.job_bundle import build_job_bundle
 from dayfly.project.bundle.target import image_target
 from dayfly.project.file import keys
 from dayfly.project.file.warnings import find_warnings
-from dayfly.project.screens.check import BundleSummary, bundle_lines, check_document, check_lines
+from dayfly.project.screens.check import BundleSummary, bundle_lines, check_document, check_lines, new_account_lines
 
 _INVALID = 2
 
@@ -44,6 +44,7 @@ def check_command(list_keys: bool, as_json: bool) -> int:
         output.document({**document, "errors": [_error_document(error) for error in errors]})
     else:
         output.lines(check_lines(project, warnings, len(errors), now, ZoneInfo))
+        output.lines(new_account_lines(project))
         output.lines(bundle_lines(packed))
         for error in errors:
             output.error(error, as_json=False)

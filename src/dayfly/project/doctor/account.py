@@ -56,6 +56,7 @@ _INSTEAD = {
     "scheduler:*": ("scheduler:CreateSchedule", "scheduler:CreateScheduleGroup"),
     "events:*": ("events:PutRule", "events:PutTargets"),
     "sqs:*": ("sqs:CreateQueue", "sqs:SetQueueAttributes"),
+    "ssm:*": ("ssm:PutParameter", "ssm:DeleteParameter"),
     "sns:*": ("sns:CreateTopic", "sns:Subscribe"),
     "logs:*": ("logs:CreateLogGroup", "logs:PutRetentionPolicy"),
 }

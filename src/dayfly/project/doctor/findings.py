@@ -15,6 +15,7 @@ from typing import NamedTuple
 from dayfly.core.model import Job
 from dayfly.core.request import MARKETS
 from dayfly.flows.calls import Route
+from dayfly.project.file.new_account import FREE_PLAN_TYPES, not_on_the_free_plan
 
 
 class Level(StrEnum):
@@ -174,13 +175,10 @@ def _too_small(quota: Quota, most: float, short: Sequence[Need]) -> Finding:
 
 # --- free plan, clock, network ------------------------------------------------------------------------------------------
 
-FREE_PLAN_TYPES = frozenset({"t3.micro", "t3.small", "t4g.micro", "t4g.small", "c7i-flex.large", "m7i-flex.large"})
-"""The types that an account on AWS's free plan may start. Source: EC2 User Guide, Free Tier usage, since July 2025."""
-
 
 def free_plan(jobs: Iterable[Job]) -> Finding:
     """Return what the free plan means for these jobs: a job needs at least one type that it allows."""
-    refused = [job.name for job in jobs if not FREE_PLAN_TYPES & set(job.servers)]
+    refused = not_on_the_free_plan(jobs)
     if not refused:
         return ok("plan", "the free plan, and each job names a type that it allows")
     allowed = ", ".join(sorted(FREE_PLAN_TYPES))

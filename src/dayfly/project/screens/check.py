@@ -12,6 +12,7 @@ from dayfly.core import names, schedule
 from dayfly.core.model import Job, Project
 from dayfly.project import formatting
 from dayfly.project.file import durations
+from dayfly.project.file.new_account import FIRST_QUOTA, beyond_first_quota, not_on_the_free_plan
 from dayfly.project.file.problems import Problem
 
 Zones = Callable[[str], ZoneInfo]
@@ -50,6 +51,21 @@ def check_lines(
         lines.append(formatting.labelled(label, first))
         lines += [formatting.labelled(label, line, width=3, indent=9) for label, line in more]
     return tuple(lines)
+
+
+def new_account_lines(project: Project) -> tuple[str, ...]:
+    """Return a note about jobs that a new account may not be able to run yet; none if every job is small."""
+    jobs = tuple(project.jobs.values())
+    parts = []
+    free, large = not_on_the_free_plan(jobs), beyond_first_quota(jobs)
+    if free:
+        parts.append(f"on AWS's free plan {', '.join(free)} cannot start")
+    if large:
+        parts.append(f"more than {FIRST_QUOTA} vCPUs may need a higher quota: {', '.join(large)}")
+    if not parts:
+        return ()
+    note = formatting.labelled("note", f"in a new account {'; '.join(parts)}")
+    return (note, formatting.labelled("do", "dayfly doctor   (looks it up in yours)", width=3, indent=9))
 
 
 def bundle_lines(bundles: Sequence[BundleSummary]) -> tuple[str, ...]:
