@@ -1,7 +1,7 @@
 # For users: demo, test. For developers: lint before a commit, check before a push, test before a release. Each target sets up what
 # it needs.
 # Tests run by file, in as many processes as there are cores (four at most); tests/conftest.py gives the order.
-PARALLEL = -n auto --maxprocesses=4 --dist loadgroup --no-loadscope-reorder
+PARALLEL = -n auto --maxprocesses=4 --dist loadfile --no-loadscope-reorder
 .PHONY: setup demo test lint check acceptance acceptance-kills conformance permissions-proof calls doctor-faults bench worlds planted lock format figures dead-code
 
 setup:

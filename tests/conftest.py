@@ -36,14 +36,12 @@ sys.addaudithook(_guard)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Distribute tests by file, so that a file's fixtures are created once; slow files first; vm files one after the other.
+    """Run vm files first, then slow ones: a slow file that started last would keep one process busy alone at the end.
 
-    A slow file that started last would keep one process busy alone at the end. Each vm guest takes a core.
+    pytest-xdist distributes by file (`--dist loadfile`), so that a file's fixtures are created once.
     """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     vm = {item.path for item in items if item.get_closest_marker("vm")}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("vm" if item.path in vm else str(item.path)))
     items.sort(key=lambda item: (item.path not in vm, item.path not in slow))
 
 
