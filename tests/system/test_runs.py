@@ -117,10 +117,13 @@ def test_job_finds_its_variables_and_files(cloud):
 
 def test_run_by_hand_moves_latest_only_with_publish(cloud):
     cloud.write(project("publish", "echo x >x.txt", outputs=["x.txt"]))
-    run(cloud)
-    assert cloud.dayfly("fetch", "hello", "--local").returncode == 4
+    bucket = "dayfly-publish-000000000000-eu-west-1"
+    first = run(cloud)
+    assert cloud.json("fetch", "hello", "--local")["run"] == first["run"], "the newest good run, also one by hand"
+    assert cloud.client("s3").list_objects_v2(Bucket=bucket, Prefix="latest/")["KeyCount"] == 0
     document = run(cloud, "--publish")
-    assert cloud.json("fetch", "hello", "--local")["run"] == document["run"]
+    latest = cloud.client("s3").get_object(Bucket=bucket, Key="latest/hello.json")["Body"].read()
+    assert json.loads(latest)["run"] == document["run"]
 
 
 def test_retry_uses_the_code_deployed_last(cloud):

@@ -184,6 +184,6 @@ def test_crash_of_the_agent_shows_file_and_line_of_the_repository(staged: Projec
     server = staged.start()
     staged.go(server, staged.link(), deadline="tomorrow")
     console = staged.wait_gone(server)
-    [line] = re.findall(r'/dayfly/remote/agent/main\.py", line (\d+), in run\s+deadline = ', console)
+    [line] = re.findall(r'/dayfly/remote/agent/main\.py", line (\d+), in \w+\s+deadline = ', console)
     source = (Path(__file__).parents[2] / "src/dayfly/remote/agent/main.py").read_text().splitlines()[int(line) - 1]
     assert source.strip().startswith("deadline = ")
