@@ -10,6 +10,7 @@ from dayfly.core.versions import write_version
 from dayfly.errors import NotFoundError
 from dayfly.flows import calls
 from dayfly.flows.launch import launch
+from dayfly.project.deploy.plan import removed
 from model.cloud import ModelCloud, acting_as, cloud_with, version
 from model.stepper import Stepper
 from model.steps import RUN, closed, retry, sweep, tick
@@ -108,3 +109,16 @@ def test_the_same_retry_twice_at_once_is_one_attempt():
         late.step()
     assert late.outcome().facts.attempt.number == 2
     assert len(cloud.servers) == 2
+
+
+def test_retry_of_a_removed_job_takes_the_slot():
+    """Whether its runs may overlap is in the version that the last attempt ran."""
+    cloud = cloud_with()
+    tick(cloud)
+    cloud.run_agent(next(iter(cloud.servers)), exit_code=3)
+    sweep(cloud)
+    gone = removed("pi", cloud.now, "ben")
+    cloud.objects[gone.key] = write_version(gone)
+    cloud.pass_time(5)
+    cloud.run(launch(Retry(run=RUN, request="r1", same_code=True), acting_as("launcher")))
+    assert cloud.json("slots/pi.json")["holder"] == str(RUN)

@@ -171,6 +171,7 @@ BUGS = (
         "core/effects.py",
         "    rules: Deployed | NotStored | Unreadable = facts.version(key)\n",
         "    rules: Deployed | NotStored | Unreadable = NotStored()\n",
+        test="tests/flows/test_retry.py",
     ),
     Bug(
         "a tick run later takes no turn",
