@@ -53,9 +53,9 @@ class Inspected(CloudFormation):
     def find_clock(self, _call: calls.FindClock) -> datetime:
         return self.now
 
-    def find_denied(self, call: calls.FindDenied) -> calls.Rights:
+    def find_denied(self, call: calls.FindDenied) -> tuple[str, ...]:
         wanted = [action for each in call.wanted for action in each.actions]
-        return calls.Rights(denied=tuple(action for action in wanted if action in self.denied))
+        return tuple(action for action in wanted if action in self.denied)
 
     def find_alarms(self, _call: calls.FindAlarms) -> tuple[calls.Alarm, ...]:
         return self.alarms

@@ -275,7 +275,7 @@ def test_right_that_a_deploy_needs_and_the_caller_lacks_is_a_failure():
 
 def test_patterns_of_actions_are_not_simulated():
     asked = []
-    answers = {calls.FindDenied: calls.Rights(denied=())}
+    answers = {calls.FindDenied: ()}
 
     def answer(flow):
         call = next(flow)

@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from dayfly.cloud.clients import DENIED_CODES, code_of
+from dayfly.cloud.clients import code_of
 from dayfly.cloud.context import Context
 from dayfly.core import names
 from dayfly.flows import calls
@@ -104,19 +104,13 @@ def clock(context: Context, _call: calls.FindClock) -> datetime:
     return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"]).astimezone(UTC)
 
 
-def denied(context: Context, call: calls.FindDenied) -> calls.Rights:
+def denied(context: Context, call: calls.FindDenied) -> tuple[str, ...]:
     """Return the actions that the caller's policies do not allow. Policies of the organization are not seen by this."""
     arn = context.aws.client("sts").get_caller_identity()["Arn"]
     if arn.endswith(":root"):
-        return calls.Rights(denied=())
-    try:
-        source = _policy_source(context, arn)
-        refused = [action for wanted in call.wanted for action in _simulated(context, source, wanted)]
-        return calls.Rights(denied=tuple(dict.fromkeys(refused)))
-    except ClientError as error:
-        if code_of(error) in DENIED_CODES:
-            return calls.Rights(denied=(), looked_up=False)
-        raise
+        return ()
+    source = _policy_source(context, arn)
+    return tuple(dict.fromkeys(action for wanted in call.wanted for action in _simulated(context, source, wanted)))
 
 
 def _policy_source(context: Context, arn: str) -> str:

@@ -6,13 +6,18 @@ Servers without the project's tag are not listed. cloud/fleet.py checks the tag 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from dayfly.core.facts import BadRunTags, NotStored, Server, Unreadable
 from dayfly.core.intervals import NORMAL, Intervals
 from dayfly.core.records import Elected, Election, Intent, NoServer
 from dayfly.core.standing import must_arm
+
+LATEST_END = timedelta(minutes=7)
+"""The longest that a server lives after its deadline while one of the switch, the kill schedule and the sweeper works."""
+SWEEP_OVERDUE = timedelta(minutes=15)
+"""The sweeper runs every 5 minutes; after this long without a whole sweep its alarm goes off."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from dayfly.flows.calls.call import Call
 
-Plan = Literal["free", "paid", "unknown"]
+Plan = Literal["free", "paid"]
 """The account's plan. An account on the free plan may start few types of servers."""
 
 
@@ -64,14 +64,6 @@ class Wanted:
     resource: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rights:
-    """Which actions the caller may not do. `looked_up` False: IAM could not be asked, so nothing is known."""
-
-    denied: tuple[str, ...]
-    looked_up: bool = True
-
-
 @dataclass(frozen=True)
 class FindQuota(Call[float | None]):
     """Read an EC2 quota, in vCPUs, by its code. None when EC2 has no such quota here."""
@@ -104,7 +96,7 @@ class FindClock(Call[datetime]):
 
 
 @dataclass(frozen=True)
-class FindDenied(Call[Rights]):
+class FindDenied(Call[tuple[str, ...]]):
     """Find out which of these actions the caller may not do."""
 
     wanted: tuple[Wanted, ...]

@@ -6,13 +6,14 @@ Each flow returns its findings and changes nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from dayfly.core import names
 from dayfly.core.facts import Server
 from dayfly.core.model import JobSchedule, Project
 from dayfly.core.records import Heartbeat
+from dayfly.core.sweep import LATEST_END, SWEEP_OVERDUE
 from dayfly.core.ticks import Zones
 from dayfly.flows import read
 from dayfly.flows.calls import (
@@ -35,15 +36,10 @@ from dayfly.project import formatting
 from dayfly.project.deploy import plan
 from dayfly.project.deploy.scope import Scope
 from dayfly.project.doctor.findings import Finding, Level, fail, ok, warn
-from dayfly.project.stack.change import is_busy
+from dayfly.project.stack.change import UPDATABLE, is_busy
 
 Found = tuple[Finding, ...]
 
-SILENT_AFTER = timedelta(minutes=15)
-"""The sweeper runs every 5 minutes; its alarm goes off after the same time."""
-LATE_AFTER = timedelta(minutes=7)
-"""The longest that a server can live after its deadline while one layer works."""
-_WORKING = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"}
 _LATER = "stack, schedules, sweeper, strays: after the first deploy"
 
 
@@ -58,7 +54,7 @@ def stack(scope: Scope, _project: Project) -> Flow[Found]:
     match found:
         case Stack(status=status) if is_busy(found):
             return (warn("stack", f"{scope.stack} is {status}: a deploy or destroy is under way"),)
-        case Stack(status=status) if status not in _WORKING:
+        case Stack(status=status) if status not in UPDATABLE:
             return (fail("stack", f"{scope.stack} is {status}", "dayfly deploy", "dayfly destroy   (gives it up)"),)
         case NoStack():
             return (fail("stack", f"{scope.stack} does not exist", "dayfly deploy"),)
@@ -111,7 +107,7 @@ def sweeper(scope: Scope, _project: Project) -> Flow[Found]:
     beat = yield from read.record(Heartbeat, names.HEARTBEAT)
     found: list[Finding] = []
     match beat:
-        case Heartbeat(at=at) if now - at <= SILENT_AFTER:
+        case Heartbeat(at=at) if now - at <= SWEEP_OVERDUE:
             found.append(ok("sweeper", f"last sweep {formatting.duration_phrase(now - at)} ago"))
         case Heartbeat(at=at):
             logs = f"aws logs tail /dayfly/{scope.project}/sweeper --since 1h"
@@ -174,4 +170,4 @@ def _is_late(server: Server, now: datetime) -> bool:
     """Return whether a server should be gone by now, whichever layer was to end it."""
     if server.gone or server.state == "shutting-down":
         return False
-    return server.deadline is None or now > server.deadline + LATE_AFTER
+    return server.deadline is None or now > server.deadline + LATEST_END

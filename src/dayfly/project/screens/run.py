@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, tzinfo
 from typing import Any
 
 from dayfly.core import names, receipt
@@ -11,6 +11,7 @@ from dayfly.core.facts import Attempt, Facts, NoAttempt, NotShown, NotStored, Se
 from dayfly.core.model import Code, Deployed
 from dayfly.core.record_json import moment_text
 from dayfly.core.records import Claim, Closed, Elected, Ended, Heartbeat, Latest, NoServer, Published, Telling, Told
+from dayfly.core.sweep import LATEST_END, SWEEP_OVERDUE
 from dayfly.project import formatting
 from dayfly.project.runs import reasons, state
 from dayfly.project.runs.details import RunDetails
@@ -19,9 +20,6 @@ from dayfly.project.screens.outcome import RECEIPT_PENDING, RunOutcome, last_lin
 from dayfly.project.screens.pauses import paused_document, since
 from dayfly.project.screens.progress import progress_lines
 
-LATEST_END = timedelta(minutes=7)
-"""If only the sweeper works, it ends a server at most this long after the deadline."""
-_SWEEP_OVERDUE = timedelta(minutes=15)
 _ARMED = "dayfly switch: armed"
 _MOST_FILES = 5
 _WIDTH = 9
@@ -194,7 +192,7 @@ def _sweeper(heartbeat: Heartbeat | NotStored | Unreadable, now: datetime) -> di
         return {"ok": None, "says": f"unknown: {heartbeat}"}
     age = now - heartbeat.at
     said = f"last complete sweep {formatting.duration_phrase(age)} ago"
-    if age > _SWEEP_OVERDUE:
+    if age > SWEEP_OVERDUE:
         return {"ok": False, "says": f"SILENT: {said}; it is due every 5 minutes"}
     return {"ok": True, "says": said}
 

@@ -40,7 +40,7 @@ WITHIN_S = 900
 """How long to wait for CloudFormation."""
 DELETE_TRIES = 2
 """How often the deletion of a stack is requested before it counts as failed."""
-_UPDATABLE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"}
+UPDATABLE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"}
 _NEVER_RUN = "REVIEW_IN_PROGRESS"
 """A stack whose change set was never executed: it has no resources, and nothing is in progress."""
 _ONLY_DELETABLE = {"CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED", _NEVER_RUN}
@@ -78,7 +78,7 @@ def digest_of(stack: Stack | NoStack) -> str:
 
 def is_current(stack: Stack | NoStack, digest: str) -> bool:
     """Return whether a stack is complete and was created from the template with this digest."""
-    return stack.status in _UPDATABLE and digest_of(stack) == digest
+    return stack.status in UPDATABLE and digest_of(stack) == digest
 
 
 def apply_stack(wanted: StackWanted, poll_s: float) -> Flow[Stack]:
@@ -126,7 +126,7 @@ def _update(wanted: StackWanted, stack: Stack, poll_s: float) -> Flow[Stack]:
 def _require_updatable(stack: Stack) -> None:
     if is_busy(stack):
         raise _busy(stack.name, stack.status)
-    if stack.status not in _UPDATABLE:
+    if stack.status not in UPDATABLE:
         raise UnfinishedError(
             f"stack {stack.name} is {stack.status}; dayfly changes no stack in this state",
             hint=f"aws cloudformation describe-stack-events --stack-name {stack.name}",
@@ -183,7 +183,7 @@ def _roll_back(stack: Stack, poll_s: float) -> Flow[Stack]:
     yield from ask(ContinueRollback(name))
     found = yield from _wait(name, lambda found: not is_busy(found), poll_s)
     match found:
-        case Stack(status=status) if status in _UPDATABLE:
+        case Stack(status=status) if status in UPDATABLE:
             return found
         case Stack(status=status) if status == _ROLLBACK_FAILED:
             why = failures.first_failure((yield from ask(StackEvents(name))))
